@@ -1,0 +1,3 @@
+"""geopointseg"""
+
+__version__ = "0.1.0"

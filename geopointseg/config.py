@@ -1,0 +1,292 @@
+"""Every setting of geopointseg: its default, its help text and its range, in one place.
+
+The settings are frozen dataclasses, one a section, that mirror one TOML file. The command line, the QGIS forms
+and the documentation take defaults and help texts from here and from nowhere else, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from geopointseg.errors import ConfigError, InputFileError, nearest_names
+
+
+def setting[T](
+    default: T,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> T:
+    """Declare one setting: its default, what it does, and the range it may take."""
+    metadata = {"help": help, "minimum": minimum, "maximum": maximum}
+    declared: T = field(default=default, metadata=metadata)
+    return declared
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network: architecture, encoder and starting weights."""
+
+    architecture: str = setting(
+        "unet", "Segmentation architecture, any of segmentation-models-pytorch, or fcn."
+    )
+    encoder: str = setting("resnet18", "Encoder of the network; 'tu-NAME' takes any timm encoder.")
+    encoder_depth: int = setting(
+        4, "Number of times the encoder halves the resolution.", minimum=3, maximum=5
+    )
+    decoder_channels: tuple[int, ...] = setting(
+        (96, 48, 32, 16), "Width of the decoder's stages, coarse to fine (U-Net and its kin)."
+    )
+    weights: str = setting(
+        "none",
+        "Starting weights: a name, a file, a folder made by 'pretrain', or 'none' for random ones.",
+    )
+    freeze_encoder: bool = setting(False, "Keep the encoder's weights as they came.")
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How chips are drawn from the scenes."""
+
+    chip_size: int = setting(96, "Side of a training chip in pixels.", minimum=32, maximum=2048)
+    batch_size: int = setting(8, "Chips in one optimizer step.", minimum=2, maximum=1024)
+    class_balance: float = setting(
+        0.5, "0 draws points as they are, 1 draws every class equally often.", minimum=0, maximum=1
+    )
+    jitter: float = setting(
+        0.9,
+        "How far a point may lie from its chip's centre, as a share of half the chip.",
+        minimum=0,
+        maximum=1,
+    )
+    workers: int = setting(
+        0, "Processes that read chips; 0 reads in the training process.", minimum=0, maximum=64
+    )
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The loss on labelled pixels."""
+
+    gamma: float = setting(
+        1.0, "Focusing exponent of the focal loss; 0 is plain cross-entropy.", minimum=0, maximum=10
+    )
+    class_weight_power: float = setting(
+        0.5,
+        "Class weights are count ** -power, so 0 weighs all points alike.",
+        minimum=0,
+        maximum=1,
+    )
+    class_weight_range: tuple[float, float] = setting(
+        (0.3, 3.0), "Class weights are clipped to this range."
+    )
+    label_smoothing: float = setting(
+        0.0, "Share of the target given to the other classes.", minimum=0, maximum=0.5
+    )
+
+
+@dataclass(frozen=True)
+class OptimizationConfig:
+    """The optimizer and the length of the training."""
+
+    minutes: float = setting(10.0, "Time budget for training in minutes.", minimum=0.05)
+    steps: int = setting(
+        0, "Number of optimizer steps; 0 trains until the time budget is used.", minimum=0
+    )
+    encoder_learning_rate: float = setting(1e-3, "Peak learning rate of the encoder.", minimum=0)
+    decoder_learning_rate: float = setting(
+        2e-3, "Peak learning rate of decoder and head.", minimum=0
+    )
+    weight_decay: float = setting(0.01, "Weight decay of AdamW.", minimum=0)
+    warmup: float = setting(
+        0.05, "Share of the budget in which the learning rate rises.", minimum=0, maximum=0.5
+    )
+    gradient_clip: float = setting(1.0, "Largest norm of the gradient.", minimum=0)
+
+
+@dataclass(frozen=True)
+class PredictionConfig:
+    """How maps are computed."""
+
+    window_px: int = setting(
+        512, "Side of the windows that the model sees, in pixels.", minimum=32, maximum=8192
+    )
+    overlap_px: int = setting(
+        -1, "Overlap of neighbouring windows in pixels; -1 takes what the model needs."
+    )
+    batch_size: int = setting(4, "Windows in one forward pass.", minimum=1, maximum=256)
+    tta: Literal["none", "flip", "d4"] = setting(
+        "none", "Average over flips, or over flips and rotations."
+    )
+    blend: Literal["hann", "gaussian", "crop"] = setting(
+        "hann", "How overlapping windows are combined."
+    )
+    backend: Literal["auto", "torch", "onnxruntime", "openvino"] = setting(
+        "torch", "What runs the network."
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings, one section each; the same structure as the TOML file.
+
+    Examples
+    --------
+    >>> Config().loss.gamma
+    1.0
+    >>> Config().updated({"loss": {"gamma": 2}}).loss.gamma
+    2.0
+    """
+
+    model: ModelConfig = ModelConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    loss: LossConfig = LossConfig()
+    optimization: OptimizationConfig = OptimizationConfig()
+    prediction: PredictionConfig = PredictionConfig()
+
+    @classmethod
+    def read(cls, path: str | Path) -> Config:
+        """Read settings from a TOML file; what it does not name keeps its default.
+
+        Raises
+        ------
+        InputFileError
+            If the file is missing or not TOML.
+        ConfigError
+            If a section, name or value is unknown or out of range; the message names the nearest ones.
+        """
+        try:
+            return cls().updated(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputFileError(
+                f"The settings file '{path}' does not exist. Check the path."
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputFileError(
+                f"'{path}' is not a TOML file ({error}). Expected sections like [loss] with lines like gamma = 1.0."
+            ) from error
+
+    def updated(self, values: dict[str, Any]) -> Config:
+        """Return a copy with some settings changed, checked like those of a file.
+
+        Parameters
+        ----------
+        values
+            ``{section: {name: value}}``.
+        """
+        sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for name, changes in values.items():
+            if name not in sections:
+                raise ConfigError(
+                    f"There is no section [{name}] in the settings. {nearest_names(name, sections)}"
+                )
+            if not isinstance(changes, dict):
+                raise ConfigError(
+                    f"[{name}] holds {changes!r}. Expected a section with named settings."
+                )
+            sections[name] = _update_section(name, sections[name], changes)
+        return Config(**sections)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return all settings as ``{section: {name: value}}``, ready for JSON or TOML."""
+        return {
+            f.name: {
+                k: list(v) if isinstance(v, tuple) else v
+                for k, v in vars(getattr(self, f.name)).items()
+            }
+            for f in dataclasses.fields(self)
+        }
+
+    def to_toml(self) -> str:
+        """Return all settings as TOML, each with its help text as a comment."""
+        lines: list[str] = []
+        for section in dataclasses.fields(self):
+            value = getattr(self, section.name)
+            lines += [f"[{section.name}]"]
+            for f in dataclasses.fields(value):
+                lines += [f"# {f.metadata['help']}", f"{f.name} = {_toml(getattr(value, f.name))}"]
+            lines += [""]
+        return "\n".join(lines)
+
+
+def help_text(section: str, name: str) -> str:
+    """Return the help text of one setting."""
+    return str(_field(section, name).metadata["help"])
+
+
+def default_value(section: str, name: str) -> Any:
+    """Return the default of one setting."""
+    return _field(section, name).default
+
+
+def choices(section: str, name: str) -> tuple[str, ...]:
+    """Return the values that a setting may take; empty where it is not a choice."""
+    hint = typing.get_type_hints(type(getattr(Config(), section)))[name]
+    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+
+
+def _field(section: str, name: str) -> dataclasses.Field[Any]:
+    return next(f for f in dataclasses.fields(getattr(Config(), section)) if f.name == name)
+
+
+def _update_section(section: str, current: Any, changes: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(type(current))
+    known = {f.name: f for f in dataclasses.fields(current)}
+    checked = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise ConfigError(
+                f"There is no setting '{name}' in [{section}]. {nearest_names(name, known)}"
+            )
+        checked[name] = _check(f"[{section}] {name}", value, hints[name], known[name].metadata)
+    return dataclasses.replace(current, **checked)
+
+
+def _check(where: str, value: Any, hint: Any, limits: typing.Mapping[str, Any]) -> Any:
+    value = _convert(where, value, hint)
+    low, high = limits["minimum"], limits["maximum"]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    if (low is not None and value < low) or (high is not None and value > high):
+        span = (
+            f"at least {low}"
+            if high is None
+            else f"{low if low is not None else 'at most'} to {high}"
+        )
+        raise ConfigError(f"{where} is {value}. Expected {span}. {limits['help']}")
+    return value
+
+
+def _convert(where: str, value: Any, hint: Any) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value not in args:
+            raise ConfigError(f"{where} is {value!r}. {nearest_names(str(value), args)}")
+        return value
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_convert(where, item, args[0]) for item in value)
+    if origin in (types.UnionType, typing.Union):
+        return None if value is None else _convert(where, value, args[0])
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is None and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    name = getattr(hint, "__name__", str(hint))
+    raise ConfigError(f"{where} is {value!r}. Expected a value of type {name}.")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    return repr(value)

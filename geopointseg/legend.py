@@ -1,0 +1,199 @@
+"""The class table: code in the data, index in the network, name and colour.
+
+Three numberings meet in land-cover mapping and are never mixed up here. A class *code* is the value in the
+user's data (10, 20, 255; zero may be a real class). A class *index* is the position 0..K-1 in the network's
+output. A *name* is what the mapper reads. The `Legend` is the only place that translates between them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geopointseg.errors import LegendError
+
+_HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+# Paul Tol's "bright" and "muted" schemes, reordered so that the first colours differ most for readers with any
+# form of colour blindness (P. Tol, "Colour Schemes", SRON/EPS/TN/09-002, issue 3.2, 2021).
+_PALETTE = (
+    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb",
+    "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499",
+)  # fmt: skip
+
+
+def default_colors(count: int) -> list[str]:
+    """Return colours that stay apart for colour-blind readers.
+
+    Sixteen hand-picked colours come first; beyond them hues are spread by the golden angle, which keeps any
+    number of colours distinct though no longer safe for every form of colour blindness.
+
+    Parameters
+    ----------
+    count
+        How many colours are wanted.
+
+    Returns
+    -------
+    list of str
+        ``#rrggbb`` strings.
+
+    Examples
+    --------
+    >>> default_colors(2)
+    ['#4477aa', '#ee6677']
+    """
+    import colorsys
+
+    colors = list(_PALETTE[:count])
+    for position in range(len(colors), count):
+        rgb = colorsys.hsv_to_rgb(position * 0.618034 % 1, 0.45 + 0.4 * (position % 2), 0.85)
+        colors.append("#" + "".join(f"{round(255 * channel):02x}" for channel in rgb))
+    return colors
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """One class: its code in the data, its name, and its colour as ``#rrggbb``."""
+
+    code: int
+    name: str
+    color: str
+
+    def __post_init__(self) -> None:
+        if self.code < 0:
+            raise LegendError(
+                f"Class '{self.name}' has the code {self.code}. Codes must not be negative, because maps store "
+                "them as unsigned integers; renumber the class."
+            )
+        if not _HEX_COLOR.fullmatch(self.color):
+            raise LegendError(
+                f"Class '{self.name}' has the colour {self.color!r}. Expected a colour like '#1b7837'."
+            )
+
+
+@dataclass(frozen=True)
+class Legend:
+    """All classes of a map, in the order of the network's outputs.
+
+    Parameters
+    ----------
+    entries
+        The classes in index order; codes and names are unique.
+
+    Examples
+    --------
+    >>> legend = Legend.from_names(["water", "forest"], codes=[10, 20])
+    >>> legend.encode([20, 10, 20])
+    array([1, 0, 1])
+    >>> legend.decode([[0, 1]])
+    array([[10, 20]])
+    """
+
+    entries: tuple[LegendEntry, ...]
+    _index_by_code: dict[int, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for what, values in (("code", self.codes.tolist()), ("name", self.names)):
+            doubled = sorted({str(v) for v in values if values.count(v) > 1})
+            if doubled:
+                raise LegendError(
+                    f"The class {what} {', '.join(doubled)} occurs twice in the legend. "
+                    f"Every class needs a {what} of its own."
+                )
+        index = {entry.code: position for position, entry in enumerate(self.entries)}
+        object.__setattr__(self, "_index_by_code", index)
+
+    @classmethod
+    def from_names(
+        cls,
+        names: Sequence[str],
+        codes: Sequence[int] | None = None,
+        colors: Sequence[str] | None = None,
+    ) -> Legend:
+        """Build a legend from names; codes default to 1..K, colours to a colour-blind-safe palette."""
+        codes = range(1, len(names) + 1) if codes is None else codes
+        colors = default_colors(len(names)) if colors is None else colors
+        rows = zip(codes, names, colors, strict=True)
+        return cls(tuple(LegendEntry(int(c), str(n), str(k).lower()) for c, n, k in rows))
+
+    @classmethod
+    def from_json(cls, rows: Iterable[dict[str, Any]]) -> Legend:
+        """Build a legend from the list of ``{"code", "name", "color"}`` objects of a model folder."""
+        try:
+            return cls(
+                tuple(LegendEntry(int(r["code"]), str(r["name"]), str(r["color"])) for r in rows)
+            )
+        except (KeyError, TypeError) as error:
+            raise LegendError(
+                f"A legend row lacks {error}. Expected a list of objects with code, name and color."
+            ) from error
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the legend as a list of ``{"code", "name", "color"}`` objects in index order."""
+        return [{"code": e.code, "name": e.name, "color": e.color} for e in self.entries]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """Class codes in index order, shape ``(class,)``."""
+        return np.array([entry.code for entry in self.entries], dtype=np.int64)
+
+    @property
+    def names(self) -> list[str]:
+        """Class names in index order."""
+        return [entry.name for entry in self.entries]
+
+    @property
+    def colors(self) -> list[str]:
+        """Class colours in index order."""
+        return [entry.color for entry in self.entries]
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """Class colours in index order as an array of shape ``(class, 3)``."""
+        return np.array(
+            [[int(e.color[i : i + 2], 16) for i in (1, 3, 5)] for e in self.entries], dtype=np.uint8
+        ).reshape(-1, 3)
+
+    def index_of(self, code: int) -> int:
+        """Return the class index of one code."""
+        try:
+            return self._index_by_code[int(code)]
+        except KeyError:
+            raise LegendError(
+                f"The class code {code} is not in the legend ({self._known()}). Use one of these codes or "
+                "train with points of the new class."
+            ) from None
+
+    def encode(self, codes: ArrayLike) -> NDArray[np.int64]:
+        """Turn class codes of any shape into class indices of the same shape.
+
+        Raises
+        ------
+        LegendError
+            If a code is not in the legend.
+        """
+        values = np.asarray(codes, dtype=np.int64)
+        order = np.argsort(self.codes, kind="stable")
+        position = np.searchsorted(self.codes, values, sorter=order).clip(max=len(self) - 1)
+        indices: NDArray[np.int64] = order[position]
+        unknown = np.unique(values[self.codes[indices] != values])
+        if unknown.size:
+            self.index_of(int(unknown[0]))
+        return indices
+
+    def decode(self, indices: ArrayLike) -> NDArray[np.int64]:
+        """Turn class indices of any shape into class codes of the same shape."""
+        return self.codes[np.asarray(indices, dtype=np.int64)]
+
+    def _known(self) -> str:
+        return ", ".join(f"{e.code} {e.name}" for e in self.entries)
