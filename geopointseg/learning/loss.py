@@ -1,0 +1,353 @@
+"""Losses for a handful of labelled pixels, and for labels that a model or a region grower made up.
+
+Pure functions on tensors; `PartialFocalLoss` is the one module, thin over its function. Logits are
+``(sample, class, ...)`` with any number of further dimensions, targets ``(sample, ...)`` hold class indices and
+``UNLABELLED`` (-1) where nobody said anything. Every loss gives 0 with a gradient, never NaN, where nothing is
+labelled, and only ever looks at labelled pixels: a few points on a large chip cost next to nothing.
+
+Region losses (`partial_dice_loss`, `lovasz_softmax_loss`) mean nothing on a handful of points; they are meant
+for expanded and pseudo labels.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geopointseg.errors import ModelError
+from geopointseg.labels.mask import UNLABELLED
+
+_TINY = 1e-6
+
+
+def partial_focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    gamma: float = 0.0,
+    class_weight: Tensor | None = None,
+    pixel_weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    r"""Return the focal cross-entropy of the labelled pixels.
+
+    .. math::
+        L = \frac{\sum_i v_i w_{y_i} (1 - p_{i,y_i})^\gamma \, \mathrm{CE}_i}{\sum_i v_i w_{y_i}}
+
+    summed over the labelled pixels of the whole batch, so that a chip with one point does not weigh as much as a
+    chip with a hundred. ``gamma = 0`` is `torch.nn.functional.cross_entropy` with ``ignore_index=-1``, to the
+    bit. The softmax focal factor is used, not one sigmoid a class.
+
+    Parameters
+    ----------
+    logits
+        ``(sample, class, ...)``.
+    target
+        int64 ``(sample, ...)``: class index, -1 where unlabelled.
+    gamma
+        Focusing exponent; 0 turns focusing off.
+    class_weight
+        ``(class,)``, the :math:`w`; as in the weighted mean of `torch.nn.functional.cross_entropy`.
+    pixel_weight
+        ``(sample, ...)``, the :math:`v`, for example the weight of each point; one where None.
+    label_smoothing
+        Share of each target that is spread over all classes.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 with a gradient of zeros where nothing is labelled.
+
+    References
+    ----------
+    T.-Y. Lin et al., Focal loss for dense object detection, ICCV 2017, doi:10.1109/ICCV.2017.324.
+
+    Examples
+    --------
+    >>> logits = torch.zeros(1, 2, 1, 2)
+    >>> partial_focal_loss(logits, torch.tensor([[[0, -1]]]), gamma=2.0)
+    tensor(0.1733)
+    """
+    labelled = _labelled(logits, target)
+    if not bool(labelled.any()):
+        return _zero(logits)
+    if gamma == 0.0 and pixel_weight is None:
+        return F.cross_entropy(
+            logits,
+            target,
+            weight=class_weight,
+            ignore_index=UNLABELLED,
+            label_smoothing=label_smoothing,
+        )
+    scores, classes = _pixels(logits, labelled), target[labelled]
+    log_p = F.log_softmax(scores, dim=1)
+    loss = (
+        F.nll_loss(log_p, classes, weight=class_weight, reduction="none")
+        if label_smoothing == 0.0
+        else _smoothed(log_p, classes, class_weight, label_smoothing)
+    )
+    if gamma != 0.0:
+        log_pt = log_p.gather(1, classes[:, None])[:, 0]
+        loss = loss * (-torch.expm1(log_pt)).clamp(min=_TINY) ** gamma
+    weight = torch.ones_like(loss) if class_weight is None else class_weight[classes].to(loss)
+    if pixel_weight is not None:
+        value = pixel_weight[labelled].to(loss)
+        loss, weight = loss * value, weight * value
+    return loss.sum() / weight.sum().clamp(min=_TINY)
+
+
+class PartialFocalLoss(nn.Module):
+    """The focal cross-entropy of labelled pixels as a module; see `partial_focal_loss`.
+
+    Parameters
+    ----------
+    gamma
+        Focusing exponent.
+    class_weight
+        ``(class,)`` or None.
+    label_smoothing
+        Share of each target that is spread over all classes.
+    """
+
+    class_weight: Tensor | None
+
+    def __init__(
+        self, gamma: float = 0.0, class_weight: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.label_smoothing = label_smoothing
+        self.register_buffer("class_weight", class_weight)
+
+    def forward(self, logits: Tensor, target: Tensor, pixel_weight: Tensor | None = None) -> Tensor:
+        """Return the loss of ``(sample, class, ...)`` logits against ``(sample, ...)`` class indices."""
+        return partial_focal_loss(
+            logits,
+            target,
+            gamma=self.gamma,
+            class_weight=self.class_weight,
+            pixel_weight=pixel_weight,
+            label_smoothing=self.label_smoothing,
+        )
+
+    def extra_repr(self) -> str:
+        """Return the settings for ``print(loss)``."""
+        return f"gamma={self.gamma}, label_smoothing={self.label_smoothing}"
+
+
+def partial_dice_loss(
+    logits: Tensor, target: Tensor, *, pixel_weight: Tensor | None = None, smooth: float = 1.0
+) -> Tensor:
+    r"""Return one minus the soft Dice score, averaged over the classes that are present.
+
+    .. math::
+        L = 1 - \frac{1}{|K|} \sum_{k \in K}
+            \frac{2 \sum_i v_i p_{ik} y_{ik} + s}{\sum_i v_i p_{ik} + \sum_i v_i y_{ik} + s}
+
+    over labelled pixels :math:`i`. For expanded or pseudo labels.
+
+    Parameters
+    ----------
+    logits, target, pixel_weight
+        As in `partial_focal_loss`.
+    smooth
+        The :math:`s` that keeps tiny classes from dominating.
+
+    References
+    ----------
+    F. Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79.
+    """
+    labelled = _labelled(logits, target)
+    if not bool(labelled.any()):
+        return _zero(logits)
+    p = F.softmax(_pixels(logits, labelled), dim=1)
+    y = F.one_hot(target[labelled], p.shape[1]).to(p)
+    v = torch.ones_like(p[:, :1]) if pixel_weight is None else pixel_weight[labelled][:, None].to(p)
+    overlap, size = (v * p * y).sum(0), (v * (p + y)).sum(0)
+    present = y.sum(0) > 0
+    return 1 - ((2 * overlap + smooth) / (size + smooth))[present].mean()
+
+
+def lovasz_softmax_loss(logits: Tensor, target: Tensor) -> Tensor:
+    r"""Return the Lovasz extension of the mean Jaccard loss over the classes that are present.
+
+    With the errors :math:`m_k` of class k sorted downwards and :math:`g` the differences of the Jaccard loss along
+    that order, :math:`L = \mathrm{mean}_k \langle m_k, g(m_k) \rangle`. For expanded or pseudo labels.
+
+    Parameters
+    ----------
+    logits, target
+        As in `partial_focal_loss`.
+
+    References
+    ----------
+    M. Berman et al., The Lovasz-softmax loss, CVPR 2018, doi:10.1109/CVPR.2018.00464.
+    """
+    labelled = _labelled(logits, target)
+    if not bool(labelled.any()):
+        return _zero(logits)
+    p = F.softmax(_pixels(logits, labelled), dim=1)
+    classes = target[labelled]
+    losses = [_lovasz_of_class(p[:, int(k)], classes == k) for k in classes.unique()]
+    return torch.stack(losses).mean()
+
+
+def _lovasz_of_class(p: Tensor, member: Tensor) -> Tensor:
+    truth = member.to(p)
+    errors, order = (truth - p).abs().sort(descending=True)
+    sorted_truth = truth[order]
+    intersection = sorted_truth.sum() - sorted_truth.cumsum(0)
+    union = sorted_truth.sum() + (1 - sorted_truth).cumsum(0)
+    jaccard = 1 - intersection / union
+    gradient = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
+    return torch.dot(errors, gradient)
+
+
+def soft_cross_entropy(
+    logits: Tensor, soft_target: Tensor, *, pixel_weight: Tensor | None = None
+) -> Tensor:
+    r"""Return the cross-entropy to soft labels, :math:`-\sum_i v_i \sum_k q_{ik} \log p_{ik} / \sum_i v_i`.
+
+    This is how the forest's probabilities teach the network on unlabelled pixels; :math:`v` is the confidence.
+
+    Parameters
+    ----------
+    logits
+        ``(sample, class, ...)``.
+    soft_target
+        ``(sample, class, ...)``, probabilities that sum to one over the classes.
+    pixel_weight
+        ``(sample, ...)``; pixels of weight 0 do not count. One where None.
+
+    References
+    ----------
+    G. Hinton et al., Distilling the knowledge in a neural network, 2015, doi:10.48550/arXiv.1503.02531.
+    """
+    loss = -(soft_target * F.log_softmax(logits, dim=1)).sum(1)
+    return _weighted_mean(loss, pixel_weight, logits)
+
+
+def kl_divergence(
+    logits: Tensor, soft_target: Tensor, *, pixel_weight: Tensor | None = None
+) -> Tensor:
+    r"""Return :math:`\sum_i v_i \sum_k q_{ik} \log(q_{ik} / p_{ik}) / \sum_i v_i`.
+
+    Its gradient is that of `soft_cross_entropy`; its value is 0 where the network agrees with the teacher, so it
+    reads better in a log.
+
+    Parameters
+    ----------
+    logits, soft_target, pixel_weight
+        As in `soft_cross_entropy`.
+
+    References
+    ----------
+    S. Kullback and R. A. Leibler, On information and sufficiency, 1951, doi:10.1214/aoms/1177729694.
+    """
+    entropy = -torch.xlogy(soft_target, soft_target).sum(1)
+    loss = -(soft_target * F.log_softmax(logits, dim=1)).sum(1) - entropy
+    return _weighted_mean(loss, pixel_weight, logits)
+
+
+def consistency_loss(
+    logits: Tensor,
+    soft_target: Tensor,
+    *,
+    kind: Literal["mse", "l1"] = "mse",
+    pixel_weight: Tensor | None = None,
+) -> Tensor:
+    r"""Return the distance of two predictions, :math:`\sum_i v_i \, \mathrm{mean}_k\, d(p_{ik}, q_{ik}) / \sum_i v_i`.
+
+    Parameters
+    ----------
+    logits, soft_target, pixel_weight
+        As in `soft_cross_entropy`; gradients flow into the logits only.
+    kind
+        ``mse`` squares the difference, ``l1`` takes its absolute value.
+
+    References
+    ----------
+    A. Tarvainen and H. Valpola, Mean teachers are better role models, NeurIPS 2017,
+    doi:10.48550/arXiv.1703.01780.
+    """
+    difference = F.softmax(logits, dim=1) - soft_target.detach()
+    distance = difference.square() if kind == "mse" else difference.abs()
+    return _weighted_mean(distance.mean(1), pixel_weight, logits)
+
+
+def class_weights(
+    counts: Tensor, *, power: float = 0.5, limits: tuple[float, float] = (0.3, 3.0)
+) -> Tensor:
+    r"""Return capped class weights :math:`n_k^{-power}`, scaled to a mean of one before they are clipped.
+
+    Full inverse frequencies let one mislabelled point of a rare class outvote a hundred good ones; the square root
+    and the cap keep rare classes alive without that.
+
+    Parameters
+    ----------
+    counts
+        Labelled pixels of each class, ``(class,)``; classes without any weigh 0.
+    power
+        0 weighs all points alike, 1 all classes alike.
+    limits
+        Smallest and largest weight.
+
+    References
+    ----------
+    Y. Cui et al., Class-balanced loss based on effective number of samples, CVPR 2019,
+    doi:10.1109/CVPR.2019.00949.
+
+    Examples
+    --------
+    >>> class_weights(torch.tensor([100, 25, 0]))
+    tensor([0.6667, 1.3333, 0.0000])
+    """
+    present = counts > 0
+    raw = torch.where(present, counts.clamp(min=1).to(torch.float32) ** -power, torch.zeros(()))
+    if bool(present.any()):
+        raw = raw / raw[present].mean()
+    return torch.where(present, raw.clamp(*limits), torch.zeros(()))
+
+
+def _labelled(logits: Tensor, target: Tensor) -> Tensor:
+    expected = (logits.shape[0], *logits.shape[2:])
+    if tuple(target.shape) != expected:
+        raise ModelError(
+            f"The target has the shape {tuple(target.shape)}, the logits {tuple(logits.shape)}. "
+            f"Expected a target of {expected}: the logits without their class dimension."
+        )
+    labelled = target != UNLABELLED
+    if bool(labelled.any()):
+        low, high = int(target[labelled].min()), int(target[labelled].max())
+        if low < 0 or high >= logits.shape[1]:
+            raise ModelError(
+                f"The target holds the class index {low if low < 0 else high}. Expected 0 to "
+                f"{logits.shape[1] - 1}, or {UNLABELLED} where unlabelled; encode class codes with the legend."
+            )
+    return labelled
+
+
+def _pixels(logits: Tensor, where: Tensor) -> Tensor:
+    return logits.movedim(1, -1)[where]
+
+
+def _smoothed(log_p: Tensor, classes: Tensor, class_weight: Tensor | None, share: float) -> Tensor:
+    return F.nll_loss(log_p, classes, weight=class_weight, reduction="none") * (1 - share) - (
+        log_p if class_weight is None else log_p * class_weight
+    ).sum(1) * (share / log_p.shape[1])
+
+
+def _weighted_mean(loss: Tensor, pixel_weight: Tensor | None, logits: Tensor) -> Tensor:
+    if pixel_weight is None:
+        return loss.mean() if loss.numel() else _zero(logits)
+    total = pixel_weight.sum()
+    if not bool(total > 0):
+        return _zero(logits)
+    return (loss * pixel_weight).sum() / total
+
+
+def _zero(logits: Tensor) -> Tensor:
+    return cast("Tensor", logits.flatten()[:0].sum())
