@@ -1,3 +1,114 @@
-"""geopointseg"""
+"""Land-cover maps from a few clicked points.
+
+The promised API. Names are imported when they are first used, so that ``import geopointseg`` is light::
+
+    import geopointseg as gps
+
+    points = gps.read_points("survey.gpkg", class_field="cover")
+    print(gps.check_points(points, ["scene.tif"]))
+    model = gps.train(["scene.tif"], points, output="model/")
+    gps.predict(model, "scene.tif", "map.tif", uncertainty="entropy.tif")
+    report = gps.assess("map.tif", gps.read_points("test.gpkg"))
+    print(report.overall_accuracy, report.class_areas)
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from geopointseg.assessment.accuracy import Assessment, assess
+    from geopointseg.config import Config
+    from geopointseg.errors import GeopointsegError
+    from geopointseg.labels.check import check_points
+    from geopointseg.labels.mask import SparseMask, rasterize_points
+    from geopointseg.labels.points import Points, read_points, write_points
+    from geopointseg.labels.split import split_points
+    from geopointseg.landscape import make_landscape
+    from geopointseg.learning.training import train
+    from geopointseg.legend import Legend
+    from geopointseg.model.bundle import ModelBundle
+    from geopointseg.prediction.predictor import predict
+    from geopointseg.progress import Reporter
+    from geopointseg.raster.scene import Scene
+
+_HOME = {
+    "Assessment": "assessment.accuracy",
+    "Config": "config",
+    "GeopointsegError": "errors",
+    "Legend": "legend",
+    "ModelBundle": "model.bundle",
+    "Points": "labels.points",
+    "Reporter": "progress",
+    "Scene": "raster.scene",
+    "SparseMask": "labels.mask",
+    "assess": "assessment.accuracy",
+    "check_points": "labels.check",
+    "make_landscape": "landscape",
+    "predict": "prediction.predictor",
+    "rasterize_points": "labels.mask",
+    "read_points": "labels.points",
+    "split_points": "labels.split",
+    "train": "learning.training",
+    "write_points": "labels.points",
+}
+
+__all__ = [
+    "Assessment",
+    "Config",
+    "GeopointsegError",
+    "Legend",
+    "ModelBundle",
+    "Points",
+    "Reporter",
+    "Scene",
+    "SparseMask",
+    "__version__",
+    "assess",
+    "check_points",
+    "make_landscape",
+    "predict",
+    "rasterize_points",
+    "read_points",
+    "split_points",
+    "train",
+    "write_points",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'geopointseg' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"geopointseg.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _forget_foreign_geodata() -> None:
+    """Drop another installation's PROJ and GDAL folders from the environment.
+
+    QGIS and conda export folders of their own. A rasterio wheel carries matching ones and would fail to find
+    any CRS in foreign ones, so the variables are dropped where the wheel's own folders exist.
+    """
+    spec = importlib.util.find_spec("rasterio")
+    home = Path(spec.origin).parent if spec and spec.origin else None
+    for folder, variables in {
+        "proj_data": ("PROJ_LIB", "PROJ_DATA"),
+        "gdal_data": ("GDAL_DATA", "GDAL_DRIVER_PATH"),
+    }.items():
+        if home is not None and (home / folder).is_dir():
+            for variable in variables:
+                os.environ.pop(variable, None)
+
+
+_forget_foreign_geodata()

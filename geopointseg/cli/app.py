@@ -1,0 +1,157 @@
+"""The root command: finds commands when they are called, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+import traceback
+import types
+from typing import Any
+
+import click
+
+from geopointseg.errors import Cancelled, GeopointsegError, nearest_names
+from geopointseg.progress import Event, JsonSink, Reporter
+
+_COMMANDS = {
+    "demo": "demo",
+    "doctor": "doctor",
+    "points": "points",
+    "train": "train",
+    "pretrain": "train",
+    "predict": "predict",
+    "export": "predict",
+    "assess": "assess",
+    "validate": "assess",
+    "suggest": "assess",
+    "match": "scenes",
+    "study": "study",
+    "bench": "bench",
+}
+
+EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
+
+
+class _LazyGroup(click.Group):
+    """A group that imports the module of a command only when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"geopointseg.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            ctx.fail(f"There is no command '{args[0]}'. {nearest_names(args[0], _COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's form
+    if value and not ctx.resilient_parsing:
+        from geopointseg import __version__
+
+        click.echo(f"geopointseg {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    callback=_print_version,
+    expose_value=False,
+    is_eager=True,
+    help="Show the version.",
+)
+def app() -> None:
+    """Make land-cover maps from imagery and a few clicked points.
+
+    \b
+    The main road is three commands:
+      geopointseg train scene.tif --points survey.gpkg -o model
+      geopointseg predict model --raster scene.tif -o map.tif
+      geopointseg assess map.tif --points test.gpkg
+    and "geopointseg demo" shows it on a synthetic landscape.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with 0 (done), 1 (failed), 2 (wrong usage) or 130 (cancelled)."""
+    state: dict[str, Any] = {"reporter": Reporter(), "debug": False}
+    _handle_signals(state)
+    try:
+        code = (
+            app.main(args=arguments, prog_name="geopointseg", standalone_mode=False, obj=state) or 0
+        )
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except (Cancelled, KeyboardInterrupt, click.Abort) as error:
+        _tell(state, str(error) or "Cancelled.")
+        code = EXIT_CANCELLED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - nobody reads on; leave quietly
+        code = EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - the last stop: every failure becomes one sentence
+        _tell(state, _sentence(error), error)
+        code = EXIT_FAILED
+    state["reporter"].close()
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _tell(state: dict[str, Any], sentence: str, error: Exception | None = None) -> None:
+    """Write the one sentence to stderr, as an event where a parent process listens."""
+    reporter: Reporter = state["reporter"]
+    reporter.close()
+    if isinstance(reporter.sink, JsonSink):
+        reporter.sink.emit(
+            Event("error", sentence, data={"kind": type(error).__name__} if error else {})
+        )
+    else:
+        click.echo(f"geopointseg: {sentence}", err=True)
+    if state["debug"] and error is not None:
+        traceback.print_exception(error)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, GeopointsegError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"Memory ran out ({error}). Use smaller windows, batches or chips, or close other programs."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
+    if isinstance(error, PermissionError):
+        return f"'{error.filename}' may not be read or written. Choose another place or change its permissions."
+    return (
+        f"Something unexpected went wrong: {type(error).__name__}: {error}. "
+        "Run again with --debug and report what it prints."
+    )
+
+
+def _handle_signals(state: dict[str, Any]) -> None:
+    """Let SIGINT and SIGTERM ask for a cancel; the second time, end at once."""
+
+    def cancel(signum: int, frame: types.FrameType | None) -> None:
+        reporter: Reporter = state["reporter"]
+        if reporter.is_cancelled:
+            os._exit(EXIT_CANCELLED)
+        reporter.cancel()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, cancel)

@@ -1,0 +1,162 @@
+"""Commands on accuracy: assess, validate, suggest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from geopointseg.cli.invocation import (
+    Invocation,
+    Table,
+    common_options,
+    layer_options,
+    points_options,
+    raster_option,
+    scene_arguments,
+    setting_option,
+)
+from geopointseg.cli.train import config_options, read_config
+
+
+@click.command()
+@click.argument("map_path", metavar="MAP.tif")
+@click.option(
+    "--points", default=None, metavar="TEST", help="Test points, or a raster with the true classes."
+)
+@layer_options
+@click.option(
+    "-o",
+    "--output",
+    default=None,
+    metavar="REPORT.html",
+    help="Also write a report that opens in any browser.",
+)
+@click.option(
+    "--design",
+    type=int,
+    default=None,
+    metavar="N",
+    help="Draw N points to be labelled for an honest assessment (with -o OUT.gpkg).",
+)
+@click.option("--sampling", type=click.Choice(["unknown", "simple", "stratified"]), default="unknown", show_default=True,
+    help="How the test points were drawn; areas and intervals need a probability sample.")  # fmt: skip
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Assess even on points that the model was trained on; the report says so.",
+)
+@common_options
+def assess(
+    run: Invocation,
+    map_path: str,
+    output: str | None,
+    design: int | None,
+    points: str | None,
+    **options: Any,
+) -> None:
+    """Compare a class map with test points: accuracy, confusion matrix, areas."""
+    if design is not None:
+        _design_sample(run, map_path, design, output)
+        return
+    if points is None:
+        raise click.UsageError(
+            "Missing option '--points'. Give the test points, or --design N to draw them."
+        )
+    _assess_map(run, map_path, points, output, **options)
+
+
+def _design_sample(run: Invocation, map_path: str, count: int, output: str | None) -> None:
+    from geopointseg.assessment.design import design_sample, write_sample
+
+    if output is None:
+        raise click.UsageError("--design draws points; name the file for them with -o OUT.gpkg.")
+    sample = design_sample(map_path, count, seed=run.seed, reporter=run.reporter)
+    write_sample(sample, output)
+    run.finish(
+        {"output": output, "points": len(sample)},
+        f"Wrote {len(sample)} points to {output}; fill in their class and assess.",
+    )
+
+
+def _assess_map(
+    run: Invocation, map_path: str, points: str, output: str | None, **options: Any
+) -> None:
+    from geopointseg.assessment.accuracy import assess as assess_map
+
+    assessed = assess_map(map_path, points, reporter=run.reporter, **options)
+    if output:
+        from geopointseg.report.document import write_report
+
+        write_report(assessed, output)
+    tables = [Table(title, headings, rows) for title, headings, rows in assessed.tables()]
+    run.finish(assessed.to_json() | {"report": output}, *tables, *assessed.sentences())
+
+
+@click.command()
+@scene_arguments
+@points_options()
+@config_options
+@click.option(
+    "--folds", type=int, default=5, show_default=True, metavar="K", help="Number of folds."
+)
+@click.option(
+    "--block-size-m",
+    type=float,
+    default=None,
+    metavar="M",
+    help="Side of a block; from the labels by default.",
+)
+@click.option("-o", "--output", default=None, metavar="REPORT.html", help="Also write a report.")
+@setting_option("optimization", "minutes", metavar="M")
+@setting_option("optimization", "steps", metavar="N")
+@common_options
+def validate(
+    run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None,
+    config: str | None, assignments: tuple[str, ...], minutes: float | None, steps: int | None, **options: Any,
+) -> None:  # fmt: skip
+    """Cross-validate the recipe on blocks of other ground, beside the majority class and the forests."""
+    settings = read_config(
+        config, assignments, optimization__minutes=minutes, optimization__steps=steps
+    )
+    from geopointseg.labels.points import read_points
+    from geopointseg.study.validation import validate as cross_validate
+
+    validated = cross_validate(
+        list(rasters), read_points(points, class_field=class_field, layer=layer), config=settings, seed=run.seed,
+        device=run.device, reporter=run.reporter, **options,
+    )  # fmt: skip
+    tables = [Table(title, headings, rows) for title, headings, rows in validated.tables()]
+    run.finish(validated.to_json(), *tables, *validated.sentences())
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL_DIR [MODEL_DIR ...]")
+@raster_option
+@click.option("--count", type=int, required=True, metavar="N", help="Points to suggest.")
+@click.option(
+    "--min-distance-m",
+    type=float,
+    required=True,
+    metavar="M",
+    help="Smallest distance between them.",
+)
+@click.option("-o", "--output", required=True, metavar="OUT.gpkg", help="Points to write.")
+@common_options
+def suggest(
+    run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, **options: Any
+) -> None:
+    """Suggest where the next points help most."""
+    from geopointseg.study.suggestion import suggest as suggest_points
+
+    suggested = suggest_points(
+        list(models),
+        list(rasters),
+        output=output,
+        seed=run.seed,
+        device=run.device,
+        reporter=run.reporter,
+        **options,
+    )
+    tables = [Table(title, headings, rows) for title, headings, rows in suggested.tables()]
+    run.finish(suggested.to_json() | {"output": output}, *tables, f"Wrote {output}.")

@@ -1,0 +1,35 @@
+"""The command that times this machine: bench."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import click
+
+import geopointseg
+from geopointseg.cli.invocation import Invocation, common_options
+from geopointseg.errors import InputFileError
+
+_SCRIPTS = {"predict": "bench_predict.py", "sample": "bench_sampling.py", "points": "bench_mask.py"}
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("what", type=click.Choice(list(_SCRIPTS)))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@common_options
+def bench(run: Invocation, what: str, arguments: tuple[str, ...]) -> None:
+    """Time prediction, sampling or rasterizing against the usual alternatives, as ratios.
+
+    Further ARGUMENTS go to the benchmark; --help after them lists its options.
+    """
+    script = Path(geopointseg.__file__).parent.parent / "tests" / "benchmarks" / _SCRIPTS[what]
+    if not script.exists():
+        raise InputFileError(
+            f"The benchmark '{script.name}' is not part of an installed package. "
+            "Clone the repository, install it with pip install -e . and run geopointseg bench from there."
+        )
+    sys.argv = [str(script), *arguments]
+    runpy.run_path(str(script), run_name="__main__")
+    run.reporter.close()

@@ -1,0 +1,128 @@
+"""`geopointseg doctor`: is this installation able to do its work?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+from geopointseg.cli.invocation import Invocation, Table, common_options
+
+_REQUIRED = (
+    "torch", "torchgeo", "segmentation-models-pytorch", "lightning", "rasterio", "geopandas", "shapely",
+    "fiona", "numpy", "scikit-learn", "safetensors",
+)  # fmt: skip
+_OPTIONAL = {"dask": "dask", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what it is, whether it is fine, and what to do if not."""
+
+    what: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+def examine_environment() -> list[Finding]:
+    """Look at Python, packages, coordinate systems, processors and disk."""
+    findings = [_python()]
+    findings += [_package(name) for name in _REQUIRED]
+    findings += [_coordinate_systems(), _torch_device(), _disk()]
+    return findings
+
+
+def _python() -> Finding:
+    ok = sys.version_info >= (3, 12)
+    return Finding(
+        "Python",
+        ok,
+        f"{platform.python_version()} at {sys.executable}",
+        "" if ok else "Install Python 3.12.",
+    )
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, "missing", f"Install it: python -m pip install {name}")
+
+
+def _coordinate_systems() -> Finding:
+    what = "coordinate systems"
+    try:
+        from rasterio.crs import CRS
+        from rasterio.warp import transform
+
+        x, _ = transform(CRS.from_epsg(4326), CRS.from_epsg(32633), [15.0], [50.0])[:2]
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with PROJ is the finding
+        return Finding(
+            what,
+            False,
+            str(error),
+            "Unset PROJ_LIB, PROJ_DATA and GDAL_DATA, or reinstall rasterio.",
+        )
+    ok = abs(x[0] - 500_000) < 1
+    return Finding(
+        what, ok, "EPSG:4326 to EPSG:32633 is right" if ok else f"x is {x[0]}, not 500000"
+    )
+
+
+def _torch_device() -> Finding:
+    try:
+        import torch
+    except Exception as error:  # noqa: BLE001 - a broken installation of torch is the finding
+        return Finding("processor", False, str(error), "Reinstall torch.")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
+    return Finding("processor", True, f"{cores} cores, {gpu}")
+
+
+def _disk() -> Finding:
+    free_gb = shutil.disk_usage(os.getcwd()).free / 1e9  # noqa: PTH109 - the folder where outputs would go
+    return Finding(
+        "free disk",
+        free_gb > 1,
+        f"{free_gb:.0f} GB here",
+        "" if free_gb > 1 else "Free some space.",
+    )
+
+
+@click.command()
+@common_options
+def doctor(run: Invocation) -> None:
+    """Say whether this installation can do its work, and what is missing."""
+    from geopointseg import __version__
+
+    findings = examine_environment()
+    extras = {
+        name: importlib.util.find_spec(module) is not None for name, module in _OPTIONAL.items()
+    }
+    result: dict[str, Any] = {
+        "ok": all(f.ok for f in findings),
+        "version": __version__,
+        "interpreter": sys.executable,
+        "findings": [asdict(f) for f in findings],
+        "extras": extras,
+    }
+    rows = [(f.what, "ok" if f.ok else "PROBLEM", f.found, f.advice) for f in findings]
+    rows += [
+        (f"extra: {n}", "there" if there else "not there", "", "") for n, there in extras.items()
+    ]
+    verdict = "All is well." if result["ok"] else "Something is missing; see the advice above."
+    run.finish(
+        result,
+        Table(f"geopointseg {__version__}", ["what", "state", "found", "advice"], rows),
+        verdict,
+    )
+    if not result["ok"]:
+        click.get_current_context().exit(1)

@@ -1,0 +1,188 @@
+"""What all commands share: common options, results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from geopointseg.config import choices, default_value, help_text
+from geopointseg.progress import BarSink, Event, JsonSink, Reporter, SilentSink, Sink
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One run of a command: how it was asked to behave.
+
+    Parameters
+    ----------
+    seed
+        Seed of everything random.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    as_json
+        Whether the result is printed as one JSON object.
+    reporter
+        Where progress goes; carries cancellation.
+    """
+
+    seed: int
+    device: str
+    as_json: bool
+    reporter: Reporter
+
+    def finish(self, result: dict[str, Any], *shown: Table | str) -> None:
+        """Print a command's result: as JSON where asked for, else as tables and sentences."""
+        self.reporter.sink.emit(Event("result", data={"result": result}))
+        self.reporter.close()
+        if self.as_json:
+            click.echo(json.dumps(result, ensure_ascii=False, indent=2, default=str))
+            return
+        for part in shown:
+            if isinstance(part, Table):
+                part.show()
+            else:
+                click.echo(part)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headings, for the terminal.
+
+    Parameters
+    ----------
+    title
+        What the table shows.
+    headings
+        One for each column; text columns come first and are aligned left.
+    rows
+        Cells; numbers between 0 and 1 are printed with three decimals, NaN as a dash.
+    """
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def show(self) -> None:
+        """Print the table on stdout."""
+        from rich.console import Console
+        from rich.table import Table as RichTable
+
+        table = RichTable(title=self.title, title_justify="left", title_style="bold")
+        for position, heading in enumerate(self.headings):
+            is_text = all(isinstance(row[position], str) for row in self.rows)
+            table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(_cell(value) for value in row))
+        width = None if sys.stdout.isatty() else 120
+        Console(highlight=False, width=width).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that every command takes, and hand them over as an `Invocation`."""
+
+    @click.option(
+        "--seed", type=int, default=0, show_default=True, help="Seed of everything random."
+    )
+    @click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+        help="Where networks run; auto takes a GPU where there is one.",
+    )  # fmt: skip
+    @click.option(
+        "--progress", type=click.Choice(["bar", "json", "none"]), default="bar", show_default=True,
+        help="How progress is shown on stderr.",
+    )  # fmt: skip
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+    @click.option("--quiet", is_flag=True, help="Show warnings and errors only.")
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @functools.wraps(command)
+    def wrapped(
+        *,
+        seed: int,
+        device: str,
+        progress: str,
+        as_json: bool,
+        quiet: bool,
+        debug: bool,
+        **arguments: Any,
+    ) -> None:
+        context = click.get_current_context()
+        reporter = Reporter(_sink(progress, quiet=quiet))
+        context.find_root().obj.update(reporter=reporter, debug=debug)
+        command(run=Invocation(seed, device, as_json, reporter), **arguments)
+
+    return wrapped
+
+
+def _sink(progress: str, *, quiet: bool) -> Sink:
+    if progress == "json":
+        return JsonSink()
+    return SilentSink() if progress == "none" else BarSink(quiet=quiet)
+
+
+def setting_option(
+    section: str, name: str, flag: str | None = None, **attributes: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return an option for one setting; help, choices and the default shown come from the settings.
+
+    The option itself defaults to None (not given), so that a settings file is not overruled.
+    """
+    default = default_value(section, name)
+    allowed = choices(section, name)
+    kind = click.Choice(allowed) if allowed else type(default)
+    flag = flag or "--" + name.replace("_", "-")
+    text = f"{help_text(section, name)}  [default: {default}]"
+    return click.option(flag, name, **({"type": kind, "default": None, "help": text} | attributes))
+
+
+def scene_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    """Take one or more rasters as arguments."""
+    return click.argument("rasters", nargs=-1, required=True, metavar="R [R ...]")(command)
+
+
+def raster_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Take one or more rasters by ``--raster``."""
+    return click.option(
+        "--raster", "rasters", multiple=True, required=True, metavar="R",
+        help="Raster file that GDAL reads; may be given several times.",
+    )(command)  # fmt: skip
+
+
+def points_options(
+    *, required: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Take points with their class field and layer."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        command = layer_options(command)
+        return click.option(
+            "--points", required=required, metavar="POINTS",
+            help="Vector file with labelled points (GeoPackage first).",
+        )(command)  # fmt: skip
+
+    return decorate
+
+
+def layer_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Take the class field and the layer of a vector file."""
+    command = click.option(
+        "--layer", default=None, help="Layer of the file; needed where it holds several."
+    )(command)
+    return click.option(
+        "--class-field", default=None, help="Field with the class, text or integer."
+    )(command)

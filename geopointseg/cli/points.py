@@ -1,0 +1,193 @@
+"""Commands on points: check, simulate, split, rasterize."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from geopointseg.cli.invocation import (
+    Invocation,
+    Table,
+    common_options,
+    layer_options,
+    raster_option,
+)
+
+
+@click.group()
+def points() -> None:
+    """Check, simulate, split and rasterize labelled points."""
+
+
+_points_argument = click.argument("points", metavar="POINTS")
+
+
+def _output_option(metavar: str) -> Any:
+    return click.option("-o", "--output", required=True, metavar=metavar, help="File to write.")
+
+
+@points.command()
+@_points_argument
+@raster_option
+@layer_options
+@click.option(
+    "-o",
+    "--output",
+    default=None,
+    metavar="OUT.gpkg",
+    help="Write questionable points here, with reasons.",
+)
+@common_options
+def check(
+    run: Invocation, points: str, rasters: tuple[str, ...], class_field: str | None, layer: str | None,
+    output: str | None,
+) -> None:  # fmt: skip
+    """Say whether points are usable on the rasters, before any training."""
+    from geopointseg.labels.check import check_points, write_questionable
+    from geopointseg.labels.points import read_points
+
+    checked = check_points(read_points(points, class_field=class_field, layer=layer), list(rasters))
+    if output:
+        write_questionable(checked, output)
+    headings, rows = checked.to_table()
+    problems = Table(
+        "What was noticed",
+        ["severity", "what"],
+        [(p.severity, p.message) for p in checked.problems],
+    )
+    verdict = (
+        "The points are usable." if checked.usable else "The points are not usable yet; see above."
+    )
+    run.finish(checked.to_json(), Table("Points by class", headings, rows), problems, verdict)
+    if not checked.usable:
+        click.get_current_context().exit(1)
+
+
+@points.command()
+@click.argument("mask", metavar="MASK")
+@_output_option("OUT.gpkg")
+@click.option("--per-class", type=int, required=True, metavar="N", help="Points a class.")
+@click.option(
+    "--placement", type=click.Choice(["uniform", "stratified", "boundary", "interior", "instance", "clustered"]),
+    default="stratified", show_default=True, help="Where points are put.",
+)  # fmt: skip
+@click.option(
+    "--min-distance-m",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Smallest distance of two points.",
+)
+@click.option(
+    "--label-noise",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of points with a wrong class.",
+)
+@click.option(
+    "--position-error-m",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Deviation of the position.",
+)
+@click.option(
+    "--palette", default=None, help="Colours of a colour-coded mask: a file or a built-in name."
+)
+@common_options
+def simulate(run: Invocation, mask: str, output: str, **options: Any) -> None:
+    """Draw points from a dense MASK, as a person would click them."""
+    from geopointseg.labels.points import write_points
+    from geopointseg.labels.simulate import simulate_points
+
+    drawn = simulate_points(mask, seed=run.seed, **options)
+    write_points(drawn, output)
+    _report_counts(run, "Points drawn", drawn, output)
+
+
+@points.command()
+@_points_argument
+@_output_option("OUT.gpkg")
+@layer_options
+@click.option(
+    "--block-size-m", type=float, required=True, metavar="M", help="Side of a block on the ground."
+)
+@click.option("--folds", type=int, default=None, metavar="K", help="Number of folds.")
+@click.option(
+    "--test-fraction",
+    type=float,
+    default=None,
+    metavar="F",
+    help="Share of points to keep for testing.",
+)
+@click.option(
+    "--buffer-m",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Drop training points this near to test points.",
+)
+@common_options
+def split(
+    run: Invocation, points: str, output: str, class_field: str | None, layer: str | None, block_size_m: float,
+    folds: int | None, test_fraction: float | None, buffer_m: float,
+) -> None:  # fmt: skip
+    """Split points by blocks of ground, so that test points lie on other ground than training points."""
+    from geopointseg.labels.points import read_points, write_points
+    from geopointseg.labels.split import split_points
+
+    if (folds is None) == (test_fraction is None):
+        raise click.UsageError("Give either --folds K or --test-fraction F.")
+    divided = split_points(
+        read_points(points, class_field=class_field, layer=layer), block_size_m=block_size_m, folds=folds,
+        test_fraction=test_fraction, seed=run.seed, buffer_m=buffer_m,
+    )  # fmt: skip
+    write_points(divided, output)
+    parts = sorted(set(divided.split.tolist()))
+    rows = [
+        (
+            name,
+            *(int(((divided.split == part) & (divided.class_index == i)).sum()) for part in parts),
+        )
+        for i, name in enumerate(divided.legend.names)
+    ]
+    result = {
+        "output": output,
+        "counts": {row[0]: dict(zip(parts, row[1:], strict=True)) for row in rows},
+    }
+    run.finish(result, Table(f"Points by split in {output}", ["class", *parts], rows))
+
+
+@points.command()
+@_points_argument
+@click.option("--like", required=True, metavar="R", help="Raster whose grid is used.")
+@_output_option("MASK.tif")
+@layer_options
+@common_options
+def rasterize(
+    run: Invocation, points: str, like: str, output: str, class_field: str | None, layer: str | None
+) -> None:
+    """Turn points into a sparse mask on a raster's grid; all other pixels are unlabelled."""
+    from geopointseg.labels.mask import rasterize_points, write_mask
+    from geopointseg.labels.points import read_points
+    from geopointseg.raster.scene import Scene
+
+    mask = rasterize_points(
+        read_points(points, class_field=class_field, layer=layer), Scene.open(like).grid
+    )
+    write_mask(mask, output)
+    counts = dict(zip(mask.legend.names, mask.counts().tolist(), strict=True))
+    run.finish(
+        {"output": output, "pixels": counts},
+        Table(f"Labelled pixels in {output}", ["class", "pixels"], list(counts.items())),
+    )
+
+
+def _report_counts(run: Invocation, title: str, drawn: Any, output: str) -> None:
+    counts = dict(zip(drawn.legend.names, drawn.counts().tolist(), strict=True))
+    run.finish(
+        {"output": output, "counts": counts},
+        Table(f"{title}: {output}", ["class", "points"], list(counts.items())),
+    )

@@ -1,0 +1,45 @@
+"""Commands on the look of scenes: match."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from geopointseg.cli.invocation import Invocation, Table, common_options
+
+
+@click.command()
+@click.argument("raster", metavar="R")
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    required=True,
+    metavar="REF",
+    help="Raster, or model folder, whose look is taken; may be given several times.",
+)
+@click.option("-o", "--output", required=True, metavar="OUT.tif", help="Raster to write.")
+@click.option(
+    "--method",
+    type=click.Choice(["histogram", "mean-std", "percentile", "equalize"]),
+    default="histogram",
+    show_default=True,
+    help="How the look is matched.",
+)
+@click.option(
+    "--figure",
+    default=None,
+    metavar="F.png",
+    help="Also draw histograms and quick looks, before and after.",
+)
+@common_options
+def match(
+    run: Invocation, raster: str, references: tuple[str, ...], output: str, **options: Any
+) -> None:
+    """Give raster R the histogram of a reference, band by band."""
+    from geopointseg.raster.radiometry import match_raster
+
+    done = match_raster(raster, list(references), output, reporter=run.reporter, **options)
+    tables = [Table(title, headings, rows) for title, headings, rows in done.tables()]
+    run.finish(done.to_json(), *tables, f"Wrote {output}.")
