@@ -1,0 +1,346 @@
+"""Class maps on disk: codes, names and colours in one GeoTIFF, written whole or not at all.
+
+A class map holds the class codes of the user's data (uint8, or uint16 above 255), a declared nodata value that
+is never a class code, a colour table, and the legend as a tag, so that the file alone tells what its numbers
+mean. Beside it lie a GDAL attribute table and a QGIS style with the same names and colours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geopointseg.errors import LegendError, RasterError
+from geopointseg.legend import Legend
+from geopointseg.raster.grid import Grid, clip_window
+from geopointseg.raster.output import whole_file
+from geopointseg.raster.scene import HANDLES, open_dataset
+from geopointseg.raster.style import (
+    aux_path,
+    gdal_sidecar,
+    paletted_qml,
+    qml_path,
+    read_sidecar_legend,
+)
+
+LEGEND_TAG = "GEOPOINTSEG_LEGEND"
+MODEL_TAG = "GEOPOINTSEG_MODEL"
+BLOCK_PX = 512
+INVALID = -1
+"""The class index of pixels that hold no class (nodata)."""
+
+
+def class_dtype(legend: Legend) -> str:
+    """Return the smallest data type that holds all class codes and a nodata value besides.
+
+    Examples
+    --------
+    >>> class_dtype(Legend.from_names(["water", "forest"]))
+    'uint8'
+    >>> class_dtype(Legend.from_names(["water", "forest"], codes=[1, 300]))
+    'uint16'
+    """
+    highest = int(legend.codes.max(initial=0))
+    if highest <= 255 and len(legend) <= 255:
+        return "uint8"
+    if highest <= 65535 and len(legend) <= 65535:
+        return "uint16"
+    raise LegendError(
+        f"The class code {highest} is too large for a class map. Maps hold codes up to 65535; renumber the class."
+    )
+
+
+def nodata_code(legend: Legend) -> int:
+    """Return a nodata value that is no class code: 0, else the largest free value of the data type.
+
+    Examples
+    --------
+    >>> nodata_code(Legend.from_names(["water"], codes=[0]))
+    255
+    """
+    taken: set[int] = set(legend.codes.tolist())
+    largest = int(np.iinfo(class_dtype(legend)).max)
+    free: int = next(code for code in (0, *range(largest, 0, -1)) if code not in taken)
+    return free
+
+
+def class_map_tags(legend: Legend, fingerprint: str = "") -> dict[str, str]:
+    """Return the tags that every class map carries: the legend as JSON and the model's fingerprint."""
+    tags = {LEGEND_TAG: json.dumps(legend.to_json(), ensure_ascii=False)}
+    return tags | ({MODEL_TAG: fingerprint} if fingerprint else {})
+
+
+def code_table(legend: Legend) -> NDArray[np.unsignedinteger[Any]]:
+    """Return the class codes in index order with the nodata value last, so that index -1 gives nodata."""
+    codes = np.append(legend.codes, nodata_code(legend))
+    return codes.astype(class_dtype(legend))
+
+
+def write_class_map(
+    path: str | os.PathLike[str],
+    class_index: NDArray[np.integer[Any]],
+    grid: Grid,
+    legend: Legend,
+    *,
+    valid: NDArray[np.bool_] | None = None,
+    fingerprint: str = "",
+    tags: Mapping[str, str] | None = None,
+    cog: bool = True,
+) -> Path:
+    """Write a class map that fits in memory, with its colours, names and style.
+
+    Parameters
+    ----------
+    path
+        Where the GeoTIFF shall be; ``.qml`` and ``.aux.xml`` are written beside it.
+    class_index
+        Class indices ``(row, col)``; negative where there is no class.
+    grid
+        Where the pixels lie.
+    legend
+        The classes; the file holds their codes.
+    valid
+        False where nodata, ``(row, col)``.
+    fingerprint
+        Fingerprint of the model, kept as a tag.
+    tags
+        Further tags.
+    cog
+        Whether to write a cloud-optimized GeoTIFF with overviews by majority.
+
+    Returns
+    -------
+    Path
+        The path of the GeoTIFF.
+
+    Raises
+    ------
+    RasterError
+        If the array's shape is not the grid's, or an index is not in the legend.
+    OutputError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    _check_indices(class_index, grid, legend)
+    index = class_index if valid is None else np.where(valid, class_index, INVALID)
+    codes = code_table(legend)[np.where(index < 0, INVALID, index)]
+    all_tags = class_map_tags(legend, fingerprint) | dict(tags or {})
+    with whole_file(path) as temporary:
+        _write_gdal(temporary, codes, grid, legend, all_tags, cog=cog)
+        write_sidecars(path, legend)
+    return path
+
+
+def write_sidecars(path: Path, legend: Legend) -> None:
+    """Write the QGIS style and the GDAL attribute table that belong to a class map."""
+    for target, text in (
+        (qml_path(path), paletted_qml(legend)),
+        (aux_path(path), gdal_sidecar(legend)),
+    ):
+        with whole_file(target) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def colormap(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
+    """Return the colour table as GDAL takes it: code to red, green, blue, alpha."""
+    colors = {int(nodata_code(legend)): (0, 0, 0, 0)}
+    for code, rgb in zip(legend.codes.tolist(), legend.rgb.tolist(), strict=True):
+        colors[code] = (rgb[0], rgb[1], rgb[2], 255)
+    return colors
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """A class map on disk, read window by window.
+
+    Use `ClassMap.open` to make one. Like a scene it holds no open file.
+
+    Parameters
+    ----------
+    path
+        The raster.
+    grid
+        Where its pixels lie.
+    legend
+        Its classes; those of a foreign file come from its attribute table, its QGIS style or its values.
+    nodata
+        Declared nodata value, or None.
+    dtype
+        Data type on disk.
+    tags
+        Tags of the file.
+    """
+
+    path: str
+    grid: Grid
+    legend: Legend
+    nodata: float | None
+    dtype: str
+    tags: Mapping[str, str]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], legend: Legend | None = None) -> ClassMap:
+        """Describe a class raster, ours or anyone's.
+
+        Parameters
+        ----------
+        path
+            A raster whose first band holds class codes.
+        legend
+            The classes, where the file does not say; by default they come from the file's tags, its attribute
+            table, its QGIS style, or at last from the values that occur in it.
+
+        Raises
+        ------
+        InputFileError
+            If the file is missing or unreadable.
+        RasterError
+            If it has no CRS, or its values are not whole numbers.
+        """
+        path = os.fspath(path)
+        with open_dataset(path) as dataset:
+            if dataset.crs is None:
+                raise RasterError(
+                    f"'{path}' has no coordinate reference system. A class map is placed on the ground; "
+                    'assign its CRS in QGIS with "Assign projection" and save.'
+                )
+            grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+            dtype, nodata, tags = dataset.dtypes[0], dataset.nodatavals[0], dataset.tags()
+        if legend is None and LEGEND_TAG in tags:
+            legend = Legend.from_json(json.loads(tags[LEGEND_TAG]))
+        if legend is None:
+            legend = read_sidecar_legend(Path(path))
+        described = cls(path, grid, legend or Legend(()), nodata, dtype, tags)
+        return described if legend is not None else described._with_scanned_legend()
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the model that made the map; empty where the file does not say."""
+        return self.tags.get(MODEL_TAG, "")
+
+    def read_codes(
+        self, window: Window | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Read class codes and validity of a window that lies on the map, both ``(row, col)``."""
+        dataset = HANDLES.get(self.path)
+        window = self.grid.window if window is None else window
+        stored = dataset.read(1, window=window)
+        valid = dataset.read_masks(1, window=window) > 0
+        if np.issubdtype(stored.dtype, np.floating):
+            valid &= np.isfinite(stored)
+            stored = np.where(valid, stored, 0)
+        codes = stored.astype(np.int64)
+        if (codes != stored).any():
+            raise RasterError(
+                f"'{self.path}' holds values that are not whole numbers. A class map holds class codes; "
+                "give the map of classes, not of probabilities."
+            )
+        return codes, valid
+
+    def read(self, window: Window | None = None) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Read class indices and validity of a window, which may reach beyond the map's border.
+
+        Parameters
+        ----------
+        window
+            Pixel window; the whole map by default.
+
+        Returns
+        -------
+        class_index : int32 ``(row, col)``
+            Index into the legend; -1 where invalid.
+        valid : bool ``(row, col)``
+            False where nodata, where the code is not in the legend, and beyond the border.
+        """
+        window = self.grid.window if window is None else window
+        shape = int(window.height), int(window.width)
+        class_index = np.full(shape, INVALID, dtype=np.int32)
+        inside = clip_window(window, self.grid.shape)
+        if inside.width and inside.height:
+            codes, valid = self.read_codes(inside)
+            top, left = inside.row_off - window.row_off, inside.col_off - window.col_off
+            part = class_index[top : top + inside.height, left : left + inside.width]
+            part[...] = np.where(valid, self._index_of(codes), INVALID)
+        return class_index, class_index >= 0
+
+    def windows(self, rows: int = BLOCK_PX) -> Iterator[Window]:
+        """Yield full-width windows that cover the map from top to bottom."""
+        for top in range(0, self.grid.height, rows):
+            yield Window(0, top, self.grid.width, min(rows, self.grid.height - top))
+
+    def _index_of(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        if not len(self.legend):
+            return np.full_like(codes, INVALID)
+        order = np.argsort(self.legend.codes)
+        position = np.searchsorted(self.legend.codes, codes, sorter=order)
+        index = order[position.clip(max=len(order) - 1)]
+        return np.where(self.legend.codes[index] == codes, index, INVALID)
+
+    def _with_scanned_legend(self) -> ClassMap:
+        present: set[int] = set()
+        for window in self.windows():
+            codes, valid = self.read_codes(window)
+            present |= set(np.unique(codes[valid]).tolist())
+            if len(present) > 65535:
+                raise RasterError(
+                    f"'{self.path}' holds more than 65535 different values. A class map holds class codes; "
+                    "give a map of classes."
+                )
+        found = sorted(present)
+        legend = Legend.from_names([str(code) for code in found], codes=found)
+        return ClassMap(self.path, self.grid, legend, self.nodata, self.dtype, self.tags)
+
+
+def _check_indices(class_index: NDArray[np.integer[Any]], grid: Grid, legend: Legend) -> None:
+    if class_index.shape != grid.shape:
+        raise RasterError(
+            f"The class array has the shape {class_index.shape}, the grid {grid.shape}. "
+            "Expected one class index a pixel of the grid."
+        )
+    highest = int(class_index.max(initial=0))
+    if highest >= len(legend):
+        raise RasterError(
+            f"The class array holds the index {highest}, but the legend has {len(legend)} classes. "
+            f"Expected indices from 0 to {len(legend) - 1}, or -1 for nodata."
+        )
+
+
+def _write_gdal(
+    path: Path,
+    codes: NDArray[np.unsignedinteger[Any]],
+    grid: Grid,
+    legend: Legend,
+    tags: Mapping[str, str],
+    *,
+    cog: bool,
+) -> None:
+    profile = {
+        "driver": "GTiff", "height": grid.height, "width": grid.width, "count": 1, "dtype": codes.dtype.name,
+        "crs": grid.crs, "transform": grid.transform, "nodata": nodata_code(legend), "tiled": True,
+        "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "deflate", "bigtiff": "if_safer",
+    }  # fmt: skip
+    plain = path.with_suffix(".plain.tif") if cog else path
+    try:
+        with rasterio.open(plain, "w", **profile) as dataset:
+            dataset.write(codes, 1)
+            dataset.write_colormap(1, colormap(legend))
+            dataset.set_band_description(1, "class")
+            dataset.update_tags(**tags)
+        if cog:
+            rasterio.shutil.copy(
+                plain, path, driver="COG", overview_resampling="MODE", compress="DEFLATE",
+                blocksize=BLOCK_PX, bigtiff="IF_SAFER",
+            )  # fmt: skip
+    finally:
+        if cog:
+            plain.unlink(missing_ok=True)
