@@ -1,0 +1,60 @@
+"""The legend translates between codes, indices, names and colours, and refuses what is ambiguous."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geopointseg.errors import LegendError
+from geopointseg.legend import Legend, LegendEntry, default_colors
+
+unique_codes = st.lists(st.integers(0, 70_000), min_size=1, max_size=300, unique=True)
+
+
+@given(unique_codes, st.data())
+def test_encoding_and_decoding_are_inverse(codes, data):
+    legend = Legend.from_names([f"class {c}" for c in codes], codes=codes)
+    indices = data.draw(st.lists(st.integers(0, len(codes) - 1), max_size=20))
+    decoded = legend.decode(indices)
+    assert [codes[i] for i in indices] == decoded.tolist()
+    assert legend.encode(decoded).tolist() == indices
+
+
+def test_encode_keeps_the_shape_and_takes_codes_with_gaps():
+    legend = Legend.from_names(["a", "b", "c"], codes=[255, 0, 20])
+    np.testing.assert_array_equal(legend.encode([[0, 20], [255, 255]]), [[1, 2], [0, 0]])
+
+
+def test_an_unknown_code_is_named_with_the_known_ones():
+    legend = Legend.from_names(["water", "Wald"], codes=[10, 20])
+    with pytest.raises(
+        LegendError, match=r"The class code 15 is not in the legend \(10 water, 20 Wald\)"
+    ):
+        legend.encode([10, 15])
+
+
+@pytest.mark.parametrize(
+    ("names", "codes", "words"),
+    [(["a", "a"], [1, 2], "name a occurs twice"), (["a", "b"], [7, 7], "code 7 occurs twice")],
+)
+def test_doubled_codes_and_names_are_refused(names, codes, words):
+    with pytest.raises(LegendError, match=words):
+        Legend.from_names(names, codes=codes)
+
+
+def test_a_negative_code_and_a_malformed_colour_are_refused():
+    with pytest.raises(LegendError, match="Codes must not be negative"):
+        LegendEntry(-1, "a", "#000000")
+    with pytest.raises(LegendError, match="Expected a colour like '#1b7837'"):
+        LegendEntry(1, "a", "green")
+
+
+def test_json_round_trip_keeps_everything():
+    legend = Legend.from_names(["Gewässer", "林"], codes=[0, 300])
+    assert Legend.from_json(legend.to_json()) == legend
+
+
+def test_default_colours_are_all_different():
+    colors = default_colors(300)
+    assert len(set(colors)) == len(colors)
+    assert Legend.from_names(["a"]).rgb.tolist() == [[0x44, 0x77, 0xAA]]
