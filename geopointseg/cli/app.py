@@ -56,7 +56,7 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's form
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         from geopointseg import __version__
 
@@ -77,7 +77,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Show the version.",
 )
 def app() -> None:
-    """Make land-cover maps from imagery and a few clicked points.
+    r"""Make land-cover maps from imagery and a few clicked points.
 
     \b
     The main road is three commands:

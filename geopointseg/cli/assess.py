@@ -14,9 +14,8 @@ from geopointseg.cli.invocation import (
     points_options,
     raster_option,
     scene_arguments,
-    setting_option,
 )
-from geopointseg.cli.train import config_options, read_config
+from geopointseg.cli.setting import settings_options
 
 
 @click.command()
@@ -96,7 +95,7 @@ def _assess_map(
 @click.command()
 @scene_arguments
 @points_options()
-@config_options
+@settings_options(("optimization", "minutes", "M"), ("optimization", "steps", "N"))
 @click.option(
     "--folds", type=int, default=5, show_default=True, metavar="K", help="Number of folds."
 )
@@ -108,22 +107,17 @@ def _assess_map(
     help="Side of a block; from the labels by default.",
 )
 @click.option("-o", "--output", default=None, metavar="REPORT.html", help="Also write a report.")
-@setting_option("optimization", "minutes", metavar="M")
-@setting_option("optimization", "steps", metavar="N")
 @common_options
 def validate(
     run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None,
     config: str | None, assignments: tuple[str, ...], minutes: float | None, steps: int | None, **options: Any,
 ) -> None:  # fmt: skip
     """Cross-validate the recipe on blocks of other ground, beside the majority class and the forests."""
-    settings = read_config(
-        config, assignments, optimization__minutes=minutes, optimization__steps=steps
-    )
     from geopointseg.labels.points import read_points
     from geopointseg.study.validation import validate as cross_validate
 
     validated = cross_validate(
-        list(rasters), read_points(points, class_field=class_field, layer=layer), config=settings, seed=run.seed,
+        list(rasters), read_points(points, class_field=class_field, layer=layer), config=run.settings, seed=run.seed,
         device=run.device, reporter=run.reporter, **options,
     )  # fmt: skip
     tables = [Table(title, headings, rows) for title, headings, rows in validated.tables()]

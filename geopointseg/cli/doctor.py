@@ -1,4 +1,4 @@
-"""`geopointseg doctor`: is this installation able to do its work?"""
+"""The command that examines the installation: doctor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,77 +25,75 @@ _OPTIONAL = {"dask": "dask", "onnxruntime": "onnxruntime", "openvino": "openvino
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what it is, whether it is fine, and what to do if not."""
+    """One thing that was looked at: what it is, what was found, and what to do if it is not fine."""
 
     what: str
-    ok: bool
     found: str
     advice: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs to be done."""
+        return not self.advice
 
 
 def examine_environment() -> list[Finding]:
     """Look at Python, packages, coordinate systems, processors and disk."""
     findings = [_python()]
     findings += [_package(name) for name in _REQUIRED]
-    findings += [_coordinate_systems(), _torch_device(), _disk()]
+    findings += [_coordinate_systems(), _processor(), _disk()]
     return findings
 
 
 def _python() -> Finding:
-    ok = sys.version_info >= (3, 12)
-    return Finding(
-        "Python",
-        ok,
-        f"{platform.python_version()} at {sys.executable}",
-        "" if ok else "Install Python 3.12.",
-    )
+    found = f"{platform.python_version()} at {sys.executable}"
+    return Finding("Python", found, "" if sys.version_info >= (3, 12) else "Install Python 3.12.")
 
 
 def _package(name: str) -> Finding:
     try:
-        return Finding(name, True, importlib.metadata.version(name))
+        return Finding(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, False, "missing", f"Install it: python -m pip install {name}")
+        return Finding(name, "missing", f"Install it: python -m pip install {name}")
 
 
 def _coordinate_systems() -> Finding:
     what = "coordinate systems"
+    advice = "Unset PROJ_LIB, PROJ_DATA and GDAL_DATA, or reinstall rasterio."
     try:
         from rasterio.crs import CRS
         from rasterio.warp import transform
 
         x, _ = transform(CRS.from_epsg(4326), CRS.from_epsg(32633), [15.0], [50.0])[:2]
     except Exception as error:  # noqa: BLE001 - whatever is wrong with PROJ is the finding
-        return Finding(
-            what,
-            False,
-            str(error),
-            "Unset PROJ_LIB, PROJ_DATA and GDAL_DATA, or reinstall rasterio.",
-        )
-    ok = abs(x[0] - 500_000) < 1
-    return Finding(
-        what, ok, "EPSG:4326 to EPSG:32633 is right" if ok else f"x is {x[0]}, not 500000"
-    )
+        return Finding(what, str(error), advice)
+    if abs(x[0] - 500_000) > 1:
+        return Finding(what, f"longitude 15 in EPSG:32633 is {x[0]}, not 500000", advice)
+    return Finding(what, "EPSG:4326 to EPSG:32633 is right")
 
 
-def _torch_device() -> Finding:
+def _processor() -> Finding:
     try:
         import torch
     except Exception as error:  # noqa: BLE001 - a broken installation of torch is the finding
-        return Finding("processor", False, str(error), "Reinstall torch.")
+        return Finding("processor", str(error), "Reinstall torch.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
-    return Finding("processor", True, f"{cores} cores, {gpu}")
+    return Finding(
+        "processor", f"{cores} cores, {_gpu_name() or 'no GPU'} (torch {torch.__version__})"
+    )
+
+
+def _gpu_name() -> str:
+    try:
+        import torch
+    except ImportError:
+        return ""
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 
 
 def _disk() -> Finding:
-    free_gb = shutil.disk_usage(os.getcwd()).free / 1e9  # noqa: PTH109 - the folder where outputs would go
-    return Finding(
-        "free disk",
-        free_gb > 1,
-        f"{free_gb:.0f} GB here",
-        "" if free_gb > 1 else "Free some space.",
-    )
+    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
+    return Finding("free disk", f"{free_gb:.0f} GB here", "" if free_gb > 1 else "Free some space.")
 
 
 @click.command()
@@ -111,7 +110,8 @@ def doctor(run: Invocation) -> None:
         "ok": all(f.ok for f in findings),
         "version": __version__,
         "interpreter": sys.executable,
-        "findings": [asdict(f) for f in findings],
+        "device": _gpu_name() or "cpu",
+        "findings": [asdict(f) | {"ok": f.ok} for f in findings],
         "extras": extras,
     }
     rows = [(f.what, "ok" if f.ok else "PROBLEM", f.found, f.advice) for f in findings]

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from geopointseg.config import choices, default_value, help_text
+from geopointseg.cli.setting import gather_settings
+from geopointseg.config import Config
 from geopointseg.progress import BarSink, Event, JsonSink, Reporter, SilentSink, Sink
 
 
@@ -29,12 +30,15 @@ class Invocation:
         Whether the result is printed as one JSON object.
     reporter
         Where progress goes; carries cancellation.
+    settings
+        All settings, from the file and the options given.
     """
 
     seed: int
     device: str
     as_json: bool
     reporter: Reporter
+    settings: Config
 
     def finish(self, result: dict[str, Any], *shown: Table | str) -> None:
         """Print a command's result: as JSON where asked for, else as tables and sentences."""
@@ -124,7 +128,8 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         context = click.get_current_context()
         reporter = Reporter(_sink(progress, quiet=quiet))
         context.find_root().obj.update(reporter=reporter, debug=debug)
-        command(run=Invocation(seed, device, as_json, reporter), **arguments)
+        settings = gather_settings(arguments)
+        command(run=Invocation(seed, device, as_json, reporter, settings), **arguments)
 
     return wrapped
 
@@ -133,21 +138,6 @@ def _sink(progress: str, *, quiet: bool) -> Sink:
     if progress == "json":
         return JsonSink()
     return SilentSink() if progress == "none" else BarSink(quiet=quiet)
-
-
-def setting_option(
-    section: str, name: str, flag: str | None = None, **attributes: Any
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return an option for one setting; help, choices and the default shown come from the settings.
-
-    The option itself defaults to None (not given), so that a settings file is not overruled.
-    """
-    default = default_value(section, name)
-    allowed = choices(section, name)
-    kind = click.Choice(allowed) if allowed else type(default)
-    flag = flag or "--" + name.replace("_", "-")
-    text = f"{help_text(section, name)}  [default: {default}]"
-    return click.option(flag, name, **({"type": kind, "default": None, "help": text} | attributes))
 
 
 def scene_arguments(command: Callable[..., None]) -> Callable[..., None]:

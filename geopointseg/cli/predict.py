@@ -11,8 +11,8 @@ from geopointseg.cli.invocation import (
     Table,
     common_options,
     raster_option,
-    setting_option,
 )
+from geopointseg.cli.setting import setting_option
 
 
 @click.command()

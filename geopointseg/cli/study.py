@@ -15,7 +15,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
 @click.option("--quick", is_flag=True, help="Run a small version: fewest seeds, shortest budget.")
 @click.option("--jobs", type=int, default=1, show_default=True, help="Runs at the same time.")
 @common_options
-def study(run: Invocation, study_file: str, output: str, quick: bool, jobs: int) -> None:  # noqa: FBT001 - click's form
+def study(run: Invocation, study_file: str, output: str, quick: bool, jobs: int) -> None:
     """Vary factors, train and assess again and again, and write the report."""
     from geopointseg.study.factor import run_study
 
