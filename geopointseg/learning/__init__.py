@@ -1,1 +1,1 @@
-"""learning"""
+"""How a model is learnt: losses, the training loop, unlabelled pixels, pretraining, selection."""

@@ -11,7 +11,7 @@ for expanded and pseudo labels.
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -350,4 +350,4 @@ def _weighted_mean(loss: Tensor, pixel_weight: Tensor | None, logits: Tensor) ->
 
 
 def _zero(logits: Tensor) -> Tensor:
-    return cast("Tensor", logits.flatten()[:0].sum())
+    return logits.flatten()[:0].sum()

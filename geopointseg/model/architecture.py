@@ -1,0 +1,442 @@
+"""Networks by name: any architecture and encoder of segmentation-models-pytorch, and a small one of our own.
+
+`build_network` returns a `Network`: logits on exactly the pixels it was given, for any number of bands and any
+image size, because it pads to the encoder's output stride by reflection inside and crops again. A batch of one
+trains everywhere, also through the pooled branches of DeepLabV3 and PAN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from geopointseg.errors import ConfigError, ModelError, nearest_names
+
+OWN_ARCHITECTURES = ("fcn",)
+_SMALLEST = {"pan": 128}
+_SMP_ERRORS = (
+    ValueError, TypeError, KeyError, NotImplementedError, AssertionError, RuntimeError, IndexError, AttributeError,
+)  # fmt: skip
+_NEEDS_STAGE_WIDTHS = ("unet", "unetplusplus", "manet")
+_ALIASES = {
+    "u-net": "unet",
+    "unet++": "unetplusplus",
+    "deeplabv3+": "deeplabv3plus",
+    "deeplab": "deeplabv3plus",
+    "deeplabv3p": "deeplabv3plus",
+}
+
+
+def architecture_names() -> list[str]:
+    """Return every architecture that `build_network` takes.
+
+    Examples
+    --------
+    >>> "unet" in architecture_names() and "fcn" in architecture_names()
+    True
+    """
+    import segmentation_models_pytorch as smp
+
+    return [*sorted(smp.MODEL_ARCHITECTURES_MAPPING), *OWN_ARCHITECTURES]
+
+
+def encoder_names() -> list[str]:
+    """Return the encoders that segmentation-models-pytorch brings; ``tu-NAME`` takes any timm model besides."""
+    import segmentation_models_pytorch as smp
+
+    return sorted(smp.encoders.get_encoder_names())
+
+
+def resolve_architecture(name: str) -> str:
+    """Return the canonical name of an architecture.
+
+    Raises
+    ------
+    ConfigError
+        If it is unknown; the message names the nearest ones.
+    """
+    canonical = _ALIASES.get(name.lower(), name.lower())
+    known = architecture_names()
+    if canonical not in known:
+        raise ConfigError(
+            f"There is no architecture '{name}'. {nearest_names(name, known)} "
+            "Set [model] architecture to one of these."
+        )
+    return canonical
+
+
+def resolve_encoder(name: str) -> str:
+    """Return the canonical name of an encoder.
+
+    Raises
+    ------
+    ConfigError
+        If neither segmentation-models-pytorch nor, after ``tu-``, timm knows it.
+    """
+    import timm
+
+    if name.startswith("tu-"):
+        timm_name = name.removeprefix("tu-").split(".")[0]
+        if timm.is_model(timm_name):
+            return name
+        near = [f"tu-{n}" for n in timm.list_models(exclude_filters="")]
+        raise ConfigError(f"timm has no model '{timm_name}'. {nearest_names(name, near)}")
+    known = encoder_names()
+    if name.lower() in known:
+        return name.lower()
+    hint = f" 'tu-{name}' exists in timm." if timm.is_model(name) else ""
+    raise ConfigError(
+        f"There is no encoder '{name}'. {nearest_names(name, known)}{hint} "
+        "Set [model] encoder to one of these, or to 'tu-NAME' for a timm model."
+    )
+
+
+class TolerantBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalization that trains on a single value a channel, by its running statistics.
+
+    Pooled branches shrink a batch of one to one value a channel, which has no variance; torch refuses that.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalize ``(sample, channel, row, col)``."""
+        if self.training and input.numel() == input.shape[1]:
+            return functional.batch_norm(
+                input,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                training=False,
+                eps=self.eps,
+            )
+        return super().forward(input)
+
+
+class SmallFCN(nn.Module):
+    """A fully convolutional network that never leaves full resolution.
+
+    Residual 3 x 3 convolutions whose dilation doubles: a receptive field of some sixty pixels at a few ten
+    thousand weights, and no up-sampling that could blur an edge. Good where objects are small and points few.
+
+    Parameters
+    ----------
+    bands, classes
+        Input and output channels.
+    width
+        Channels inside.
+    dilations
+        One residual block each.
+
+    References
+    ----------
+    F. Yu and V. Koltun, Multi-scale context aggregation by dilated convolutions, ICLR 2016,
+    doi:10.48550/arXiv.1511.07122.
+    """
+
+    output_stride = 1
+
+    def __init__(
+        self, bands: int, classes: int, width: int = 48, dilations: Sequence[int] = (1, 2, 4, 8, 16)
+    ) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(bands, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.decoder = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=d, dilation=d, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            )
+            for d in dilations
+        )
+        self.segmentation_head = nn.Conv2d(width, classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits of the image's size."""
+        features = self.encoder(image)
+        for block in self.decoder:
+            features = features + block(features)
+        return cast("Tensor", self.segmentation_head(features))
+
+
+class Network(nn.Module):
+    """A segmentation network that takes any image size and returns logits on exactly its pixels.
+
+    Parameters
+    ----------
+    body
+        The network proper, with an ``encoder``.
+    architecture, encoder
+        Canonical names, for the model folder.
+    bands, classes
+        Input and output channels.
+    output_stride
+        Height and width are padded, by reflection, to multiples of this.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        architecture: str,
+        encoder: str,
+        bands: int,
+        classes: int,
+        output_stride: int,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.architecture = architecture
+        self.encoder_name = encoder
+        self.bands = bands
+        self.classes = classes
+        self.output_stride = output_stride
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits ``(sample, class, row, col)`` of a normalized image ``(sample, band, row, col)``."""
+        rows, cols = image.shape[-2:]
+        bottom, right = (self._missing(side) for side in (rows, cols))
+        if bottom or right:
+            image = _pad(image, bottom, right)
+        logits = self.body(image)
+        if logits.shape[-2:] != image.shape[-2:]:
+            logits = functional.interpolate(
+                logits, image.shape[-2:], mode="bilinear", align_corners=False
+            )
+        return cast("Tensor", logits[..., :rows, :cols] if bottom or right else logits)
+
+    def _missing(self, side: int) -> int:
+        return max(_SMALLEST.get(self.architecture, 0) - side, -side % self.output_stride)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that pretrained weights go into."""
+        return cast("nn.Module", self.body.encoder)
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the encoder."""
+        return self.encoder.parameters()
+
+    def decoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of everything but the encoder."""
+        inside = {id(p) for p in self.encoder.parameters()}
+        return (p for p in self.parameters() if id(p) not in inside)
+
+    def freeze_encoder(self) -> None:
+        """Stop training the encoder; its normalization statistics stay as they are, too."""
+        for parameter in self.encoder.parameters():
+            parameter.requires_grad = False
+        self.keep_encoder_statistics()
+
+    def keep_encoder_statistics(self) -> None:
+        """Keep the encoder's batch statistics as they came, also in training mode."""
+        self._frozen_statistics = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Network:  # noqa: FBT001, FBT002 - torch's signature
+        """Switch to training mode; frozen encoder statistics stay frozen."""
+        super().train(mode)
+        if getattr(self, "_frozen_statistics", False):
+            for module in self.encoder.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+
+def build_network(
+    architecture: str,
+    encoder: str,
+    *,
+    bands: int,
+    classes: int,
+    encoder_depth: int = 4,
+    decoder_channels: Sequence[int] = (96, 48, 32, 16),
+    norm: Literal["batch", "group"] = "batch",
+) -> Network:
+    """Build a network with random weights.
+
+    Parameters
+    ----------
+    architecture
+        Any of `architecture_names`; ``fcn`` is our own small one and has no separate encoder to choose.
+    encoder
+        Any of `encoder_names`, or ``tu-NAME`` for a timm model.
+    bands, classes
+        Input and output channels.
+    encoder_depth
+        How often the encoder halves the resolution, 3 to 5.
+    decoder_channels
+        Widths of the stages of U-Net and its kin, coarse to fine. Where there are more or fewer than
+        ``encoder_depth``, the coarse end is cut, or continued by doubling.
+    norm
+        ``group`` replaces batch by group normalization, which does not depend on the rest of the batch.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown, or the encoder does not fit the architecture.
+
+    Examples
+    --------
+    >>> network = build_network("unet", "resnet18", bands=5, classes=3, encoder_depth=3)
+    >>> network(torch.zeros(1, 5, 37, 50)).shape
+    torch.Size([1, 3, 37, 50])
+    """
+    if bands < 1 or classes < 2:
+        raise ModelError(
+            f"A network with {bands} bands and {classes} classes was asked for. "
+            "Expected at least one band and two classes; check the scene and the points."
+        )
+    architecture = resolve_architecture(architecture)
+    if architecture == "fcn":
+        encoder, body = "fcn", cast("nn.Module", SmallFCN(bands, classes))
+    else:
+        encoder = resolve_encoder(encoder)
+        body = _smp_body(architecture, encoder, bands, classes, encoder_depth, decoder_channels)
+    _replace_norm(body, norm)
+    return Network(
+        body,
+        architecture=architecture,
+        encoder=encoder,
+        bands=bands,
+        classes=classes,
+        output_stride=32 if architecture == "dpt" else _output_stride(body, encoder_depth),
+    )
+
+
+def receptive_field_px(
+    network: nn.Module, *, bands: int | None = None, size: int = 256, share: float = 0.99
+) -> int:
+    """Return the side of the square that decides a pixel's class, in pixels.
+
+    Half of it is the context that a window needs on every side. The theoretical field of a deep encoder is far
+    larger than what it looks at, so the *effective* one is measured: the smallest centred square that holds
+    ``share`` of the absolute gradient of the middle pixel's logits with respect to the image.
+
+    Parameters
+    ----------
+    network
+        A `Network`, or any module with ``bands`` given.
+    bands
+        Input channels; the network's own by default.
+    size
+        Side of the test image, which is noise of a fixed seed.
+    share
+        Share of the gradient inside.
+
+    References
+    ----------
+    W. Luo et al., Understanding the effective receptive field in deep convolutional neural networks, NeurIPS
+    2016, doi:10.48550/arXiv.1701.04128.
+    """
+    bands = cast("int", network.bands) if bands is None else bands
+    device = next(network.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn((2, bands, size, size), generator=generator).to(device).requires_grad_()
+    was_training = network.training
+    network.eval()
+    with torch.enable_grad():
+        middle = network(image)[:, :, size // 2, size // 2]
+        (gradient,) = torch.autograd.grad(middle.abs().sum(), image)
+    network.train(was_training)
+    mass = gradient.abs().sum((0, 1)).cpu()
+    offset = (torch.arange(size) - size // 2).abs()
+    radius = torch.maximum(offset[:, None], offset[None, :])
+    within = torch.zeros(size).scatter_add_(0, radius.flatten(), mass.flatten()).cumsum(0)
+    if not float(within[-1]) > 0:
+        return size
+    reach = int((within < share * within[-1]).sum())
+    return min(2 * reach + 1, size)
+
+
+def _smp_body(
+    architecture: str,
+    encoder: str,
+    bands: int,
+    classes: int,
+    depth: int,
+    decoder_channels: Sequence[int],
+) -> nn.Module:
+    import segmentation_models_pytorch as smp
+
+    options: dict[str, Any] = {"encoder_depth": depth}
+    if architecture in _NEEDS_STAGE_WIDTHS:
+        options["decoder_channels"] = _stage_widths(decoder_channels, depth)
+    if architecture == "pspnet":
+        options["upsampling"] = 2**depth
+    if architecture == "dpt":
+        options = {"dynamic_img_size": True}
+    try:
+        body: nn.Module = smp.create_model(
+            architecture,
+            encoder_name=encoder,
+            encoder_weights=None,
+            in_channels=bands,
+            classes=classes,
+            **options,
+        )
+        _drop_unused(body, torch.zeros(2, bands, _SMALLEST.get(architecture, 64), 128))
+    except _SMP_ERRORS as error:
+        raise ConfigError(
+            f"The encoder '{encoder}' at depth {depth} does not fit the architecture '{architecture}' "
+            f"({_first_line(error)}). Expected an encoder that it supports; "
+            "try 'resnet18', or another encoder_depth."
+        ) from error
+    return body
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _drop_unused(body: nn.Module, image: Tensor) -> None:
+    """Replace modules that take no part in the output, such as stages below ``encoder_depth``."""
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        body(image).sum().backward()
+    for module in list(body.modules()):
+        for name, child in list(module.named_children()):
+            parameters = list(child.parameters())
+            if parameters and all(p.grad is None for p in parameters):
+                setattr(module, name, nn.Identity())
+    body.zero_grad(set_to_none=True)
+    for child in body.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            child.reset_running_stats()
+
+
+def _stage_widths(widths: Sequence[int], depth: int) -> list[int]:
+    stages = list(widths)[-depth:]
+    while len(stages) < depth:
+        stages.insert(0, 2 * stages[0])
+    return stages
+
+
+def _output_stride(body: nn.Module, depth: int) -> int:
+    if isinstance(body, SmallFCN):
+        return 1
+    stride = getattr(cast("Any", body.encoder), "output_stride", None)
+    return int(stride) if stride else 2**depth
+
+
+def _replace_norm(module: nn.Module, norm: str) -> None:
+    for name, child in module.named_children():
+        if type(child) is nn.BatchNorm2d:
+            if norm == "group":
+                groups = math.gcd(child.num_features, 8)
+                setattr(module, name, nn.GroupNorm(groups, child.num_features))
+            else:
+                child.__class__ = TolerantBatchNorm2d
+        else:
+            _replace_norm(child, norm)
+
+
+def _pad(image: Tensor, bottom: int, right: int) -> Tensor:
+    mode = "reflect" if bottom < image.shape[-2] and right < image.shape[-1] else "replicate"
+    return functional.pad(image, (0, right, 0, bottom), mode=mode)

@@ -1,0 +1,402 @@
+"""The model folder: everything that is needed to make a map, and no code.
+
+A `ModelBundle` holds one or more *members* (networks, a forest) that share a legend, bands and a normalization,
+and averages their probabilities by weight. On disk it is ``model.safetensors`` (all tensors), ``model.json``
+(everything else) and ``README.md`` (the model card). Nothing is pickled: a model from a stranger cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geopointseg.config import Config
+from geopointseg.errors import ConfigError, InputFileError, LegendError, ModelError, OutputError
+from geopointseg.legend import Legend
+from geopointseg.model.card import render_card
+from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
+from geopointseg.raster.output import explain_write_error
+
+FORMAT = "geopointseg model"
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+DESCRIPTION_FILE = "model.json"
+CARD_FILE = "README.md"
+
+__all__ = [
+    "ForestMember",
+    "Member",
+    "ModelBundle",
+    "NetworkMember",
+    "Normalization",
+    "is_model_folder",
+    "publish_folder",
+    "require_free_folder",
+    "resolve_device",
+]
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A trained model: its members and what they need to know about the ground.
+
+    Parameters
+    ----------
+    folder
+        Where it lies on disk; its parts are in memory all the same.
+    legend
+        Classes in index order.
+    bands
+        Names of the bands that it was trained with, in order.
+    normalization
+        Mean and deviation of the bands.
+    resolution_m
+        Side of a training pixel in metres.
+    chip_size
+        Side of the training chips in pixels.
+    receptive_field_px
+        Side of the square that decides a pixel's class.
+    config
+        The settings of the training.
+    members
+        Networks and forest; their weights sum to one.
+    temperature
+        Probabilities are raised to the power of ``1 / temperature`` and summed to one again.
+    metadata
+        Seeds, data fingerprints, library versions, scores, the reason for the members' weights ...
+    """
+
+    folder: Path
+    legend: Legend
+    bands: tuple[str, ...]
+    normalization: Normalization
+    resolution_m: float
+    chip_size: int
+    receptive_field_px: int
+    config: Config
+    members: tuple[Member, ...]
+    temperature: float = 1.0
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ModelError(
+                "The model has no members. Expected at least one network or forest; train it again."
+            )
+
+    @property
+    def margin_px(self) -> int:
+        """Context that the members need on every side of a window, in pixels."""
+        return max(member.margin_px for member in self.members)
+
+    @property
+    def stride(self) -> int:
+        """Windows whose sides are multiples of this are not padded by any member."""
+        return int(np.lcm.reduce([member.stride for member in self.members]))
+
+    def probabilities(
+        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return class probabilities of windows.
+
+        Parameters
+        ----------
+        image
+            float32 ``(sample, band, row, col)``, values as in the scene.
+        valid
+            bool ``(sample, row, col)``.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(sample, class, row, col)``; each pixel sums to one. What it says where invalid means nothing.
+        """
+        mean = sum(m.weight * m.probabilities(image, valid) for m in self.members)
+        return apply_temperature(np.asarray(mean, dtype=np.float32), self.temperature)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the description, which itself holds the SHA-256 of the weights."""
+        try:
+            return hashlib.sha256((self.folder / DESCRIPTION_FILE).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ModelError(
+                f"The model has no folder to fingerprint ('{self.folder}': {error}). Expected a saved model; "
+                "save it first."
+            ) from error
+
+    def save(self, folder: str | os.PathLike[str]) -> ModelBundle:
+        """Write the model folder as a whole, or not at all; return the bundle that lies there.
+
+        Raises
+        ------
+        OutputError
+            If the folder exists and is not a model folder, or cannot be written.
+        """
+        folder = Path(folder)
+        require_free_folder(folder)
+        partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+        try:
+            self.write(partial)
+            publish_folder(partial, folder)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise explain_write_error(error, folder) from error
+        return replace(self, folder=folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of the model into a folder, which is made where it is missing."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self._tensors(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        description = self.to_json() | {"weights_sha256": _sha256(folder / WEIGHTS_FILE)}
+        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+        (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
+        (folder / CARD_FILE).write_text(render_card(description), encoding="utf-8")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the tensors, as in ``model.json``."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "legend": self.legend.to_json(),
+            "bands": list(self.bands),
+            "normalization": self.normalization.to_json(),
+            "resolution_m": self.resolution_m,
+            "chip_size": self.chip_size,
+            "receptive_field_px": self.receptive_field_px,
+            "temperature": self.temperature,
+            "members": [member.to_json() for member in self.members],
+            "config": self.config.to_dict(),
+            **self.metadata,
+        }
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        tensors: dict[str, torch.Tensor] = {}
+        for position, member in enumerate(self.members):
+            prefix = _prefix(self.members, position)
+            tensors |= {f"{prefix}.{name}": value for name, value in member.tensors().items()}
+        return tensors
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: str = "cpu") -> ModelBundle:
+        """Read a model folder.
+
+        Parameters
+        ----------
+        folder
+            As written by `train` or `save`.
+        device
+            Where networks run: ``cpu``, ``cuda`` or ``auto``.
+
+        Raises
+        ------
+        InputFileError
+            If the folder does not exist.
+        ModelError
+            If it is not a model folder, was written by a newer version, or its weights are damaged.
+        """
+        folder = Path(folder)
+        description = _read_description(folder)
+        tensors = _read_tensors(folder, description)
+        target = resolve_device(device)
+        try:
+            return _assemble(folder, description, tensors, target)
+        except (KeyError, TypeError, AttributeError, ConfigError, LegendError, ValueError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(
+                f"The model folder '{folder}' is damaged ({type(error).__name__}: {error}). Expected "
+                f"{DESCRIPTION_FILE} and {WEIGHTS_FILE} as training wrote them; copy the folder again or retrain."
+            ) from error
+
+
+def apply_temperature(
+    probabilities: NDArray[np.float32], temperature: float
+) -> NDArray[np.float32]:
+    """Return probabilities raised to ``1 / temperature`` and summed to one over axis 1 again.
+
+    References
+    ----------
+    C. Guo et al., On calibration of modern neural networks, ICML 2017, doi:10.48550/arXiv.1706.04599.
+
+    Examples
+    --------
+    >>> apply_temperature(np.array([[0.8, 0.2]], dtype=np.float32), 0.5).round(3)
+    array([[0.941, 0.059]], dtype=float32)
+    """
+    if temperature == 1.0:
+        return probabilities
+    raised = np.power(probabilities, np.float32(1.0 / temperature))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True).clip(min=1e-12), dtype=np.float32)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of a name; ``auto`` takes a GPU when there is one.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"There is no device '{name}'. Expected auto, cpu or cuda.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "The device 'cuda' was asked for, but torch finds no GPU here. Expected a CUDA build of torch and a "
+            "driver; use '--device cpu' or '--device auto'."
+        )
+    return device
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder holds a model."""
+    try:
+        text = (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")
+        return bool(json.loads(text).get("format") == FORMAT)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def require_free_folder(folder: Path) -> None:
+    """Raise `OutputError` unless a model may be written to ``folder``: new, empty, or a model already."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(
+            f"The output '{folder}' is a file. Expected a folder for the model; choose another name."
+        )
+    if folder.is_dir() and any(folder.iterdir()) and not is_model_folder(folder):
+        raise OutputError(
+            f"The output folder '{folder}' exists and holds something that is not a model. "
+            "It is left as it is; choose a new folder."
+        )
+    parent = folder.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not os.access(parent, os.W_OK):
+        raise OutputError(
+            f"The output folder '{folder}' cannot be made: no permission in '{parent}'. "
+            "Expected a place that you may write to; choose another one."
+        )
+
+
+def publish_folder(partial: Path, folder: Path) -> None:
+    """Move a finished folder into place; an older model there is replaced, anything else is not."""
+    require_free_folder(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    if not folder.exists():
+        raise InputFileError(f"The model folder '{folder}' does not exist. Check the path.")
+    if not is_model_folder(folder):
+        raise ModelError(
+            f"'{folder}' is not a model folder: it holds no {DESCRIPTION_FILE} of geopointseg. "
+            "Expected a folder written by 'geopointseg train'; name that one."
+        )
+    description: dict[str, Any] = json.loads(
+        (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")
+    )
+    version = description.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ModelError(
+            f"The model '{folder}' has format version {version}. This geopointseg reads versions up to "
+            f"{FORMAT_VERSION}; update geopointseg."
+        )
+    return description
+
+
+def _read_tensors(folder: Path, description: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS_FILE
+    if not path.exists():
+        raise ModelError(
+            f"The model '{folder}' lacks {WEIGHTS_FILE}. Expected it beside {DESCRIPTION_FILE}; "
+            "copy the whole folder again."
+        )
+    if _sha256(path) != description.get("weights_sha256"):
+        raise ModelError(
+            f"The weights of the model '{folder}' are damaged: the checksum of {WEIGHTS_FILE} is not the one in "
+            f"{DESCRIPTION_FILE}. Copy the whole folder again or train anew."
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(
+            f"'{path}' is not a safetensors file ({error}). Expected the weights of a model; "
+            "copy the whole folder again or train anew."
+        ) from error
+
+
+def _assemble(
+    folder: Path,
+    description: Mapping[str, Any],
+    tensors: Mapping[str, torch.Tensor],
+    device: torch.device,
+) -> ModelBundle:
+    legend = Legend.from_json(description["legend"])
+    bands = tuple(str(b) for b in description["bands"])
+    normalization = Normalization.from_json(description["normalization"])
+    members = []
+    for position, row in enumerate(description["members"]):
+        prefix = _prefix([r["kind"] for r in description["members"]], position) + "."
+        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        members.append(read_member(row, own, len(bands), len(legend), normalization, device))
+    known = set(ModelBundle.__dataclass_fields__) | {"format", "format_version", "weights_sha256"}
+    return ModelBundle(
+        folder=folder,
+        legend=legend,
+        bands=bands,
+        normalization=normalization,
+        resolution_m=float(description["resolution_m"]),
+        chip_size=int(description["chip_size"]),
+        receptive_field_px=int(description["receptive_field_px"]),
+        config=_known_settings(description["config"]),
+        members=tuple(members),
+        temperature=float(description["temperature"]),
+        metadata={k: v for k, v in description.items() if k not in known},
+    )
+
+
+def _known_settings(stored: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Read stored settings, leaving out those that this version no longer has."""
+    defaults = Config().to_dict()
+    kept = {
+        section: {name: value for name, value in values.items() if name in defaults[section]}
+        for section, values in stored.items()
+        if section in defaults
+    }
+    return Config().updated(kept)
+
+
+def _prefix(members: Sequence[Member] | Sequence[str], position: int) -> str:
+    kinds = [m if isinstance(m, str) else m.kind for m in members]
+    kind = kinds[position]
+    return kind if kind == "forest" else f"{kind}.{kinds[:position].count(kind)}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,36 @@
+"""The model card: what a model is for, what it was made from, how good it is and where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+
+def render_card(description: Mapping[str, Any]) -> str:
+    """Return the model card as Markdown.
+
+    Parameters
+    ----------
+    description
+        The content of ``model.json``.
+
+    References
+    ----------
+    M. Mitchell et al., Model cards for model reporting, FAT* 2019, doi:10.1145/3287560.3287596.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    template = files("geopointseg.model").joinpath("card.md.jinja").read_text(encoding="utf-8")
+    environment = Environment(  # noqa: S701 - Markdown, not HTML
+        trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.from_string(template).render(
+        model=description,
+        points=description.get("points", {}),
+        scores=description.get("scores", {}),
+        scenes=description.get("scenes", []),
+        reason=description.get("reason", ""),
+        seed=description.get("seed", "unknown"),
+        versions=description.get("versions", {}),
+    )
