@@ -1,0 +1,243 @@
+"""From the values of a class field to a legend: which field, which codes, names and colours.
+
+Integer fields keep their codes; zero may be a class like any other. Text gets the codes 1..K, in the order of the
+layer's categorized style where there is one and in alphabetical order otherwise, so the same file always gives
+the same codes. Text that is all digits counts as integers, because formats like CSV know nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopointseg.errors import PointsError, nearest_names
+from geopointseg.labels.layer import VectorLayer
+from geopointseg.labels.style import Style
+from geopointseg.legend import Legend, LegendEntry, default_colors
+
+RESERVED_FIELDS = ("weight", "split", "scene")
+"""Optional fields of a point layer that carry something other than the class."""
+
+_KNOWN_NAMES = (
+    "class", "classes", "class_id", "classid", "class_name", "classname", "class_code", "label", "labels", "cover",
+    "landcover", "land_cover", "landuse", "land_use", "lulc", "lc", "lc_class", "category", "code", "klasse", "classe",
+)  # fmt: skip
+_LARGEST_CODE = 65535
+
+
+def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | None) -> str:
+    """Choose the field that holds the class.
+
+    The wanted one; else the only field with a usual name; else the one that the layer's style shows; else the only
+    text or integer field there is.
+
+    Raises
+    ------
+    PointsError
+        If it does not exist or several could be meant; the message lists the fields there are.
+    """
+    if wanted is not None:
+        return _wanted_field(layer, wanted)
+    usable = [
+        name
+        for name, kind in layer.fields.items()
+        if kind in ("text", "integer") and name.lower() not in (*RESERVED_FIELDS, "fid", "id")
+    ]
+    named = [name for name in usable if name.lower() in _KNOWN_NAMES]
+    styled = [style.field] if style and layer.fields.get(style.field) in ("text", "integer") else []
+    for candidates in (named, styled, usable):
+        if len(candidates) == 1:
+            return candidates[0]
+    raise PointsError(
+        f"No class field was named, and layer '{layer.name}' in '{layer.path}' has "
+        f"{layer.describe_fields()}. Expected one that clearly holds the class; "
+        "name it with --class-field (class_field= in Python)."
+    )
+
+
+def find_name_field(layer: VectorLayer, class_field: str) -> str | None:
+    """Find a text field that may hold the names of an integer class field; None where there is none."""
+    if layer.fields[class_field] != "integer":
+        return None
+    names = (*_KNOWN_NAMES, "name")
+    candidates = [n for n, kind in layer.fields.items() if kind == "text" and n.lower() in names]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def factorize(column: NDArray[Any], class_field: str) -> tuple[NDArray[np.int64], list[str]]:
+    """Turn a column into positions in a list of distinct values, each written as text; -1 where NULL.
+
+    Raises
+    ------
+    PointsError
+        If the column holds fractions.
+    """
+    import pandas as pd
+
+    if column.dtype == object:
+        column = np.array([str(v).strip() if v is not None else None for v in column], dtype=object)
+        column[column == ""] = None
+    elif column.dtype == bool:
+        column = column.astype(np.int64)
+    codes, values = pd.factorize(column, sort=False)
+    if np.issubdtype(column.dtype, np.floating):
+        fractions = values[values != np.round(values)]
+        if len(fractions):
+            raise PointsError(
+                f"The class field '{class_field}' holds {fractions[0]}. Expected whole numbers or text; "
+                "choose another field with --class-field or renumber the classes."
+            )
+        values = values.astype(np.int64)
+    return codes.astype(np.int64), [str(value) for value in values]
+
+
+@dataclass(frozen=True)
+class ClassCoding:
+    """How the values of one class field become class indices.
+
+    Parameters
+    ----------
+    legend
+        The classes.
+    index_by_value
+        Class index of every value, written as text.
+    is_text
+        Whether the field holds names rather than codes.
+    """
+
+    legend: Legend
+    index_by_value: Mapping[str, int]
+    is_text: bool
+
+    def encode(self, column: NDArray[Any], class_field: str) -> NDArray[np.int64]:
+        """Return class indices of a column, -1 where it is NULL or empty."""
+        codes, values = factorize(column, class_field)
+        lookup = np.array([self.index_by_value[value] for value in values] + [-1], dtype=np.int64)
+        return lookup[codes]
+
+
+def build_coding(
+    values: Iterable[str],
+    class_field: str,
+    *,
+    style: Style | None = None,
+    names: Mapping[str, str] | None = None,
+    legend: Legend | None = None,
+) -> ClassCoding:
+    """Decide the legend of a class field from the values that occur.
+
+    Parameters
+    ----------
+    values
+        Distinct values, written as text.
+    class_field
+        Name of the field, for messages.
+    style
+        The layer's categorized style, for labels, colours and the order of text classes.
+    names
+        Names by value, from a field beside the class field.
+    legend
+        Legend to fit the values into, instead of making one.
+
+    Raises
+    ------
+    PointsError
+        If there is no value at all, or one that the given legend lacks, or a code that no map can store.
+    """
+    values = sorted(set(values))
+    if not values:
+        raise PointsError(
+            f"The class field '{class_field}' is empty in every feature. Expected a class code or name for each "
+            "point; fill it in, or choose another field with --class-field."
+        )
+    style = style if style and _is_about(style, class_field, values) else None
+    is_text = not all(re.fullmatch(r"[+-]?\d+", value) for value in values)
+    labels = _labels(style) | dict(names or {})
+    if legend is not None:
+        index = {v: _find_in_legend(v, labels, legend, class_field) for v in values}
+        return ClassCoding(legend, index, is_text)
+    codes = _text_codes(values, style) if is_text else {value: int(value) for value in values}
+    _require_storable(codes, class_field)
+    first_value = {code: value for value, code in reversed(codes.items())}
+    order = sorted(first_value)
+    shown = [first_value[code] for code in order]
+    entries = zip(order, _unique_names(shown, labels), _colors(shown, style), strict=True)
+    index = {value: order.index(code) for value, code in codes.items()}
+    return ClassCoding(Legend(tuple(LegendEntry(*entry) for entry in entries)), index, is_text)
+
+
+def _wanted_field(layer: VectorLayer, wanted: str) -> str:
+    matches = [name for name in layer.fields if name.lower() == wanted.lower()]
+    if wanted in layer.fields:
+        matches = [wanted]
+    if not matches:
+        raise PointsError(
+            f"Layer '{layer.name}' in '{layer.path}' has no field '{wanted}'; it has {layer.describe_fields()}. "
+            f"Expected the field that holds the class. {nearest_names(wanted, layer.fields)}"
+        )
+    if layer.fields[matches[0]] == "other":
+        raise PointsError(
+            f"The field '{wanted}' of layer '{layer.name}' is neither text nor a number. "
+            f"Expected class codes or names; the layer has {layer.describe_fields()}."
+        )
+    return matches[0]
+
+
+def _is_about(style: Style, class_field: str, values: list[str]) -> bool:
+    styled = {category.value for category in style.categories}
+    return style.field.lower() == class_field.lower() or styled.issuperset(values)
+
+
+def _labels(style: Style | None) -> dict[str, str]:
+    categories = style.categories if style else ()
+    return {category.value: category.label for category in categories if category.label}
+
+
+def _text_codes(values: list[str], style: Style | None) -> dict[str, int]:
+    styled = [category.value for category in style.categories] if style else []
+    ordered = list(dict.fromkeys(styled)) + [value for value in values if value not in styled]
+    position = {value: code for code, value in enumerate(ordered, start=1)}
+    return {value: position[value] for value in values}
+
+
+def _require_storable(codes: Mapping[str, int], class_field: str) -> None:
+    unusable = [code for code in codes.values() if not 0 <= code <= _LARGEST_CODE]
+    if unusable:
+        raise PointsError(
+            f"The class field '{class_field}' holds the code {unusable[0]}. Expected 0 to {_LARGEST_CODE}, which is "
+            "what a map can store; renumber the classes or choose another field with --class-field."
+        )
+
+
+def _unique_names(values: list[str], labels: Mapping[str, str]) -> list[str]:
+    names = [labels.get(value, value) for value in values]
+    return [
+        name if names.count(name) == 1 else f"{name} ({value})"
+        for name, value in zip(names, values, strict=True)
+    ]
+
+
+def _colors(values: list[str], style: Style | None) -> list[str]:
+    categories = style.categories if style else ()
+    styled = {category.value: category.color for category in categories if category.color}
+    used = {styled[value] for value in values if value in styled}
+    spare = [c for c in default_colors(len(values) + len(used)) if c not in used]
+    return [styled.get(value) or spare.pop(0) for value in values]
+
+
+def _find_in_legend(value: str, labels: Mapping[str, str], legend: Legend, class_field: str) -> int:
+    for name in (value, labels.get(value)):
+        if name in legend.names:
+            return legend.names.index(name)
+    if re.fullmatch(r"[+-]?\d+", value) and int(value) in legend.codes:
+        return legend.index_of(int(value))
+    known = ", ".join(f"{entry.code} {entry.name}" for entry in legend.entries)
+    raise PointsError(
+        f"The class field '{class_field}' holds '{value}', which the legend lacks. Expected one of {known}; "
+        "correct the value, or remove its points."
+    )

@@ -1,0 +1,274 @@
+"""Vector layers on disk: which layer of a file, which fields it has, and its features in arrays.
+
+Reading never changes a file. SQLite, which GeoPackage is built on, leaves ``-wal`` and ``-shm`` files beside a
+file that another program (QGIS, usually) keeps in write-ahead mode; such a file is read from a temporary copy,
+which also sees edits that were saved but not yet merged.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from geopointseg.errors import InputFileError, OutputError, PointsError
+from geopointseg.raster.output import whole_file
+
+FieldKind = Literal["text", "integer", "real", "other"]
+Features = tuple[NDArray[np.int64], NDArray[np.object_], dict[str, NDArray[Any]]]
+"""Feature ids, geometries (None where empty) and the columns that were asked for."""
+
+_KIND_BY_OGR: dict[str, FieldKind] = {"OFTString": "text", "OFTInteger": "integer", "OFTInteger64": "integer", "OFTReal": "real"}  # fmt: skip
+_TYPE_NAMES = {0: "Point", 1: "LineString", 3: "Polygon", 5: "MultiLineString", 6: "MultiPolygon"}
+
+
+@dataclass(frozen=True)
+class VectorLayer:
+    """One layer of a vector file, described but not held open.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Name of the layer.
+    crs
+        Coordinate reference system, None where the file gives none.
+    fields
+        Kind of each attribute field by its name, in the file's order.
+    count
+        Number of features.
+    """
+
+    path: str
+    name: str
+    crs: CRS | None
+    fields: Mapping[str, FieldKind]
+    count: int
+
+    @classmethod
+    def open(cls, path: str | Path, layer: str | None = None) -> VectorLayer:
+        """Describe the layer with geometry that a file holds, or the named one of several.
+
+        Raises
+        ------
+        InputFileError
+            If the file is missing or no vector file.
+        PointsError
+            If the layer does not exist, or several could be meant.
+        """
+        import pyogrio
+
+        with unchanged(path) as source:
+            name = _choose_layer(str(path), _spatial_layers(source, str(path)), layer)
+            info = pyogrio.read_info(source, layer=name, force_feature_count=True)
+        kinds: dict[str, FieldKind] = {
+            str(field): _KIND_BY_OGR.get(kind, "other")
+            for field, kind in zip(info["fields"], info["ogr_types"], strict=True)
+        }
+        crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
+        return cls(str(path), name, crs, kinds, int(info["features"]))
+
+    def features(
+        self, columns: Sequence[str], chunk_size: int | None = None, *, geometry: bool = True
+    ) -> Iterator[Features]:
+        """Yield features with the named columns: all at once, or a chunk of some size at a time.
+
+        At once is several times faster; chunks need memory for one chunk only.
+        """
+        if chunk_size is None:
+            yield self._read(columns, geometry=geometry)
+        else:
+            yield from self._stream(columns, chunk_size, geometry=geometry)
+
+    def _read(self, columns: Sequence[str], *, geometry: bool) -> Features:
+        import pyogrio.raw
+
+        with unchanged(self.path) as source:
+            meta, fids, wkb, values = pyogrio.raw.read(
+                source,
+                layer=self.name,
+                columns=list(columns),
+                read_geometry=geometry,
+                force_2d=geometry,
+                return_fids=True,
+            )
+        by_name = dict(zip(meta["fields"], values, strict=True))
+        geometries = np.empty(0, dtype=object)
+        if geometry:
+            geometries = shapely.from_wkb(wkb, on_invalid="ignore")
+        return (
+            np.asarray(fids, dtype=np.int64),
+            geometries,
+            {name: by_name[name] for name in columns},
+        )
+
+    def _stream(
+        self, columns: Sequence[str], chunk_size: int, *, geometry: bool
+    ) -> Iterator[Features]:
+        import fiona
+
+        with (
+            unchanged(self.path) as source,
+            fiona.open(
+                source, layer=self.name, include_fields=list(columns), ignore_geometry=not geometry
+            ) as collection,
+        ):
+            for chunk in itertools.batched(collection, chunk_size):
+                yield _chunk_arrays(chunk, columns)
+
+    def describe_fields(self) -> str:
+        """Return the names and kinds of all fields, for messages."""
+        if not self.fields:
+            return "no fields at all"
+        return "the fields " + ", ".join(f"{name} ({kind})" for name, kind in self.fields.items())
+
+
+@contextmanager
+def new_geopackage(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path to write a GeoPackage to, and move it into place once it is whole.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or another program has it open.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".gpkg":
+        raise OutputError(
+            f"The output '{path}' does not end in .gpkg. Points are written as GeoPackage; name it so."
+        )
+    if Path(f"{path}-wal").exists():
+        raise OutputError(
+            f"'{path}' is open in another program (there is a '{target.name}-wal' beside it). Expected a file that "
+            "can be replaced; close it there, in QGIS by removing the layer, and run again."
+        )
+    with whole_file(target) as partial:
+        yield partial
+
+
+def write_layer(
+    path: Path,
+    name: str,
+    geometries: NDArray[np.object_],
+    fields: Mapping[str, NDArray[Any]],
+    crs: CRS,
+) -> None:
+    """Write one layer to a GeoPackage; geometries of one type are declared as such."""
+    import pyogrio.raw
+
+    kinds = {_TYPE_NAMES.get(int(kind), "Unknown") for kind in shapely.get_type_id(geometries)}
+    columns = [v.astype(object) if v.dtype.kind == "U" else v for v in fields.values()]
+    pyogrio.raw.write(
+        str(path),
+        shapely.to_wkb(geometries),
+        columns,
+        list(fields),
+        layer=name,
+        driver="GPKG",
+        geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown",
+        crs=crs.to_wkt(),
+    )
+
+
+@contextmanager
+def unchanged(path: str | Path) -> Iterator[str]:
+    """Give a path that can be opened without a trace in the file's folder.
+
+    Usually the path itself; a temporary copy where SQLite's write-ahead mode would leave files behind.
+    """
+    path = str(path)
+    if path.startswith("/vsi") or "://" in path:
+        yield path
+        return
+    file = Path(path)
+    if not file.exists():
+        raise InputFileError(f"The vector file '{path}' does not exist. Check the path.")
+    if not _is_write_ahead(file):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
+        for suffix in ("", "-wal"):
+            part = Path(path + suffix)
+            if part.exists():
+                shutil.copyfile(part, Path(folder) / part.name)
+        yield str(Path(folder) / file.name)
+
+
+def _is_write_ahead(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        header = stream.read(20)
+    return header[:15] == b"SQLite format 3" and 2 in header[18:20]
+
+
+def _spatial_layers(source: str, path: str) -> list[str]:
+    import pyogrio
+    from pyogrio.errors import DataSourceError
+
+    try:
+        layers = pyogrio.list_layers(source)
+    except DataSourceError as error:
+        raise InputFileError(
+            f"'{path}' cannot be opened as a vector file ({error}). Expected a GeoPackage or another format "
+            "that GDAL reads; check that the file is whole by opening it in QGIS."
+        ) from error
+    return [str(name) for name, geometry in layers if geometry is not None]
+
+
+def _choose_layer(path: str, layers: list[str], wanted: str | None) -> str:
+    known = ", ".join(layers)
+    if not layers:
+        raise PointsError(
+            f"'{path}' holds no layer with geometry. Expected a layer of points; "
+            "check that this is the file you meant."
+        )
+    if wanted is not None and wanted not in layers:
+        raise PointsError(
+            f"'{path}' has no layer '{wanted}'. It has the layers {known}; name one of these."
+        )
+    if wanted is None and len(layers) > 1:
+        raise PointsError(
+            f"'{path}' holds {len(layers)} layers ({known}). Expected one, or the name of the one that holds "
+            "the points; name it with --layer (layer= in Python)."
+        )
+    return layers[0] if wanted is None else wanted
+
+
+def _chunk_arrays(chunk: Sequence[Any], columns: Sequence[str]) -> Features:
+    fids = np.array([int(feature.id) for feature in chunk], dtype=np.int64)
+    geometries = np.empty(len(chunk), dtype=object)
+    for position, feature in enumerate(chunk):
+        geometries[position] = _shape_2d(feature.geometry)
+    values = {
+        name: _column([feature.properties.get(name) for feature in chunk]) for name in columns
+    }
+    return fids, geometries, values
+
+
+def _shape_2d(geometry: Any) -> Any:
+    if geometry is None or geometry.get("coordinates", True) in ((), []):
+        return None
+    if geometry["type"] == "Point":
+        return shapely.Point(geometry["coordinates"][:2])
+    return shapely.force_2d(shapely.geometry.shape(geometry))
+
+
+def _column(values: list[Any]) -> NDArray[Any]:
+    if all(value is None or isinstance(value, (int, float)) for value in values):
+        numbers = [np.nan if value is None else value for value in values]
+        return np.array(numbers)
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column

@@ -1,0 +1,535 @@
+"""Labelled points: one place on the ground, one class.
+
+`Points` is the noun that every stage shares. Coordinates, classes and the optional attributes are plain arrays,
+so a million points cost some tens of megabytes; geometries are made only when asked for. Labels drawn as lines or
+polygons are kept as shapes beside a representative point.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import shapely
+from numpy.typing import ArrayLike, NDArray
+from rasterio.crs import CRS
+
+from geopointseg.errors import PointsError
+from geopointseg.labels.class_field import (
+    RESERVED_FIELDS,
+    ClassCoding,
+    build_coding,
+    choose_class_field,
+    factorize,
+    find_name_field,
+)
+from geopointseg.labels.layer import VectorLayer, new_geopackage, write_layer
+from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
+from geopointseg.legend import Legend, default_colors
+from geopointseg.raster.grid import transform_coordinates
+
+STREAM_ABOVE = 2_000_000
+"""Layers with more features than this are streamed instead of read at once."""
+
+SPLITS = ("train", "validation", "test", "buffer")
+"""Names that the ``split`` field may hold, besides fold1, fold2 ...; ``buffer`` is left out of everything."""
+
+_SPLIT_NAMES = {
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "testing": "test",
+}
+_ARRAYS = ("x", "y", "class_index", "weight", "split", "scene", "fid")
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Labelled points with their legend and coordinate reference system.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates in ``crs``, float64 ``(point,)``; for lines and polygons a point on them.
+    class_index
+        Class index into ``legend``, int64 ``(point,)``.
+    legend
+        The classes.
+    crs
+        Coordinate reference system of the coordinates.
+    weight
+        How much each point counts, float32 ``(point,)``; 1 by default.
+    split
+        ``train``, ``validation``, ``test``, ``buffer``, ``fold1`` ..., or empty, text ``(point,)``.
+    scene
+        File name of the scene that a point belongs to, or empty where it belongs to any, text ``(point,)``.
+    fid
+        Feature id in the source, int64 ``(point,)``; parts of one multipoint share theirs.
+    source
+        Where the points came from, for messages.
+    class_field
+        Name of the class field.
+    text_classes
+        Whether the class field holds names instead of codes.
+    shapes
+        Lines and polygons, object ``(point,)`` with None where the label is a plain point; None if all are.
+    dropped
+        How many features were left out on reading, by reason.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    class_index: NDArray[np.int64]
+    legend: Legend
+    crs: CRS
+    weight: NDArray[np.float32]
+    split: NDArray[np.str_]
+    scene: NDArray[np.str_]
+    fid: NDArray[np.int64]
+    source: str = ""
+    class_field: str = "class"
+    text_classes: bool = False
+    shapes: NDArray[np.object_] | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in _ARRAYS}
+        if len(set(lengths.values())) > 1:
+            raise PointsError(
+                f"The arrays of the points differ in length ({lengths}). Expected one value for each point."
+            )
+        if len(self) and not 0 <= self.class_index.min() <= self.class_index.max() < len(
+            self.legend
+        ):
+            raise PointsError(
+                f"A class index is {self.class_index.min()} or {self.class_index.max()}. Expected 0 to "
+                f"{len(self.legend) - 1}, positions in the legend; use Legend.encode to turn codes into indices."
+            )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: ArrayLike,
+        y: ArrayLike,
+        class_index: ArrayLike,
+        legend: Legend,
+        crs: CRS | str | int,
+        *,
+        weight: ArrayLike | None = None,
+        split: ArrayLike | None = None,
+        scene: ArrayLike | None = None,
+        fid: ArrayLike | None = None,
+        source: str = "",
+        class_field: str = "class",
+    ) -> Points:
+        """Build points from coordinates and class indices.
+
+        Examples
+        --------
+        >>> legend = Legend.from_names(["water", "forest"])
+        >>> points = Points.from_arrays([500005, 500015], [5699995, 5699995], [0, 1], legend, 32633)
+        >>> points.counts()
+        array([1, 1])
+        """
+        x = np.atleast_1d(np.asarray(x, dtype=np.float64))
+        count = len(x)
+        return cls(
+            x=x,
+            y=np.atleast_1d(np.asarray(y, dtype=np.float64)),
+            class_index=np.atleast_1d(np.asarray(class_index, dtype=np.int64)),
+            legend=legend,
+            crs=CRS.from_user_input(crs),
+            weight=np.asarray(np.ones(count) if weight is None else weight, dtype=np.float32),
+            split=np.asarray(np.full(count, "") if split is None else split, dtype=np.str_),
+            scene=np.asarray(np.full(count, "") if scene is None else scene, dtype=np.str_),
+            fid=np.asarray(np.arange(1, count + 1) if fid is None else fid, dtype=np.int64),
+            source=source,
+            class_field=class_field,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Points]) -> Points:
+        """Join points of one legend and CRS."""
+        first = parts[0]
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
+        }
+        shapes = None
+        if any(part.shapes is not None for part in parts):
+            none = [np.full(len(part), None, dtype=object) for part in parts]
+            shapes = np.concatenate(
+                [n if p.shapes is None else p.shapes for p, n in zip(parts, none, strict=True)]
+            )
+        dropped: dict[str, int] = {}
+        for part in parts:
+            for reason, count in part.dropped.items():
+                dropped[reason] = dropped.get(reason, 0) + count
+        return dataclasses.replace(first, **arrays, shapes=shapes, dropped=dropped)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def geometry(self) -> NDArray[np.object_]:
+        """Shapely geometries, object ``(point,)``: points, or lines and polygons where labels were drawn so."""
+        geometry: NDArray[np.object_] = np.asarray(shapely.points(self.x, self.y), dtype=object)
+        if self.shapes is not None:
+            drawn = self.is_shape
+            geometry[drawn] = self.shapes[drawn]
+        return geometry
+
+    @property
+    def is_shape(self) -> NDArray[np.bool_]:
+        """Which labels are lines or polygons, bool ``(point,)``."""
+        if self.shapes is None:
+            return np.zeros(len(self), dtype=bool)
+        return ~np.asarray(shapely.is_missing(self.shapes), dtype=bool)
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """Class codes, int64 ``(point,)``."""
+        return self.legend.decode(self.class_index)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return the number of points of each class, in legend order."""
+        return np.bincount(self.class_index, minlength=len(self.legend)).astype(np.int64)
+
+    def select(self, chosen: NDArray[Any]) -> Self:
+        """Return the points that a boolean mask or an index array chooses, in that order."""
+        arrays = {name: getattr(self, name)[chosen] for name in _ARRAYS}
+        shapes = None if self.shapes is None else self.shapes[chosen]
+        return dataclasses.replace(self, **arrays, shapes=shapes)
+
+    def to_crs(self, crs: CRS) -> Self:
+        """Return the points in another CRS, each vertex transformed exactly.
+
+        Long edges of lines and polygons get extra vertices first, so that they bend as the projection does. What
+        the projection cannot place becomes infinite and hence lies outside every scene.
+        """
+        if crs == self.crs:
+            return self
+        x, y = transform_coordinates(self.x, self.y, self.crs, crs)
+        shapes = None
+        if self.shapes is not None:
+            shapes = self.shapes.copy()
+            drawn = self.is_shape
+            shapes[drawn] = _transform_shapes(self.shapes[drawn], self.crs, crs)
+        return dataclasses.replace(self, x=x, y=y, crs=crs, shapes=shapes)
+
+    def with_split(self, split: ArrayLike) -> Self:
+        """Return the points with other split names, text ``(point,)``."""
+        return dataclasses.replace(self, split=np.asarray(split, dtype=np.str_))
+
+    def describe_dropped(self) -> str:
+        """Return how many features were left out on reading and why, for messages; empty if none."""
+        return ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count)
+
+
+def read_points(
+    path: str | Path,
+    *,
+    class_field: str | None = None,
+    layer: str | None = None,
+    legend: Legend | None = None,
+    style: str | Path | None = None,
+) -> Points:
+    """Read labelled points from any vector file that GDAL opens.
+
+    The file is not changed. Features without class or geometry are dropped and counted. Layers of more than
+    `STREAM_ABOVE` features are streamed, so that only the arrays of `Points` are held in memory.
+
+    Parameters
+    ----------
+    path
+        The file; GeoPackage first, but shapefile, GeoJSON, FlatGeobuf ... as well.
+    class_field
+        Field with class codes or names; found by its usual names where it is clear.
+    layer
+        Which layer, where the file holds several with geometry.
+    legend
+        Legend to fit the classes into, for example that of a model; made from the data by default, with names and
+        colours of the layer's categorized QGIS style where there is one.
+    style
+        A ``.qml`` file to take names and colours from instead of the layer's own style.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing or not a vector file.
+    PointsError
+        If layer or class field are missing or unclear, there is no CRS, or no feature is usable.
+    LegendError
+        If names or codes in the style clash.
+    """
+    plan = _plan(VectorLayer.open(path, layer), class_field, legend, style)
+    chunk_size = 100_000 if plan.layer.count > STREAM_ABOVE else None
+    points = Points.concatenate(list(plan.chunks(chunk_size)))
+    if len(points) == 0:
+        raise PointsError(
+            f"None of the {plan.layer.count} features in layer '{plan.layer.name}' of '{path}' has both a geometry "
+            f"and a value in '{plan.class_field}' (left out: {points.describe_dropped()}). "
+            "Expected labelled points; digitize some or choose another field with --class-field."
+        )
+    return points
+
+
+def stream_points(
+    path: str | Path,
+    *,
+    class_field: str | None = None,
+    layer: str | None = None,
+    legend: Legend | None = None,
+    chunk_size: int = 100_000,
+) -> Iterator[Points]:
+    """Yield labelled points a chunk at a time, for layers that are too large to hold in memory.
+
+    Parameters are those of `read_points`; every chunk has the same legend. The class field is read once beforehand
+    to make that legend.
+    """
+    plan = _plan(VectorLayer.open(path, layer), class_field, legend, None)
+    yield from plan.chunks(chunk_size)
+
+
+def write_points(
+    points: Points,
+    path: str | Path,
+    *,
+    extra: Mapping[str, ArrayLike] | None = None,
+    layer: str = "points",
+    styled_by: str | None = None,
+) -> None:
+    """Write points to a GeoPackage that opens in QGIS with names and colours.
+
+    Fields are the class field (names where it held names, else codes), ``weight``, ``split`` and ``scene`` where
+    any point has them, then the extra ones. The style is stored in the file's ``layer_styles`` table.
+
+    Parameters
+    ----------
+    points
+        What to write.
+    path
+        A ``.gpkg`` file; replaced if it exists, and only once the new one is whole.
+    extra
+        Further fields by name, each ``(point,)``.
+    layer
+        Name of the layer.
+    styled_by
+        Field that colours the points in QGIS instead of the class field.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    fields = _output_fields(points) | {name: np.asarray(v) for name, v in (extra or {}).items()}
+    style = (
+        _class_style(points)
+        if styled_by in (None, points.class_field)
+        else _value_style(styled_by or "", fields[styled_by or ""])
+    )
+    geometry = points.geometry
+    with new_geopackage(path) as partial:
+        write_layer(partial, layer, geometry, fields, points.crs)
+        store_style(partial, layer, style, geometry=_symbol_kind(geometry))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the features of a layer become points."""
+
+    layer: VectorLayer
+    class_field: str
+    coding: ClassCoding
+    optional: Mapping[str, str]
+
+    def chunks(self, chunk_size: int | None) -> Iterator[Points]:
+        columns = list(dict.fromkeys([self.class_field, *self.optional.values()]))
+        for fids, geometries, values in self.layer.features(columns, chunk_size):
+            yield self._to_points(fids, geometries, values)
+
+    def _to_points(
+        self, fids: NDArray[np.int64], geometries: NDArray[np.object_], values: dict[str, Any]
+    ) -> Points:
+        class_index = self.coding.encode(values[self.class_field], self.class_field)
+        parts, feature = _explode(geometries)
+        no_geometry = len(geometries) - len(np.unique(feature))
+        no_class = int((class_index < 0).sum())
+        keep = class_index[feature] >= 0
+        parts, feature = parts[keep], feature[keep]
+        x, y, shapes = _coordinates(parts)
+        points = Points.from_arrays(
+            x,
+            y,
+            class_index[feature],
+            self.coding.legend,
+            self.layer.crs,
+            weight=self._weight(values)[feature],
+            split=self._text("split", values)[feature],
+            scene=self._text("scene", values)[feature],
+            fid=fids[feature],
+            source=self.layer.path,
+            class_field=self.class_field,
+        )
+        dropped = {"without geometry": no_geometry, "without class": no_class}
+        return dataclasses.replace(
+            points, shapes=shapes, dropped=dropped, text_classes=self.coding.is_text
+        )
+
+    def _weight(self, values: dict[str, Any]) -> NDArray[np.float32]:
+        field = self.optional.get("weight")
+        if field is None:
+            return np.ones(len(values[self.class_field]), dtype=np.float32)
+        try:
+            weight = values[field].astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise PointsError(
+                f"The field '{field}' of '{self.layer.path}' holds {error}. Expected numbers, because it says how "
+                "much each point counts; correct it or rename the field."
+            ) from error
+        weight = np.where(np.isnan(weight), 1.0, weight)
+        if np.any((weight < 0) | np.isinf(weight)):
+            raise PointsError(
+                f"The field '{field}' of '{self.layer.path}' holds {weight.min()} to {weight.max()}. Expected "
+                "weights of zero or more; correct them or rename the field."
+            )
+        return weight.astype(np.float32)
+
+    def _text(self, name: str, values: dict[str, Any]) -> NDArray[np.str_]:
+        field = self.optional.get(name)
+        if field is None:
+            return np.full(len(values[self.class_field]), "")
+        positions, distinct = factorize(values[field], field)
+        if name == "split":
+            distinct = [_split_name(value, self.layer.path) for value in distinct]
+        return np.array([*distinct, ""])[positions]
+
+
+def _plan(
+    layer: VectorLayer,
+    class_field: str | None,
+    legend: Legend | None,
+    style_path: str | Path | None,
+) -> _Plan:
+    if layer.crs is None:
+        raise PointsError(
+            f"Layer '{layer.name}' in '{layer.path}' has no coordinate reference system. Points need one to be "
+            'placed on a scene; assign it in QGIS with "Assign projection" and save.'
+        )
+    style = read_style(style_path) if style_path else find_style(layer.path, layer.name)
+    chosen = choose_class_field(layer, class_field, style)
+    values, names = _survey(layer, chosen)
+    coding = build_coding(values, chosen, style=style, names=names, legend=legend)
+    optional = {
+        field.lower(): field
+        for field in layer.fields
+        if field.lower() in RESERVED_FIELDS and field != chosen
+    }
+    return _Plan(layer, chosen, coding, optional)
+
+
+def _survey(layer: VectorLayer, class_field: str) -> tuple[set[str], dict[str, str]]:
+    """Collect the distinct class values, and their names where a text field gives each exactly one."""
+    name_field = find_name_field(layer, class_field)
+    columns = [class_field, *([name_field] if name_field else [])]
+    chunk_size = 100_000 if layer.count > STREAM_ABOVE else None
+    values: set[str] = set()
+    pairs: set[tuple[str, str]] = set()
+    for _, _, found in layer.features(columns, chunk_size, geometry=False):
+        codes, distinct = factorize(found[class_field], class_field)
+        values |= set(distinct)
+        if name_field:
+            name_codes, names = factorize(found[name_field], name_field)
+            both = np.unique(
+                np.stack([codes, name_codes])[:, (codes >= 0) & (name_codes >= 0)], axis=1
+            )
+            pairs |= {(distinct[code], names[name]) for code, name in both.T}
+    one_to_one = len({v for v, _ in pairs}) == len({n for _, n in pairs}) == len(pairs)
+    return values, dict(pairs) if one_to_one else {}
+
+
+def _explode(
+    geometries: NDArray[np.object_],
+) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Split multipoints and collections into parts; return the parts and the feature of each."""
+    feature = np.flatnonzero(~(shapely.is_missing(geometries) | shapely.is_empty(geometries)))
+    parts = geometries[feature]
+    split = np.isin(shapely.get_type_id(parts), (4, 7))
+    if split.any():
+        pieces, owner = shapely.get_parts(parts[split], return_index=True)
+        order = np.argsort(np.concatenate([feature[~split], feature[split][owner]]), kind="stable")
+        parts = np.concatenate([parts[~split], pieces])[order]
+        feature = np.concatenate([feature[~split], feature[split][owner]])[order]
+    whole = ~shapely.is_empty(parts)
+    return parts[whole], feature[whole]
+
+
+def _coordinates(
+    parts: NDArray[np.object_],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_] | None]:
+    drawn = shapely.get_type_id(parts) != 0
+    if not drawn.any():
+        return shapely.get_x(parts), shapely.get_y(parts), None
+    places = parts.copy()
+    places[drawn] = shapely.point_on_surface(parts[drawn])
+    shapes = parts.copy()
+    shapes[~drawn] = None
+    return shapely.get_x(places), shapely.get_y(places), shapes
+
+
+def _transform_shapes(shapes: NDArray[np.object_], source: CRS, target: CRS) -> NDArray[np.object_]:
+    bounds = shapely.bounds(shapes)
+    longest = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
+    dense = shapely.segmentize(shapes, np.maximum(longest / 32, np.finfo(float).tiny))
+
+    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(transform_coordinates(xy[:, 0], xy[:, 1], source, target))
+
+    moved: NDArray[np.object_] = shapely.transform(dense, move)
+    return moved
+
+
+def _split_name(value: str, path: str) -> str:
+    name = _SPLIT_NAMES.get(value.lower(), value.lower())
+    if name in SPLITS or re.fullmatch(r"fold\d+", name):
+        return name
+    raise PointsError(
+        f"The field 'split' of '{path}' holds '{value}'. Expected {', '.join(SPLITS)} or fold1, fold2 ...; "
+        "correct it or rename the field."
+    )
+
+
+def _output_fields(points: Points) -> dict[str, NDArray[Any]]:
+    names = np.array(points.legend.names, dtype=object)
+    classes = names[points.class_index] if points.text_classes else points.codes
+    fields: dict[str, NDArray[Any]] = {points.class_field: classes}
+    if (points.weight != 1).any():
+        fields["weight"] = points.weight
+    for name in ("split", "scene"):
+        if (getattr(points, name) != "").any():
+            fields[name] = getattr(points, name)
+    return fields
+
+
+def _symbol_kind(geometry: NDArray[np.object_]) -> str:
+    dimensions = set(shapely.get_dimensions(geometry))
+    return ("point", "line", "polygon")[int(dimensions.pop())] if len(dimensions) == 1 else "point"
+
+
+def _class_style(points: Points) -> Style:
+    categories = [
+        Category(e.name if points.text_classes else str(e.code), e.name, e.color)
+        for e in points.legend.entries
+    ]
+    return Style(points.class_field, tuple(categories))
+
+
+def _value_style(field: str, values: NDArray[Any]) -> Style:
+    distinct = [str(value) for value in np.unique(values.astype(str))]
+    colors = default_colors(len(distinct))
+    categories = [Category(v, v, color) for v, color in zip(distinct, colors, strict=True)]
+    return Style(field, tuple(categories))

@@ -1,0 +1,207 @@
+"""QGIS styles of point layers: reading class names and colours from them, and writing them.
+
+QGIS keeps a layer's style as an XML document (QML), either in a file beside the layer or in the table
+``layer_styles`` of a GeoPackage. Only *categorized* styles say something about classes: one category a value,
+with a label and a symbol. Both ways of writing symbol properties are read, ``<prop k= v=>`` up to QGIS 3.26 and
+``<Option name= value=>`` since.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import xml.etree.ElementTree as ET
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from geopointseg.errors import InputFileError
+from geopointseg.labels.layer import unchanged
+
+
+@dataclass(frozen=True)
+class Category:
+    """One value of the class field with the label and the colour that QGIS shows for it."""
+
+    value: str
+    label: str
+    color: str
+
+
+@dataclass(frozen=True)
+class Style:
+    """A categorized style: the field it looks at, and its categories in the order of the legend."""
+
+    field: str
+    categories: tuple[Category, ...]
+
+
+def find_style(path: str | Path, layer: str) -> Style | None:
+    """Find the categorized style of a layer: a ``.qml`` beside the file, else its ``layer_styles`` table.
+
+    Returns
+    -------
+    Style or None
+        None where there is no style, or none that is categorized.
+    """
+    sidecar = Path(path).with_suffix(".qml")
+    documents = [sidecar.read_text(encoding="utf-8", errors="replace")] if sidecar.is_file() else []
+    for document in documents + _stored_styles(path, layer):
+        style = parse_style(document)
+        if style is not None:
+            return style
+    return None
+
+
+def read_style(path: str | Path) -> Style:
+    """Read a categorized style from a ``.qml`` file that the user names.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing or its style is not categorized.
+    """
+    if not Path(path).is_file():
+        raise InputFileError(f"The style file '{path}' does not exist. Check the path.")
+    style = parse_style(Path(path).read_text(encoding="utf-8", errors="replace"))
+    if style is None:
+        raise InputFileError(
+            f"'{path}' holds no categorized style. Expected a QML file with one category a class; style the layer "
+            'by "Categorized" in QGIS and save the style again.'
+        )
+    return style
+
+
+def parse_style(document: str) -> Style | None:
+    """Parse a QML document; None where it is not a categorized style.
+
+    Examples
+    --------
+    >>> style = Style("cover", (Category("3", "forest", "#1b7837"),))
+    >>> parse_style(format_style(style)) == style
+    True
+    """
+    if "<!ENTITY" in document:
+        return None
+    try:
+        root = ET.fromstring(document)  # noqa: S314 - entity definitions are refused above
+    except ET.ParseError:
+        return None
+    renderer = root if root.tag == "renderer-v2" else root.find(".//renderer-v2")
+    if renderer is None or renderer.get("type") != "categorizedSymbol":
+        return None
+    colors = {
+        symbol.get("name", ""): _symbol_color(symbol)
+        for symbol in renderer.findall("symbols/symbol")
+    }
+    categories = [
+        Category(value, node.get("label", ""), colors.get(node.get("symbol", "")) or "")
+        for node in renderer.findall("categories/category")
+        for value in _category_values(node)
+    ]
+    return Style(renderer.get("attr", "").strip('"'), tuple(categories))
+
+
+def format_style(style: Style, *, geometry: str = "point") -> str:
+    """Format a categorized style as a QML document that QGIS 3.22 and later load."""
+    root = ET.Element("qgis", version="3.22.0", styleCategories="Symbology")
+    attributes = {"type": "categorizedSymbol", "attr": style.field, "enableorderby": "0"}
+    renderer = ET.SubElement(root, "renderer-v2", attributes)
+    categories = ET.SubElement(renderer, "categories")
+    symbols = ET.SubElement(renderer, "symbols")
+    for number, category in enumerate(style.categories):
+        attributes = {"value": category.value, "label": category.label, "symbol": str(number)}
+        ET.SubElement(categories, "category", attributes | {"render": "true"})
+        _append_symbol(symbols, str(number), category.color, geometry)
+    body = ET.tostring(root, encoding="unicode")
+    return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{body}\n"
+
+
+def store_style(path: str | Path, layer: str, style: Style, *, geometry: str = "point") -> None:
+    """Store a style as the default of a GeoPackage layer, where QGIS looks for it on opening."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(_CREATE_LAYER_STYLES)
+        connection.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, last_change) "
+            "VALUES ('layer_styles', 'attributes', 'layer_styles', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+        )
+        column = connection.execute(
+            "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?", (layer,)
+        ).fetchone()
+        connection.execute(
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, "
+            "styleQML, styleSLD, useAsDefault, description, owner) VALUES ('', '', ?, ?, ?, ?, '', 1, '', '')",
+            (layer, column[0], layer[:30], format_style(style, geometry=geometry)),
+        )
+
+
+_CREATE_LAYER_STYLES = """
+CREATE TABLE layer_styles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256),
+    styleName TEXT(30), styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN, description TEXT, owner TEXT(30),
+    ui TEXT(30), update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+)
+"""
+
+
+def _stored_styles(path: str | Path, layer: str) -> list[str]:
+    if not Path(path).is_file():
+        return []
+    with unchanged(path) as source, Path(source).open("rb") as stream:
+        if stream.read(15) != b"SQLite format 3":
+            return []
+        uri = f"file:{quote(str(Path(source).resolve()))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            try:
+                rows = connection.execute(
+                    "SELECT styleQML FROM layer_styles WHERE f_table_name = ? "
+                    "ORDER BY useAsDefault DESC, update_time DESC, id DESC",
+                    (layer,),
+                ).fetchall()
+            except sqlite3.DatabaseError:  # no such table: the layer was never styled
+                return []
+    return [row[0] for row in rows if row[0]]
+
+
+def _category_values(node: ET.Element) -> list[str]:
+    merged = [value.get("value", "") for value in node.findall("val")]
+    return [value for value in merged or [node.get("value", "")] if value not in ("", "NULL")]
+
+
+def _symbol_color(symbol: ET.Element) -> str | None:
+    for layer in symbol.findall("layer"):
+        properties = {o.get("name"): o.get("value") for o in layer.findall("Option/Option")}
+        properties |= {p.get("k"): p.get("v") for p in layer.findall("prop")}
+        for key in ("color", "line_color", "outline_color"):
+            color = _hex_color(properties.get(key))
+            if color:
+                return color
+    return None
+
+
+def _hex_color(text: str | None) -> str | None:
+    try:
+        channels = [int(part) for part in (text or "").split(",")[:3]]
+    except ValueError:
+        return None
+    if len(channels) != 3 or not all(0 <= channel <= 255 for channel in channels):
+        return None
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+def _append_symbol(symbols: ET.Element, name: str, color: str, geometry: str) -> None:
+    kind, layer_class = {
+        "point": ("marker", "SimpleMarker"),
+        "line": ("line", "SimpleLine"),
+        "polygon": ("fill", "SimpleFill"),
+    }[geometry]
+    symbol = ET.SubElement(symbols, "symbol", {"name": name, "type": kind, "alpha": "1"})
+    layer = ET.SubElement(symbol, "layer", {"class": layer_class, "enabled": "1", "pass": "0"})
+    options = ET.SubElement(layer, "Option", type="Map")
+    rgb = ",".join(str(int(color[i : i + 2], 16)) for i in (1, 3, 5)) + ",255"
+    color_key = "line_color" if geometry == "line" else "color"
+    values = {color_key: rgb, "outline_color": "35,35,35,255", "name": "circle", "size": "2.4"}
+    for key, value in values.items():
+        ET.SubElement(options, "Option", {"name": key, "type": "QString", "value": value})
+        ET.SubElement(layer, "prop", k=key, v=value)
