@@ -77,7 +77,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Show the version.",
 )
 def app() -> None:
-    r"""Make land-cover maps from imagery and a few clicked points.
+    """Make land-cover maps from imagery and a few clicked points.
 
     \b
     The main road is three commands:
@@ -85,7 +85,7 @@ def app() -> None:
       geopointseg predict model --raster scene.tif -o map.tif
       geopointseg assess map.tif --points test.gpkg
     and "geopointseg demo" shows it on a synthetic landscape.
-    """
+    """  # noqa: D301 - click takes the backspace as "keep these lines"
 
 
 def main(arguments: list[str] | None = None) -> None:
