@@ -1,0 +1,328 @@
+"""Scenes on other grids: exact where pixels coincide, resampled on the fly where they do not.
+
+Reading goes through `Scene.read`, never around it, so that nodata, masks, scale, offset and everything else a
+scene decides mean the same before and after a warp, and so that one open handle a file is enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.transform import from_origin
+from rasterio.warp import calculate_default_transform, reproject
+from rasterio.windows import Window
+
+from geopointseg.errors import RasterError
+from geopointseg.raster.grid import Bounds, Grid, clip_window, transform_coordinates
+from geopointseg.raster.scene import Chip, Scene
+
+ResamplingName = Literal["nearest", "bilinear", "cubic", "average", "mode"]
+
+_TOLERANCE_PX = 1e-3
+"""Offsets and scales that add up to less than this many pixels over a window count as equal."""
+
+_LARGEST_SOURCE_PX = 4096 * 4096
+"""A warp reads at most about this many source pixels at once; larger ones are done in parts."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How the pixels of one grid are found, unchanged, in an array read from another.
+
+    Parameters
+    ----------
+    window
+        The pixels to read, in the source grid; may reach beyond its border.
+    transposed
+        Whether rows of the target run along columns of the source.
+    flip_rows, flip_cols
+        Whether rows, columns of the target run backwards (after transposing).
+    """
+
+    window: Window
+    transposed: bool = False
+    flip_rows: bool = False
+    flip_cols: bool = False
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether an array read from the window needs no turning."""
+        return not (self.transposed or self.flip_rows or self.flip_cols)
+
+    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Turn an array read from the window, ``(..., row, col)``, to the target's orientation."""
+        if self.transposed:
+            values = values.swapaxes(-1, -2)
+        rows = slice(None, None, -1 if self.flip_rows else 1)
+        cols = slice(None, None, -1 if self.flip_cols else 1)
+        return np.ascontiguousarray(values[..., rows, cols])
+
+
+def align(source: Grid, target: Grid) -> Alignment | None:
+    """Find the window of one grid whose pixels are exactly those of another.
+
+    South-up, mirrored and quarter-turned grids are matched too, because turning an array loses nothing.
+
+    Parameters
+    ----------
+    source
+        The grid that is read.
+    target
+        The grid that is wanted; it may reach beyond the source.
+
+    Returns
+    -------
+    Alignment or None
+        None where CRS, pixel size or pixel edges differ, so that only resampling can help.
+
+    Examples
+    --------
+    >>> grid = Grid(CRS.from_epsg(32633), Affine(10, 0, 500000, 0, -10, 5700000), 100, 200)
+    >>> align(grid, grid.crop(Window(30, 20, 8, 4))).window
+    Window(col_off=30, row_off=20, width=8, height=4)
+    """
+    if source.crs != target.crs:
+        return None
+    m = ~source.transform @ target.transform
+    transposed = abs(m.b) > abs(m.a)
+    across, along = ((m.b, m.d), (m.a, m.e)) if transposed else ((m.a, m.e), (m.b, m.d))
+    reach = max(target.height, target.width)
+    error = max(abs(abs(v) - 1) for v in across) + max(abs(v) for v in along)
+    if error * reach > _TOLERANCE_PX:
+        return None
+    if max(abs(m.c - round(m.c)), abs(m.f - round(m.f))) > _TOLERANCE_PX:
+        return None
+    end_col, end_row = m @ (target.width, target.height)
+    left, right = sorted((round(m.c), round(end_col)))
+    top, bottom = sorted((round(m.f), round(end_row)))
+    flip_rows, flip_cols = (m.b < 0, m.d < 0) if transposed else (m.e < 0, m.a < 0)
+    return Alignment(
+        Window(left, top, right - left, bottom - top), transposed, flip_rows, flip_cols
+    )
+
+
+def read_onto(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear") -> Chip:
+    """Read a scene on the pixels of any grid.
+
+    Where the grids' pixels coincide the values are those of the file, untouched. Elsewhere they are resampled;
+    where the target is coarser the kernel widens with it, so that fine detail does not alias.
+
+    Parameters
+    ----------
+    scene
+        What is read.
+    grid
+        The pixels that are wanted; what lies beyond the scene is invalid.
+    resampling
+        ``bilinear`` for imagery, ``nearest`` or ``mode`` for classes.
+
+    Returns
+    -------
+    Chip
+        Image ``(band, row, col)`` and validity ``(row, col)`` of the grid's shape. After resampling a pixel is
+        valid where at least half of its weight came from valid pixels.
+    """
+    alignment = align(scene.grid, grid)
+    if alignment is not None:
+        chip = scene.read(alignment.window)
+        return Chip(alignment.apply(chip.image), alignment.apply(chip.valid), chip.undeclared_nan)
+    image = np.zeros((len(scene.bands), *grid.shape), dtype=np.float32)
+    valid = np.zeros(grid.shape, dtype=bool)
+    undeclared = _warp_parts(scene, grid, grid.window, resampling, image, valid)
+    return Chip(image, valid, undeclared)
+
+
+def _warp_parts(
+    scene: Scene,
+    grid: Grid,
+    part: Window,
+    resampling: ResamplingName,
+    image: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+) -> int:
+    """Warp one part of the grid into the arrays, halving it while it needs too many source pixels."""
+    target = grid.crop(part)
+    window = _source_window(scene.grid, target)
+    if window.width * window.height > _LARGEST_SOURCE_PX and max(part.width, part.height) > 8:
+        return sum(
+            _warp_parts(scene, grid, half, resampling, image, valid) for half in _halves(part)
+        )
+    if window.width == 0 or window.height == 0:
+        return 0
+    chip = scene.read(window)
+    rows, cols = part.toslices()
+    image[:, rows, cols], valid[rows, cols] = _warp(
+        chip, scene.grid.crop(window), target, Resampling[resampling]
+    )
+    return chip.undeclared_nan
+
+
+def _halves(part: Window) -> tuple[Window, Window]:
+    if part.height >= part.width:
+        half = part.height // 2
+        return (
+            Window(part.col_off, part.row_off, part.width, half),
+            Window(part.col_off, part.row_off + half, part.width, part.height - half),
+        )
+    half = part.width // 2
+    return (
+        Window(part.col_off, part.row_off, half, part.height),
+        Window(part.col_off + half, part.row_off, part.width - half, part.height),
+    )
+
+
+def _source_window(source: Grid, target: Grid, steps: int = 9) -> Window:
+    """Return the part of the source grid that a target grid needs, with room for the kernel."""
+    along = np.linspace(0.0, 1.0, steps)
+    row, col = (v.ravel() for v in np.meshgrid(along * target.height, along * target.width))
+    x, y = transform_coordinates(*target.pixel_to_world(row, col), target.crs, source.crs)
+    row, col = source.world_to_pixel(x, y)
+    seen = np.isfinite(row) & np.isfinite(col)
+    if not seen.any():
+        return Window(0, 0, 0, 0)
+    row, col = row[seen], col[seen]
+    pixels = max(np.ptp(row) / target.height, np.ptp(col) / target.width, 1.0)
+    margin = math.ceil(2 * pixels) + 2
+    top, left = math.floor(row.min()) - margin, math.floor(col.min()) - margin
+    bottom, right = math.ceil(row.max()) + margin, math.ceil(col.max()) + margin
+    return clip_window(Window(left, top, right - left, bottom - top), source.shape)
+
+
+def _warp(
+    chip: Chip, source: Grid, target: Grid, resampling: Resampling
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Resample pixels; validity travels as one more band, which no gap shrinks."""
+    values = np.concatenate([chip.image, chip.valid[None].astype(np.float32)])
+    values[:-1, ~chip.valid] = np.nan
+    moved = np.full((len(values), *target.shape), np.nan, dtype=np.float32)
+    reproject(
+        values,
+        moved,
+        src_transform=source.transform,
+        src_crs=source.crs,
+        dst_transform=target.transform,
+        dst_crs=target.crs,
+        src_nodata=np.nan,
+        dst_nodata=np.nan,
+        resampling=resampling,
+        tolerance=0.02,
+    )
+    valid = (moved[-1] >= 0.5) & ~np.isnan(moved[:-1]).any(axis=0)
+    image = moved[:-1]
+    image[:, ~valid] = 0.0
+    return image, valid
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarpedScene(Scene):
+    """A scene seen on another grid, resampled window by window as it is read; made by `warped`.
+
+    Parameters
+    ----------
+    source
+        The scene on its own grid.
+    resampling
+        How values between pixels are found.
+    """
+
+    source: Scene = field()
+    resampling: ResamplingName = "bilinear"
+
+    def read(self, window: Window | None = None) -> Chip:
+        """Read a window of this grid, which may reach beyond its border; see `read_onto`."""
+        grid = self.grid if window is None else self.grid.crop(window)
+        return read_onto(self.source, grid, self.resampling)
+
+    def select_bands(self, indices: Sequence[int]) -> Scene:
+        """Return the same view with other bands, counted from 1 in the file."""
+        return warped(self.source.select_bands(indices), self.grid, self.resampling)
+
+
+def warped(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear") -> Scene:
+    """See a scene on another grid, without writing anything.
+
+    Parameters
+    ----------
+    scene
+        The scene; its file is not touched.
+    grid
+        The grid that it should have, from `scaled_grid`, `projected_grid` or another scene.
+    resampling
+        ``bilinear`` for imagery, ``nearest`` for classes.
+
+    Returns
+    -------
+    Scene
+        Reads like any other scene; the scene itself where it has that grid already.
+    """
+    if scene.grid == grid:
+        return scene
+    described = {f.name: getattr(scene, f.name) for f in fields(Scene)}
+    return WarpedScene(**described | {"grid": grid}, source=scene, resampling=resampling)
+
+
+def scaled_grid(grid: Grid, factor: float) -> Grid:
+    """Return a grid over the same ground with pixels ``factor`` times as large.
+
+    Orientation and the outer corner of the first pixel stay; the last row and column may reach beyond the
+    old border by less than a pixel.
+
+    Examples
+    --------
+    >>> grid = Grid(CRS.from_epsg(32633), Affine(10, 0, 500000, 0, -10, 5700000), 100, 205)
+    >>> scaled_grid(grid, 2).shape
+    (50, 103)
+    """
+    if not (math.isfinite(factor) and factor > 0):
+        raise RasterError(
+            f"The pixel size was to be multiplied by {factor}. Expected a positive number; "
+            "check the resolutions that it was computed from."
+        )
+    height, width = (max(1, math.ceil(side / factor - 1e-6)) for side in grid.shape)
+    return Grid(grid.crs, grid.transform @ Affine.scale(factor), height, width)
+
+
+def projected_grid(
+    grid: Grid, crs: CRS, resolution: float | tuple[float, float] | None = None
+) -> Grid:
+    """Return a north-up grid in another CRS that covers a grid.
+
+    Parameters
+    ----------
+    grid
+        The ground to be covered.
+    crs
+        The CRS wanted.
+    resolution
+        Pixel width and height in units of that CRS; by default such that the diagonal keeps its number of
+        pixels, as GDAL does.
+
+    Returns
+    -------
+    Grid
+        Its corner lies on a multiple of the pixel size, so that grids of neighbouring scenes coincide.
+    """
+    if resolution is None:
+        suggested, _, _ = calculate_default_transform(
+            grid.crs, crs, grid.width, grid.height, *grid.bounds
+        )
+        resolution = (suggested.a, -suggested.e)
+    return covering_grid(grid.bounds_in(crs), crs, resolution)
+
+
+def covering_grid(bounds: Bounds, crs: CRS, resolution: float | tuple[float, float]) -> Grid:
+    """Return the north-up grid whose pixels lie on multiples of their size and cover a box."""
+    width, height = resolution if isinstance(resolution, tuple) else (resolution, resolution)
+    west, south, east, north = bounds
+    left, right = math.floor(west / width + 1e-6), math.ceil(east / width - 1e-6)
+    bottom, top = math.floor(south / height + 1e-6), math.ceil(north / height - 1e-6)
+    transform = from_origin(left * width, top * height, width, height)
+    return Grid(crs, transform, max(1, top - bottom), max(1, right - left))

@@ -1,0 +1,450 @@
+"""Where to look: around labels, over a grid, or anywhere with an image.
+
+All samplers are torchgeo `SpatialSampler` and go into any ``DataLoader`` or, by ``@``, together with torchgeo's temporal
+samplers. Chips are cut along the pixels of the scene they come from, never across its lattice, so nothing is
+resampled where the dataset has the scene's own CRS and resolution.
+
+The random ones are seeded: the seed and the number of the epoch decide every draw. Each pass draws anew; `set_epoch`
+goes back to, or ahead to, any of them, as resuming needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
+from torchgeo.datasets import GeoDataset
+from torchgeo.samplers import SpatialSampler
+
+from geopointseg.errors import PointsError, RasterError
+from geopointseg.raster.grid import Grid
+from geopointseg.raster.scene import Scene
+from geopointseg.sampling.combine import layers_of
+from geopointseg.sampling.dataset import (
+    ChipIndex,
+    GridDataset,
+    SceneDataset,
+    SparseMaskDataset,
+)
+from geopointseg.sampling.draw import draw_labels, grid_starts, jitter_positions, keep_inside
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """One place to cut chips from: its lattice in the dataset's CRS, and its scene where there is one."""
+
+    lattice: Grid
+    name: str | None = None
+    scene: Scene | None = None
+
+    def index(self, top: int, left: int, size: int) -> ChipIndex:
+        """Return the index of a chip whose first pixel is given."""
+        t = self.lattice.transform
+        x = slice(t.c + left * t.a, t.c + (left + size) * t.a)
+        y = slice(t.f + (top + size) * t.e, t.f + top * t.e)
+        return ChipIndex(x, y, self.name)
+
+
+@dataclass(frozen=True)
+class LabelledPixels:
+    """The pixels that chips can be drawn around.
+
+    Parameters
+    ----------
+    ground
+        Which lattice each one lies on, int64 ``(label,)``.
+    row, col
+        Its pixel there, int64 ``(label,)``.
+    class_index
+        Its class, int64 ``(label,)``.
+    """
+
+    ground: NDArray[np.int64]
+    row: NDArray[np.int64]
+    col: NDArray[np.int64]
+    class_index: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ground)
+
+
+class ChipSampler(SpatialSampler):
+    """What all samplers of this module have in common: square chips, cut along lattices.
+
+    Parameters
+    ----------
+    dataset
+        What chips will be read from: one dataset or a combination of any.
+    size
+        Side of a chip in pixels.
+    roi
+        Ground to stay on, in the dataset's CRS; all of it by default.
+    """
+
+    strategy: Literal["random", "sequential"] = "random"
+
+    def __init__(self, dataset: GeoDataset, *, size: int, roi: shapely.Polygon | None) -> None:
+        super().__init__(dataset, roi=roi)
+        if size < 1:
+            raise RasterError(
+                f"The chip size is {size} pixels. Expected at least 1; choose for example 96."
+            )
+        if self.geometry.is_empty:
+            raise RasterError(
+                f"The region of interest ({_extent(roi)}) lies outside the dataset ({_extent(self.bounds)}). Expected "
+                "them to overlap; give the region in the dataset's CRS."
+            )
+        self.size = size
+        shapely.prepare(self.geometry)
+
+
+class _SeededSampler(ChipSampler):
+    """A random sampler whose draws follow from a seed and the number of the epoch."""
+
+    def __init__(
+        self, dataset: GeoDataset, *, size: int, roi: shapely.Polygon | None, seed: int
+    ) -> None:
+        super().__init__(dataset, size=size, roi=roi)
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next pass draws."""
+        self.epoch = epoch
+
+    def _next_generator(self) -> np.random.Generator:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        self.epoch += 1
+        return generator
+
+
+class PointSampler(_SeededSampler):
+    """Chips around labelled pixels, balanced over classes.
+
+    Every chip holds the label it was drawn for. Labels at the very border of a scene are drawn as often as any; their
+    chips are moved inside where the scene is large enough, and padded where it is not.
+
+    Parameters
+    ----------
+    dataset
+        A combination with at least one `SparseMaskDataset`, such as ``scenes & masks``.
+    size
+        Side of a chip in pixels.
+    length
+        Chips an epoch; the number of labels by default.
+    balance
+        0 draws labels as they are, 1 draws every class equally often.
+    jitter
+        How far a label may lie from its chip's centre, as a share of half the chip.
+    inside
+        Whether chips are moved back over the scene's border. If not, they are padded there.
+    roi
+        Ground that the labels must lie on, in the dataset's CRS.
+    seed
+        Decides all draws, together with the epoch.
+
+    Raises
+    ------
+    PointsError
+        If the dataset holds no sparse mask, or no label lies on its scenes.
+
+    Examples
+    --------
+    ::
+
+        dataset = SceneDataset(["scene.tif"]) & SparseMaskDataset([mask])
+        sampler = PointSampler(dataset, size=96, balance=0.5, seed=1)
+        loader = DataLoader(dataset, batch_size=8, sampler=sampler, collate_fn=stack_samples)
+    """
+
+    def __init__(
+        self,
+        dataset: GeoDataset,
+        *,
+        size: int,
+        length: int | None = None,
+        balance: float = 0.5,
+        jitter: float = 0.9,
+        inside: bool = True,
+        roi: shapely.Polygon | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(dataset, size=size, roi=roi, seed=seed)
+        self.balance, self.jitter, self.inside = balance, jitter, inside
+        self._grounds, self.labels = _collect_labels(dataset)
+        self.labels = self._on_region(self.labels, exact=roi is not None)
+        if not len(self.labels):
+            raise PointsError(
+                f"No label lies on the dataset's scenes ({_extent(self.geometry.bounds)}). Expected at least one; check "
+                "with 'geopointseg points check' that points and scenes lie on the same ground."
+            )
+        self._length = length or len(self.labels)
+
+    def _on_region(self, labels: LabelledPixels, *, exact: bool) -> LabelledPixels:
+        """Return the labels on the region; without one, those within a pixel of the dataset's outline."""
+        region = self.geometry if exact else shapely.buffer(self.geometry, max(self.res))
+        x, y = np.empty(len(labels)), np.empty(len(labels))
+        for number, ground in enumerate(self._grounds):
+            on = labels.ground == number
+            x[on], y[on] = ground.lattice.pixel_to_world(labels.row[on] + 0.5, labels.col[on] + 0.5)
+        return _select(labels, np.asarray(shapely.contains_xy(region, x, y)))
+
+    def __iter__(self) -> Iterator[ChipIndex]:
+        """Draw the chips of one epoch."""
+        generator = self._next_generator()
+        count, size = len(self), self.size
+        drawn = draw_labels(self.labels.class_index, count, self.balance, generator)
+        ground = self.labels.ground[drawn]
+        top = self.labels.row[drawn] - jitter_positions(count, size, self.jitter, generator)
+        left = self.labels.col[drawn] - jitter_positions(count, size, self.jitter, generator)
+        if self.inside:
+            shapes = np.array([g.lattice.shape for g in self._grounds])[ground]
+            top = keep_inside(top, size, shapes[:, 0])
+            left = keep_inside(left, size, shapes[:, 1])
+        for number, row, col in zip(ground.tolist(), top.tolist(), left.tolist(), strict=True):
+            yield self._grounds[number].index(row, col, size)
+
+
+class GridSampler(ChipSampler):
+    """Chips that cover every scene, row by row.
+
+    The last chip of a row or column ends at the scene's border, so no pixel is left out and none is padded unless the
+    scene is smaller than a chip.
+
+    Parameters
+    ----------
+    dataset
+        Any dataset.
+    size
+        Side of a chip in pixels.
+    stride
+        Distance of neighbouring chips in pixels; by default they touch.
+    roi
+        Ground that chips must meet, in the dataset's CRS.
+    """
+
+    strategy: Literal["random", "sequential"] = "sequential"
+
+    def __init__(
+        self,
+        dataset: GeoDataset,
+        *,
+        size: int,
+        stride: int | None = None,
+        roi: shapely.Polygon | None = None,
+    ) -> None:
+        super().__init__(dataset, size=size, roi=roi)
+        self.stride = size if stride is None else stride
+        if self.stride < 1:
+            raise RasterError(
+                f"The stride is {stride} pixels. Expected at least 1, and at most the chip size ({size}) to cover all."
+            )
+        self._grounds = _scene_grounds(dataset)
+
+    def __iter__(self) -> Iterator[ChipIndex]:
+        """Yield the chips scene by scene, north to south, west to east."""
+        for ground in self._grounds:
+            rows, cols = ground.lattice.shape
+            for top in grid_starts(rows, self.size, self.stride):
+                for left in grid_starts(cols, self.size, self.stride):
+                    index = ground.index(top, left, self.size)
+                    if self._meets(index):
+                        yield index
+
+    def _meets(self, index: ChipIndex) -> bool:
+        x, y = index
+        box = shapely.box(x.start, y.start, x.stop, y.stop)
+        return bool(self.geometry.intersects(box) and not self.geometry.touches(box))
+
+
+class UnlabelledSampler(_SeededSampler):
+    """Chips anywhere with an image, for learning from unlabelled ground.
+
+    Every pixel of ground is equally likely, so large scenes are drawn more often. Where scenes can hold nodata a chip is
+    looked at before it is yielded, and drawn again while too little of it is valid.
+
+    Parameters
+    ----------
+    dataset
+        Any dataset.
+    size
+        Side of a chip in pixels.
+    length
+        Chips an epoch; as many as would cover the ground once by default.
+    min_valid
+        Share of a chip's pixels that must hold an image, where that can be had.
+    roi
+        Ground that the chips' centres must lie on, in the dataset's CRS.
+    seed
+        Decides all draws, together with the epoch.
+    """
+
+    def __init__(
+        self,
+        dataset: GeoDataset,
+        *,
+        size: int,
+        length: int | None = None,
+        min_valid: float = 0.5,
+        roi: shapely.Polygon | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(dataset, size=size, roi=roi, seed=seed)
+        self.min_valid = min_valid
+        self._grounds = _scene_grounds(dataset)
+        areas = np.array([g.lattice.height * g.lattice.width for g in self._grounds], dtype=float)
+        self._shares = areas / areas.sum()
+        self._length = length or max(1, round(areas.sum() / size**2))
+
+    def __iter__(self) -> Iterator[ChipIndex]:
+        """Draw the chips of one epoch."""
+        generator = self._next_generator()
+        for _ in range(len(self)):
+            yield self._draw(generator)
+
+    def _draw(self, generator: np.random.Generator, tries: int = 24) -> ChipIndex:
+        best, best_share = None, -1.0
+        for _ in range(tries):
+            ground, index = self._candidate(generator)
+            share = _valid_share(ground, index)
+            if share >= self.min_valid:
+                return index
+            if share > best_share:
+                best, best_share = index, share
+        return best or index
+
+    def _candidate(
+        self, generator: np.random.Generator, tries: int = 1000
+    ) -> tuple[_Ground, ChipIndex]:
+        for _ in range(tries):
+            ground = self._grounds[generator.choice(len(self._grounds), p=self._shares)]
+            top, left = (
+                int(generator.integers(0, length - self.size + 1))
+                if length > self.size
+                else -((self.size - length) // 2)
+                for length in ground.lattice.shape
+            )
+            index = ground.index(top, left, self.size)
+            x, y = index
+            centre = (x.start + x.stop) / 2, (y.start + y.stop) / 2
+            if shapely.contains_xy(self.geometry, *centre):
+                return ground, index
+        raise RasterError(
+            f"No chip of {self.size} pixels was found on the region of interest in {tries} tries "
+            f"({_extent(self.geometry.bounds)}). Expected a region of at least a chip's size; enlarge it."
+        )
+
+
+def _valid_share(ground: _Ground, index: ChipIndex) -> float:
+    """Return the share of a chip that holds an image; 1 where the scene cannot lack any."""
+    scene = ground.scene
+    if scene is None or not _may_lack_pixels(scene):
+        return 1.0
+    from geopointseg.raster.warp import read_onto
+
+    x, y = index
+    t = ground.lattice.transform
+    side = round((x.stop - x.start) / t.a)
+    grid = Grid(ground.lattice.crs, from_origin(x.start, y.stop, t.a, -t.e), side, side)
+    return float(read_onto(scene, grid).valid.mean())
+
+
+def _may_lack_pixels(scene: Scene) -> bool:
+    declared = any(band.nodata is not None or band.masked for band in scene.bands)
+    return declared or np.issubdtype(np.dtype(scene.dtype), np.floating)
+
+
+def _scene_grounds(dataset: GeoDataset) -> list[_Ground]:
+    """Return the lattices of all scenes; of the dataset's footprints where it has none of ours."""
+    grounds = [
+        _Ground(layer.lattice(item), scene.path, scene)
+        for layer in layers_of(dataset)
+        if isinstance(layer, SceneDataset)
+        for item, scene in enumerate(layer.scenes)
+    ]
+    return grounds or [_Ground(lattice) for lattice in _index_lattices(dataset)]
+
+
+def _index_lattices(dataset: GeoDataset) -> list[Grid]:
+    crs = CRS.from_user_input(dataset.crs)
+    width, height = dataset.res
+    lattices = []
+    for west, south, east, north in dataset.index.geometry.bounds.to_numpy().tolist():
+        shape = max(1, round((north - south) / height)), max(1, round((east - west) / width))
+        lattices.append(Grid(crs, from_origin(west, north, width, height), *shape))
+    return lattices
+
+
+def _collect_labels(dataset: GeoDataset) -> tuple[list[_Ground], LabelledPixels]:
+    """Find all labels of a combination and place each on every scene that shows it."""
+    layers = list(layers_of(dataset))
+    masks = [layer for layer in layers if isinstance(layer, SparseMaskDataset)]
+    if not masks:
+        names = ", ".join(type(layer).__name__ for layer in layers)
+        raise PointsError(
+            f"The dataset holds no sparse mask (it is made of {names}), so there are no labels to draw chips around. "
+            "Combine it with one: scenes & SparseMaskDataset([mask])."
+        )
+    scenes: list[GridDataset] = [layer for layer in layers if isinstance(layer, SceneDataset)]
+    places = [(layer, item) for layer in (scenes or masks) for item in range(len(layer.grids))]
+    grounds = [_Ground(layer.lattice(item), layer.names[item] or None) for layer, item in places]
+    boxes = np.array([layer.boxes[item] for layer, item in places])
+    found = [
+        labels
+        for layer in masks
+        for item in range(len(layer.masks))
+        for labels in _place_labels(layer, item, grounds, boxes)
+    ]
+    return grounds, _without_doubles(found)
+
+
+def _place_labels(
+    layer: SparseMaskDataset, item: int, grounds: Sequence[_Ground], boxes: NDArray[np.float64]
+) -> Iterator[LabelledPixels]:
+    """Yield one mask's labels on every lattice that they fall on."""
+    x, y = layer.coordinates(item)
+    west, south, east, north = layer.boxes[item]
+    meets = (boxes[:, 0] < east) & (boxes[:, 2] > west)
+    meets &= (boxes[:, 1] < north) & (boxes[:, 3] > south)
+    for number in np.flatnonzero(meets).tolist():
+        ground = grounds[number]
+        if layer.is_tied and ground.name != layer.names[item]:
+            continue
+        row, col = ground.lattice.world_to_pixel(x, y)
+        inside = (row >= 0) & (row < ground.lattice.height)
+        inside &= (col >= 0) & (col < ground.lattice.width)
+        yield LabelledPixels(
+            np.full(int(inside.sum()), number),
+            np.floor(row[inside]).astype(np.int64),
+            np.floor(col[inside]).astype(np.int64),
+            layer.masks[item].class_index[inside].astype(np.int64),
+        )
+
+
+def _without_doubles(parts: Sequence[LabelledPixels]) -> LabelledPixels:
+    """Join labels; a pixel that several masks label counts once."""
+    joined = [
+        np.concatenate([getattr(part, name) for part in parts] or [np.empty(0, np.int64)])
+        for name in ("ground", "row", "col", "class_index")
+    ]
+    labels = LabelledPixels(*joined)
+    place = np.column_stack([labels.ground, labels.row, labels.col])
+    _, first = np.unique(place, axis=0, return_index=True)
+    return _select(labels, np.sort(first))
+
+
+def _select(labels: LabelledPixels, chosen: NDArray[Any]) -> LabelledPixels:
+    return LabelledPixels(
+        labels.ground[chosen], labels.row[chosen], labels.col[chosen], labels.class_index[chosen]
+    )
+
+
+def _extent(place: Any) -> str:
+    bounds = getattr(place, "bounds", place)
+    return ", ".join(f"{value:.6g}" for value in bounds)
