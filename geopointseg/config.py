@@ -49,6 +49,20 @@ class ModelConfig:
         "Starting weights: a name, a file, a folder made by 'pretrain', or 'none' for random ones.",
     )
     freeze_encoder: bool = setting(False, "Keep the encoder's weights as they came.")
+    norm: Literal["batch", "group"] = setting(
+        "batch",
+        "Normalization inside the network; 'group' does not depend on the rest of the batch.",
+    )
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """What is read from the scenes."""
+
+    bands: tuple[str, ...] = setting(
+        (),
+        "Bands to read: numbers from 1, names, or formulas like 'ndvi = (nir - red) / (nir + red)'; empty reads all.",
+    )
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,17 @@ class SamplingConfig:
         "How far a point may lie from its chip's centre, as a share of half the chip.",
         minimum=0,
         maximum=1,
+    )
+    point_share: float = setting(
+        0.5,
+        "Share of a step's chips that are drawn around points; the rest is drawn anywhere.",
+        minimum=0,
+        maximum=1,
+    )
+    memory_mb: int = setting(
+        2048,
+        "Imagery kept in memory for training; of larger scenes a choice of tiles is kept.",
+        minimum=16,
     )
     workers: int = setting(
         0, "Processes that read chips; 0 reads in the training process.", minimum=0, maximum=64
@@ -112,6 +137,160 @@ class OptimizationConfig:
 
 
 @dataclass(frozen=True)
+class AugmentationConfig:
+    """How chips are varied; 0 (1 for scale and gamma) switches a kind of variation off."""
+
+    symmetry: bool = setting(True, "Flip chips and turn them by quarters.")
+    scale: float = setting(1.25, "Largest magnification.", minimum=1, maximum=4)
+    scale_probability: float = setting(0.5, "Share of chips that are scaled.", minimum=0, maximum=1)
+    gain: float = setting(0.1, "Deviation of the factor that each band gets.", minimum=0, maximum=1)
+    offset: float = setting(
+        0.15, "Deviation of the summand that each band gets.", minimum=0, maximum=2
+    )
+    gamma: float = setting(1.2, "Largest exponent that bends the values.", minimum=1, maximum=4)
+    dropout: float = setting(
+        0.0, "Probability that a band of a chip is blanked.", minimum=0, maximum=1
+    )
+    noise: float = setting(0.05, "Largest deviation of the noise.", minimum=0, maximum=2)
+    blur: float = setting(
+        0.7, "Largest deviation of the smoothing, in pixels.", minimum=0, maximum=8
+    )
+    blur_probability: float = setting(
+        0.15, "Share of chips that are smoothed.", minimum=0, maximum=1
+    )
+
+
+@dataclass(frozen=True)
+class ForestConfig:
+    """The random forest on filter features: baseline, teacher and member of the ensemble."""
+
+    features: Literal["pixel", "filters", "context"] = setting(
+        "filters",
+        "Single pixels, filters at several scales, or a second forest that sees the first one's map.",
+    )
+    trees: int = setting(300, "Number of trees.", minimum=10, maximum=5000)
+
+
+@dataclass(frozen=True)
+class TeachingConfig:
+    """What the network learns from pixels that nobody labelled; a weight of 0 switches a part off."""
+
+    distillation_weight: float = setting(
+        0.7, "Weight of the loss to the forest's probabilities (Hinton et al. 2015).", minimum=0
+    )
+    sharpening: float = setting(
+        1.0,
+        "The forest's probabilities are raised to this power before they teach.",
+        minimum=0.1,
+        maximum=10,
+    )
+    confidence_power: float = setting(
+        1.0,
+        "Taught pixels weigh (1 - normalized entropy) to this power; 0 weighs all alike.",
+        minimum=0,
+    )
+    ema_decay: float = setting(
+        0.99,
+        "Decay of the moving average of the weights that is kept as the model; 0 keeps the last weights.",
+        minimum=0,
+        maximum=0.99999,
+    )
+    consistency_weight: float = setting(
+        0.0,
+        "Weight of the consistency with the averaged network (Tarvainen and Valpola 2017).",
+        minimum=0,
+    )
+    consistency_start: float = setting(
+        0.15, "Share of the budget after which consistency begins.", minimum=0, maximum=1
+    )
+    consistency_ramp: float = setting(
+        0.4, "Share of the budget at which consistency has its full weight.", minimum=0, maximum=1
+    )
+    threshold_start: float = setting(
+        0.8,
+        "Confidence a pseudo-label needs at first; per class, lower where a class is learnt later.",
+        minimum=0,
+        maximum=1,
+    )
+    threshold_end: float = setting(
+        0.95, "Confidence a pseudo-label needs at the end.", minimum=0, maximum=1
+    )
+    cutmix: float = setting(
+        0.5,
+        "Share of unlabelled chips that get a piece of another one (Yun et al. 2019).",
+        minimum=0,
+        maximum=1,
+    )
+    expansion: Literal["none", "superpixels", "region"] = setting(
+        "none", "Grow points to their SLIC superpixel, or to the region of like pixels around them."
+    )
+    expansion_weight: float = setting(
+        0.4, "Weight of a pixel that a point was grown to.", minimum=0, maximum=1
+    )
+    expansion_until: float = setting(
+        0.7, "Share of the budget after which grown labels have faded out.", minimum=0, maximum=1
+    )
+    expansion_px: int = setting(
+        7, "Side of a superpixel, or reach of a region, in pixels.", minimum=2, maximum=200
+    )
+    dice_weight: float = setting(0.0, "Weight of the soft Dice loss on grown labels.", minimum=0)
+    affinity_weight: float = setting(
+        0.0,
+        "Weight of the loss on neighbours that look alike but differ in class (Obukhov et al. 2019).",
+        minimum=0,
+    )
+    entropy_weight: float = setting(
+        0.0, "Weight of the entropy on unlabelled pixels (Grandvalet and Bengio 2004).", minimum=0
+    )
+    self_training: bool = setting(
+        False, "Teach by the mean of forest and averaged network once held-out points are revealed."
+    )
+
+
+@dataclass(frozen=True)
+class SelectionConfig:
+    """How held-out points choose between network and forest."""
+
+    held_out: float = setting(
+        0.2,
+        "Share of the labelled pixels held out by blocks of ground to weigh the members.",
+        minimum=0,
+        maximum=0.5,
+    )
+    reveal_at: float = setting(
+        0.7,
+        "Share of the budget after which the network also learns from the held-out points.",
+        minimum=0.2,
+        maximum=1,
+    )
+    checks: int = setting(
+        5, "How often the held-out points are scored before that.", minimum=1, maximum=100
+    )
+    patience: int = setting(
+        3,
+        "Checks without improvement after which training goes on to its last part.",
+        minimum=1,
+        maximum=100,
+    )
+    forest_below: int = setting(
+        100, "With fewer labelled pixels than this, 'auto' takes the forest alone.", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class PretrainingConfig:
+    """Learning from unlabelled rasters alone."""
+
+    mask_share: float = setting(
+        0.6, "Share of a chip that is hidden (He et al. 2022).", minimum=0, maximum=0.95
+    )
+    mask_px: int = setting(8, "Side of the hidden squares, in pixels.", minimum=1, maximum=128)
+    noise: float = setting(
+        0.25, "Deviation of the noise that is to be removed.", minimum=0, maximum=2
+    )
+
+
+@dataclass(frozen=True)
 class PredictionConfig:
     """How maps are computed."""
 
@@ -146,9 +325,15 @@ class Config:
     """
 
     model: ModelConfig = ModelConfig()
+    scene: SceneConfig = SceneConfig()
     sampling: SamplingConfig = SamplingConfig()
     loss: LossConfig = LossConfig()
     optimization: OptimizationConfig = OptimizationConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    forest: ForestConfig = ForestConfig()
+    teaching: TeachingConfig = TeachingConfig()
+    selection: SelectionConfig = SelectionConfig()
+    pretraining: PretrainingConfig = PretrainingConfig()
     prediction: PredictionConfig = PredictionConfig()
 
     @classmethod
