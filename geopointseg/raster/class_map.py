@@ -7,6 +7,7 @@ mean. Beside it lie a GDAL attribute table and a QGIS style with the same names 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -15,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.errors import LegendError, RasterError
 from geopointseg.legend import Legend
+from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
 from geopointseg.raster.grid import Grid, clip_window
 from geopointseg.raster.output import whole_file
 from geopointseg.raster.scene import HANDLES, open_dataset
@@ -35,7 +35,6 @@ from geopointseg.raster.style import (
 
 LEGEND_TAG = "GEOPOINTSEG_LEGEND"
 MODEL_TAG = "GEOPOINTSEG_MODEL"
-BLOCK_PX = 512
 INVALID = -1
 """The class index of pixels that hold no class (nodata)."""
 
@@ -133,12 +132,32 @@ def write_class_map(
     path = Path(path)
     _check_indices(class_index, grid, legend)
     index = class_index if valid is None else np.where(valid, class_index, INVALID)
-    codes = code_table(legend)[np.where(index < 0, INVALID, index)]
-    all_tags = class_map_tags(legend, fingerprint) | dict(tags or {})
+    table = code_table(legend)
+    layout = class_layout(legend, grid, fingerprint=fingerprint, tags=tags, cog=cog)
     with whole_file(path) as temporary:
-        _write_gdal(temporary, codes, grid, legend, all_tags, cog=cog)
+        tiles = ScratchTiles(temporary.parent)
+        for row, col in itertools.product(*map(range, layout.tile_shape)):
+            part = index[layout.tile_window(row, col).toslices()]
+            tiles.add(row, col, encode_tile(table[np.maximum(part, INVALID)][None], layout))
+        assemble(temporary, layout, tiles)
         write_sidecars(path, legend)
     return path
+
+
+def class_layout(
+    legend: Legend,
+    grid: Grid,
+    *,
+    fingerprint: str = "",
+    tags: Mapping[str, str] | None = None,
+    cog: bool = True,
+) -> Layout:
+    """Return how a class map is stored: data type, nodata, colours, tags."""
+    return Layout(
+        grid, class_dtype(legend), nodata_code(legend), ("class",), "mode",
+        tags=class_map_tags(legend, fingerprint) | dict(tags or {}),
+        colors=colormap(legend), cog=cog,
+    )  # fmt: skip
 
 
 def write_sidecars(path: Path, legend: Legend) -> None:
@@ -313,34 +332,3 @@ def _check_indices(class_index: NDArray[np.integer[Any]], grid: Grid, legend: Le
             f"The class array holds the index {highest}, but the legend has {len(legend)} classes. "
             f"Expected indices from 0 to {len(legend) - 1}, or -1 for nodata."
         )
-
-
-def _write_gdal(
-    path: Path,
-    codes: NDArray[np.unsignedinteger[Any]],
-    grid: Grid,
-    legend: Legend,
-    tags: Mapping[str, str],
-    *,
-    cog: bool,
-) -> None:
-    profile = {
-        "driver": "GTiff", "height": grid.height, "width": grid.width, "count": 1, "dtype": codes.dtype.name,
-        "crs": grid.crs, "transform": grid.transform, "nodata": nodata_code(legend), "tiled": True,
-        "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "deflate", "bigtiff": "if_safer",
-    }  # fmt: skip
-    plain = path.with_suffix(".plain.tif") if cog else path
-    try:
-        with rasterio.open(plain, "w", **profile) as dataset:
-            dataset.write(codes, 1)
-            dataset.write_colormap(1, colormap(legend))
-            dataset.set_band_description(1, "class")
-            dataset.update_tags(**tags)
-        if cog:
-            rasterio.shutil.copy(
-                plain, path, driver="COG", overview_resampling="MODE", compress="DEFLATE",
-                blocksize=BLOCK_PX, bigtiff="IF_SAFER",
-            )  # fmt: skip
-    finally:
-        if cog:
-            plain.unlink(missing_ok=True)

@@ -116,7 +116,7 @@ def test_all_byte_codes_taken():
 def test_foreign_raster_legend_from_sidecar_style_and_values(tmp_path):
     index = random_classes((30, 30))
     path = write_class_map(tmp_path / "map.tif", index, grid_of((30, 30)), LEGEND, cog=False)
-    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+    with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(GEOPOINTSEG_LEGEND="")
     plain = tmp_path / "foreign.tif"
     with rasterio.open(path) as dataset:
