@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
@@ -36,8 +37,23 @@ def transform_coordinates(
         return x, y
     from rasterio.warp import transform
 
-    moved_x, moved_y = transform(source, target, x.ravel(), y.ravel())[:2]
-    return np.asarray(moved_x).reshape(x.shape), np.asarray(moved_y).reshape(y.shape)
+    try:
+        moved = transform(source, target, x.ravel(), y.ravel())[:2]
+    except CPLE_BaseError:  # one coordinate that cannot be placed fails them all
+        moved = _transform_placeable(x.ravel(), y.ravel(), source, target)
+    return np.asarray(moved[0]).reshape(x.shape), np.asarray(moved[1]).reshape(y.shape)
+
+
+def _transform_placeable(
+    x: NDArray[np.float64], y: NDArray[np.float64], source: CRS, target: CRS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Transform what can be placed; the rest is infinite."""
+    from pyproj import Transformer
+
+    transformer = Transformer.from_crs(source.to_wkt(), target.to_wkt(), always_xy=True)
+    moved_x, moved_y = transformer.transform(x, y)
+    lost = ~(np.isfinite(moved_x) & np.isfinite(moved_y))
+    return np.where(lost, np.inf, moved_x), np.where(lost, np.inf, moved_y)
 
 
 @dataclass(frozen=True)

@@ -11,51 +11,43 @@ masked by the file's mask or alpha band.
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.raster.band import Band, describe_bands
+from geopointseg.raster.curve import Curve, has_table, table_index
+from geopointseg.raster.dataset import HANDLES, HandlePool, fingerprint_files, open_dataset
 from geopointseg.raster.grid import Grid, clip_window
+
+__all__ = [
+    "HANDLES",
+    "Band",
+    "Chip",
+    "HandlePool",
+    "Radiometry",
+    "Scene",
+    "ScenePath",
+    "open_dataset",
+]
 
 ScenePath = str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
-class Band:
-    """One band of a scene.
+class Radiometry(Protocol):
+    """Anything that has one curve a band, such as a `RadiometricTransform`."""
 
-    Parameters
-    ----------
-    index
-        Position in the file, from 1, as GDAL counts.
-    name
-        Description from the file, lower case; empty where it has none.
-    nodata
-        Declared nodata value, or None.
-    scale, offset
-        Physical value = stored value * scale + offset.
-    masked
-        Whether the file carries a mask or alpha band for this band.
-    """
-
-    index: int
-    name: str = ""
-    nodata: float | None = None
-    scale: float = 1.0
-    offset: float = 0.0
-    masked: bool = False
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """The curves, in the order of the scene's bands."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,7 @@ class Scene:
     Parameters
     ----------
     path
-        Anything that GDAL opens: GeoTIFF, COG, VRT, JP2, ``/vsi...`` ...
+        Anything that GDAL opens: GeoTIFF, COG, VRT, JP2, ``/vsi...``, the XML text of a virtual raster ...
     grid
         Where its pixels lie.
     bands
@@ -95,6 +87,10 @@ class Scene:
         Data type on disk.
     block_shape
         Rows and columns of the file's blocks.
+    label
+        What messages call the scene; its file name by default.
+    date
+        When it was taken, ISO 8601 (``2020-08-31``), empty where not known.
     """
 
     path: str
@@ -102,9 +98,13 @@ class Scene:
     bands: tuple[Band, ...]
     dtype: str
     block_shape: tuple[int, int]
+    label: str = ""
+    date: str = ""
 
     @classmethod
-    def open(cls, path: ScenePath, bands: Sequence[int] | None = None) -> Scene:
+    def open(
+        cls, path: ScenePath, bands: Sequence[int] | None = None, *, label: str = "", date: str = ""
+    ) -> Scene:
         """Describe a raster file.
 
         Parameters
@@ -113,37 +113,84 @@ class Scene:
             The file.
         bands
             Which bands to read, counted from 1; all but alpha by default.
+        label, date
+            What messages call the scene, and when it was taken.
 
         Raises
         ------
         InputFileError
             If the file is missing or GDAL cannot read it.
         RasterError
-            If it has no CRS or no bands, or a band that was asked for does not exist.
+            If it has no CRS or no bands, holds complex numbers, or lacks a band that was asked for.
         """
         path = os.fspath(path)
+        shown = label or path
         with open_dataset(path) as dataset:
-            _require_georeference(dataset, path)
-            described = _describe_bands(dataset)
+            _require_georeference(dataset, shown)
+            described = describe_bands(dataset)
             if bands is not None:
-                described = _select_bands(described, bands, path)
+                described = _select_bands(described, bands, shown)
             grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-            return cls(path, grid, described, dataset.dtypes[0], tuple(dataset.block_shapes[0]))
+            dtype = _common_dtype(dataset, shown)
+            return cls(path, grid, described, dtype, tuple(dataset.block_shapes[0]), label, date)
 
     @property
     def name(self) -> str:
-        """File name without folder, for messages."""
-        return Path(self.path).name
+        """The label, or the file name without folder, for messages."""
+        return self.label or Path(self.path).name
 
     @property
     def band_names(self) -> list[str]:
         """Names of the bands; ``band_1`` ... where the file gives none."""
-        return [band.name or f"band_{band.index}" for band in self.bands]
+        return [band.label for band in self.bands]
+
+    @property
+    def source_bands(self) -> tuple[Band, ...]:
+        """The bands of the file that must be read, each once; `decode` makes the scene's bands of them."""
+        found = {source.index: source for band in self.bands for source in band.sources}
+        return tuple(found.values())
 
     def select_bands(self, indices: Sequence[int]) -> Scene:
         """Return the same scene with other bands, counted from 1 in the file."""
         with open_dataset(self.path) as dataset:
-            return replace(self, bands=_select_bands(_describe_bands(dataset), indices, self.path))
+            return self.with_bands(_select_bands(describe_bands(dataset), indices, self._shown))
+
+    def with_bands(self, bands: Sequence[Band]) -> Scene:
+        """Return the same scene with these bands, in this order; they may be computed ones."""
+        return replace(self, bands=tuple(bands))
+
+    def with_nodata(self, nodata: float | None) -> Scene:
+        """Return the same scene with another nodata value declared for every band of its file."""
+
+        def declare(band: Band) -> Band:
+            return replace(band, nodata=nodata, inputs=tuple(declare(i) for i in band.inputs))
+
+        return self.with_bands([declare(band) for band in self.bands])
+
+    def with_radiometry(self, transform: Radiometry | None) -> Scene:
+        """Return the same scene with its values moved as it is read; None takes an earlier transform away.
+
+        Training and prediction read scenes alike, so neither needs to know that a scene is matched.
+
+        Raises
+        ------
+        RasterError
+            If the transform is for another number of bands.
+        """
+        curves = (None,) * len(self.bands) if transform is None else transform.curves
+        if len(curves) != len(self.bands):
+            raise RasterError(
+                f"'{self._shown}' has {len(self.bands)} bands and the radiometric transform {len(curves)}. "
+                "Expected as many; fit the transform to this scene's bands."
+            )
+        return self.with_bands(
+            [replace(band, curve=curve) for band, curve in zip(self.bands, curves, strict=True)]
+        )
+
+    def fingerprint(self) -> str | None:
+        """Return a text that changes when the scene's files or bands change; None for remote files."""
+        files = fingerprint_files(self.path)
+        return None if files is None else repr((files, self.grid, self.bands))
 
     def read(self, window: Window | None = None) -> Chip:
         """Read a window, which may reach beyond the border of the scene.
@@ -168,132 +215,151 @@ class Scene:
         window = self.grid.window if window is None else window
         inside = clip_window(window, self.grid.shape)
         shape = int(window.height), int(window.width)
+        if inside.width == 0 or inside.height == 0:
+            return Chip(
+                np.zeros((len(self.bands), *shape), np.float32), np.zeros(shape, dtype=bool)
+            )
+        chip = self.decode(*self.read_stored(inside), inside)
+        if chip.valid.shape == shape:
+            return chip
+        top, left = int(inside.row_off - window.row_off), int(inside.col_off - window.col_off)
+        rows, cols = slice(top, top + inside.height), slice(left, left + inside.width)
         image = np.zeros((len(self.bands), *shape), dtype=np.float32)
         valid = np.zeros(shape, dtype=bool)
-        if inside.width == 0 or inside.height == 0:
-            return Chip(image, valid)
-        rows = slice(
-            inside.row_off - window.row_off, inside.row_off - window.row_off + inside.height
-        )
-        cols = slice(
-            inside.col_off - window.col_off, inside.col_off - window.col_off + inside.width
-        )
-        values, mask = self._read_inside(inside)
-        nan = np.isnan(values).any(axis=0)
-        undeclared = int((nan & mask).sum())
-        mask &= ~nan
-        if np.isinf(values).any():
-            self._refuse_infinity(values, inside)
-        self._to_physical(values)
-        values[:, ~mask] = 0.0
-        image[:, rows, cols] = values
-        valid[rows, cols] = mask
-        return Chip(image, valid, undeclared)
+        image[:, rows, cols] = chip.image
+        valid[rows, cols] = chip.valid
+        return Chip(image, valid, chip.undeclared_nan)
 
-    def _read_inside(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        indexes = [band.index for band in self.bands]
+    def read_stored(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read a window as it is on disk; it must lie within the scene.
+
+        Returns
+        -------
+        stored
+            ``(source_band, row, col)`` in the file's data type, in the order of `source_bands`.
+        valid
+            bool ``(row, col)``: not the declared nodata in any of these bands, and not masked.
+        """
+        bands = self.source_bands
         try:
             dataset = HANDLES.get(self.path)
-            stored = dataset.read(indexes, window=window)
-            valid = np.ones(stored.shape[1:], dtype=bool)
-            for band, values in zip(self.bands, stored, strict=True):
-                if band.nodata is not None and not np.isnan(band.nodata):
-                    valid &= values != band.nodata
-            masked = [band.index for band in self.bands if band.masked]
-            if masked:
-                valid &= (dataset.read_masks(masked, window=window) > 0).all(axis=0)
+            stored = dataset.read(
+                [band.index for band in bands], window=window, out_dtype=self.dtype
+            )
+            valid = _read_mask(dataset, bands, window)
         except (RasterioError, OSError) as error:
             raise InputFileError(
-                f"'{self.path}' cannot be read at rows {window.row_off}-{window.row_off + window.height}, "
+                f"'{self._shown}' cannot be read at rows {window.row_off}-{window.row_off + window.height}, "
                 f"columns {window.col_off}-{window.col_off + window.width} ({error}). "
                 "The file seems truncated or was changed while it was read; restore it and run again."
             ) from error
-        if np.issubdtype(stored.dtype, np.complexfloating):
-            raise RasterError(
-                f"'{self.path}' holds complex numbers ({stored.dtype}). Expected real values; "
-                "convert it to amplitude first."
-            )
-        if any(band.nodata is not None and np.isnan(band.nodata) for band in self.bands):
-            valid &= ~np.isnan(stored).any(axis=0)
-        with np.errstate(over="ignore"):
-            return stored.astype(np.float32), valid
+        for band, values in zip(bands, stored, strict=True):
+            has_value = band.has_value(values)
+            if has_value is not None:
+                valid &= has_value
+        return stored, valid
 
-    def _to_physical(self, values: NDArray[np.float32]) -> None:
-        for plane, band in zip(values, self.bands, strict=True):
-            if band.scale != 1.0 or band.offset != 0.0:
-                plane *= band.scale
-                plane += band.offset
+    def decode(
+        self, stored: NDArray[Any], valid: NDArray[np.bool_], window: Window | None = None
+    ) -> Chip:
+        """Turn stored values into the scene's bands: scale, offset, formulas, radiometry, nodata as zero.
 
-    def _refuse_infinity(self, values: NDArray[np.float32], window: Window) -> None:
-        band, row, col = (int(v[0]) for v in np.nonzero(np.isinf(values)))
+        Parameters
+        ----------
+        stored
+            ``(source_band, row, col)`` in the order of `source_bands`, in the file's type or as float.
+        valid
+            bool ``(row, col)``: where the file declares an image.
+        window
+            Where the values come from, for messages.
+
+        Raises
+        ------
+        RasterError
+            If a valid value is infinite.
+        """
+        undeclared = 0
+        if stored.dtype.kind == "f":
+            nan = np.isnan(stored).any(axis=0)
+            undeclared = int((nan & valid).sum())
+            valid = valid & ~nan
+            infinite = np.isinf(stored) & valid
+            if infinite.any():
+                self._refuse_infinity(infinite, window)
+        places = {band.index: k for k, band in enumerate(self.source_bands)}
+        image = np.empty((len(self.bands), *valid.shape), dtype=np.float32)
+        for plane, band in zip(image, self.bands, strict=True):
+            _fill_plane(plane, band, stored, places)
+        if not valid.all():
+            np.copyto(image, 0.0, where=~valid)
+        return Chip(image, valid, undeclared)
+
+    def windows(self, max_values: int = 1 << 23) -> Iterator[Window]:
+        """Yield windows that cover the scene, each of whole blocks of the file and bounded in size.
+
+        Parameters
+        ----------
+        max_values
+            The largest number of values (pixels times bands) in a window, kept unless one block has more.
+        """
+        rows, cols = self.block_shape
+        pixels = max(max_values // max(len(self.source_bands), 1), 1)
+        width = min(self.grid.width, max(cols, pixels // rows // cols * cols))
+        height = min(self.grid.height, max(rows, pixels // width // rows * rows))
+        for top in range(0, self.grid.height, height):
+            for left in range(0, self.grid.width, width):
+                yield clip_window(Window(left, top, width, height), self.grid.shape)
+
+    @property
+    def _shown(self) -> str:
+        return self.label or self.path
+
+    def _refuse_infinity(self, infinite: NDArray[np.bool_], window: Window | None) -> None:
+        band, row, col = (int(v[0]) for v in np.nonzero(infinite))
+        row += int(window.row_off) if window else 0
+        col += int(window.col_off) if window else 0
         raise RasterError(
-            f"'{self.path}' holds an infinite value (band {self.bands[band].index}, row "
-            f"{window.row_off + row}, column {window.col_off + col}). Expected finite numbers or nodata; "
-            "replace infinities with the nodata value, for example with the QGIS raster calculator."
+            f"'{self._shown}' holds an infinite value (band {self.source_bands[band].index}, row {row}, column "
+            f"{col}). Expected finite numbers or nodata; replace infinities with the nodata value, for example "
+            "with the QGIS raster calculator."
         )
 
 
-class HandlePool:
-    """Open datasets, one a thread and file, the least recently used closed first.
-
-    GDAL datasets must not be shared between threads, nor survive a fork. The pool keys them by process and
-    thread and keeps at most ``capacity`` of them a thread.
-
-    Parameters
-    ----------
-    capacity
-        The largest number of files held open by one thread.
-    """
-
-    def __init__(self, capacity: int = 16) -> None:
-        self._capacity = capacity
-        self._local = threading.local()
-
-    def get(self, path: str) -> DatasetReader:
-        """Return an open dataset of this thread, opening it where needed."""
-        pool = self._pool()
-        dataset = pool.pop(path, None)
-        if dataset is None:
-            dataset = open_dataset(path)
-        pool[path] = dataset
-        while len(pool) > self._capacity:
-            pool.popitem(last=False)[1].close()
-        return dataset
-
-    def close(self) -> None:
-        """Close this thread's files."""
-        pool = self._pool()
-        while pool:
-            pool.popitem()[1].close()
-
-    def _pool(self) -> OrderedDict[str, DatasetReader]:
-        if getattr(self._local, "process", None) != os.getpid():
-            self._local.process = os.getpid()
-            self._local.pool = OrderedDict()
-        pool: OrderedDict[str, DatasetReader] = self._local.pool
-        return pool
+def _fill_plane(
+    plane: NDArray[np.float32], band: Band, stored: NDArray[Any], places: dict[int, int]
+) -> None:
+    if band.expression is not None:
+        inputs = {n: b.to_physical(stored[places[b.index]]) for n, b in _named_inputs(band)}
+        values = band.expression.evaluate(inputs)
+        plane[...] = values if band.curve is None else band.curve.apply(values)
+        return
+    values = stored[places[band.index]]
+    if band.curve is not None and has_table(values.dtype.name):
+        table = band.curve.table(values.dtype.name, band.scale, band.offset)
+        np.take(table, table_index(values), out=plane, mode="wrap")
+    elif band.curve is not None:
+        plane[...] = band.curve.apply(np.nan_to_num(band.to_physical(values)))
+    elif band.scale == 1.0 and band.offset == 0.0:
+        with np.errstate(over="ignore"):
+            plane[...] = values
+    else:
+        plane[...] = band.to_physical(values)
 
 
-HANDLES = HandlePool()
-"""The pool that all scenes of a process read through."""
+def _named_inputs(band: Band) -> Iterator[tuple[str, Band]]:
+    names = band.expression.names if band.expression is not None else ()
+    yield from zip(names, band.inputs, strict=True)
 
 
-def open_dataset(path: str, **options: Any) -> DatasetReader:
-    """Open a raster for reading, with an error that says what is wrong with it."""
-    if (
-        "://" not in path
-        and not path.startswith("/vsi")
-        and ":" not in path[2:]
-        and not Path(path).exists()
-    ):
-        raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
-    try:
-        return rasterio.open(path, sharing=False, **options)
-    except RasterioError as error:
-        raise InputFileError(
-            f"'{path}' cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
-            "GDAL reads; check that the file is whole by opening it in QGIS."
-        ) from error
+def _read_mask(dataset: DatasetReader, bands: Sequence[Band], window: Window) -> NDArray[np.bool_]:
+    valid = np.ones((int(window.height), int(window.width)), dtype=bool)
+    masked = [band.index for band in bands if band.masked]
+    if masked:  # one mask for the whole file
+        valid &= dataset.read_masks(masked[0], window=window) > 0
+    alpha = next((band.alpha for band in bands if band.alpha), 0)
+    if alpha:
+        valid &= dataset.read(alpha, window=window) > 0
+    return valid
 
 
 def _require_georeference(dataset: DatasetReader, path: str) -> None:
@@ -309,23 +375,14 @@ def _require_georeference(dataset: DatasetReader, path: str) -> None:
         )
 
 
-def _describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
-    bands = []
-    for index in dataset.indexes:
-        if dataset.colorinterp[index - 1] == ColorInterp.alpha and dataset.count > 1:
-            continue
-        flags = dataset.mask_flag_enums[index - 1]
-        bands.append(
-            Band(
-                index=index,
-                name=(dataset.descriptions[index - 1] or "").strip().lower(),
-                nodata=dataset.nodatavals[index - 1],
-                scale=dataset.scales[index - 1],
-                offset=dataset.offsets[index - 1],
-                masked=MaskFlags.per_dataset in flags or MaskFlags.alpha in flags,
-            )
+def _common_dtype(dataset: DatasetReader, path: str) -> str:
+    names = set(dataset.dtypes)
+    if any(name.startswith("complex") for name in names):
+        raise RasterError(
+            f"'{path}' holds complex numbers ({dataset.dtypes[0]}). Expected real values; "
+            "convert it to amplitude first."
         )
-    return tuple(bands)
+    return str(np.result_type(*names))
 
 
 def _select_bands(bands: tuple[Band, ...], indices: Sequence[int], path: str) -> tuple[Band, ...]:

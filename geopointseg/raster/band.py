@@ -1,0 +1,179 @@
+"""Bands: what a file says about each of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from geopointseg.raster.curve import Curve
+from geopointseg.raster.expression import Expression
+
+_WAVELENGTH = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(nm|nanomet\w*|[uµμ]m|micromet\w*|microns?)\b", re.IGNORECASE
+)
+_UNSAID = {"", "gray", "grey", "undefined", "palette", "alpha"}
+_ALPHA_SAMPLE_PX = 256
+_ALPHA_IN_BETWEEN = 0.1
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of a scene: of the file, or computed from bands of the file.
+
+    Parameters
+    ----------
+    index
+        Position in the file, from 1, as GDAL counts; 0 for a computed band.
+    name
+        Description from the file, lower case; empty where it has none.
+    nodata
+        Declared nodata value, or None.
+    scale, offset
+        Physical value = stored value * scale + offset.
+    masked
+        Whether the file carries a mask or alpha band for this band.
+    wavelength_um
+        Centre wavelength in micrometres, where the file tells it.
+    color
+        The file's colour interpretation (``red``, ``nir`` ...), empty where it says nothing.
+    alpha
+        Position of an alpha band that GDAL's own masks leave out, 0 where there is none.
+    curve
+        How the physical value is moved to look like a reference; None leaves it.
+    expression, inputs
+        For a computed band: the formula, and the bands that it names, in the order of its names.
+    """
+
+    index: int
+    name: str = ""
+    nodata: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    masked: bool = False
+    wavelength_um: float | None = None
+    color: str = ""
+    alpha: int = 0
+    curve: Curve | None = None
+    expression: Expression | None = None
+    inputs: tuple[Band, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name, or ``band_3`` where the file gives none."""
+        return self.name or f"band_{self.index}"
+
+    @property
+    def sources(self) -> tuple[Band, ...]:
+        """The bands of the file that must be read for this one."""
+        return self.inputs if self.expression is not None else (self,)
+
+    def has_value(self, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Return where stored values are not this band's declared nodata; None where all are.
+
+        A declared value that the data type cannot hold never occurs, so it hides nothing.
+        """
+        if self.nodata is None:
+            return None
+        if stored.dtype.kind == "f":
+            return _float_differs(stored, self.nodata)
+        info = np.iinfo(stored.dtype)
+        if not (info.min <= self.nodata <= info.max) or self.nodata != round(self.nodata):
+            return None
+        return np.asarray(stored != stored.dtype.type(int(self.nodata)))
+
+    def to_physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """Return stored values scaled and offset, before any curve; always a new array."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = stored.astype(np.float32)
+            if self.scale != 1.0:
+                values *= np.float32(self.scale)
+            if self.offset != 0.0:
+                values += np.float32(self.offset)
+        return values
+
+
+def _float_differs(stored: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    if np.isnan(nodata):
+        return ~np.isnan(stored)
+    with np.errstate(over="ignore"):
+        value = stored.dtype.type(nodata)
+    if np.isinf(value) and not np.isinf(nodata):  # a float64 limit declared for float32 data
+        limit = np.copysign(np.finfo(stored.dtype).max, nodata)
+        return np.asarray((stored != value) & (stored != limit))
+    return np.asarray(stored != value)
+
+
+def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
+    """Return the bands of an open file, without its alpha band.
+
+    GDAL writes the fourth band of 8-bit files as alpha unless told otherwise, so near infrared often poses as
+    one. An alpha band is taken for imagery where its name says so, or where many of its values in the middle of
+    the file lie between transparent and opaque.
+    """
+    alphas = [i for i in dataset.indexes if _interpretation(dataset, i) == "alpha"]
+    alpha = next((i for i in alphas if dataset.count > 1 and _is_alpha(dataset, i)), 0)
+    bands = [
+        _describe_band(dataset, i, alpha, claims_alpha=bool(alphas))
+        for i in dataset.indexes
+        if i != alpha
+    ]
+    return tuple(bands)
+
+
+def _describe_band(dataset: DatasetReader, index: int, alpha: int, *, claims_alpha: bool) -> Band:
+    flags = dataset.mask_flag_enums[index - 1]
+    uses_alpha = MaskFlags.alpha in flags
+    description = (dataset.descriptions[index - 1] or "").strip().lower()
+    color = _interpretation(dataset, index)
+    return Band(
+        index=index,
+        name=description,
+        nodata=dataset.nodatavals[index - 1],
+        scale=dataset.scales[index - 1],
+        offset=dataset.offsets[index - 1],
+        masked=MaskFlags.per_dataset in flags and not uses_alpha,
+        wavelength_um=_wavelength_um(dataset, index, description),
+        color="" if color in _UNSAID or (claims_alpha and not alpha) else color,
+        alpha=alpha,
+    )
+
+
+def _interpretation(dataset: DatasetReader, index: int) -> str:
+    name: str = ColorInterp(dataset.colorinterp[index - 1]).name
+    return name.lower()
+
+
+def _is_alpha(dataset: DatasetReader, index: int) -> bool:
+    description = (dataset.descriptions[index - 1] or "").strip().lower()
+    if description:
+        return "alpha" in description or "mask" in description
+    height, width = (min(side, _ALPHA_SAMPLE_PX) for side in dataset.shape)
+    window = Window((dataset.width - width) // 2, (dataset.height - height) // 2, width, height)
+    values = dataset.read(index, window=window)
+    between = (values > 0) & (values < values.max())
+    return bool(between.mean() < _ALPHA_IN_BETWEEN)
+
+
+def _wavelength_um(dataset: DatasetReader, index: int, description: str) -> float | None:
+    imagery = dataset.tags(index, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
+    tags = dataset.tags(index)
+    told = imagery or tags.get("wavelength") or tags.get("WAVELENGTH")
+    try:
+        if told is not None:
+            return _to_um(float(told), tags.get("wavelength_units", ""))
+    except ValueError:
+        pass
+    found = _WAVELENGTH.search(description)
+    return _to_um(float(found[1]), found[2]) if found else None
+
+
+def _to_um(value: float, unit: str) -> float:
+    in_nm = unit.lower().startswith("n") or (not unit and value > 100)
+    return value / 1000 if in_nm else value

@@ -1,0 +1,114 @@
+"""Open raster files: one handle a thread and file, at most a few dozen at a time.
+
+GDAL datasets must not be shared between threads, nor survive a fork. Whoever reads asks the pool for a handle
+where it reads, and nobody keeps one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from geopointseg.errors import InputFileError
+
+
+class HandlePool:
+    """Open datasets, one a thread and file, the least recently used closed first.
+
+    The pool keys them by process and thread and keeps at most ``capacity`` of them a thread.
+
+    Parameters
+    ----------
+    capacity
+        The largest number of files held open by one thread.
+    """
+
+    def __init__(self, capacity: int = 16) -> None:
+        self._capacity = capacity
+        self._local = threading.local()
+
+    def get(self, path: str) -> DatasetReader:
+        """Return an open dataset of this thread, opening it where needed."""
+        pool = self._pool()
+        dataset = pool.pop(path, None)
+        if dataset is None:
+            dataset = open_dataset(path)
+        pool[path] = dataset
+        while len(pool) > self._capacity:
+            pool.popitem(last=False)[1].close()
+        return dataset
+
+    def close(self) -> None:
+        """Close this thread's files."""
+        pool = self._pool()
+        while pool:
+            pool.popitem()[1].close()
+
+    def __len__(self) -> int:
+        """How many files this thread holds open."""
+        return len(self._pool())
+
+    def _pool(self) -> OrderedDict[str, DatasetReader]:
+        if getattr(self._local, "process", None) != os.getpid():
+            self._local.process = os.getpid()
+            self._local.pool = OrderedDict()
+        pool: OrderedDict[str, DatasetReader] = self._local.pool
+        return pool
+
+
+HANDLES = HandlePool()
+"""The pool that all scenes of a process read through."""
+
+
+def open_dataset(path: str, **options: Any) -> DatasetReader:
+    """Open a raster for reading, with an error that says what is wrong with it.
+
+    Parameters
+    ----------
+    path
+        A file, a ``/vsi...`` path, a sub-dataset, or the XML text of a virtual raster.
+    options
+        Passed on to rasterio.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, or GDAL cannot open it.
+    """
+    if _names_a_file(path) and not Path(path).exists():
+        raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
+    try:
+        return rasterio.open(path, sharing=False, **options)
+    except RasterioError as error:
+        shown = "The virtual raster" if path.startswith("<") else f"'{path}'"
+        raise InputFileError(
+            f"{shown} cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
+            "GDAL reads; check that the file is whole by opening it in QGIS."
+        ) from error
+
+
+def fingerprint_files(path: str) -> str | None:
+    """Return a text that changes when a raster's files change; None where that cannot be told.
+
+    Names, sizes and times of all files behind the raster are taken, those behind a virtual raster too; their
+    contents are not read.
+    """
+    files = list(HANDLES.get(path).files)
+    local = [Path(name) for name in files if not name.startswith("/vsi")]
+    if not files or len(local) < len(files) or not all(name.exists() for name in local):
+        return None
+    facts = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in local]
+    return repr((path if path.startswith("<") else "", sorted(facts)))
+
+
+def _names_a_file(path: str) -> bool:
+    return not (
+        path.startswith(("<", "/vsi")) or "://" in path or ":" in path[2:]
+    )  # a drive letter's colon is at 1

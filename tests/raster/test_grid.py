@@ -1,0 +1,148 @@
+"""Grids: places to pixels and back, for every orientation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio.crs import CRS
+from rasterio.warp import transform_bounds
+from rasterio.windows import Window
+
+from geopointseg.errors import RasterError
+from geopointseg.raster.grid import Grid, clip_window, crs_name, transform_coordinates
+
+UTM = CRS.from_epsg(32633)
+NORTH_UP = Affine(10, 0, 500000, 0, -10, 5700000)
+SOUTH_UP = Affine(10, 0, 500000, 0, 10, 5600000)
+ROTATED = Affine.translation(500000, 5700000) @ Affine.rotation(30) @ Affine.scale(10, -10)
+OBLONG = Affine(2.5, 0, 500000, 0, -7.5, 5700000)
+ORIENTATIONS = {"north-up": NORTH_UP, "south-up": SOUTH_UP, "rotated": ROTATED, "oblong": OBLONG}
+
+
+@pytest.fixture(params=ORIENTATIONS.values(), ids=ORIENTATIONS.keys())
+def grid(request: pytest.FixtureRequest) -> Grid:
+    return Grid(UTM, request.param, 30, 50)
+
+
+def test_pixel_centres_come_back(grid: Grid):
+    row, col = np.mgrid[0:30, 0:50] + 0.5
+    back_row, back_col = grid.world_to_pixel(*grid.pixel_to_world(row, col))
+    np.testing.assert_allclose(back_row, row, atol=1e-6)
+    np.testing.assert_allclose(back_col, col, atol=1e-6)
+
+
+def test_places_agree_with_the_affine_matrix(grid: Grid):
+    x, y = grid.pixel_to_world(3.0, 7.0)
+    assert (float(x), float(y)) == pytest.approx(grid.transform @ (7.0, 3.0))
+
+
+def test_bounds_hold_all_corners(grid: Grid):
+    west, south, east, north = grid.bounds
+    corners = [grid.transform @ c for c in ((0, 0), (50, 0), (0, 30), (50, 30))]
+    assert west == pytest.approx(min(c[0] for c in corners))
+    assert north == pytest.approx(max(c[1] for c in corners))
+    assert east > west
+    assert north > south
+
+
+def test_resolution_is_measured_along_the_axes():
+    assert Grid(UTM, ROTATED, 5, 5).resolution == pytest.approx((10, 10))
+    assert Grid(UTM, OBLONG, 5, 5).resolution == pytest.approx((2.5, 7.5))
+    assert Grid(UTM, OBLONG, 5, 5).resolution_m == pytest.approx(np.sqrt(2.5 * 7.5))
+
+
+def test_resolution_in_metres_of_degrees_and_feet():
+    degrees = Grid(CRS.from_epsg(4326), Affine(0.001, 0, 10, 0, -0.001, 60), 100, 100)
+    assert degrees.resolution_m == pytest.approx(np.sqrt(55.7 * 111.4), rel=0.01)
+    feet = Grid(CRS.from_epsg(2264), Affine(10, 0, 2000000, 0, -10, 700000), 10, 10)
+    assert feet.resolution_m == pytest.approx(3.048006, rel=1e-5)
+
+
+@given(
+    top=st.integers(-40, 40),
+    left=st.integers(-60, 60),
+    height=st.integers(1, 60),
+    width=st.integers(1, 60),
+)
+def test_a_crop_keeps_every_pixel_in_its_place(top: int, left: int, height: int, width: int):
+    for transform in ORIENTATIONS.values():
+        grid = Grid(UTM, transform, 30, 50)
+        crop = grid.crop(Window(left, top, width, height))
+        assert crop.shape == (height, width)
+        assert crop.matches(grid)
+        assert grid.matches(crop)
+        assert grid.offset_of(crop) == (top, left)
+        np.testing.assert_allclose(
+            crop.pixel_to_world(0.5, 0.5), grid.pixel_to_world(top + 0.5, left + 0.5), rtol=1e-12
+        )
+
+
+def test_grids_match_only_where_pixels_coincide(grid: Grid):
+    shifted = Grid(UTM, grid.transform @ Affine.translation(0.3, 0), 30, 50)
+    finer = Grid(UTM, grid.transform @ Affine.scale(0.5), 60, 100)
+    elsewhere = Grid(CRS.from_epsg(32634), grid.transform, 30, 50)
+    last_digit = Grid(UTM, grid.transform @ Affine.scale(1 + 1e-9), 30, 50)
+    assert not grid.matches(shifted)
+    assert not grid.matches(finer)
+    assert not grid.matches(elsewhere)
+    assert grid.matches(last_digit)
+
+
+def test_north_up_and_south_up_do_not_match():
+    assert not Grid(UTM, NORTH_UP, 30, 50).matches(Grid(UTM, SOUTH_UP, 30, 50))
+
+
+def test_bounds_in_another_crs_take_in_bulging_edges():
+    wide = Grid(CRS.from_epsg(3035), Affine(1000, 0, 3000000, 0, -1000, 4000000), 800, 2000)
+    dense = transform_bounds(wide.crs, CRS.from_epsg(4326), *wide.bounds, densify_pts=200)
+    corners = wide.bounds_in(CRS.from_epsg(4326), steps=2)
+    assert wide.bounds_in(CRS.from_epsg(4326)) == pytest.approx(dense, abs=0.02)
+    assert wide.bounds_in(CRS.from_epsg(4326))[3] > corners[3] + 0.1
+
+
+def test_an_extent_that_cannot_be_placed_is_refused():
+    nowhere = Grid(UTM, Affine(10, 0, 1e15, 0, -10, 1e15), 10, 10)
+    with pytest.raises(RasterError, match="cannot be placed in EPSG:4326"):
+        nowhere.bounds_in(CRS.from_epsg(4326))
+
+
+def test_coordinates_keep_longitude_first():
+    x, y = transform_coordinates([500000], [5700000], UTM, CRS.from_epsg(4326))
+    assert (x[0], y[0]) == pytest.approx((15.0, 51.45), abs=0.01)
+
+
+def test_a_coordinate_that_cannot_be_placed_leaves_the_others_alone():
+    x, y = transform_coordinates([500000, 1e15], [5700000, 1e15], UTM, CRS.from_epsg(4326))
+    assert (x[0], y[0]) == pytest.approx((15.0, 51.45), abs=0.01)
+    assert np.isinf([x[1], y[1]]).all()
+
+
+def test_coordinates_keep_their_shape():
+    x, _ = transform_coordinates(
+        np.full((2, 3), 500000.0), np.full((2, 3), 5.7e6), UTM, CRS.from_epsg(4326)
+    )
+    assert x.shape == (2, 3)
+    empty, _ = transform_coordinates([], [], UTM, CRS.from_epsg(4326))
+    assert empty.size == 0
+
+
+@given(
+    top=st.integers(-50, 50), left=st.integers(-50, 50), h=st.integers(0, 60), w=st.integers(0, 60)
+)
+def test_a_clipped_window_is_the_intersection(top: int, left: int, h: int, w: int):
+    inside = clip_window(Window(left, top, w, h), (20, 30))
+    rows = set(range(top, top + h)) & set(range(20))
+    cols = set(range(left, left + w)) & set(range(30))
+    assert inside.height == len(rows)
+    assert inside.width == len(cols)
+    if rows and cols:
+        assert (inside.row_off, inside.col_off) == (min(rows), min(cols))
+
+
+def test_crs_names():
+    assert crs_name(None) == "no CRS"
+    assert crs_name(UTM) == "EPSG:32633"
+    assert crs_name(CRS.from_proj4("+proj=lcc +lat_1=30 +lat_2=50 +lon_0=7")) == "lcc"
