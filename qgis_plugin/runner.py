@@ -1,0 +1,193 @@
+"""Run a program beside QGIS: its lines go to the feedback, its end is never QGIS's end."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qgis.core import QgsProcessingException, QgsProcessingFeedback
+from qgis.PyQt.QtCore import QCoreApplication, QDir, QProcess, QProcessEnvironment, QThread
+
+from . import interpreter
+from .command import LineBuffer, clean_environment, parse_event, parse_result
+from .translation import tr
+
+CHILD = str(Path(__file__).with_name("child.py"))
+START_MS, POLL_MS = 20_000, 100
+GRACE_SECONDS = 20.0
+PLAIN_LINES, TAIL_LINES = 300, 8
+CANCELLED = 130
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended and what it printed."""
+
+    code: int
+    crashed: bool
+    output: str
+
+
+class Listener:
+    """Takes the child's lines and passes them on as QGIS's feedback."""
+
+    def __init__(self, feedback: QgsProcessingFeedback, command: str = "") -> None:
+        self.feedback = feedback
+        self.errors: list[str] = []
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._command, self._stage, self._plain = command, "", 0
+
+    def take(self, line: str) -> None:
+        """Pass one line of the child on."""
+        event = parse_event(line)
+        kind, message = event["event"], str(event.get("message", ""))
+        if kind == "progress":
+            self._move(event, message)
+        elif kind == "log":
+            self.feedback.pushInfo(message)
+            if self._command:
+                self.feedback.pushCommandInfo(self._command)
+                self._command = ""
+        elif kind == "warning":
+            self.feedback.pushWarning(message)
+        elif kind == "error":
+            self.errors.append(message)
+        elif kind == "line":
+            self._pass_plain(message)
+
+    def _move(self, event: dict[str, Any], message: str) -> None:
+        stage, fraction = str(event.get("stage", "")), event.get("fraction")
+        if stage != self._stage:
+            self._stage = stage
+            self.feedback.setProgressText(f"{stage} {message}".strip())
+        if isinstance(fraction, (int, float)):
+            self.feedback.setProgress(100.0 * min(max(fraction, 0.0), 1.0))
+
+    def _pass_plain(self, line: str) -> None:
+        """Show what is no event, but not without end: a flood would freeze the window."""
+        self.tail.append(line)
+        self._plain += 1
+        if self._plain <= PLAIN_LINES:
+            self.feedback.pushConsoleInfo(line)
+        elif self._plain == PLAIN_LINES + 1:
+            self.feedback.pushInfo(tr("The program goes on writing; the rest is not shown."))
+
+    def reason(self) -> str:
+        """Return what the child gave as the reason of its failure."""
+        return "\n".join(self.errors or self.tail)
+
+
+def run_geopointseg(arguments: list[str], feedback: QgsProcessingFeedback) -> dict[str, Any]:
+    """Run ``geopointseg`` with these arguments and return the result that it prints.
+
+    Raises
+    ------
+    QgsProcessingException
+        With the library's own sentence where it gave one.
+    """
+    if interpreter.problem():
+        raise QgsProcessingException(interpreter.problem())
+    python = interpreter.current()
+    listener = Listener(feedback, shlex.join([python, "-m", "geopointseg", *arguments]))
+    ended = run_program(python, [CHILD, *arguments], feedback, listener.take)
+    result = parse_result(ended.output)
+    if feedback.isCanceled() or (ended.code == CANCELLED and not ended.crashed):
+        raise QgsProcessingException(tr("Cancelled. No output was written."))
+    if result is None or (ended.code and listener.errors):
+        raise QgsProcessingException(_failure(ended, listener.reason()))
+    return result
+
+
+def _failure(ended: Ended, reason: str) -> str:
+    """Return one message for a run that gave no result."""
+    if ended.crashed:
+        killed = tr(
+            "geopointseg was killed in the middle of its work (signal {code}), most often because "
+            "memory ran out. No output was written. Close other programs or use smaller rasters."
+        )
+        return f"{killed.format(code=ended.code)}\n{reason}".strip()
+    unknown = tr(
+        "geopointseg ended with code {code} and without a result that this plugin understands. "
+        "Plugin and geopointseg must fit together: upgrade both, then run 'Check environment'."
+    )
+    return reason if ended.code and reason else unknown.format(code=ended.code)
+
+
+def run_program(
+    program: str,
+    arguments: list[str],
+    feedback: QgsProcessingFeedback,
+    take_line: Callable[[str], None],
+) -> Ended:
+    """Run a program to its end, or to its cancellation, without blocking QGIS."""
+    process = QProcess()
+    process.setProcessEnvironment(_environment())
+    process.setWorkingDirectory(QDir.tempPath())
+    process.setReadChannel(QProcess.ProcessChannel.StandardError)
+    process.start(program, arguments)
+    if not process.waitForStarted(START_MS):
+        message = tr("The program {program} could not be started: {reason}.")
+        raise QgsProcessingException(message.format(program=program, reason=process.errorString()))
+    identity = process.processId()
+    try:
+        _attend(process, feedback, take_line)
+    finally:
+        _end(process, identity)
+    output = bytes(process.readAllStandardOutput()).decode("utf-8", "replace")
+    crashed = process.exitStatus() == QProcess.ExitStatus.CrashExit
+    return Ended(process.exitCode(), crashed, output)
+
+
+def _attend(
+    process: QProcess, feedback: QgsProcessingFeedback, take_line: Callable[[str], None]
+) -> None:
+    """Pass lines on until the process ends; on cancel, ask it to stop, then give up on it."""
+    lines, deadline = LineBuffer(), float("inf")
+    while process.state() != QProcess.ProcessState.NotRunning and time.monotonic() < deadline:
+        process.waitForReadyRead(POLL_MS)
+        for line in lines.feed(bytes(process.readAllStandardError())):
+            take_line(line)
+        _keep_window_alive()
+        if feedback.isCanceled() and deadline == float("inf"):
+            feedback.pushInfo(tr("Cancelling: waiting for the current step to end."))
+            deadline = time.monotonic() + GRACE_SECONDS
+            process.closeWriteChannel()
+            process.terminate()
+    for line in lines.feed(bytes(process.readAllStandardError())) + lines.close():
+        take_line(line)
+
+
+def _end(process: QProcess, identity: int) -> None:
+    """Leave neither the process nor anything that it started."""
+    running = process.state() != QProcess.ProcessState.NotRunning
+    if os.name == "posix":
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(identity, signal.SIGKILL)
+    elif running:
+        QProcess.execute("taskkill", ["/PID", str(identity), "/T", "/F"])
+    if running:
+        process.kill()
+        process.waitForFinished(START_MS)
+
+
+def _keep_window_alive() -> None:
+    """Let the window answer where the run holds its thread, as in a batch."""
+    application = QCoreApplication.instance()
+    if application is not None and QThread.currentThread() == application.thread():
+        QCoreApplication.processEvents()
+
+
+def _environment() -> QProcessEnvironment:
+    inherited, environment = QProcessEnvironment.systemEnvironment(), QProcessEnvironment()
+    values = {name: inherited.value(name) for name in list(inherited.keys())}
+    for name, value in clean_environment(values, interpreter.proxy_url()).items():
+        environment.insert(name, value)
+    return environment
