@@ -1,1 +1,1 @@
-"""study"""
+"""What trains, predicts and assesses again and again: the demo, cross-validation, suggestions, factor studies."""

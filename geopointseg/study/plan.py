@@ -1,0 +1,331 @@
+"""The plan of a factor study: data, factors and their levels, seeds, baselines, and hypotheses stated beforehand.
+
+A study is one TOML file, so that it can be read, kept and run again::
+
+    title = "How many points, and where?"
+    purpose = "Find out what ten more points a class are worth."
+    seeds = [0, 1, 2]
+    baselines = ["majority", "pixel forest", "filter forest", "dense"]
+
+    [data.town]                       # paths are relative to this file
+    images = ["west.tif"]
+    masks = ["west_mask.png"]
+    test_images = ["east.tif"]
+    test_masks = ["east_mask.png"]
+    palette = "swiss_drone"           # only for colour-coded masks
+
+    [[factors]]
+    name = "points.per_class"
+    levels = [10, 50, 200]
+
+    [[factors]]
+    name = "points.placement"
+    levels = ["stratified", "boundary"]
+
+    [fixed]                           # everything else; any setting of geopointseg
+    "optimization.minutes" = 2.0
+
+    [[hypotheses]]
+    text = "Points near boundaries teach more than points anywhere."
+    factor = "points.placement"
+    better = "boundary"
+    than = "stratified"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geopointseg.config import Config
+from geopointseg.errors import ConfigError, InputFileError, nearest_names
+
+POINT_FACTORS = {
+    "points.per_class": "Points a class.",
+    "points.placement": "Where points are put: uniform, stratified, boundary, interior, instance, clustered.",
+    "points.label_noise": "Share of points with a wrong class.",
+    "points.position_error_m": "Deviation of the position in metres.",
+    "points.min_distance_m": "Smallest distance of two points in metres.",
+}
+"""Factors of the simulated points."""
+
+RUN_FACTORS = {
+    "model": "What is trained: auto, network or forest.",
+    "ensemble": "Number of models, of different seeds, whose probabilities are averaged.",
+    "pretraining": "Whether the network starts from self-supervised pretraining on the training images.",
+    "match": "How test images are matched to the training images: none, histogram, mean-std, percentile.",
+    "tta": "Test-time augmentation: none, flip, d4.",
+}
+"""Factors of the run as a whole."""
+
+BASELINES = ("majority", "pixel forest", "filter forest", "dense")
+"""What every table can show beside the factors' levels."""
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """One set of images with dense masks: some to train on, others to test on.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    images, masks
+        Training images and their dense masks, in the same order.
+    test_images, test_masks
+        The same for testing.
+    palette
+        Colours of colour-coded masks: a file or a built-in name; empty for index masks.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    test_images: tuple[Path, ...]
+    test_masks: tuple[Path, ...]
+    palette: str = ""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Something that is varied: its name and the levels that it takes."""
+
+    name: str
+    levels: tuple[Any, ...]
+
+    @property
+    def title(self) -> str:
+        """The name without its section, for figures."""
+        return self.name.rpartition(".")[2].replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A claim stated before the run: one level of a factor scores better than another, by a margin.
+
+    Parameters
+    ----------
+    text
+        The claim as a sentence.
+    factor, better, than
+        Which two levels are compared, paired by data set, seed and the other factors.
+    margin
+        By how many points of mean F1 at least.
+    """
+
+    text: str
+    factor: str
+    better: Any
+    than: Any
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One training and its assessment.
+
+    Parameters
+    ----------
+    data
+        Name of the data set.
+    levels
+        Level by factor, or the name of a baseline under ``"baseline"``.
+    seed
+        Seed of points and training.
+    """
+
+    data: str
+    levels: Mapping[str, Any]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """A short name that is the same for the same run, for resuming."""
+        text = json.dumps([self.data, dict(self.levels), self.seed], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """A phrase for progress and tables."""
+        levels = ", ".join(
+            f"{name.rpartition('.')[2]} {value}" for name, value in self.levels.items()
+        )
+        return f"{self.data}: {levels} (seed {self.seed})"
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Everything that a study will do, fixed before it starts."""
+
+    title: str
+    purpose: str
+    data: tuple[StudyData, ...]
+    factors: tuple[Factor, ...]
+    fixed: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    baselines: tuple[str, ...]
+    hypotheses: tuple[Hypothesis, ...]
+
+    @classmethod
+    def read(cls, path: str | Path) -> StudyPlan:
+        """Read and check a study file.
+
+        Raises
+        ------
+        InputFileError
+            If the file or an image or mask that it names is missing, or it is not TOML.
+        ConfigError
+            If it names an unknown factor, baseline or key; the message gives the nearest names.
+        """
+        path = Path(path)
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputFileError(
+                f"The study file '{path}' does not exist. Check the path."
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputFileError(
+                f"'{path}' is not a TOML file ({error}). Expected sections like [data.NAME] and [[factors]]."
+            ) from error
+        return _parse(document, path.parent)
+
+    def quick(self) -> StudyPlan:
+        """Return a small version: one data set, one seed, the first two levels of each factor, a few steps."""
+        factors = tuple(Factor(f.name, f.levels[:2]) for f in self.factors)
+        budget = {"optimization.steps": 12, "optimization.minutes": 0.3}
+        fixed = {k: v for k, v in self.fixed.items() if k not in budget} | budget
+        return dataclasses.replace(
+            self, data=self.data[:1], factors=factors, seeds=self.seeds[:2], fixed=fixed
+        )
+
+    def runs(self) -> Iterator[StudyRun]:
+        """Yield all runs: baselines first, then every combination of levels, for each data set and seed."""
+        point_factors = [f for f in self.factors if f.name in POINT_FACTORS]
+        for data, seed in itertools.product(self.data, self.seeds):
+            for baseline in self.baselines:
+                if baseline in ("majority", "dense"):
+                    yield StudyRun(data.name, {"baseline": baseline}, seed)
+                    continue
+                for levels in itertools.product(*(f.levels for f in point_factors)):
+                    named = dict(zip((f.name for f in point_factors), levels, strict=True))
+                    yield StudyRun(data.name, {"baseline": baseline} | named, seed)
+            for levels in itertools.product(*(f.levels for f in self.factors)):
+                yield StudyRun(
+                    data.name, dict(zip((f.name for f in self.factors), levels, strict=True)), seed
+                )
+
+    def data_named(self, name: str) -> StudyData:
+        """Return one data set."""
+        return next(data for data in self.data if data.name == name)
+
+
+def known_factors() -> list[str]:
+    """Return the names of all factors: those of points and runs, and every setting of geopointseg."""
+    settings = [
+        f"{section.name}.{setting.name}"
+        for section in dataclasses.fields(Config)
+        for setting in dataclasses.fields(typing.get_type_hints(Config)[section.name])
+    ]
+    return [*POINT_FACTORS, *RUN_FACTORS, *settings]
+
+
+_KEYS = {"title", "purpose", "seeds", "baselines", "data", "factors", "fixed", "hypotheses"}
+
+
+def _parse(document: dict[str, Any], folder: Path) -> StudyPlan:
+    for key in document:
+        if key not in _KEYS:
+            raise ConfigError(f"The study has an unknown key '{key}'. {nearest_names(key, _KEYS)}")
+    for key in ("data", "factors"):
+        if not document.get(key):
+            raise ConfigError(
+                f"The study has no {key}. Expected at least one [[{key}]] or [{key}.NAME] section."
+            )
+    factors = tuple(_parse_factor(row) for row in document["factors"])
+    baselines = tuple(document.get("baselines", BASELINES))
+    for baseline in baselines:
+        if baseline not in BASELINES:
+            raise ConfigError(
+                f"The baseline '{baseline}' is unknown. {nearest_names(baseline, BASELINES)}"
+            )
+    fixed = document.get("fixed", {})
+    for name in fixed:
+        _check_factor(name)
+    return StudyPlan(
+        title=str(document.get("title", "Factor study")),
+        purpose=str(document.get("purpose", "")),
+        data=tuple(_parse_data(name, row, folder) for name, row in document["data"].items()),
+        factors=factors,
+        fixed=fixed,
+        seeds=tuple(int(seed) for seed in document.get("seeds", (0, 1, 2))),
+        baselines=baselines,
+        hypotheses=tuple(_parse_hypothesis(row, factors) for row in document.get("hypotheses", ())),
+    )
+
+
+def _parse_factor(row: dict[str, Any]) -> Factor:
+    name, levels = str(row.get("name", "")), row.get("levels")
+    _check_factor(name)
+    if not isinstance(levels, list) or not levels:
+        raise ConfigError(
+            f"The factor '{name}' has the levels {levels!r}. Expected a list like [10, 50]."
+        )
+    return Factor(name, tuple(levels))
+
+
+def _check_factor(name: str) -> None:
+    known = known_factors()
+    if name not in known:
+        raise ConfigError(f"The factor '{name}' is unknown. {nearest_names(name, known)}")
+
+
+def _parse_hypothesis(row: dict[str, Any], factors: tuple[Factor, ...]) -> Hypothesis:
+    try:
+        hypothesis = Hypothesis(**row)
+    except TypeError as error:
+        raise ConfigError(
+            f"A hypothesis is not complete ({error}). Expected text, factor, better, than and, if wanted, margin."
+        ) from None
+    levels = {f.name: f.levels for f in factors}
+    if hypothesis.factor not in levels:
+        raise ConfigError(
+            f"A hypothesis speaks of the factor '{hypothesis.factor}', which this study does not vary. "
+            f"{nearest_names(hypothesis.factor, levels)}"
+        )
+    for level in (hypothesis.better, hypothesis.than):
+        if level not in levels[hypothesis.factor]:
+            raise ConfigError(
+                f"A hypothesis speaks of the level {level!r} of '{hypothesis.factor}'. "
+                f"Expected one of {list(levels[hypothesis.factor])}."
+            )
+    return hypothesis
+
+
+def _parse_data(name: str, row: dict[str, Any], folder: Path) -> StudyData:
+    lists = {}
+    for key in ("images", "masks", "test_images", "test_masks"):
+        paths = tuple(folder / str(path) for path in row.get(key, ()))
+        missing = [path for path in paths if not path.exists()]
+        if missing:
+            raise InputFileError(
+                f"The study's data '{name}' names '{missing[0]}', which does not exist. Check {key}."
+            )
+        if not paths:
+            raise ConfigError(f"The study's data '{name}' has no {key}. Name at least one file.")
+        lists[key] = paths
+    for images, masks in (("images", "masks"), ("test_images", "test_masks")):
+        if len(lists[images]) != len(lists[masks]):
+            raise ConfigError(
+                f"The study's data '{name}' has {len(lists[images])} {images} and {len(lists[masks])} {masks}. "
+                "Expected one mask for each image, in the same order."
+            )
+    return StudyData(name, palette=str(row.get("palette", "")), **lists)
