@@ -65,7 +65,7 @@ class Curve:
         if self.extrapolates:
             return self._extrapolate(values)
         flat = np.interp(values.ravel(), self.source, self.target)
-        return flat.astype(np.float32).reshape(values.shape)
+        return np.asarray(flat.reshape(values.shape), dtype=np.float32)
 
     def _extrapolate(self, values: NDArray[Any]) -> NDArray[np.float32]:
         if self.source.size == 2:
@@ -78,7 +78,7 @@ class Curve:
         ):
             slope, offset = self._line(piece)
             result[beyond] = values[beyond] * slope + offset
-        return result.astype(np.float32)
+        return np.asarray(result, dtype=np.float32)
 
     def _line(self, piece: int) -> tuple[float, float]:
         x0, x1 = self.source[piece : piece + 2]

@@ -126,9 +126,17 @@ class BandStatistics:
     def from_json(cls, data: Mapping[str, Any]) -> BandStatistics:
         """Read what `to_json` returned."""
         keys = ("count", "mean", "std", "minimum", "maximum")
-        numbers = (float("nan") if data[k] is None else float(data[k]) for k in keys)
-        arrays = (np.array(data[k], dtype=np.float64) for k in ("values", "counts"))
-        return cls(str(data["name"]), *numbers, *arrays)
+        numbers = [float("nan") if data[k] is None else float(data[k]) for k in keys]
+        return cls.from_numbers(str(data["name"]), numbers, data["values"], data["counts"])
+
+    @classmethod
+    def from_numbers(
+        cls, name: str, numbers: Sequence[float], values: ArrayLike, counts: ArrayLike
+    ) -> BandStatistics:
+        """Make a distribution of ``(count, mean, std, minimum, maximum)`` and the counted values."""
+        count, mean, std, minimum, maximum = (float(v) for v in numbers)
+        arrays = (np.asarray(a, dtype=np.float64) for a in (values, counts))
+        return cls(name, count, mean, std, minimum, maximum, *arrays)
 
 
 def merge_bands(parts: Sequence[BandStatistics]) -> BandStatistics:

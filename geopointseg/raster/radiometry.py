@@ -283,7 +283,8 @@ def compare_mixtures(source: SceneStatistics, reference: SceneStatistics) -> Mix
     shape = tuple(
         _shape_difference(s, r) for s, r in zip(source.bands, reference.bands, strict=True)
     )
-    worst, pair = 0.0, ()
+    worst = 0.0
+    pair: tuple[str, ...] = ()
     ranks = [_rank_bins(s.sample) for s in (source, reference)]
     if min(len(r) for r in ranks) >= 64:
         varied = [

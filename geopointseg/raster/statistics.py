@@ -425,7 +425,7 @@ def _store(scene: Scene, statistics: SceneStatistics) -> None:
 
 def _from_arrays(data: Mapping[str, NDArray[Any]], scene: Scene) -> SceneStatistics:
     bands = tuple(
-        BandStatistics(name, *(float(v) for v in data[f"n{k}"]), data[f"v{k}"], data[f"c{k}"])
+        BandStatistics.from_numbers(name, data[f"n{k}"].tolist(), data[f"v{k}"], data[f"c{k}"])
         for k, name in enumerate(scene.band_names)
     )
     return SceneStatistics(bands, data["sample"], str(data["dtype"]), scene.name)
