@@ -301,14 +301,18 @@ class PredictionConfig:
         -1, "Overlap of neighbouring windows in pixels; -1 takes what the model needs."
     )
     batch_size: int = setting(4, "Windows in one forward pass.", minimum=1, maximum=256)
-    tta: Literal["none", "flip", "d4"] = setting(
-        "none", "Average over flips, or over flips and rotations."
+    tta: Literal["none", "flip", "d4", "scales"] = setting(
+        "none", "Average over flips, over flips and rotations, or over three scales."
     )
     blend: Literal["hann", "gaussian", "crop"] = setting(
         "hann", "How overlapping windows are combined."
     )
     backend: Literal["auto", "torch", "onnxruntime", "openvino"] = setting(
-        "torch", "What runs the network."
+        "torch",
+        "What runs the network; auto measures and keeps the fastest that agrees with torch.",
+    )
+    encoding: Literal["uint8", "float32"] = setting(
+        "uint8", "How probabilities and uncertainty are stored: in steps of 0.004, or in full."
     )
 
 
