@@ -23,6 +23,7 @@ from geopointseg.legend import Legend, LegendEntry, default_colors
 RESERVED_FIELDS = ("weight", "split", "scene")
 """Optional fields of a point layer that carry something other than the class."""
 
+_NEVER_CLASSES = (*RESERVED_FIELDS, "source_fid", "reason", "rank", "fold")
 _KNOWN_NAMES = (
     "class", "classes", "class_id", "classid", "class_name", "classname", "class_code", "label", "labels", "cover",
     "landcover", "land_cover", "landuse", "land_use", "lulc", "lc", "lc_class", "category", "code", "klasse", "classe",
@@ -44,12 +45,10 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
     if wanted is not None:
         return _wanted_field(layer, wanted)
     usable = [
-        name
-        for name, kind in layer.fields.items()
-        if kind in ("text", "integer") and name.lower() not in (*RESERVED_FIELDS, "fid", "id")
+        n for n in layer.fields if _can_hold_classes(layer, n) and n.lower() not in ("fid", "id")
     ]
     named = [name for name in usable if name.lower() in _KNOWN_NAMES]
-    styled = [style.field] if style and layer.fields.get(style.field) in ("text", "integer") else []
+    styled = [style.field] if style and _can_hold_classes(layer, style.field) else []
     for candidates in (named, styled, usable):
         if len(candidates) == 1:
             return candidates[0]
@@ -58,6 +57,10 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
         f"{layer.describe_fields()}. Expected one that clearly holds the class; "
         "name it with --class-field (class_field= in Python)."
     )
+
+
+def _can_hold_classes(layer: VectorLayer, field: str) -> bool:
+    return layer.fields.get(field) in ("text", "integer") and field.lower() not in _NEVER_CLASSES
 
 
 def find_name_field(layer: VectorLayer, class_field: str) -> str | None:

@@ -23,13 +23,13 @@ from rasterio.windows import Window
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import (
-    BLOCK_PX,
     class_map_tags,
     code_table,
     colormap,
     nodata_code,
     write_sidecars,
 )
+from geopointseg.raster.cog import BLOCK_PX
 from geopointseg.raster.grid import Grid, clip_window
 from geopointseg.raster.output import whole_file
 

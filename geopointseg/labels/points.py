@@ -8,7 +8,6 @@ polygons are kept as shapes beside a representative point.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import PointsError
+from geopointseg.labels.attribute import parse_splits, parse_text, parse_weights
 from geopointseg.labels.class_field import (
     RESERVED_FIELDS,
     ClassCoding,
@@ -28,6 +28,7 @@ from geopointseg.labels.class_field import (
     factorize,
     find_name_field,
 )
+from geopointseg.labels.geometry import explode_parts, find_places, transform_shapes
 from geopointseg.labels.layer import VectorLayer, new_geopackage, write_layer
 from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
 from geopointseg.legend import Legend, default_colors
@@ -36,15 +37,6 @@ from geopointseg.raster.grid import transform_coordinates
 STREAM_ABOVE = 2_000_000
 """Layers with more features than this are streamed instead of read at once."""
 
-SPLITS = ("train", "validation", "test", "buffer")
-"""Names that the ``split`` field may hold, besides fold1, fold2 ...; ``buffer`` is left out of everything."""
-
-_SPLIT_NAMES = {
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "testing": "test",
-}
 _ARRAYS = ("x", "y", "class_index", "weight", "split", "scene", "fid")
 
 
@@ -218,7 +210,7 @@ class Points:
         if self.shapes is not None:
             shapes = self.shapes.copy()
             drawn = self.is_shape
-            shapes[drawn] = _transform_shapes(self.shapes[drawn], self.crs, crs)
+            shapes[drawn] = transform_shapes(self.shapes[drawn], self.crs, crs)
         return dataclasses.replace(self, x=x, y=y, crs=crs, shapes=shapes)
 
     def with_split(self, split: ArrayLike) -> Self:
@@ -356,57 +348,34 @@ class _Plan:
         self, fids: NDArray[np.int64], geometries: NDArray[np.object_], values: dict[str, Any]
     ) -> Points:
         class_index = self.coding.encode(values[self.class_field], self.class_field)
-        parts, feature = _explode(geometries)
+        parts, feature = explode_parts(geometries)
         no_geometry = len(geometries) - len(np.unique(feature))
         no_class = int((class_index < 0).sum())
         keep = class_index[feature] >= 0
         parts, feature = parts[keep], feature[keep]
-        x, y, shapes = _coordinates(parts)
+        x, y, shapes = find_places(parts)
+        path = self.layer.path
+        optional = {name: values[field] for name, field in self.optional.items()}
+        parse = {
+            "weight": lambda v: parse_weights(v, path),
+            "split": lambda v: parse_splits(v, path),
+            "scene": parse_text,
+        }
         points = Points.from_arrays(
             x,
             y,
             class_index[feature],
             self.coding.legend,
             self.layer.crs,
-            weight=self._weight(values)[feature],
-            split=self._text("split", values)[feature],
-            scene=self._text("scene", values)[feature],
             fid=fids[feature],
             source=self.layer.path,
             class_field=self.class_field,
+            **{name: parse[name](column)[feature] for name, column in optional.items()},
         )
         dropped = {"without geometry": no_geometry, "without class": no_class}
         return dataclasses.replace(
             points, shapes=shapes, dropped=dropped, text_classes=self.coding.is_text
         )
-
-    def _weight(self, values: dict[str, Any]) -> NDArray[np.float32]:
-        field = self.optional.get("weight")
-        if field is None:
-            return np.ones(len(values[self.class_field]), dtype=np.float32)
-        try:
-            weight = values[field].astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise PointsError(
-                f"The field '{field}' of '{self.layer.path}' holds {error}. Expected numbers, because it says how "
-                "much each point counts; correct it or rename the field."
-            ) from error
-        weight = np.where(np.isnan(weight), 1.0, weight)
-        if np.any((weight < 0) | np.isinf(weight)):
-            raise PointsError(
-                f"The field '{field}' of '{self.layer.path}' holds {weight.min()} to {weight.max()}. Expected "
-                "weights of zero or more; correct them or rename the field."
-            )
-        return weight.astype(np.float32)
-
-    def _text(self, name: str, values: dict[str, Any]) -> NDArray[np.str_]:
-        field = self.optional.get(name)
-        if field is None:
-            return np.full(len(values[self.class_field]), "")
-        positions, distinct = factorize(values[field], field)
-        if name == "split":
-            distinct = [_split_name(value, self.layer.path) for value in distinct]
-        return np.array([*distinct, ""])[positions]
 
 
 def _plan(
@@ -450,57 +419,6 @@ def _survey(layer: VectorLayer, class_field: str) -> tuple[set[str], dict[str, s
             pairs |= {(distinct[code], names[name]) for code, name in both.T}
     one_to_one = len({v for v, _ in pairs}) == len({n for _, n in pairs}) == len(pairs)
     return values, dict(pairs) if one_to_one else {}
-
-
-def _explode(
-    geometries: NDArray[np.object_],
-) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
-    """Split multipoints and collections into parts; return the parts and the feature of each."""
-    feature = np.flatnonzero(~(shapely.is_missing(geometries) | shapely.is_empty(geometries)))
-    parts = geometries[feature]
-    split = np.isin(shapely.get_type_id(parts), (4, 7))
-    if split.any():
-        pieces, owner = shapely.get_parts(parts[split], return_index=True)
-        order = np.argsort(np.concatenate([feature[~split], feature[split][owner]]), kind="stable")
-        parts = np.concatenate([parts[~split], pieces])[order]
-        feature = np.concatenate([feature[~split], feature[split][owner]])[order]
-    whole = ~shapely.is_empty(parts)
-    return parts[whole], feature[whole]
-
-
-def _coordinates(
-    parts: NDArray[np.object_],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_] | None]:
-    drawn = shapely.get_type_id(parts) != 0
-    if not drawn.any():
-        return shapely.get_x(parts), shapely.get_y(parts), None
-    places = parts.copy()
-    places[drawn] = shapely.point_on_surface(parts[drawn])
-    shapes = parts.copy()
-    shapes[~drawn] = None
-    return shapely.get_x(places), shapely.get_y(places), shapes
-
-
-def _transform_shapes(shapes: NDArray[np.object_], source: CRS, target: CRS) -> NDArray[np.object_]:
-    bounds = shapely.bounds(shapes)
-    longest = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
-    dense = shapely.segmentize(shapes, np.maximum(longest / 32, np.finfo(float).tiny))
-
-    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(transform_coordinates(xy[:, 0], xy[:, 1], source, target))
-
-    moved: NDArray[np.object_] = shapely.transform(dense, move)
-    return moved
-
-
-def _split_name(value: str, path: str) -> str:
-    name = _SPLIT_NAMES.get(value.lower(), value.lower())
-    if name in SPLITS or re.fullmatch(r"fold\d+", name):
-        return name
-    raise PointsError(
-        f"The field 'split' of '{path}' holds '{value}'. Expected {', '.join(SPLITS)} or fold1, fold2 ...; "
-        "correct it or rename the field."
-    )
 
 
 def _output_fields(points: Points) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,266 @@
+"""Where points fall on scenes: which pixels, on nodata or not, with whom they share a pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.windows import Window
+
+from geopointseg.labels.mask import locate_pixels
+from geopointseg.labels.points import Points
+from geopointseg.progress import Reporter
+from geopointseg.raster.grid import Grid, crs_name, transform_coordinates
+from geopointseg.raster.scene import Scene
+
+_TILE_PX = 256
+_STRIP_PX = 4_000_000
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What became of each point on a set of scenes; all arrays are ``(point,)``.
+
+    Parameters
+    ----------
+    inside
+        On some scene.
+    valid
+        On some scene where it has an image.
+    conflict
+        In a pixel that has labels of several classes.
+    duplicate
+        In a pixel that an earlier point gives the same class.
+    border
+        Nearer to a scene's border than half a chip.
+    scene
+        Position of the scene that the point lies on, the first where it lies on several; -1 for none.
+    row, col
+        Fractional pixel position on that scene; NaN for none.
+    undeclared_nan
+        Number of pixels under points that were NaN without the file declaring it.
+    """
+
+    inside: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    conflict: NDArray[np.bool_]
+    duplicate: NDArray[np.bool_]
+    border: NDArray[np.bool_]
+    scene: NDArray[np.int64]
+    row: NDArray[np.float64]
+    col: NDArray[np.float64]
+    undeclared_nan: int
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """On an image, and neither contradicting nor repeating another."""
+        return self.valid & ~self.conflict & ~self.duplicate
+
+
+def place_points(
+    points: Points, scenes: Sequence[Scene], chip_size: int, reporter: Reporter
+) -> Placement:
+    """Find the pixels of all points on all scenes and read whether there is an image."""
+    count = len(points)
+    flags = {
+        name: np.zeros(count, bool)
+        for name in ("inside", "valid", "conflict", "duplicate", "border")
+    }
+    home = np.full(count, -1, dtype=np.int64)
+    place = np.full((2, count), np.nan)
+    undeclared = 0
+    with reporter.stage("check", total=len(scenes)) as advance:
+        for number, scene in enumerate(scenes):
+            moved = points.to_crs(scene.grid.crs)
+            pixel, owner = locate_pixels(moved, scene.grid)
+            mine = _belongs(points, scene)[owner]
+            pixel, owner = pixel[mine], owner[mine]
+            has_image, nan = read_validity(scene, pixel, reporter)
+            undeclared += nan
+            flags["inside"][owner] = True
+            flags["valid"][owner[has_image]] = True
+            drawn = points.is_shape
+            _flag_shared(pixel, owner, points.class_index, ~drawn, flags)
+            new = np.unique(owner[home[owner] < 0])
+            home[new] = number
+            place[:, new] = scene.grid.world_to_pixel(moved.x[new], moved.y[new])
+            flags["border"][new] = _near_border(place[:, new], scene.grid, chip_size / 2)
+            advance(1)
+    return Placement(**flags, scene=home, row=place[0], col=place[1], undeclared_nan=undeclared)
+
+
+def read_validity(
+    scene: Scene, pixel: NDArray[np.int64], reporter: Reporter | None = None
+) -> tuple[NDArray[np.bool_], int]:
+    """Read whether pixels have an image, tile by tile so that memory stays small.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    pixel
+        Flat pixel positions (``row * width + col``).
+    reporter
+        Asked for cancellation once a tile.
+
+    Returns
+    -------
+    valid
+        bool, one a pixel.
+    undeclared_nan
+        Number of different pixels that are NaN without the file declaring it.
+    """
+    row, col = np.divmod(pixel, scene.grid.width)
+    valid = np.zeros(len(pixel), dtype=bool)
+    undeclared = 0
+    for members in _by_tile(row, col, *_tile_shape(scene)):
+        if reporter is not None:
+            reporter.check_cancelled()
+        top, left = row[members].min(), col[members].min()
+        height, width = row[members].max() - top + 1, col[members].max() - left + 1
+        chip = scene.read(Window(int(left), int(top), int(width), int(height)))
+        valid[members] = chip.valid[row[members] - top, col[members] - left]
+        undeclared += chip.undeclared_nan if not valid[members].all() else 0
+    return valid, undeclared
+
+
+def describe_miss(points: Points, scenes: Sequence[Scene]) -> str:
+    """Return the message for points none of which lies on a scene: both extents, and the likely reason."""
+    scene = scenes[0]
+    moved = points.to_crs(scene.grid.crs)
+    finite = np.isfinite(moved.x) & np.isfinite(moved.y)
+    name = crs_name(scene.grid.crs)
+    which = f"the scene '{scene.name}'" if len(scenes) == 1 else f"any of the {len(scenes)} scenes"
+    if not finite.any():
+        return (
+            f"None of the {len(points)} points lies on {which}: their coordinates (x {_span(points.x)}, y "
+            f"{_span(points.y)}) are impossible in their CRS, {crs_name(points.crs)}. Expected coordinates that can "
+            f"be placed in {name}; correct the points' CRS."
+        )
+    x, y = moved.x[finite], moved.y[finite]
+    west, south, east, north = scene.grid.bounds
+    return (
+        f"None of the {len(points)} points lies on {which}. In {name}, the points ({crs_name(points.crs)}) reach over "
+        f"x {_span(x)}, y {_span(y)}, '{scene.name}' over x {west:.10g} to {east:.10g}, y {south:.10g} to {north:.10g}"
+        f"{_distance(x, y, scene.grid)}. Expected points on the scene; {_advice(points, scenes)}"
+    )
+
+
+def transformation_accuracy_m(source: CRS, target: CRS) -> float | None:
+    """Return the accuracy in metres that PROJ states for the transformation it can do, None where it does not."""
+    from pyproj.transformer import TransformerGroup
+
+    if source == target:
+        return 0.0
+    group = TransformerGroup(source.to_wkt(), target.to_wkt(), always_xy=True)
+    if not group.transformers or group.transformers[0].accuracy < 0:
+        return None
+    return float(group.transformers[0].accuracy)
+
+
+def _belongs(points: Points, scene: Scene) -> NDArray[np.bool_]:
+    """Return which points may lie on a scene: those that name it, and those that name none."""
+    names = np.unique(points.scene)
+    mine = [name for name in names.tolist() if name == "" or _same_name(name, scene)]
+    return np.isin(points.scene, mine)
+
+
+def _same_name(name: str, scene: Scene) -> bool:
+    return name in (scene.path, scene.name) or Path(name).stem == Path(scene.name).stem
+
+
+def _flag_shared(
+    pixel: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    class_index: NDArray[np.int64],
+    is_point: NDArray[np.bool_],
+    flags: dict[str, NDArray[np.bool_]],
+) -> None:
+    """Flag points that share their pixel with another class, and all but the first of one class."""
+    order = np.lexsort((owner, class_index[owner], pixel))
+    pixel, owner = pixel[order], owner[order]
+    classes = class_index[owner]
+    same_pixel = pixel[1:] == pixel[:-1]
+    starts = np.flatnonzero(np.r_[True, ~same_pixel]) if len(pixel) else np.empty(0, np.int64)
+    if not len(starts):
+        return
+    size = np.diff(np.r_[starts, len(pixel)])
+    first = np.repeat(np.minimum.reduceat(classes, starts), size)
+    last = np.repeat(np.maximum.reduceat(classes, starts), size)
+    conflicting = owner[first != last]
+    flags["conflict"][conflicting[is_point[conflicting]]] = True
+    repeated = owner[1:][same_pixel & (classes[1:] == classes[:-1])]
+    flags["duplicate"][repeated[is_point[repeated]]] = True
+
+
+def _near_border(place: NDArray[np.float64], grid: Grid, margin: float) -> NDArray[np.bool_]:
+    row, col = place
+    beside = (row < margin) | (row > grid.height - margin)
+    return np.asarray(beside | (col < margin) | (col > grid.width - margin))
+
+
+def _tile_shape(scene: Scene) -> tuple[int, int]:
+    height, width = scene.block_shape
+    if width >= scene.grid.width:
+        rows = max(_STRIP_PX // (scene.grid.width * max(len(scene.bands), 1)), height, 1)
+        return min(rows, _TILE_PX), scene.grid.width
+    return max(height, _TILE_PX), max(width, _TILE_PX)
+
+
+def _by_tile(
+    row: NDArray[np.int64], col: NDArray[np.int64], height: int, width: int
+) -> Iterator[NDArray[np.int64]]:
+    if not len(row):
+        return
+    tile = row // height * (int(col.max()) // width + 1) + col // width
+    order = np.argsort(tile, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(tile[order])) + 1)
+
+
+def _span(values: NDArray[np.float64]) -> str:
+    return f"{values.min():.10g} to {values.max():.10g}"
+
+
+def _distance(x: NDArray[np.float64], y: NDArray[np.float64], grid: Grid) -> str:
+    west, south, east, north = grid.bounds
+    across = max(west - x.max(), x.min() - east, 0.0)
+    up = max(south - y.max(), y.min() - north, 0.0)
+    metres = math.hypot(across, up) * grid.resolution_m / math.sqrt(math.prod(grid.resolution))
+    if metres == 0:
+        return ""
+    return f", {metres / 1000:.3g} km apart" if metres >= 1000 else f", {metres:.0f} m apart"
+
+
+def _advice(points: Points, scenes: Sequence[Scene]) -> str:
+    if _is_on_some_scene(points.y, points.x, points.crs, scenes):
+        return "x and y seem to be swapped (latitude before longitude): swap them in the file."
+    for scene in scenes:
+        if scene.grid.crs != points.crs and _is_on_some_scene(
+            points.x, points.y, scene.grid.crs, scenes
+        ):
+            return (
+                f"read as {crs_name(scene.grid.crs)} they would lie on it, so the points' CRS is probably wrong: "
+                'correct it in QGIS with "Assign projection".'
+            )
+    degrees = np.abs(points.x).max() <= 180 and np.abs(points.y).max() <= 90
+    if degrees and not points.crs.is_geographic:
+        return (
+            "their numbers look like degrees although their CRS counts in other units: "
+            'assign EPSG:4326 in QGIS with "Assign projection".'
+        )
+    return "check that points and scene belong together and that both CRSs are right."
+
+
+def _is_on_some_scene(
+    x: NDArray[np.float64], y: NDArray[np.float64], crs: CRS, scenes: Sequence[Scene]
+) -> bool:
+    for grid in (scene.grid for scene in scenes):
+        row, col = grid.world_to_pixel(*transform_coordinates(x, y, crs, grid.crs))
+        if np.any((row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)):
+            return True
+    return False
