@@ -1,0 +1,434 @@
+"""Assess a class map with test points or a reference raster."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from geopointseg.assessment.area import pixel_areas_m2
+from geopointseg.assessment.confusion import ConfusionMatrix
+from geopointseg.assessment.estimation import AccuracyEstimates, Estimate, estimate_accuracy
+from geopointseg.assessment.inventory import Inventory, read_on_grid, take_inventory
+from geopointseg.assessment.matching import MatchedLegend, match_legends, used_classes
+from geopointseg.assessment.outcome import AssessedPixels, Assessment, ClassArea, Sampling
+from geopointseg.assessment.overlap import TRAINING_TAG, recognize_locations
+from geopointseg.errors import InputFileError, PointsError, RasterError
+from geopointseg.labels.mask import locate_pixels
+from geopointseg.labels.points import Points, read_points
+from geopointseg.legend import Legend
+from geopointseg.progress import Reporter
+from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.grid import crs_name, transform_coordinates
+
+__all__ = ["Assessment", "assess"]
+
+Raster = str | os.PathLike[str] | ClassMap
+_FULL_COVER = 0.999
+
+
+def assess(
+    class_map: Raster,
+    reference: Points | Raster,
+    *,
+    class_field: str | None = None,
+    layer: str | None = None,
+    sampling: Sampling = "unknown",
+    strata: Raster | None = None,
+    force: bool = False,
+    confidence: float = 0.95,
+    reporter: Reporter | None = None,
+) -> Assessment:
+    """Compare a class map with test points or a reference raster.
+
+    The map is read once, in strips, so it may be of any size. Areas are of the ground (geodesic in geographic
+    CRSs).
+
+    Parameters
+    ----------
+    class_map
+        The map: a path or a `ClassMap`.
+    reference
+        Test points (in memory or a vector file), or a raster with the true classes. Where a file's ``split``
+        field marks test points, only these are used.
+    class_field, layer
+        Which field holds the class and which layer the points, as for `read_points`.
+    sampling
+        How the test points were drawn: ``simple`` (at random or on a lattice over the whole map), ``stratified``
+        (at random within each map class, or within the classes of ``strata``), or ``unknown``, which computes the
+        same but says that intervals and areas may not hold.
+    strata
+        A raster whose classes were the strata, where they are not the classes of the map itself (for instance an
+        older version of the map).
+    force
+        Assess even on points that the model was trained on.
+    confidence
+        Confidence of the intervals.
+    reporter
+        Takes progress and warnings.
+
+    Returns
+    -------
+    Assessment
+        Scores from counts, area-adjusted estimates, areas, and sentences on what they mean.
+
+    Raises
+    ------
+    PointsError
+        If no test point lies on the map, all lie on one class of it, or some were training points.
+    LegendError
+        If map and reference share no class.
+    RasterError
+        If the map holds only nodata, or a reference raster does not overlap it.
+
+    References
+    ----------
+    Olofsson, P. et al. (2014). https://doi.org/10.1016/j.rse.2014.02.015
+
+    Stehman, S. V. (2014). https://doi.org/10.1080/01431161.2014.930207
+    """
+    reporter = reporter or Reporter()
+    described = _open(class_map)
+    if isinstance(reference, ClassMap) or (
+        not isinstance(reference, Points) and _is_raster(reference)
+    ):
+        assessed = _assess_raster(described, _open(reference), reporter)
+    else:
+        points = reference
+        if not isinstance(points, Points):
+            points = read_points(Path(points), class_field=class_field, layer=layer)
+        setting = _Setting(sampling, None if strata is None else _open(strata), force, confidence)
+        assessed = _assess_points(described, points, setting, reporter)
+    for warning in assessed.warnings:
+        reporter.warn(warning)
+    return assessed
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """How points were drawn and how strictly they are taken."""
+
+    sampling: Sampling
+    strata: ClassMap | None
+    force: bool
+    confidence: float
+
+
+@dataclass
+class _Warnings:
+    """Collects sentences."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def add_if(self, condition: object, sentence: str) -> None:
+        if condition:
+            self.lines.append(sentence)
+
+
+def _open(raster: Raster) -> ClassMap:
+    return raster if isinstance(raster, ClassMap) else ClassMap.open(raster)
+
+
+def _is_raster(path: str | os.PathLike[str]) -> bool:
+    if "://" not in os.fspath(path) and not Path(path).exists():
+        raise InputFileError(
+            f"The reference '{path}' does not exist. Expected test points or a raster; check the path."
+        )
+    try:
+        with rasterio.open(path) as dataset:
+            return bool(dataset.count)
+    except RasterioError:
+        return False
+
+
+def _assess_points(
+    class_map: ClassMap, points: Points, setting: _Setting, reporter: Reporter
+) -> Assessment:
+    warnings = _Warnings()
+    points = _test_points(points)
+    trained = _count_training_points(class_map, points, force=setting.force)
+    warnings.add_if(
+        trained,
+        f"{trained} of {len(points)} test points were training points of the map's model: the accuracy is too high "
+        "by an unknown amount.",
+    )
+    pixel, owner = locate_pixels(points.to_crs(class_map.grid.crs), class_map.grid)
+    if not len(pixel):
+        _refuse_points_elsewhere(class_map, points)
+    row, col = np.divmod(pixel, class_map.grid.width)
+    inventory = take_inventory(class_map, row, col, reporter)
+    matched, reference = _match(class_map.legend, points, owner)
+    on_map = inventory.sampled >= 0
+    _refuse_all_on_nodata(class_map, on_map)
+    found = AssessedPixels(row[on_map], col[on_map], inventory.sampled[on_map], reference[on_map])
+    confusion = ConfusionMatrix.from_labels(found.mapped, found.reference, matched.legend)
+    _warn_about_classes(warnings, confusion, inventory, matched)
+    warnings.add_if(
+        points.is_shape.any(),
+        "Lines and polygons count once for each pixel they cover. Neighbouring pixels are alike, so the intervals "
+        "are too narrow.",
+    )
+    areas = _padded(inventory.area_m2, len(matched.legend))
+    estimates = _estimate(class_map, confusion, found, areas, setting, warnings)
+    return Assessment(
+        map_path=class_map.path,
+        reference=points.source or "points",
+        sampling=setting.sampling,
+        confusion=confusion,
+        estimates=estimates,
+        class_areas=_class_areas(matched.legend, areas, estimates.area_share),
+        fingerprint=class_map.fingerprint,
+        outside=len(points) - len(np.unique(owner)),
+        on_nodata=int((~on_map).sum()),
+        training_points=trained,
+        warnings=tuple(warnings.lines),
+        pixels=found,
+    )
+
+
+def _test_points(points: Points) -> Points:
+    """Keep the points marked for testing, where any are; never those marked for training or as buffer."""
+    marked = points.split == "test"
+    kept = marked if marked.any() else ~np.isin(points.split, ("train", "validation", "buffer"))
+    if not kept.any():
+        parts = ", ".join(sorted(set(points.split.tolist())))
+        raise PointsError(
+            f"The field 'split' of '{points.source}' marks all {len(points)} points as {parts}. Expected some "
+            "marked 'test'; give other points, or clear the field."
+        )
+    return points.select(kept)
+
+
+def _count_training_points(class_map: ClassMap, points: Points, *, force: bool) -> int:
+    encoded = class_map.tags.get(TRAINING_TAG, "")
+    if not encoded:
+        return 0
+    count = int(recognize_locations(points.x, points.y, points.crs, encoded).sum())
+    if count and not force:
+        raise PointsError(
+            f"{count} of {len(points)} test points are training points of the model that made '{class_map.path}'. "
+            "A map looks better on those than it is; give points that the model has not seen, or use --force "
+            "(force=True in Python), and the report will say so."
+        )
+    return count
+
+
+def _refuse_points_elsewhere(class_map: ClassMap, points: Points) -> None:
+    def extent(west: float, south: float, east: float, north: float) -> str:
+        return f"x {west:.6g} to {east:.6g}, y {south:.6g} to {north:.6g}"
+
+    box = extent(points.x.min(), points.y.min(), points.x.max(), points.y.max())
+    raise PointsError(
+        f"None of the {len(points)} test points lies on the map '{class_map.path}'. The points span {box} "
+        f"({crs_name(points.crs)}), the map {extent(*class_map.grid.bounds)} ({crs_name(class_map.grid.crs)}). "
+        "Check that both belong together and that their CRSs are right."
+    )
+
+
+def _refuse_all_on_nodata(class_map: ClassMap, on_map: NDArray[np.bool_]) -> None:
+    if not on_map.any():
+        raise PointsError(
+            f"All {len(on_map)} test points on the map '{class_map.path}' lie on its nodata. Expected points where "
+            "the map shows a class; give points inside the mapped area."
+        )
+
+
+def _match(
+    legend: Legend, points: Points, owner: NDArray[np.int64]
+) -> tuple[MatchedLegend, NDArray[np.int64]]:
+    """Match the classes that occur in the points; return the class of each located pixel in the joint legend."""
+    used = used_classes(points.legend, points.class_index)
+    reference = Legend(tuple(points.legend.entries[i] for i in used))
+    matched = match_legends(legend, reference, by_name=points.text_classes)
+    position = np.searchsorted(used, points.class_index[owner])
+    return matched, matched.lookup[position]
+
+
+def _warn_about_classes(
+    warnings: _Warnings, confusion: ConfusionMatrix, inventory: Inventory, matched: MatchedLegend
+) -> None:
+    names = np.array(confusion.legend.names)
+    on_map = _padded(inventory.area_m2, len(names)) > 0
+    strangers = ", ".join(matched.only_in_reference)
+    warnings.add_if(
+        strangers,
+        f"The reference has classes that the map does not know ({strangers}); each of their points counts as wrong.",
+    )
+    untested = names[on_map & ~confusion.present]
+    warnings.add_if(
+        len(untested),
+        f"The map shows classes that the reference does not have ({', '.join(untested)}): nothing can be said about "
+        "how completely they are mapped, and they are left out of means.",
+    )
+    few = names[confusion.present & (confusion.reference_totals < 20)]
+    warnings.add_if(
+        len(few),
+        f"Fewer than 20 test points for {', '.join(few)}: take the scores of these classes as hints.",
+    )
+    unknown = inventory.unknown_pixels
+    warnings.add_if(
+        unknown,
+        f"{unknown} pixels of the map hold codes that its legend lacks; they count as nodata.",
+    )
+
+
+def _estimate(
+    class_map: ClassMap,
+    confusion: ConfusionMatrix,
+    found: AssessedPixels,
+    areas: NDArray[np.float64],
+    setting: _Setting,
+    warnings: _Warnings,
+) -> AccuracyEstimates:
+    if setting.strata is None:
+        counts, sizes = confusion.counts, areas
+        names = confusion.legend.names
+    else:
+        counts, sizes = _count_by_stratum(class_map, setting.strata, found, len(confusion.legend))
+        names = setting.strata.legend.names
+    per_stratum = counts.reshape(len(counts), -1).sum(axis=1)
+    if (sizes > 0).sum() > 1 and (per_stratum > 0).sum() == 1:
+        only = names[int(per_stratum.argmax())]
+        raise PointsError(
+            f"All {confusion.total} test points lie where the {'strata say' if setting.strata else 'map says'} "
+            f"'{only}'. Nothing can be said about its other {int((sizes > 0).sum()) - 1} classes; add test points "
+            "there ('geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws some)."
+        )
+    estimates = estimate_accuracy(counts, sizes, setting.confidence)
+    merged = ", ".join(names[i] for i in estimates.collapsed)
+    warnings.add_if(
+        merged,
+        f"Strata with fewer than two test points were merged for the area-adjusted figures ({merged}).",
+    )
+    return estimates
+
+
+def _count_by_stratum(
+    class_map: ClassMap, strata: ClassMap, found: AssessedPixels, classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Count points by stratum, map class and reference class; strata are read where the points' pixels lie."""
+    world = class_map.grid.pixel_to_world(found.row + 0.5, found.col + 0.5)
+    place = strata.grid.world_to_pixel(
+        *transform_coordinates(*world, class_map.grid.crs, strata.grid.crs)
+    )
+    row, col = (np.floor(v).astype(np.int64) for v in place)
+    inside = (row >= 0) & (row < strata.grid.height) & (col >= 0) & (col < strata.grid.width)
+    inventory = take_inventory(strata, row[inside], col[inside])
+    stratum = np.full(len(row), -1)
+    stratum[inside] = inventory.sampled
+    if (stratum < 0).any():
+        raise PointsError(
+            f"{int((stratum < 0).sum())} of {len(stratum)} test points lie in no stratum of '{strata.path}'. "
+            "Every point must have been drawn from a stratum; give the raster that the sample was drawn from."
+        )
+    counts = np.zeros((len(strata.legend), classes, classes), dtype=np.int64)
+    np.add.at(counts, (stratum, found.mapped, found.reference), 1)
+    return counts, inventory.area_m2
+
+
+def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter) -> Assessment:
+    by_name = not any(e.name == str(e.code) for e in reference.legend.entries) and not set(
+        reference.legend.codes.tolist()
+    ) & set(class_map.legend.codes.tolist())
+    matched = match_legends(class_map.legend, reference.legend, by_name=by_name)
+    pixels, ground, unlabelled = _compare_rasters(class_map, reference, matched, reporter)
+    if not pixels.any():
+        raise RasterError(
+            f"The reference raster '{reference.path}' and the map '{class_map.path}' have no classified pixel in "
+            "common. Expected rasters of the same ground; check their extents and nodata values."
+        )
+    confusion = ConfusionMatrix(pixels, matched.legend)
+    mapped_m2 = ground.sum(axis=1)
+    warnings = _Warnings()
+    cover = 1 - unlabelled.sum() / (unlabelled.sum() + mapped_m2.sum())
+    estimates = _measured(ground) if cover >= _FULL_COVER else None
+    warnings.add_if(
+        estimates is None,
+        f"The reference covers {100 * cover:.3g} % of the map. How these pixels were chosen is not known, so neither "
+        "intervals nor areas on the ground are given.",
+    )
+    strangers = ", ".join(matched.only_in_reference)
+    warnings.add_if(
+        strangers,
+        f"The reference has classes that the map does not know ({strangers}); they count as wrong.",
+    )
+    shares = estimates.area_share if estimates else (_NO_ESTIMATE,) * len(matched.legend)
+    return Assessment(
+        map_path=class_map.path,
+        reference=reference.path,
+        sampling="raster",
+        confusion=confusion,
+        estimates=estimates,
+        class_areas=_class_areas(matched.legend, mapped_m2 + unlabelled, shares),
+        fingerprint=class_map.fingerprint,
+        warnings=tuple(warnings.lines),
+    )
+
+
+_NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, math.nan)
+
+
+def _compare_rasters(
+    class_map: ClassMap, reference: ClassMap, matched: MatchedLegend, reporter: Reporter
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Count pixels and square metres by map and reference class, and square metres without reference."""
+    size = len(matched.legend)
+    lookup = np.append(matched.lookup, size)
+    pixels, ground = np.zeros((size, size + 1), dtype=np.int64), np.zeros((size, size + 1))
+    areas = pixel_areas_m2(class_map.grid)
+    top = 0
+    for truth in read_on_grid(reference, class_map.grid, reporter):
+        window = Window(0, top, class_map.grid.width, len(truth))
+        mapped, valid = class_map.read(window)
+        cell = (mapped.astype(np.int64) * (size + 1) + lookup[truth])[valid]
+        weight = np.broadcast_to(areas[top : top + len(truth), None], truth.shape)[valid]
+        pixels += np.bincount(cell, minlength=pixels.size).reshape(pixels.shape)
+        ground += np.bincount(cell, weights=weight, minlength=pixels.size).reshape(pixels.shape)
+        top += len(truth)
+    return pixels[:, :size], ground[:, :size], ground[:, size]
+
+
+def _measured(ground: NDArray[np.float64]) -> AccuracyEstimates:
+    """Turn square metres by map and reference class into figures without sampling error."""
+    share = ground / ground.sum()
+
+    def exact(part: float, whole: float) -> Estimate:
+        return Estimate(part / whole, 0.0, part / whole, part / whole) if whole else _NO_ESTIMATE
+
+    right, mapped, truth = np.diagonal(share), share.sum(axis=1), share.sum(axis=0)
+    return AccuracyEstimates(
+        overall=exact(float(right.sum()), 1.0),
+        users=tuple(exact(*pair) for pair in zip(right.tolist(), mapped.tolist(), strict=True)),
+        producers=tuple(exact(*pair) for pair in zip(right.tolist(), truth.tolist(), strict=True)),
+        area_share=tuple(exact(value, 1.0) for value in truth.tolist()),
+        proportions=share,
+        confidence=1.0,
+        collapsed=(),
+    )
+
+
+def _class_areas(
+    legend: Legend, mapped_m2: NDArray[np.float64], shares: tuple[Estimate, ...]
+) -> dict[str, ClassArea]:
+    total_ha = float(mapped_m2.sum()) / 1e4
+    return {
+        name: ClassArea(
+            mapped_ha=float(area) / 1e4,
+            estimated_ha=share.value * total_ha,
+            standard_error_ha=share.standard_error * total_ha,
+            low_ha=share.low * total_ha,
+            high_ha=share.high * total_ha,
+        )
+        for name, area, share in zip(legend.names, mapped_m2, shares, strict=True)
+    }
+
+
+def _padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    return np.pad(values, (0, size - len(values)))

@@ -1,0 +1,124 @@
+"""Bring the classes of a reference together with those of a map.
+
+A test file makes a legend of its own: text classes get codes by their order, so a file that lacks one class
+counts the others differently. Names are therefore matched by name and codes by code, and a code that means one
+thing here and another there is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopointseg.errors import LegendError
+from geopointseg.legend import Legend, LegendEntry, default_colors
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedLegend:
+    """One legend for map and reference.
+
+    Parameters
+    ----------
+    legend
+        The map's classes in their order, then those that only the reference has.
+    lookup
+        int64 ``(reference class,)``, position in ``legend`` of each class of the reference.
+    only_in_reference
+        Names of the classes that the map cannot show.
+    """
+
+    legend: Legend
+    lookup: NDArray[np.int64]
+    only_in_reference: tuple[str, ...]
+
+
+def match_legends(map_legend: Legend, reference: Legend, *, by_name: bool) -> MatchedLegend:
+    """Match the classes of a reference to those of a map.
+
+    Parameters
+    ----------
+    map_legend
+        Classes of the map.
+    reference
+        Classes of the reference, only those that occur in it.
+    by_name
+        Whether the reference's codes were made up from text, so that only names count.
+
+    Raises
+    ------
+    LegendError
+        If no class is shared, or one code has two names that are swapped between the two.
+
+    Examples
+    --------
+    >>> on_map = Legend.from_names(["water", "forest"], codes=[10, 20])
+    >>> match_legends(on_map, Legend.from_names(["Forest"]), by_name=True).lookup
+    array([1])
+    """
+    names = {_plain(name): index for index, name in enumerate(map_legend.names)}
+    codes = {code: index for index, code in enumerate(map_legend.codes.tolist())}
+    found: list[int | None] = []
+    for entry in reference.entries:
+        if by_name:
+            found.append(names.get(_plain(entry.name)))
+            continue
+        index = codes.get(entry.code)
+        if index is not None:
+            _refuse_swapped_names(entry, map_legend.entries[index], names)
+        found.append(index)
+    if reference.entries and all(index is None for index in found):
+        _refuse_strangers(map_legend, reference, by_name=by_name)
+    return _extend(map_legend, reference, found)
+
+
+def used_classes(legend: Legend, class_index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the positions of the classes that occur, in order."""
+    return np.flatnonzero(np.bincount(class_index, minlength=len(legend)) > 0)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").split())
+
+
+def _refuse_swapped_names(theirs: LegendEntry, ours: LegendEntry, names: dict[str, int]) -> None:
+    named = theirs.name != str(theirs.code) and ours.name != str(ours.code)
+    if named and _plain(theirs.name) != _plain(ours.name) and _plain(theirs.name) in names:
+        raise LegendError(
+            f"The class code {ours.code} is '{theirs.name}' in the reference and '{ours.name}' on the map. "
+            "Expected one meaning for each code; give the test points by class name, or renumber them like the map."
+        )
+
+
+def _refuse_strangers(map_legend: Legend, reference: Legend, *, by_name: bool) -> None:
+    nameless = all(e.name == str(e.code) for e in map_legend.entries)
+    if by_name and nameless:
+        raise LegendError(
+            f"The map has no legend: its classes are only known as {', '.join(map_legend.names[:8])}, while the "
+            f"reference calls them {', '.join(reference.names[:8])}. Expected names that both share; give test "
+            "points with class codes, or add the names to the map as a categorized style (.qml) in QGIS."
+        )
+    on_map = ", ".join(f"{e.code} {e.name}" for e in map_legend.entries[:8])
+    tested = ", ".join(f"{e.code} {e.name}" for e in reference.entries[:8])
+    raise LegendError(
+        f"The reference holds the classes {tested}, the map {on_map}. Expected at least one class in common; "
+        "check the class field, or whether these test points belong to another map."
+    )
+
+
+def _extend(map_legend: Legend, reference: Legend, found: list[int | None]) -> MatchedLegend:
+    entries = list(map_legend.entries)
+    strangers = [e for e, index in zip(reference.entries, found, strict=True) if index is None]
+    taken_codes, taken_names = set(map_legend.codes.tolist()), {e.name for e in entries}
+    colors = default_colors(len(entries) + len(strangers))[len(entries) :]
+    for entry, color in zip(strangers, colors, strict=True):
+        code = entry.code if entry.code not in taken_codes else max(taken_codes) + 1
+        name = entry.name if entry.name not in taken_names else f"{entry.name} (reference only)"
+        entries.append(LegendEntry(code, name, color))
+        taken_codes.add(code)
+        taken_names.add(name)
+    positions = iter(range(len(map_legend), len(entries)))
+    lookup = np.array([next(positions) if i is None else i for i in found], dtype=np.int64)
+    return MatchedLegend(Legend(tuple(entries)), lookup, tuple(e.name for e in strangers))

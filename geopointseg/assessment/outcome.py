@@ -1,0 +1,282 @@
+"""What an assessment found: scores, estimates, areas, and sentences that say what they mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix, number_or_none
+from geopointseg.assessment.estimation import AccuracyEstimates, Estimate
+from geopointseg.legend import Legend
+
+Sampling = Literal["unknown", "simple", "stratified", "raster"]
+"""How the reference was sampled; ``raster`` is a reference raster instead of points."""
+
+SAMPLING_NOTES: Mapping[Sampling, str] = {
+    "unknown": (
+        "It is not known how the test points were drawn. Area-adjusted accuracy, intervals and estimated areas hold "
+        "only if the points are a random sample within each map class; points put where it was easy make a map look "
+        "better than it is. 'geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws a sample for which "
+        "they hold."
+    ),
+    "simple": (
+        "The test points are taken for a simple random or systematic sample of the map, grouped afterwards by map "
+        "class (post-stratified)."
+    ),
+    "stratified": "The test points are taken for a random sample within each stratum.",
+    "raster": "The map was compared with a reference raster, pixel by pixel.",
+}
+
+Row = Sequence[Any]
+TitledTable = tuple[str, list[str], list[Row]]
+
+
+@dataclass(frozen=True)
+class ClassArea:
+    """How much ground a class covers, in hectares.
+
+    Parameters
+    ----------
+    mapped_ha
+        Area of the pixels that the map gives to the class. It is biased where the map confuses classes.
+    estimated_ha
+        Area on the ground, estimated from the reference; NaN where it cannot be.
+    standard_error_ha, low_ha, high_ha
+        Standard error and interval of the estimate.
+    """
+
+    mapped_ha: float
+    estimated_ha: float
+    standard_error_ha: float
+    low_ha: float
+    high_ha: float
+
+
+@dataclass(frozen=True, eq=False)
+class AssessedPixels:
+    """The test points one by one, for pictures of where the map is right.
+
+    Parameters
+    ----------
+    row, col
+        Pixel on the map, int64 ``(point,)``.
+    mapped, reference
+        Class indices, int64 ``(point,)``.
+    """
+
+    row: NDArray[np.int64]
+    col: NDArray[np.int64]
+    mapped: NDArray[np.int64]
+    reference: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """How accurate a map is, as far as a reference can tell.
+
+    Two accuracies stand side by side. *Point counts* treat every test point alike; they depend on how many points
+    each class got. *Area-adjusted* figures weigh each map class by its area; they say what share of the map's area
+    is right, and carry intervals, provided the points were a probability sample.
+
+    Parameters
+    ----------
+    map_path, reference
+        What was compared with what.
+    sampling
+        How the reference was sampled.
+    confusion
+        Counts, rows = map, columns = reference.
+    estimates
+        Area-adjusted accuracy; None where the reference allows none.
+    class_areas
+        Areas by class name.
+    fingerprint
+        Fingerprint of the model that made the map, if the map says so.
+    outside, on_nodata
+        Test points that lie beyond the map, and on its nodata; they are left out.
+    training_points
+        Test points that were training points and were let in by force.
+    warnings
+        Sentences on what may spoil the result.
+    pixels
+        The test points one by one; None for a reference raster.
+    """
+
+    map_path: str
+    reference: str
+    sampling: Sampling
+    confusion: ConfusionMatrix
+    estimates: AccuracyEstimates | None
+    class_areas: dict[str, ClassArea]
+    fingerprint: str = ""
+    outside: int = 0
+    on_nodata: int = 0
+    training_points: int = 0
+    warnings: tuple[str, ...] = ()
+    pixels: AssessedPixels | None = None
+
+    @property
+    def legend(self) -> Legend:
+        """The map's classes, then those that only the reference has."""
+        return self.confusion.legend
+
+    @property
+    def is_area_adjusted(self) -> bool:
+        """Whether `overall_accuracy` is area-adjusted: it is where the sampling is known to allow it."""
+        return self.estimates is not None and self.sampling in ("simple", "stratified")
+
+    @property
+    def overall_accuracy(self) -> float:
+        """Overall accuracy: area-adjusted for a declared probability sample, else the share of points that agree."""
+        if self.is_area_adjusted and self.estimates is not None:
+            return self.estimates.overall.value
+        return self.confusion.overall_accuracy
+
+    @property
+    def mean_f1(self) -> float:
+        """Mean F1 over the classes present in the reference, from counts."""
+        return self.confusion.mean("f1")
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean intersection over union over the classes present in the reference, from counts."""
+        return self.confusion.mean("iou")
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the single points as JSON."""
+        kind = "area-adjusted" if self.is_area_adjusted else "point counts"
+        adjusted = self.estimates.to_json(self.legend.names) if self.estimates else None
+        return {
+            "map": self.map_path,
+            "reference": self.reference,
+            "model_fingerprint": self.fingerprint,
+            "sampling": self.sampling,
+            "overall_accuracy": number_or_none(self.overall_accuracy),
+            "overall_accuracy_kind": kind,
+            "mean_f1": number_or_none(self.mean_f1),
+            "mean_iou": number_or_none(self.mean_iou),
+            "points": {
+                "assessed": self.confusion.total, "outside_map": self.outside, "on_nodata": self.on_nodata,
+                "training_points": self.training_points,
+            },
+            "point_counts": self.confusion.to_json(),
+            "area_adjusted": adjusted,
+            "class_areas_ha": {
+                name: {key: number_or_none(value) for key, value in vars(area).items()}
+                for name, area in self.class_areas.items()
+            },
+            "warnings": list(self.warnings),
+        }  # fmt: skip
+
+    def tables(self) -> list[TitledTable]:
+        """Return the results as titled tables: scores, confusion matrix, area-adjusted accuracy, areas."""
+        tables = [self._score_table(), self._confusion_table()]
+        if self.estimates is not None and self.sampling != "raster":
+            tables.append(self._estimate_table(self.estimates))
+        return [*tables, self._area_table()]
+
+    def sentences(self) -> list[str]:
+        """Return a plain-language reading of the result, warnings last."""
+        matrix = self.confusion
+        unit = "pixels" if self.sampling == "raster" else "test points"
+        summary = (
+            f"{int(matrix.correct.sum())} of {matrix.total} {unit} agree with the map: overall accuracy "
+            f"{percent(matrix.overall_accuracy)} by {'pixel' if unit == 'pixels' else 'point'} counts, mean F1 "
+            f"{matrix.mean('f1'):.3f}, mean IoU {matrix.mean('iou'):.3f} over {matrix.classes_label}."
+        )
+        lines = [summary]
+        if self.estimates is not None and self.sampling != "raster":
+            lines.append(_adjusted_sentence(self.estimates.overall, self.estimates.confidence))
+        lines.append(SAMPLING_NOTES[self.sampling])
+        return [*lines, *self._left_out(), *self.warnings]
+
+    def _left_out(self) -> list[str]:
+        parts = [
+            f"{count} {where}"
+            for count, where in (
+                (self.outside, "beyond the map"),
+                (self.on_nodata, "on its nodata"),
+            )
+            if count
+        ]
+        unit = "Pixels" if self.sampling == "raster" else "Test points"
+        return [f"{unit} left out: {' and '.join(parts)}."] if parts else []
+
+    def _score_table(self) -> TitledTable:
+        headings = [
+            "class",
+            "on the map",
+            "in reference",
+            "user's acc.",
+            "producer's acc.",
+            "F1",
+            "IoU",
+        ]
+        rows: list[Row] = [
+            [row["class"], row["mapped"], row["reference"], *(row[name] for name in SCORES)]
+            for row in self.confusion.table()
+        ]
+        counted = "Pixel" if self.sampling == "raster" else "Point"
+        return f"{counted} counts: how the map agrees with the reference", headings, rows
+
+    def _confusion_table(self) -> TitledTable:
+        rows: list[Row] = [
+            [name, *counts]
+            for name, counts in zip(self.legend.names, self.confusion.counts.tolist(), strict=True)
+        ]
+        return f"Confusion matrix ({AXES})", ["map \\ reference", *self.legend.names], rows
+
+    def _estimate_table(self, estimates: AccuracyEstimates) -> TitledTable:
+        headings = ["class", "user's acc.", "from", "to", "producer's acc.", "from", "to"]
+        rows: list[Row] = [
+            [
+                name,
+                users.value,
+                users.low,
+                users.high,
+                producers.value,
+                producers.low,
+                producers.high,
+            ]
+            for name, users, producers in zip(
+                self.legend.names, estimates.users, estimates.producers, strict=True
+            )
+        ]
+        overall = estimates.overall
+        nothing = [math.nan] * 3
+        rows.append(["overall accuracy", overall.value, overall.low, overall.high, *nothing])
+        confidence = round(100 * estimates.confidence)
+        return f"Area-adjusted accuracy with {confidence} % intervals", headings, rows
+
+    def _area_table(self) -> TitledTable:
+        areas = self.class_areas.items()
+        if self.sampling == "raster":
+            headings = ["class", "on the map, ha", "in the reference, ha"]
+            return "Area by class", headings, [[n, a.mapped_ha, a.estimated_ha] for n, a in areas]
+        headings = ["class", "mapped ha", "estimated ha", "from", "to"]
+        rows: list[Row] = [[n, a.mapped_ha, a.estimated_ha, a.low_ha, a.high_ha] for n, a in areas]
+        return "Area by class", headings, rows
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage for sentences, like ``94.7 %``.
+
+    Examples
+    --------
+    >>> percent(0.94651)
+    '94.7 %'
+    """
+    return "undefined" if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _adjusted_sentence(overall: Estimate, confidence: float) -> str:
+    span = f"{round(100 * confidence)} % interval {percent(overall.low)} to {percent(overall.high)}"
+    return f"Weighing each class by its area, {percent(overall.value)} of the map's area is right ({span})."
