@@ -1,0 +1,40 @@
+"""Every script of the gallery runs as it stands, in a small version."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name, folder, **options):
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](folder, **options)
+
+
+def test_points_to_mask(tmp_path):
+    assert run("points_to_mask", tmp_path).counts().tolist() == [12] * 8
+    assert (tmp_path / "mask.tif").exists()
+
+
+def test_own_torchgeo_loop(tmp_path):
+    losses = run("own_torchgeo_loop", tmp_path, steps=8)
+    assert len(losses) == 8
+    assert min(losses[4:]) < losses[0]
+
+
+@pytest.mark.slow
+def test_train_and_predict(tmp_path):
+    assert run("train_and_predict", tmp_path, minutes=0.1).exists()
+
+
+def test_assess_and_report(tmp_path):
+    assessed = run("assess_and_report", tmp_path, count=300)
+    assert 0.75 < assessed.overall_accuracy < 0.95
+    assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_gallery_names_every_script():
+    listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for script in EXAMPLES.glob("*.py"):
+        assert f"`{script.name}`" in listed
