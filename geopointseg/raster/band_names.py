@@ -170,6 +170,17 @@ def drop_empty_bands(scene: Scene, *, reporter: Reporter | None = None) -> Scene
     return scene.with_bands(kept)
 
 
+def require_filled_bands(scene: Scene) -> None:
+    """Raise `RasterError` if a band that was asked for is nodata everywhere."""
+    empty = _find_empty(scene)
+    lost = [b.label for b in scene.bands if empty.intersection(s.index for s in b.sources)]
+    if lost:
+        raise RasterError(
+            f"'{scene.name}' holds nodata only in {'band' if len(lost) == 1 else 'bands'} {', '.join(lost)}, which "
+            "the model or the settings ask for. Expected values; use a raster that has them, or leave the band out."
+        )
+
+
 def _find_empty(scene: Scene) -> set[int]:
     """Return the positions in the file of bands without any value."""
     sources = scene.source_bands
@@ -190,7 +201,10 @@ def _find_empty(scene: Scene) -> set[int]:
 
 
 def _centre_first(scene: Scene) -> Iterator[Window]:
-    windows = list(scene.windows(1 << 20))
+    """Yield a small window in the middle, where imagery is likely, and then all of the scene."""
+    blocks = list(scene.windows(1 << 16))
+    yield blocks[len(blocks) // 2]
+    windows = list(scene.windows(1 << 22))
     middle = len(windows) // 2
     yield from windows[middle:]
     yield from windows[:middle]

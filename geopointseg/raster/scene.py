@@ -23,6 +23,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.raster.acquisition import find_date
 from geopointseg.raster.band import Band, describe_bands
 from geopointseg.raster.curve import Curve, has_table, table_index
 from geopointseg.raster.dataset import HANDLES, HandlePool, fingerprint_files, open_dataset
@@ -90,7 +91,7 @@ class Scene:
     label
         What messages call the scene; its file name by default.
     date
-        When it was taken, ISO 8601 (``2020-08-31``), empty where not known.
+        When it was taken, ISO 8601 (``2020-08-31``, or ``2020``), empty where not known.
     """
 
     path: str
@@ -114,7 +115,8 @@ class Scene:
         bands
             Which bands to read, counted from 1; all but alpha by default.
         label, date
-            What messages call the scene, and when it was taken.
+            What messages call the scene, and when it was taken; by default the file's name, and what its tags
+            or its name tell (`find_date`).
 
         Raises
         ------
@@ -132,6 +134,7 @@ class Scene:
                 described = _select_bands(described, bands, shown)
             grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
             dtype = _common_dtype(dataset, shown)
+            date = date or find_date(label or Path(path[:4096]).name, dataset.tags())
             return cls(path, grid, described, dtype, tuple(dataset.block_shapes[0]), label, date)
 
     @property
@@ -356,8 +359,7 @@ def _read_mask(dataset: DatasetReader, bands: Sequence[Band], window: Window) ->
     masked = [band.index for band in bands if band.masked]
     if masked:  # one mask for the whole file
         valid &= dataset.read_masks(masked[0], window=window) > 0
-    alpha = next((band.alpha for band in bands if band.alpha), 0)
-    if alpha:
+    for alpha in sorted({band.alpha for band in bands if band.alpha}):
         valid &= dataset.read(alpha, window=window) > 0
     return valid
 

@@ -1,0 +1,163 @@
+"""Scenes from a STAC item file: its assets, their bands, names and dates.
+
+References
+----------
+SpatioTemporal Asset Catalog, item specification 1.0 and 1.1, with the eo and raster extensions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from geopointseg.errors import InputFileError, RasterError
+from geopointseg.raster.band import Band
+from geopointseg.raster.scene import Scene
+
+_NO_IMAGERY = {
+    "thumbnail",
+    "overview",
+    "visual",
+    "metadata",
+    "data-mask",
+    "cloud",
+    "snow-ice",
+    "saturation",
+}
+_RASTER_TYPES = (
+    "image/tiff",
+    "image/jp2",
+    "image/vnd.stac.geotiff",
+    "image/x.geotiff",
+    "application/x-hdf",
+)
+_RASTER_ENDINGS = {".tif", ".tiff", ".jp2", ".vrt", ".img", ".gtif"}
+
+
+def is_stac_file(path: Path) -> bool:
+    """Whether a file may be a STAC item, by its ending."""
+    return path.suffix.lower() in {".json", ".geojson"}
+
+
+def read_stac_scenes(path: Path) -> list[list[Scene]]:
+    """Open the imagery of a STAC item, or of each item of a collection of items.
+
+    Returns
+    -------
+    list of list of Scene
+        For each item its files; their bands carry the names, wavelengths, scales and nodata values of the item.
+
+    Raises
+    ------
+    InputFileError
+        If the file is no STAC item, or an asset cannot be opened.
+    RasterError
+        If it has no imagery.
+    """
+    content = _read_json(path)
+    items = content["features"] if content.get("type") == "FeatureCollection" else [content]
+    return [_open_item(item, path) for item in items]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputFileError(
+            f"'{path}' cannot be read as JSON ({error}). Expected a STAC item; check the file."
+        ) from error
+    kinds = {"Feature", "FeatureCollection"}
+    is_item = isinstance(content, dict) and content.get("type") in kinds
+    if not is_item or not (content.get("features") or isinstance(content.get("assets"), dict)):
+        raise InputFileError(
+            f"'{path}' is no STAC item: it has no assets. Expected the JSON file of one item or of a collection of "
+            "items; name the rasters themselves instead."
+        )
+    return dict(content)
+
+
+def _open_item(item: Mapping[str, Any], path: Path) -> list[Scene]:
+    assets = dict(_imagery(item))
+    name = str(item.get("id", path.stem))
+    if not assets:
+        raise RasterError(
+            f"The STAC item '{name}' has no imagery among its assets "
+            f"({', '.join(item.get('assets', {})) or 'none'}). Expected assets with the role 'data'; name the rasters "
+            "themselves instead."
+        )
+    date = str(item.get("properties", {}).get("datetime") or "")[:10]
+    return [_open_asset(key, asset, path, name, date) for key, asset in assets.items()]
+
+
+def _imagery(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, asset in item.get("assets", {}).items():
+        roles = set(asset.get("roles", []))
+        if roles & _NO_IMAGERY or key.lower() in _NO_IMAGERY:
+            continue
+        kind = str(asset.get("type", ""))
+        ending = Path(urlparse(str(asset.get("href", ""))).path).suffix.lower()
+        is_raster = kind.startswith(_RASTER_TYPES) or (not kind and ending in _RASTER_ENDINGS)
+        if is_raster and ("data" in roles or "reflectance" in roles or not roles):
+            yield key, asset
+
+
+def _open_asset(key: str, asset: Mapping[str, Any], path: Path, name: str, date: str) -> Scene:
+    scene = Scene.open(_locate(str(asset["href"]), path.parent), label=f"{name}/{key}", date=date)
+    told = _merge_band_lists(asset)
+    if told and len(told) != len(scene.bands):
+        raise RasterError(
+            f"The asset '{key}' of the STAC item '{name}' lists {len(told)} bands and its file has "
+            f"{len(scene.bands)}. Expected as many; correct the item."
+        )
+    if not told and len(scene.bands) == 1:
+        told = [{"name": key}]
+    return scene.with_bands(
+        [_tell_band(band, facts) for band, facts in zip(scene.bands, told, strict=False)]
+        or scene.bands
+    )
+
+
+def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the item says of each band, whatever version of the extensions it uses."""
+    lists = [asset.get(key) or [] for key in ("raster:bands", "eo:bands", "bands")]
+    count = max(len(entries) for entries in lists)
+    merged: list[dict[str, Any]] = [{} for _ in range(count)]
+    for entries in lists:
+        for facts, entry in zip(merged, entries, strict=False):
+            facts.update(entry)
+    return merged
+
+
+def _tell_band(band: Band, facts: Mapping[str, Any]) -> Band:
+    """Return a band with what the item says of it; what the file itself says of numbers stays."""
+    name = facts.get("common_name") or facts.get("eo:common_name") or facts.get("name") or band.name
+    nodata = facts.get("nodata")
+    is_plain = band.scale == 1.0 and band.offset == 0.0
+    wavelength = facts.get("center_wavelength", facts.get("eo:center_wavelength"))
+    return replace(
+        band,
+        name=str(name).lower(),
+        nodata=float(nodata) if band.nodata is None and nodata is not None else band.nodata,
+        scale=float(facts.get("scale", facts.get("raster:scale", 1.0))) if is_plain else band.scale,
+        offset=float(facts.get("offset", facts.get("raster:offset", 0.0)))
+        if is_plain
+        else band.offset,
+        wavelength_um=float(wavelength) if wavelength else band.wavelength_um,
+    )
+
+
+def _locate(href: str, folder: Path) -> str:
+    """Return what GDAL opens for an asset's address, which may be relative to the item."""
+    address = urlparse(href)
+    if address.scheme in {"http", "https"}:
+        return f"/vsicurl/{href}"
+    if address.scheme in {"s3", "gs", "az"}:
+        return f"/vsi{address.scheme}/{address.netloc}{address.path}"
+    if address.scheme == "file":
+        return url2pathname(address.path)
+    return href if Path(href).is_absolute() or href.startswith("/vsi") else str(folder / href)
