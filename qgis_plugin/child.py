@@ -1,8 +1,9 @@
-"""Start geopointseg in the user's own Python: the only file of the plugin that runs outside QGIS.
+"""Run a module in the user's own Python: the only file of the plugin that works outside QGIS.
 
-Standard library and plain syntax only, so that a Python that is too old can still say so. The child
-leads its own process group, so that nothing it starts outlives a hard stop, and it holds its
-standard input as a lifeline: when QGIS closes it, or dies, the run is cancelled as by Ctrl-C.
+``python child.py geopointseg train ...`` is ``python -m geopointseg train ...``; venv and pip are run
+so too. Standard library and plain syntax only, so that a Python that is too old can still say so.
+The child leads its own process group, so that nothing it starts outlives a hard stop, and it holds
+its standard input as a lifeline: when QGIS closes it, or dies, the run is cancelled as by Ctrl-C.
 """
 
 import _thread
@@ -88,20 +89,28 @@ def hold_lifeline():
     os._exit(130)
 
 
-def main():
-    """Check the interpreter, say what runs, and become ``python -m geopointseg``."""
-    if hasattr(os, "setsid"):
-        os.setsid()
-    threading.Thread(target=hold_lifeline, daemon=True).start()
+def introduce(arguments):
+    """Say in the first line what runs, or why nothing can."""
     found, python = library_version(), sys.version_info[:3]
-    reason = problem(python, found, f"The interpreter {sys.executable} (Python {dotted(python)})")
+    where = f"{sys.executable} (Python {dotted(python)})"
+    reason = problem(python, found, f"The interpreter {where}")
     if reason:
         say("error", reason)
         sys.exit(1)
-    where = f"{sys.executable} (Python {dotted(python)})"
-    say("log", f"geopointseg {found} in {where}, device {device(sys.argv[1:])}")
-    sys.argv[0] = "geopointseg"
-    runpy.run_module("geopointseg", run_name="__main__", alter_sys=True)
+    say("log", f"geopointseg {found} in {where}, device {device(arguments)}")
+
+
+def main():
+    """Become ``python -m MODULE ARGUMENTS``."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+    threading.Thread(target=hold_lifeline, daemon=True).start()
+    del sys.argv[0]
+    if sys.argv[0] == "geopointseg":
+        introduce(sys.argv[1:])
+    else:
+        os.dup2(2, 1)  # what pip prints is for the log
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

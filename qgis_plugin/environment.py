@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from processing.core.ProcessingConfig import ProcessingConfig
 from qgis.core import QgsApplication, QgsProcessingException
 
 from . import interpreter, runner
@@ -14,8 +15,8 @@ from .child import NEEDS_PYTHON, dotted
 from .translation import tr
 
 VERSION_CODE = "import sys; sys.stderr.write('version %d.%d\\n' % sys.version_info[:2])"
-INSTALL = ["-m", "pip", "install", "--upgrade", "--progress-bar", "off"]
-PIP_STEPS = ("Collecting", "Downloading", "Installing", "Using cached")
+INSTALL = ["pip", "install", "--upgrade", "--progress-bar", "off"]
+PIP_STEPS = ("Collecting", "Processing", "Downloading", "Using cached", "Installing")
 
 
 class CreateEnvironment(CommandAlgorithm):
@@ -40,14 +41,14 @@ class CreateEnvironment(CommandAlgorithm):
             if fresh:
                 python = find_python(self.values["PYTHON"], feedback)
                 feedback.pushInfo(tr("Making an environment with {path}.").format(path=python))
-                run_step(python, ["-m", "venv", str(folder)], feedback)
+                run_step(python, ["venv", str(folder)], feedback)
             options = (self.values["PIP_OPTIONS"] or "").split()
             run_step(made, [*INSTALL, *options, self.values["PACKAGE"]], feedback)
         except QgsProcessingException:
             if fresh:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        interpreter.remember(made)
+        ProcessingConfig.setSettingValue(interpreter.SETTING, made)
         feedback.pushInfo(tr("Done. Run 'Check environment' to see what it can do."))
         return {"INTERPRETER": made}
 
@@ -83,10 +84,10 @@ def run_step(program: str, arguments: list[str], feedback: Feedback) -> None:
             feedback.setProgressText(line)
             feedback.setProgress(100.0 * steps / (steps + 40.0))
 
-    ended = runner.run_program(program, arguments, feedback, take)
+    ended = runner.run_program(program, [runner.CHILD, *arguments], feedback, take)
     if feedback.isCanceled():
         raise QgsProcessingException(tr("Cancelled. The unfinished environment was removed."))
     if ended.code or ended.crashed:
         message = tr("'{step}' failed. Check the network and QGIS's proxy, then try again.")
-        step = " ".join(arguments[:3])
+        step = " ".join(arguments[:2])
         raise QgsProcessingException(f"{message.format(step=step)}\n{listener.reason()}")

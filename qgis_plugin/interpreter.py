@@ -29,11 +29,6 @@ def current() -> str:
     )
 
 
-def remember(interpreter: str) -> None:
-    """Set the interpreter."""
-    QgsSettings().setValue(KEY, interpreter)
-
-
 def problem() -> str:
     """Return in one sentence why no run can start, or an empty string."""
     path = current()

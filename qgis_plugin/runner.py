@@ -97,7 +97,7 @@ def run_geopointseg(arguments: list[str], feedback: QgsProcessingFeedback) -> di
         raise QgsProcessingException(interpreter.problem())
     python = interpreter.current()
     listener = Listener(feedback, shlex.join([python, "-m", "geopointseg", *arguments]))
-    ended = run_program(python, [CHILD, *arguments], feedback, listener.take)
+    ended = run_program(python, [CHILD, "geopointseg", *arguments], feedback, listener.take)
     result = parse_result(ended.output)
     if feedback.isCanceled() or (ended.code == CANCELLED and not ended.crashed):
         raise QgsProcessingException(tr("Cancelled. No output was written."))

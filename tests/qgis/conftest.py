@@ -1,0 +1,38 @@
+"""A QGIS with a home of its own for each run of the tests, the plugin enabled."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from qgis_installation import FOREIGN, Qgis, find_qgis_python
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PLUGIN_FOLDER = "geopointseg_qgis"
+collect_ignore = ["inside"]
+sys.path.insert(0, str(REPOSITORY))
+
+
+@pytest.fixture(scope="session")
+def qgis(tmp_path_factory: pytest.TempPathFactory) -> Qgis:
+    """QGIS with the plugin enabled; skips, and says so, where QGIS is not installed."""
+    python = find_qgis_python()
+    if not python:
+        pytest.skip("QGIS is not installed (no Python here imports qgis.core); set QGIS_PYTHON to name one")
+    home = tmp_path_factory.mktemp("qgis-home")
+    (home / "run").mkdir(mode=0o700)
+    plugins = home / ".local/share/QGIS/QGIS3/profiles/default/python/plugins"
+    plugins.mkdir(parents=True)
+    (plugins / PLUGIN_FOLDER).symlink_to(REPOSITORY / "qgis_plugin")
+    environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    environment |= {
+        "HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), "QT_QPA_PLATFORM": "offscreen",
+        "GEOPOINTSEG_PYTHON": sys.executable, "GEOPOINTSEG_TEST_PYTHON": sys.executable,
+        "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    found = Qgis(python, environment, home)
+    enabled = found.run_process("plugins", "enable", PLUGIN_FOLDER)
+    assert enabled.returncode == 0, enabled.stdout + enabled.stderr
+    return found

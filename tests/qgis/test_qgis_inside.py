@@ -1,0 +1,20 @@
+"""The tests that need QGIS run in QGIS's own Python; each file of them is one test here."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from qgis_installation import Qgis
+
+INSIDE = Path(__file__).with_name("inside")
+
+
+@pytest.mark.parametrize("case", sorted(path.stem for path in INSIDE.glob("case_*.py")))
+def test_inside_qgis(qgis: Qgis, case: str) -> None:
+    done = subprocess.run(
+        [qgis.python, "run_case.py", case],
+        cwd=INSIDE, env=qgis.environment, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]
