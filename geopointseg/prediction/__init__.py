@@ -1,1 +1,1 @@
-"""prediction"""
+"""From a model and imagery to a map of any size: one pass, bounded memory, resumable."""

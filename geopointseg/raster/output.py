@@ -17,13 +17,16 @@ from geopointseg.errors import OutputError
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and move it into place when the block ends well.
 
     Parameters
     ----------
     path
         Where the finished file shall be; its folder must exist.
+    mark
+        Part of the temporary name; by default a new one each time. With a fixed one, a run that is repeated
+        after a crash replaces what the crash left behind.
 
     Raises
     ------
@@ -32,7 +35,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     require_writable_folder(path)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{mark or uuid.uuid4().hex[:8]}.partial{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)

@@ -1,0 +1,176 @@
+"""The work folder of a prediction: what is finished, for which job, and who works on it.
+
+Beside the output ``map.tif`` lies ``map.tif.partial/`` while a prediction runs. Each finished tile is a file
+there, moved into place when whole; these files are the journal. ``job.json`` says which models, rasters and
+settings they were made with, and an operating system lock, which vanishes with its process however that ends,
+keeps a second run out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from geopointseg.errors import ConfigError, OutputError
+from geopointseg.prediction.store import is_whole
+from geopointseg.prediction.tiling import Tile
+from geopointseg.raster.output import explain_write_error, require_writable_folder
+
+JOB_FILE = "job.json"
+LOCK_FILE = "lock"
+
+
+@dataclass(frozen=True)
+class WorkFolder:
+    """The folder of a prediction in progress.
+
+    Parameters
+    ----------
+    path
+        For example ``map.tif.partial``.
+    """
+
+    path: Path
+
+    @classmethod
+    def beside(cls, output: Path) -> WorkFolder:
+        """Return the work folder that belongs to an output."""
+        return cls(output.with_name(output.name + ".partial"))
+
+    def part(self, tile: Tile) -> Path:
+        """Return where a computed tile lies until the output tiles around it are finished."""
+        return self.path / "parts" / f"{tile[0]:05d}-{tile[1]:05d}"
+
+    def output_tile(self, tile: Tile) -> Path:
+        """Return where a finished tile of the output lies."""
+        return self.path / "tiles" / f"{tile[0]:05d}-{tile[1]:05d}"
+
+    def has_part(self, tile: Tile) -> bool:
+        """Whether a tile is computed and still at hand."""
+        return is_whole(self.part(tile))
+
+    def has_output_tile(self, tile: Tile) -> bool:
+        """Whether a tile of the output is finished."""
+        return is_whole(self.output_tile(tile))
+
+    def prepare(self, job: Mapping[str, Any]) -> None:
+        """Make the folder and write down the job."""
+        for folder in ("parts", "tiles"):
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
+        text = json.dumps(dict(job), indent=1, ensure_ascii=False)
+        (self.path / JOB_FILE).write_text(text, encoding="utf-8")
+
+    def job(self) -> dict[str, Any] | None:
+        """Return the job that the folder belongs to; None where nothing usable was written down."""
+        try:
+            found = json.loads((self.path / JOB_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def clear(self) -> None:
+        """Remove what earlier runs left, but not the lock."""
+        (self.path / JOB_FILE).unlink(missing_ok=True)
+        for folder in ("parts", "tiles"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextmanager
+def open_journal(output: Path, job: Mapping[str, Any], *, resume: bool) -> Iterator[WorkFolder]:
+    """Lock the work folder of an output, start afresh or go on, and remove it when the block ends well.
+
+    Parameters
+    ----------
+    output
+        The map.
+    job
+        All that decides the map's content, as names and JSON values.
+    resume
+        Whether to go on with what is there; otherwise it is thrown away.
+
+    Raises
+    ------
+    OutputError
+        If another run works on the same output, or the folder cannot be made.
+    ConfigError
+        If the job to resume is another one; the message names the first difference.
+    """
+    require_writable_folder(output)
+    work = WorkFolder.beside(output)
+    try:
+        work.path.mkdir(exist_ok=True)
+        with _locked(work.path / LOCK_FILE, output):
+            _start(work, job, resume=resume)
+            yield work
+            work.remove()
+    except OSError as error:
+        raise explain_write_error(error, output) from error
+
+
+def _start(work: WorkFolder, job: Mapping[str, Any], *, resume: bool) -> None:
+    earlier = work.job() if resume else None
+    if earlier is None:
+        work.clear()
+    else:
+        _require_same_job(earlier, json.loads(json.dumps(dict(job))), work)
+    work.prepare(job)
+
+
+def _require_same_job(earlier: Mapping[str, Any], now: Mapping[str, Any], work: WorkFolder) -> None:
+    for name in [*now, *(name for name in earlier if name not in now)]:
+        before, after = earlier.get(name), now.get(name)
+        if before != after:
+            raise ConfigError(
+                f"The prediction in '{work.path}' cannot be resumed: {name} was {_short(before)} and is now "
+                f"{_short(after)}. A resumed map needs the same models, rasters and options; give the earlier ones, "
+                "or run without --resume to start over."
+            )
+
+
+def _short(value: Any, length: int = 120) -> str:
+    text = str(value)
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
+@contextmanager
+def _locked(path: Path, output: Path) -> Iterator[None]:
+    with path.open("a+") as file:
+        if not _try_lock(file):
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise OutputError(
+                f"Another run is writing '{output}' at this moment (process {owner}). One output takes one run; "
+                "wait for it to end or choose another output."
+            )
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    """Lock a file for this process; False where another process holds it."""
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        with contextlib.suppress(OSError):
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+            return True
+        return False
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
