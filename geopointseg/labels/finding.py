@@ -124,17 +124,19 @@ def gather_evidence(
     classes = []
     for index, entry in enumerate(points.legend.entries):
         mine = points.class_index == index
-        on_nodata = placement.inside & ~placement.valid
-        flags = (
-            mine,
-            placement.usable,
-            ~placement.inside,
-            on_nodata,
-            placement.conflict,
-            placement.duplicate,
+        classes.append(
+            ClassCheck(
+                code=entry.code,
+                name=entry.name,
+                points=int(mine.sum()),
+                usable=int((mine & placement.usable).sum()),
+                outside=int((mine & ~placement.inside).sum()),
+                nodata=int((mine & placement.inside & ~placement.valid).sum()),
+                conflicts=int((mine & placement.conflict).sum()),
+                duplicates=int((mine & placement.duplicate).sum()),
+                spread=spread_of(mine),
+            )
         )
-        total, *counts = (int((mine & flag).sum()) for flag in flags)
-        classes.append(ClassCheck(entry.code, entry.name, total, *counts, spread_of(mine)))
     split = points.split
     held_out = np.isin(split, ("test", "validation"))
     in_fold = np.char.startswith(split, "fold")
@@ -333,11 +335,16 @@ def _check_crs(e: Evidence) -> Iterator[Problem]:
             continue
         accuracy = transformation_accuracy_m(e.points.crs, scene.grid.crs)
         between = f"from {crs_name(e.points.crs)} to {crs_name(scene.grid.crs)}"
-        if accuracy is not None and accuracy > scene.grid.resolution_m:
+        if accuracy > scene.grid.resolution_m:
+            stated = (
+                f"an accuracy of {accuracy:g} m"
+                if np.isfinite(accuracy)
+                else "unknown accuracy (PROJ knows no shift between their datums)"
+            )
             yield Problem(
                 "warning", "crs accuracy",
-                f"Points are transformed {between} with an accuracy of {accuracy:g} m, more than a pixel of "
-                f"'{scene.name}' ({scene.grid.resolution_m:.3g} m). Expected better than a pixel; check some points on "
+                f"Points are transformed {between} with {stated} against pixels of "
+                f"{scene.grid.resolution_m:.3g} m in '{scene.name}'. Expected better than a pixel; check some points on "
                 "the image in QGIS, or digitize in the scene's CRS.",
             )  # fmt: skip
         else:

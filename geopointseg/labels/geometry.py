@@ -26,7 +26,7 @@ def explode_parts(
         order = np.argsort(np.concatenate([feature[~split], feature[split][owner]]), kind="stable")
         parts = np.concatenate([parts[~split], pieces])[order]
         feature = np.concatenate([feature[~split], feature[split][owner]])[order]
-    whole = ~shapely.is_empty(parts)
+    whole = np.isfinite(shapely.bounds(parts)).all(axis=1)
     return parts[whole], feature[whole]
 
 
@@ -75,8 +75,11 @@ def metric_coordinates(
     if crs.is_geographic or crs.to_epsg() in _NO_TRUE_METRES:
         geographic = CRS.from_epsg(4326)
         lon, lat = transform_coordinates(x, y, crs, geographic)
-        middle = float(np.median(lon[np.isfinite(lon)])), float(np.median(lat[np.isfinite(lat)]))
-        around = f"+proj=aeqd +lat_0={middle[1]} +lon_0={middle[0]} +datum=WGS84 +units=m"
+        possible = np.isfinite(lon) & (np.abs(lat) <= 90)
+        if not possible.any():
+            return np.full_like(lon, np.inf), np.full_like(lat, np.inf)
+        lon_0, lat_0 = float(np.median(lon[possible])), float(np.median(lat[possible]))
+        around = f"+proj=aeqd +lat_0={lat_0} +lon_0={lon_0} +datum=WGS84 +units=m"
         return transform_coordinates(lon, lat, geographic, CRS.from_string(around))
     factor = crs.linear_units_factor[1] if crs.is_projected else 1.0
     return x * factor, y * factor

@@ -91,7 +91,7 @@ class VectorLayer:
         else:
             yield from self._stream(columns, chunk_size, geometry=geometry)
 
-    def _read(self, columns: Sequence[str], *, geometry: bool) -> Features:
+    def _read(self, columns: Sequence[str], *, geometry: bool, **part: int) -> Features:
         import pyogrio.raw
 
         with unchanged(self.path) as source:
@@ -102,6 +102,7 @@ class VectorLayer:
                 read_geometry=geometry,
                 force_2d=geometry,
                 return_fids=True,
+                **part,
             )
         by_name = dict(zip(meta["fields"], values, strict=True))
         geometries = np.empty(0, dtype=object)
@@ -124,8 +125,14 @@ class VectorLayer:
                 source, layer=self.name, include_fields=list(columns), ignore_geometry=not geometry
             ) as collection,
         ):
-            for chunk in itertools.batched(collection, chunk_size):
+            # fiona leaves out fields of types that it does not know, such as 32-bit floats
+            complete = set(columns) <= set(collection.schema["properties"])
+            for chunk in itertools.batched(collection, chunk_size) if complete else ():
                 yield _chunk_arrays(chunk, columns)
+        if not complete:
+            for first in range(0, self.count, chunk_size):
+                part = {"skip_features": first, "max_features": chunk_size}
+                yield self._read(columns, geometry=geometry, **part)
 
     def describe_fields(self) -> str:
         """Return the names and kinds of all fields, for messages."""

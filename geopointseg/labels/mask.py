@@ -175,9 +175,8 @@ def locate_pixels(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArra
         The grid; what lies outside is left out.
     """
     plain = np.flatnonzero(~points.is_shape)
-    row, col = grid.world_to_pixel(points.x[plain], points.y[plain])
-    with np.errstate(invalid="ignore"):
-        row, col = np.floor(row), np.floor(col)
+    with np.errstate(invalid="ignore"):  # infinite where the projection cannot place a point
+        row, col = np.floor(grid.world_to_pixel(points.x[plain], points.y[plain]))
         inside = (row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)
     pixel = row[inside].astype(np.int64) * grid.width + col[inside].astype(np.int64)
     owner = plain[inside]

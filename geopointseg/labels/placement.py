@@ -151,16 +151,20 @@ def describe_miss(points: Points, scenes: Sequence[Scene]) -> str:
     )
 
 
-def transformation_accuracy_m(source: CRS, target: CRS) -> float | None:
-    """Return the accuracy in metres that PROJ states for the transformation it can do, None where it does not."""
+def transformation_accuracy_m(source: CRS, target: CRS) -> float:
+    """Return the accuracy in metres that PROJ states for the best transformation it can do.
+
+    Zero where no datum changes; infinity where PROJ knows no transformation between the two datums and takes their
+    coordinates as equal (a *ballpark* transformation).
+    """
     from pyproj.transformer import TransformerGroup
 
     if source == target:
         return 0.0
     group = TransformerGroup(source.to_wkt(), target.to_wkt(), always_xy=True)
-    if not group.transformers or group.transformers[0].accuracy < 0:
-        return None
-    return float(group.transformers[0].accuracy)
+    if not group.transformers or "Ballpark" in group.transformers[0].description:
+        return math.inf
+    return max(float(group.transformers[0].accuracy), 0.0)
 
 
 def _belongs(points: Points, scene: Scene) -> NDArray[np.bool_]:

@@ -426,7 +426,7 @@ def _output_fields(points: Points) -> dict[str, NDArray[Any]]:
     classes = names[points.class_index] if points.text_classes else points.codes
     fields: dict[str, NDArray[Any]] = {points.class_field: classes}
     if (points.weight != 1).any():
-        fields["weight"] = points.weight
+        fields["weight"] = points.weight.astype(np.float64)
     for name in ("split", "scene"):
         if (getattr(points, name) != "").any():
             fields[name] = getattr(points, name)

@@ -164,10 +164,7 @@ def deal_blocks(
     """
     rng = np.random.default_rng(seed)
     counts = np.column_stack([counts, counts.sum(axis=1)])
-    load = (
-        counts[:, counts.sum(axis=0) > 0]
-        / np.maximum(counts.sum(axis=0), 1)[counts.sum(axis=0) > 0]
-    )
+    load = counts / np.maximum(counts.sum(axis=0), 1)
     order = np.lexsort((rng.random(len(load)), -load.max(axis=1)))
     part = np.full(len(load), -1, dtype=np.int64)
     filled = np.zeros((len(shares), load.shape[1]))
