@@ -1,1 +1,1 @@
-"""report"""
+"""Pictures and documents that show what was found."""

@@ -1,0 +1,115 @@
+"""Rasters as small pictures: what a scene looks like, and what a map shows in its own colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+
+from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.dataset import open_dataset
+from geopointseg.raster.grid import Grid
+from geopointseg.raster.scene import Scene
+
+LONGEST_PX = 1000
+"""Length of a picture's longer side; larger rasters are read at reduced resolution."""
+
+Picture = NDArray[np.uint8]
+"""Red, green, blue and opacity, uint8 ``(row, col, 4)``."""
+
+_CACHE_MB = 64
+
+
+def picture_scene(scene: Scene, longest: int = LONGEST_PX) -> Picture:
+    """Return a scene as a picture in natural colours, each band stretched from its 2nd to its 98th percentile.
+
+    Red, green and blue are found by the bands' names or by their colour interpretation; otherwise the first three
+    bands are shown, or one band in grey. Pixels without image are transparent.
+
+    Parameters
+    ----------
+    scene
+        What to show.
+    longest
+        Length of the longer side in pixels.
+    """
+    indices = _color_bands(scene)
+    shape = reduced_shape(scene.grid, longest)
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), open_dataset(scene.path) as dataset:
+        stored = dataset.read(
+            indices, out_shape=(len(indices), *shape), resampling=Resampling.average, masked=True
+        )
+    values = np.ma.filled(stored.astype(np.float64), np.nan)
+    nodata = {band.index: band.nodata for band in scene.source_bands}
+    for plane, index in zip(values, indices, strict=True):
+        plane[plane == nodata.get(index)] = np.nan
+    valid = np.isfinite(values).all(axis=0)
+    picture = np.zeros((*shape, 4), dtype=np.uint8)
+    for channel in range(3):
+        plane = values[channel % len(values)]
+        picture[..., channel] = np.where(valid, 255 * _stretch(plane, valid), 0).round()
+    picture[..., 3] = 255 * valid
+    return picture
+
+
+def picture_map(class_map: ClassMap, longest: int = LONGEST_PX) -> Picture:
+    """Return a class map as a picture in its legend's colours; nodata is transparent.
+
+    Parameters
+    ----------
+    class_map
+        What to show.
+    longest
+        Length of the longer side in pixels; larger maps are thinned out.
+    """
+    shape = reduced_shape(class_map.grid, longest)
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), open_dataset(class_map.path) as dataset:
+        codes = dataset.read(1, out_shape=shape, resampling=Resampling.nearest)
+        valid = dataset.read_masks(1, out_shape=shape, resampling=Resampling.nearest) > 0
+    picture = np.zeros((*shape, 4), dtype=np.uint8)
+    for code, rgb in zip(class_map.legend.codes.tolist(), class_map.legend.rgb, strict=True):
+        picture[valid & (codes == code)] = (*rgb, 255)
+    return picture
+
+
+def reduced_shape(grid: Grid, longest: int = LONGEST_PX) -> tuple[int, int]:
+    """Return rows and columns of a grid reduced so that its longer side has at most ``longest`` pixels."""
+    factor = max(1.0, max(grid.shape) / longest)
+    return max(1, round(grid.height / factor)), max(1, round(grid.width / factor))
+
+
+def _color_bands(scene: Scene) -> list[int]:
+    bands = [band for band in scene.source_bands if band.index > 0]
+    known: dict[str, int] = {}
+    for band in bands:
+        for name in (band.name, band.color):
+            known.setdefault(_plain_color(name, band.wavelength_um), band.index)
+    if {"red", "green", "blue"} <= known.keys():
+        return [known["red"], known["green"], known["blue"]]
+    indices = [band.index for band in bands]
+    return indices[:3] if len(indices) >= 3 else indices[:1]
+
+
+_SENTINEL = {"b02": "blue", "b03": "green", "b04": "red", "b2": "blue", "b3": "green", "b4": "red"}
+
+
+def _plain_color(name: str, wavelength_um: float | None) -> str:
+    name = name.strip().lower()
+    if name in ("red", "green", "blue"):
+        return name
+    if wavelength_um is not None:
+        spans: Sequence[tuple[str, float, float]] = (
+            ("blue", 0.44, 0.51), ("green", 0.51, 0.60), ("red", 0.62, 0.69),
+        )  # fmt: skip
+        return next((c for c, low, high in spans if low <= wavelength_um <= high), "")
+    return _SENTINEL.get(name, "")
+
+
+def _stretch(plane: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    if not valid.any():
+        return np.zeros(plane.shape)
+    low, high = np.percentile(plane[valid], [2, 98])
+    return np.asarray(((np.nan_to_num(plane) - low) / max(high - low, 1e-12)).clip(0, 1))
