@@ -7,7 +7,7 @@ scene decides mean the same before and after a warp, and so that one open handle
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from rasterio.warp import calculate_default_transform, reproject
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
+from geopointseg.raster.band import Band
 from geopointseg.raster.grid import Bounds, Grid, clip_window, transform_coordinates
 from geopointseg.raster.scene import Chip, Scene
 
@@ -109,7 +110,13 @@ def align(source: Grid, target: Grid) -> Alignment | None:
     )
 
 
-def read_onto(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear") -> Chip:
+def read_onto(
+    scene: Scene,
+    grid: Grid,
+    resampling: ResamplingName = "bilinear",
+    *,
+    scale_of: Grid | None = None,
+) -> Chip:
     """Read a scene on the pixels of any grid.
 
     Where the grids' pixels coincide the values are those of the file, untouched. Elsewhere they are resampled;
@@ -123,6 +130,8 @@ def read_onto(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear")
         The pixels that are wanted; what lies beyond the scene is invalid.
     resampling
         ``bilinear`` for imagery, ``nearest`` or ``mode`` for classes.
+    scale_of
+        The grid that ``grid`` is a window of, so that all windows of it are resampled with one kernel.
 
     Returns
     -------
@@ -134,9 +143,10 @@ def read_onto(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear")
     if alignment is not None:
         chip = scene.read(alignment.window)
         return Chip(alignment.apply(chip.image), alignment.apply(chip.valid), chip.undeclared_nan)
+    options = {"resampling": Resampling[resampling], **_kernel_scale(scene.grid, scale_of or grid)}
     image = np.zeros((len(scene.bands), *grid.shape), dtype=np.float32)
     valid = np.zeros(grid.shape, dtype=bool)
-    undeclared = _warp_parts(scene, grid, grid.window, resampling, image, valid)
+    undeclared = _warp_parts(scene, grid, grid.window, options, image, valid)
     return Chip(image, valid, undeclared)
 
 
@@ -144,7 +154,7 @@ def _warp_parts(
     scene: Scene,
     grid: Grid,
     part: Window,
-    resampling: ResamplingName,
+    options: Mapping[str, Any],
     image: NDArray[np.float32],
     valid: NDArray[np.bool_],
 ) -> int:
@@ -152,16 +162,12 @@ def _warp_parts(
     target = grid.crop(part)
     window = _source_window(scene.grid, target)
     if window.width * window.height > _LARGEST_SOURCE_PX and max(part.width, part.height) > 8:
-        return sum(
-            _warp_parts(scene, grid, half, resampling, image, valid) for half in _halves(part)
-        )
+        return sum(_warp_parts(scene, grid, half, options, image, valid) for half in _halves(part))
     if window.width == 0 or window.height == 0:
         return 0
     chip = scene.read(window)
     rows, cols = part.toslices()
-    image[:, rows, cols], valid[rows, cols] = _warp(
-        chip, scene.grid.crop(window), target, Resampling[resampling]
-    )
+    image[:, rows, cols], valid[rows, cols] = _warp(chip, scene.grid.crop(window), target, options)
     return chip.undeclared_nan
 
 
@@ -197,11 +203,15 @@ def _source_window(source: Grid, target: Grid, steps: int = 9) -> Window:
 
 
 def _warp(
-    chip: Chip, source: Grid, target: Grid, resampling: Resampling
+    chip: Chip, source: Grid, target: Grid, options: Mapping[str, Any]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Resample pixels; validity travels as one more band, which no gap shrinks."""
-    values = np.concatenate([chip.image, chip.valid[None].astype(np.float32)])
-    values[:-1, ~chip.valid] = np.nan
+    """Resample pixels; where some lack, validity travels as one more band, which no gap shrinks."""
+    values = chip.image
+    gaps: dict[str, Any] = {"init_dest_nodata": False}
+    if not chip.valid.all():
+        values = np.concatenate([values, chip.valid[None].astype(np.float32)])
+        values[:-1, ~chip.valid] = np.nan
+        gaps = {"src_nodata": np.nan, "dst_nodata": np.nan}
     moved = np.full((len(values), *target.shape), np.nan, dtype=np.float32)
     reproject(
         values,
@@ -210,15 +220,32 @@ def _warp(
         src_crs=source.crs,
         dst_transform=target.transform,
         dst_crs=target.crs,
-        src_nodata=np.nan,
-        dst_nodata=np.nan,
-        resampling=resampling,
-        tolerance=0.02,
+        tolerance=_TOLERANCE_PX,
+        **gaps,
+        **options,
     )
-    valid = (moved[-1] >= 0.5) & ~np.isnan(moved[:-1]).any(axis=0)
-    image = moved[:-1]
-    image[:, ~valid] = 0.0
+    image = moved[: len(chip.image)]
+    valid = ~np.isnan(image).any(axis=0)
+    if len(moved) > len(image):
+        valid &= moved[-1] >= 0.5
+    if not valid.all():
+        image[:, ~valid] = 0.0
     return image, valid
+
+
+def _kernel_scale(source: Grid, target: Grid) -> dict[str, float]:
+    """Return how many target pixels there are to a source pixel, in the middle of the target.
+
+    GDAL would derive it from each window anew, and neighbouring windows would not fit together.
+    """
+    row = np.array([0.5, 0.5, 1.5]) + target.height / 2
+    col = np.array([0.5, 1.5, 0.5]) + target.width / 2
+    x, y = transform_coordinates(*target.pixel_to_world(row, col), target.crs, source.crs)
+    row, col = source.world_to_pixel(x, y)
+    along_col, along_row = np.hypot(row[1:] - row[0], col[1:] - col[0]).tolist()
+    if not (math.isfinite(along_col) and math.isfinite(along_row)):
+        return {}
+    return {"XSCALE": 1 / along_col, "YSCALE": 1 / along_row}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,11 +266,11 @@ class WarpedScene(Scene):
     def read(self, window: Window | None = None) -> Chip:
         """Read a window of this grid, which may reach beyond its border; see `read_onto`."""
         grid = self.grid if window is None else self.grid.crop(window)
-        return read_onto(self.source, grid, self.resampling)
+        return read_onto(self.source, grid, self.resampling, scale_of=self.grid)
 
-    def select_bands(self, indices: Sequence[int]) -> Scene:
-        """Return the same view with other bands, counted from 1 in the file."""
-        return warped(self.source.select_bands(indices), self.grid, self.resampling)
+    def with_bands(self, bands: Sequence[Band]) -> Scene:
+        """Return the same view with these bands, in this order; they may be computed ones."""
+        return warped(self.source.with_bands(bands), self.grid, self.resampling)
 
 
 def warped(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear") -> Scene:

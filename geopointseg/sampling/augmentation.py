@@ -287,8 +287,7 @@ def _sources(
 
 def _nearest(place: Tensor, length: int) -> Tensor:
     """Return the pixel on which places from -1 to 1 fall, mirrored at the border."""
-    mirrored = 1 - ((place + 1) % 4 - 2).abs()
-    folded = -mirrored
+    folded = ((place - 1) % 4 - 2).abs() - 1
     return ((folded + 1) * length / 2).floor().long().clamp(0, length - 1)
 
 
@@ -363,7 +362,7 @@ def blur(image: Tensor, sigma: Tensor, valid: Tensor | None = None) -> Tensor:
     valid
         bool ``(chip, row, col)``: what is not valid lends nothing to its neighbours.
     """
-    radius = max(1, math.ceil(2.5 * float(sigma.max())))
+    radius = max(1, int(2.5 * float(sigma.max()) + 0.5))
     steps = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (steps / sigma[:, None]) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)

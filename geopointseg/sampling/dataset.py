@@ -429,6 +429,6 @@ def _name(scene: Scene | ScenePath) -> str:
 def _require_same_bands(first: Scene, other: Scene) -> None:
     if len(first.bands) != len(other.bands):
         raise RasterError(
-            f"'{other.path}' has {len(other.bands)} bands and '{first.path}' has {len(first.bands)}. Expected the same "
+            f"'{other.name}' has {len(other.bands)} bands and '{first.name}' has {len(first.bands)}. Expected the same "
             "bands in all scenes of a dataset; choose them with Scene.open(path, bands=[...])."
         )

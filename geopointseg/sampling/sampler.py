@@ -25,6 +25,7 @@ from torchgeo.samplers import SpatialSampler
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
+from geopointseg.raster.warp import read_onto
 from geopointseg.sampling.combine import layers_of
 from geopointseg.sampling.dataset import (
     ChipIndex,
@@ -346,8 +347,6 @@ def _valid_share(ground: _Ground, index: ChipIndex) -> float:
     scene = ground.scene
     if scene is None or not _may_lack_pixels(scene):
         return 1.0
-    from geopointseg.raster.warp import read_onto
-
     x, y = index
     t = ground.lattice.transform
     side = round((x.stop - x.start) / t.a)
@@ -356,7 +355,7 @@ def _valid_share(ground: _Ground, index: ChipIndex) -> float:
 
 
 def _may_lack_pixels(scene: Scene) -> bool:
-    declared = any(band.nodata is not None or band.masked for band in scene.bands)
+    declared = any(b.nodata is not None or b.masked or b.alpha for b in scene.source_bands)
     return declared or np.issubdtype(np.dtype(scene.dtype), np.floating)
 
 
