@@ -30,8 +30,7 @@ def build(task: Task, values: Mapping[str, Any]) -> list[str]:
 
     What is empty is left out, and what the library does anyway: a settings file is not overruled.
     """
-    arguments: list[str] = []
-    options: list[str] = []
+    arguments, options = [], []
     for parameter in task.parameters:
         value = values.get(parameter.name)
         if value in (None, "", [], parameter.documented.get("default")):

@@ -32,8 +32,7 @@ class CreateEnvironment(CommandAlgorithm):
         fresh = not folder.exists() or not any(folder.iterdir())
         if not fresh and not (folder / "pyvenv.cfg").exists():
             message = tr(
-                "The folder {folder} holds other files. An environment needs a new or empty "
-                "folder, or one made by 'Create environment' before. Choose another one."
+                "The folder {folder} holds other files. An environment needs a new or empty folder, or one made by 'Create environment' before. Choose another one."
             )
             raise QgsProcessingException(message.format(folder=folder))
         made = str(folder / interpreter.INSIDE)
@@ -64,8 +63,7 @@ def find_python(asked: str | None, feedback: Feedback) -> str:
             return path
         seen.append(f"{path} ({'.'.join(found.groups()) if found else '?'})")
     message = tr(
-        "No Python {needed} or newer was found; looked at: {seen}. Install one from python.org or "
-        "your system's packages, then choose it here."
+        "No Python {needed} or newer was found; looked at: {seen}. Install one from python.org or your system's packages, then choose it here."
     )
     needed = dotted(NEEDS_PYTHON)
     raise QgsProcessingException(message.format(needed=needed, seen=", ".join(seen) or "-"))

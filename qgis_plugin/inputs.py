@@ -15,15 +15,12 @@ def raster_path(layer: core.QgsRasterLayer) -> str:
     """Return the file behind a raster layer; raise where only QGIS can read it."""
     if layer.providerType() != "gdal":
         message = tr(
-            "Raster '{name}' comes from the provider '{provider}', which only QGIS can read; "
-            "geopointseg needs a file. Save it with Export > Save As… as a GeoTIFF (raw data) and "
-            "choose that layer."
+            "Raster '{name}' comes from the provider '{provider}', which only QGIS can read; geopointseg needs a file. Save it with Export > Save As… as a GeoTIFF (raw data) and choose that layer."
         )
         _refuse(message, name=layer.name(), provider=layer.providerType())
     if not layer.crs().isValid():
         message = tr(
-            "Raster '{name}' has no CRS, which is needed to place points and maps on the ground. "
-            "Give the file one with 'Assign projection' (GDAL) and choose it again."
+            "Raster '{name}' has no CRS, which is needed to place points and maps on the ground. Give the file one with 'Assign projection' (GDAL) and choose it again."
         )
         _refuse(message, name=layer.name())
     source = layer.source().partition("|")[0]
@@ -54,14 +51,12 @@ def export_features(source: core.QgsFeatureSource, folder: Path) -> Path:
     name = source.sourceName()
     if not source.sourceCrs().isValid():
         message = tr(
-            "Layer '{name}' has no CRS. Points need one to be placed on the raster. Assign it with "
-            "'Assign projection' and run again."
+            "Layer '{name}' has no CRS. Points need one to be placed on the raster. Assign it with 'Assign projection' and run again."
         )
         _refuse(message, name=name)
     if source.featureCount() == 0:
         message = tr(
-            "Layer '{name}' gives nothing: it is empty, or only selected features were asked for "
-            "and none is selected. Add features or clear that option."
+            "Layer '{name}' gives nothing: it is empty, or only selected features were asked for and none is selected. Add features or clear that option."
         )
         _refuse(message, name=name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,15 +98,13 @@ def export_style(
     styled = class_field_of(layer)
     if layer.isEditable() and layer.isModified():
         message = tr(
-            "Layer '{name}' has unsaved edits. The run uses the points as they are on the screen; "
-            "save them before you close QGIS."
+            "Layer '{name}' has unsaved edits. The run uses the points as they are on the screen; save them before you close QGIS."
         )
         feedback.pushWarning(message.format(name=layer.name()))
     if styled == field != "":
         layer.saveNamedStyle(str(points.with_suffix(".qml")))
     elif styled:
         message = tr(
-            "Layer '{name}' is styled by '{styled}', its classes are in '{field}': the colours are "
-            "not used. Categorize the layer by '{field}' to choose them."
+            "Layer '{name}' is styled by '{styled}', its classes are in '{field}': the colours are not used. Categorize the layer by '{field}' to choose them."
         )
         feedback.pushWarning(message.format(name=layer.name(), styled=styled, field=field))

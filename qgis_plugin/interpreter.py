@@ -41,8 +41,7 @@ def problem() -> str:
     else:
         return ""
     advice = tr(
-        "Run 'Create environment' in the toolbox, or choose the Python that has geopointseg under "
-        "Settings > Options > Processing > Providers > geopointseg."
+        "Run 'Create environment' in the toolbox, or choose the Python that has geopointseg under Settings > Options > Processing > Providers > geopointseg."
     )
     return f"{reason.format(path=path)} {advice}"
 

@@ -64,10 +64,9 @@ class Panel(QtWidgets.QDockWidget):
         layer, value = self.points.currentLayer(), item.data(VALUE)
         if value is None:
             return
-        index = layer.fields().indexOf(class_field_of(layer))
+        index, form = layer.fields().indexOf(class_field_of(layer)), layer.editFormConfig()
         default = core.QgsDefaultValue(core.QgsExpression.quotedValue(value))
         layer.setDefaultValueDefinition(index, default)
-        form = layer.editFormConfig()
         form.setSuppress(core.QgsEditFormConfig.FeatureFormSuppress.SuppressOn)
         layer.setEditFormConfig(form)
         self.iface.setActiveLayer(layer)
@@ -93,5 +92,5 @@ class Panel(QtWidgets.QDockWidget):
         except (OSError, ValueError, KeyError):
             self.state.setText(tr("This folder holds no model of geopointseg."))
         else:
-            scores = [f"{name}: {value}" for name, value in model.get("scores", {}).items()]
-            self.state.setText("\n".join([tr("Classes: {names}").format(names=names), *scores]))
+            classes = tr("Classes: {names}").format(names=names)
+            self.state.setText(f"{classes}\n{model.get('reason', '')}")

@@ -29,6 +29,7 @@ INPUTS = {
     "extent": Kind("Extent", "Extent"),
     "field": Kind("Field", "String", {"parentLayerParameterName": "POINTS"}),
     "rasters": Kind("MultipleLayers", "LayerList", {"layerType": Source.TypeRaster}),
+    "bands": Kind("Band", "Ints", {"parentLayerParameterName": "RASTERS", "allowMultiple": True}),
     "models": Kind("MultipleLayers", "FileList", {"layerType": Source.TypeFile}),
     "raster": Kind("RasterLayer", "RasterLayer"),
     "integer": Kind("Number", "Int", {"type": Number.Integer}),
@@ -98,7 +99,8 @@ class Reader:
             raise core.QgsProcessingException(message.format(name=name, given=given))
         if parameter.kind == "extent":
             crs = self.algorithm.parameterAsExtentCrs(self.answers, name, self.context)
-            value = inputs.extent_layer(value, crs)
+            rasters = self.algorithm.parameterAsLayerList(self.answers, "RASTERS", self.context)
+            value = inputs.extent_layer(value, crs if crs.isValid() else rasters[0].crs())
         return self.convert(parameter.kind, value, folder / name.lower())
 
     def convert(self, kind: str, value: Any, folder: Path) -> Any:
@@ -109,6 +111,8 @@ class Reader:
             return inputs.raster_path(value)
         if kind == "rasters":
             return [inputs.raster_path(layer) for layer in value]
+        if kind == "bands":
+            return ",".join(map(str, value))
         if kind == "models":
             return [absolute(path) for path in value]
         return absolute(value) if kind in ("file", "folder") else value

@@ -110,13 +110,11 @@ def _failure(ended: Ended, reason: str) -> str:
     """Return one message for a run that gave no result."""
     if ended.crashed:
         killed = tr(
-            "geopointseg was killed in the middle of its work (signal {code}), most often because "
-            "memory ran out. No output was written. Close other programs or use smaller rasters."
+            "geopointseg was killed in the middle of its work (signal {code}), most often because memory ran out. No output was written. Close other programs or use smaller rasters."
         )
         return f"{killed.format(code=ended.code)}\n{reason}".strip()
     unknown = tr(
-        "geopointseg ended with code {code} and without a result that this plugin understands. "
-        "Plugin and geopointseg must fit together: upgrade both, then run 'Check environment'."
+        "geopointseg ended with code {code} and without a result that this plugin understands. Plugin and geopointseg must fit together: upgrade both, then run 'Check environment'."
     )
     return reason if ended.code and reason else unknown.format(code=ended.code)
 

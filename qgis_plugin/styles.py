@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from qgis import core
 from qgis.PyQt.QtGui import QColor
 
+# readable in grey and by colour-blind eyes
 VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 SAMPLE_PX = 250_000
 
@@ -29,29 +30,24 @@ class StyleLoader(core.QgsProcessingLayerPostProcessorInterface):
 
 
 def write_ramp(path: str) -> None:
-    """Write a colour ramp beside a raster of quantities, unless there is a style already."""
+    """Write a colour ramp beside a raster of quantities, of entropy where it has it.
+
+    A style that the library or the user has put there stays.
+    """
     beside = Path(path).with_suffix(".qml")
     layer = core.QgsRasterLayer(path, "quantities")
     if beside.exists() or not layer.isValid():
         return
+    bands = range(1, layer.bandCount() + 1)
+    band = next((number for number in bands if "entropy" in layer.bandName(number)), 1)
     kinds = core.QgsRasterBandStats.Stats
     provider = layer.dataProvider()
-    found = provider.bandStatistics(1, kinds.Min | kinds.Max, layer.extent(), SAMPLE_PX)
-    shader = core.QgsRasterShader()
-    shader.setRasterShaderFunction(_ramp(found.minimumValue, found.maximumValue))
-    renderer = core.QgsSingleBandPseudoColorRenderer(provider, 1, shader)
+    found = provider.bandStatistics(band, kinds.Min | kinds.Max, layer.extent(), SAMPLE_PX)
+    renderer = core.QgsSingleBandPseudoColorRenderer(provider, band)
     renderer.setClassificationMin(found.minimumValue)
     renderer.setClassificationMax(found.maximumValue)
+    first, *middle, last = (QColor(name) for name in VIRIDIS)
+    stops = [core.QgsGradientStop((i + 1) / (len(middle) + 1), c) for i, c in enumerate(middle)]
+    renderer.createShader(core.QgsGradientColorRamp(first, last, discrete=False, stops=stops))
     layer.setRenderer(renderer)
     layer.saveNamedStyle(str(beside))
-
-
-def _ramp(low: float, high: float) -> core.QgsColorRampShader:
-    """Return viridis between two values: readable in grey and by colour-blind eyes."""
-    first, *middle, last = (QColor(name) for name in VIRIDIS)
-    step = 1 / (len(VIRIDIS) - 1)
-    stops = [core.QgsGradientStop((i + 1) * step, colour) for i, colour in enumerate(middle)]
-    ramp = core.QgsGradientColorRamp(first, last, discrete=False, stops=stops)
-    shader = core.QgsColorRampShader(low, high, ramp, core.QgsColorRampShader.Type.Interpolated)
-    shader.classifyColorRamp(len(VIRIDIS))
-    return shader

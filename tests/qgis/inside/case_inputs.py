@@ -165,16 +165,25 @@ class InputsTest(QgisTestCase):
         self.assertEqual(arguments[arguments.index("--config") + 1], str(self.folder / "settings.toml"))
 
     def test_an_extent_becomes_a_polygon(self):
-        parameters = {
-            "MODEL": str(self.folder), "RASTERS": [self.raster], "OUTPUT": str(self.folder / "map.tif"),
-            "EXTENT": "500000,500200,4999800,5000000 [EPSG:32633]",
-        }  # fmt: skip
-        results, feedback = run("predictmap", parameters)
-        self.assertIsNotNone(results, feedback.errors)
-        call = json.loads(self.call.read_text())
-        arguments = call["arguments"]
-        self.assertIn(arguments[arguments.index("--aoi") + 1], call["points"])
-        self.assertEqual(len(self.exported(call)["rows"]), 1)
+        for extent in ("500000,500200,4999800,5000000 [EPSG:32633]", "500000,500200,4999800,5000000"):
+            parameters = {
+                "MODEL": str(self.folder), "RASTERS": [self.raster], "OUTPUT": str(self.folder / "map.tif"),
+                "EXTENT": extent,
+            }  # fmt: skip
+            results, feedback = run("predictmap", parameters)
+            self.assertIsNotNone(results, feedback.errors)
+            call = json.loads(self.call.read_text())
+            arguments = call["arguments"]
+            self.assertIn(arguments[arguments.index("--aoi") + 1], call["points"])
+            self.assertEqual(len(self.exported(call)["rows"]), 1)
+            self.assertEqual(self.exported(call)["crs"], 32633)
+
+    def test_bands_are_numbers_after_each_other(self):
+        for chosen, said in (([1, 3], "1,3"), ("2;3", "2,3"), (2, "2")):
+            call, feedback = self.train(make_points(), BANDS=chosen)
+            self.assertIsNotNone(call, feedback.errors)
+            arguments = call["arguments"]
+            self.assertEqual(arguments[arguments.index("--bands") + 1], said)
 
     def test_a_model_may_be_named_by_its_json(self):
         model = self.folder / "my model"

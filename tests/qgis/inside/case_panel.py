@@ -122,11 +122,11 @@ class PanelTest(QgisTestCase):
         panel = Panel(self.interface)
         panel.show_model(str(self.folder))
         self.assertEqual(panel.state.text(), "This folder holds no model of geopointseg.")
-        model = {"legend": [{"code": 1, "name": "forest"}, {"code": 2, "name": "water"}], "scores": {"mean_f1": 0.8}}
+        model = {"legend": [{"code": 1, "name": "forest"}, {"code": 2, "name": "water"}], "reason": "The forest was better."}
         (self.folder / "model.json").write_text(json.dumps(model))
         panel.show_model(str(self.folder))
         self.assertIn("Classes: forest, water", panel.state.text())
-        self.assertIn("0.8", panel.state.text())
+        self.assertIn("The forest was better.", panel.state.text())
 
     def test_the_plugin_adds_and_removes_it(self):
         plugin = GeopointsegPlugin(self.interface)

@@ -4,6 +4,7 @@ import gc
 import unittest
 import weakref
 
+from osgeo import gdal
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingUtils,
@@ -28,6 +29,17 @@ class StylesTest(QgisTestCase):
         self.assertEqual([items[0].value, items[-1].value], [0.0, 250.0])
         self.assertEqual(items[0].color.name(), "#440154")
         self.assertEqual(items[-1].color.name(), "#fde725")
+
+    def test_entropy_is_shown_where_a_raster_has_it(self):
+        path = make_raster(self.folder / "uncertainty.tif")
+        dataset = gdal.Open(str(path), gdal.GA_Update)
+        for number, name in enumerate(("confidence", "entropy", "margin"), 1):
+            dataset.GetRasterBand(number).SetDescription(name)
+        del dataset
+        styles.write_ramp(str(path))
+        layer = QgsRasterLayer(str(path), "uncertainty")
+        layer.loadDefaultStyle()
+        self.assertEqual(layer.renderer().band(), 2)
 
     def test_a_style_that_is_there_stays(self):
         path = make_raster(self.folder / "entropy.tif", bands=1)

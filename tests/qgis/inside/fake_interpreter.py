@@ -23,12 +23,14 @@ def describe_points(path):
     """Return what a GeoPackage holds: layers, rows, the style beside it."""
     connection = sqlite3.connect(path)
     layers = [row[0] for row in connection.execute("select table_name from gpkg_contents")]
+    crs = connection.execute("select srs_id from gpkg_contents").fetchone()[0]
     columns = [row[1] for row in connection.execute(f'pragma table_info("{layers[0]}")')]
     rows = [list(row) for row in connection.execute(f'select * from "{layers[0]}"')]
     connection.close()
     style = Path(path).with_suffix(".qml")
     return {
         "layers": layers,
+        "crs": crs,
         "columns": columns,
         "rows": [[cell for cell in row if not isinstance(cell, bytes)] for row in rows],
         "style": style.read_text(encoding="utf-8") if style.exists() else "",
