@@ -1,0 +1,336 @@
+"""Maps assessed end to end: on points, on rasters, on bad input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+
+from geopointseg.assessment.accuracy import assess
+from geopointseg.assessment.confusion import ConfusionMatrix
+from geopointseg.assessment.estimation import estimate_accuracy
+from geopointseg.assessment.overlap import TRAINING_TAG, encode_locations
+from geopointseg.errors import Cancelled, InputFileError, PointsError, RasterError
+from geopointseg.labels.points import Points, write_points
+from geopointseg.legend import Legend
+from geopointseg.progress import Reporter
+from geopointseg.raster.class_map import write_class_map
+from geopointseg.raster.grid import Grid
+
+LEGEND = Legend.from_names(["water", "forest", "field"], codes=[0, 20, 30])
+GRID = Grid(CRS.from_epsg(32633), Affine(10, 0, 500_000, 0, -10, 5_700_000), 60, 80)
+pytestmark = pytest.mark.filterwarnings("ignore:Fewer than 20 test points")
+
+
+def _truth(seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.kron(rng.integers(0, 3, (6, 8)), np.ones((10, 10), dtype=np.int64))
+
+
+def _wrong(truth: np.ndarray, share: float, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    flipped = rng.random(truth.shape) < share
+    return np.where(flipped, rng.integers(0, 3, truth.shape), truth)
+
+
+def _points(
+    truth: np.ndarray, count: int, seed: int = 2, grid: Grid = GRID, legend: Legend = LEGEND
+) -> Points:
+    rng = np.random.default_rng(seed)
+    flat = rng.choice(truth.size, count, replace=False)
+    row, col = np.divmod(flat, truth.shape[1])
+    x, y = grid.pixel_to_world(row + 0.5, col + 0.5)
+    return Points.from_arrays(x, y, truth.ravel()[flat], legend, grid.crs)
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    return _truth()
+
+
+@pytest.fixture
+def map_path(tmp_path: Path, truth: np.ndarray) -> Path:
+    return write_class_map(tmp_path / "map.tif", _wrong(truth, 0.3), GRID, LEGEND)
+
+
+def test_points_are_counted_where_they_lie(map_path: Path, truth: np.ndarray) -> None:
+    points = _points(truth, 400)
+    assessed = assess(map_path, points)
+    mapped = _wrong(truth, 0.3)
+    row, col = (np.floor(v).astype(int) for v in GRID.world_to_pixel(points.x, points.y))
+    expected = ConfusionMatrix.from_labels(mapped[row, col], points.class_index, LEGEND)
+    assert assessed.confusion == expected
+    sizes = np.bincount(mapped.ravel(), minlength=3)
+    by_hand = estimate_accuracy(expected.counts, sizes)
+    assert assessed.estimates is not None
+    assert assessed.estimates.overall.value == pytest.approx(by_hand.overall.value)
+    assert [a.mapped_ha for a in assessed.class_areas.values()] == pytest.approx(sizes / 100)
+    assert sum(a.estimated_ha for a in assessed.class_areas.values()) == pytest.approx(48)
+
+
+def test_points_in_another_crs_give_the_same(map_path: Path, truth: np.ndarray) -> None:
+    points = _points(truth, 200)
+    moved = points.to_crs(CRS.from_epsg(4326))
+    assert assess(map_path, points).confusion == assess(map_path, moved).confusion
+
+
+def test_headline_follows_the_sampling(map_path: Path, truth: np.ndarray) -> None:
+    points = _points(truth, 200)
+    unknown, simple = assess(map_path, points), assess(map_path, points, sampling="simple")
+    assert unknown.overall_accuracy == unknown.confusion.overall_accuracy
+    assert simple.estimates is not None
+    assert simple.overall_accuracy == simple.estimates.overall.value
+    assert "not known how the test points were drawn" in str(unknown)
+    assert "not known" not in str(simple)
+    assert simple.to_json()["overall_accuracy_kind"] == "area-adjusted"
+    assert unknown.to_json()["overall_accuracy_kind"] == "point counts"
+
+
+def test_json_and_tables_are_plain(map_path: Path, truth: np.ndarray) -> None:
+    assessed = assess(map_path, _points(truth, 100))
+    document = json.loads(json.dumps(assessed.to_json(), allow_nan=False))
+    assert document["point_counts"]["axes"] == "rows = map, columns = reference"
+    assert {"overall_accuracy", "mean_f1", "mean_iou"} <= document.keys()
+    titles = [title for title, _, _ in assessed.tables()]
+    assert any("rows = map, columns = reference" in title for title in titles)
+    assert any("Area-adjusted" in title for title in titles)
+    assert any("Point counts" in title for title in titles)
+    for _, headings, rows in assessed.tables():
+        assert all(len(row) == len(headings) for row in rows)
+
+
+def test_files_are_read(map_path: Path, truth: np.ndarray, tmp_path: Path) -> None:
+    points = _points(truth, 90)
+    write_points(points, tmp_path / "test.gpkg")
+    from_file = assess(map_path, tmp_path / "test.gpkg", class_field="class")
+    assert from_file.confusion == assess(map_path, points).confusion
+
+
+def test_text_classes_match_by_name(map_path: Path, truth: np.ndarray, tmp_path: Path) -> None:
+    """A text file without water numbers its classes differently; names decide."""
+    points = _points(truth, 300)
+    points = points.select(points.class_index > 0)
+    named = dataclasses.replace(points, text_classes=True)
+    write_points(named, tmp_path / "test.gpkg")
+    with pytest.warns(UserWarning, match=r"classes that the reference does not have \(water\)"):
+        assessed = assess(map_path, tmp_path / "test.gpkg")
+    mapped = _wrong(truth, 0.3)
+    row, col = (np.floor(v).astype(int) for v in GRID.world_to_pixel(points.x, points.y))
+    assert assessed.overall_accuracy == (mapped[row, col] == points.class_index).mean()
+    assert assessed.confusion.absent == 1
+
+
+def test_only_test_points_of_a_split_are_used(map_path: Path, truth: np.ndarray) -> None:
+    points = _points(truth, 100)
+    split = np.where(np.arange(100) < 40, "test", "train")
+    assert assess(map_path, points.with_split(split)).confusion.total == 40
+    unmarked = np.where(np.arange(100) < 40, "", "buffer")
+    assert assess(map_path, points.with_split(unmarked)).confusion.total == 40
+    with pytest.raises(PointsError, match=r"marks all 100 points as train\. Expected some"):
+        assess(map_path, points.with_split(["train"] * 100))
+
+
+def test_training_points_are_refused_unless_forced(tmp_path: Path, truth: np.ndarray) -> None:
+    points = _points(truth, 100)
+    seen = points.select(np.arange(100) < 7)
+    tag = encode_locations(seen.x, seen.y, seen.crs)
+    path = write_class_map(tmp_path / "m.tif", truth, GRID, LEGEND, tags={TRAINING_TAG: tag})
+    moved = points.to_crs(CRS.from_epsg(3857))
+    with pytest.raises(PointsError, match=r"7 of 100 test points are training points .* --force"):
+        assess(path, moved)
+    with pytest.warns(UserWarning, match="7 of 100 test points were training points"):
+        forced = assess(path, moved, force=True)
+    assert forced.training_points == 7
+    assert forced.to_json()["points"]["training_points"] == 7
+    assert "too high" in str(forced)
+
+
+def test_outside_and_nodata_are_counted(tmp_path: Path, truth: np.ndarray) -> None:
+    valid = np.ones(GRID.shape, dtype=bool)
+    valid[:, :20] = False
+    path = write_class_map(tmp_path / "m.tif", truth, GRID, LEGEND, valid=valid)
+    points = _points(truth, 300)
+    col = GRID.world_to_pixel(points.x, points.y)[1]
+    x = points.x.copy()
+    x[:5] = 400_000
+    assessed = assess(path, dataclasses.replace(points, x=x))
+    assert assessed.outside == 5
+    assert assessed.on_nodata == (col[5:] < 20).sum() > 0
+    assert assessed.confusion.total == 300 - 5 - assessed.on_nodata
+    assert "beyond the map and" in str(assessed)
+    everything = np.zeros(GRID.shape, dtype=bool)
+    everything[0, 0] = True
+    hidden = write_class_map(tmp_path / "h.tif", truth, GRID, LEGEND, valid=everything)
+    inland = points.select(np.floor(GRID.world_to_pixel(points.x, points.y)[0]) > 1)
+    with pytest.raises(PointsError, match=r"All \d+ test points .* lie on its nodata"):
+        assess(hidden, inland)
+
+
+def test_points_elsewhere_name_both_extents(map_path: Path, truth: np.ndarray) -> None:
+    points = _points(truth, 10)
+    far = dataclasses.replace(points, y=points.y - 1e6)
+    with pytest.raises(PointsError, match=r"points span x .*EPSG:32633\), the map x 500000 to"):
+        assess(map_path, far)
+
+
+def test_all_points_in_one_stratum_are_refused(tmp_path: Path, truth: np.ndarray) -> None:
+    path = write_class_map(tmp_path / "m.tif", truth, GRID, LEGEND)
+    points = _points(truth, 200)
+    with pytest.raises(PointsError, match=r"lie where the map says 'forest'\. Nothing can be said"):
+        assess(path, points.select(points.class_index == 1))
+
+
+def test_class_that_the_map_lacks_counts_as_wrong(map_path: Path, truth: np.ndarray) -> None:
+    larger = Legend.from_names(["water", "forest", "field", "rock"], codes=[0, 20, 30, 40])
+    strange = truth.copy()
+    strange[:10] = 3
+    with pytest.warns(UserWarning, match=r"classes that the map does not know \(rock\)"):
+        assessed = assess(map_path, _points(strange, 300, legend=larger))
+    assert assessed.confusion.producers_accuracy[3] == 0
+    assert assessed.class_areas["rock"].mapped_ha == 0
+    assert assessed.class_areas["rock"].estimated_ha > 0
+
+
+def test_strata_of_another_raster(tmp_path: Path, map_path: Path, truth: np.ndarray) -> None:
+    """Points drawn from an older map: its classes are the strata, with Stehman's estimator."""
+    halves = np.zeros(GRID.shape, dtype=np.int64)
+    halves[:, 60:] = 1
+    strata_legend = Legend.from_names(["west", "east"])
+    strata = write_class_map(tmp_path / "strata.tif", halves, GRID, strata_legend)
+    points = _points(truth, 300)
+    assessed = assess(map_path, points, sampling="stratified", strata=strata)
+    mapped = _wrong(truth, 0.3)
+    row, col = (np.floor(v).astype(int) for v in GRID.world_to_pixel(points.x, points.y))
+    counts = np.zeros((2, 3, 3))
+    np.add.at(counts, (halves[row, col], mapped[row, col], points.class_index), 1)
+    expected = estimate_accuracy(counts, [60, 20])
+    assert assessed.overall_accuracy == pytest.approx(expected.overall.value)
+    small = Grid(GRID.crs, GRID.transform, 60, 10)
+    partial = write_class_map(tmp_path / "p.tif", halves[:, :10], small, strata_legend)
+    with pytest.raises(PointsError, match=r"\d+ of 300 test points lie in no stratum"):
+        assess(map_path, points, strata=partial)
+
+
+def test_polygons_count_by_pixel(map_path: Path, truth: np.ndarray) -> None:
+    import shapely
+
+    points = _points(truth, 40)
+    shapes = np.full(40, None, dtype=object)
+    shapes[0] = shapely.box(500_000, 5_699_900, 500_100, 5_700_000)  # the first 10 x 10 pixels
+    drawn = dataclasses.replace(points, shapes=shapes)
+    with pytest.warns(UserWarning, match="Neighbouring pixels are alike"):
+        assessed = assess(map_path, drawn)
+    assert assessed.confusion.total == 39 + 100
+
+
+def test_dense_reference_equals_counting_pixels(
+    map_path: Path, truth: np.ndarray, tmp_path: Path
+) -> None:
+    reference = write_class_map(tmp_path / "truth.tif", truth, GRID, LEGEND)
+    assessed = assess(map_path, reference)
+    mapped = _wrong(truth, 0.3)
+    assert assessed.confusion == ConfusionMatrix.from_labels(mapped, truth, LEGEND)
+    assert assessed.overall_accuracy == (mapped == truth).mean()
+    areas = [area.estimated_ha for area in assessed.class_areas.values()]
+    assert areas == pytest.approx(np.bincount(truth.ravel(), minlength=3) / 100)
+    assert assessed.class_areas["water"].standard_error_ha == 0
+
+
+def test_reference_on_another_grid_is_taken_at_pixel_centres(
+    map_path: Path, truth: np.ndarray, tmp_path: Path
+) -> None:
+    """A reference at twice the resolution, shifted and larger, holds the same truth."""
+    fine = np.pad(np.kron(truth, np.ones((2, 2), dtype=np.int64)), 4, constant_values=-1)
+    transform = Affine(5, 0, 500_000 - 20, 0, -5, 5_700_000 + 20)
+    grid = Grid(GRID.crs, transform, *fine.shape)
+    reference = write_class_map(tmp_path / "fine.tif", fine, grid, LEGEND, cog=False)
+    expected = ConfusionMatrix.from_labels(_wrong(truth, 0.3), truth, LEGEND)
+    assert assess(map_path, reference).confusion == expected
+
+
+def test_partial_reference_gives_no_areas(
+    map_path: Path, truth: np.ndarray, tmp_path: Path
+) -> None:
+    valid = np.zeros(GRID.shape, dtype=bool)
+    valid[5:9] = True
+    reference = write_class_map(tmp_path / "part.tif", truth, GRID, LEGEND, valid=valid)
+    with pytest.warns(UserWarning, match=r"covers 6\.67 % of the map"):
+        assessed = assess(map_path, reference)
+    assert assessed.confusion.total == 4 * 80
+    assert assessed.estimates is None
+    assert np.isnan(assessed.class_areas["water"].estimated_ha)
+    assert sum(area.mapped_ha for area in assessed.class_areas.values()) == pytest.approx(48)
+    json.dumps(assessed.to_json(), allow_nan=False)
+
+
+def test_raster_without_legend_is_matched_by_code(
+    map_path: Path, truth: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "plain.tif"
+    codes = LEGEND.codes[truth].astype(np.int16)
+    with rasterio.open(
+        path, "w", driver="GTiff", crs=GRID.crs, transform=GRID.transform, height=60, width=80,
+        count=1, dtype="int16", nodata=-1,
+    ) as dataset:  # fmt: skip
+        dataset.write(codes, 1)
+    expected = ConfusionMatrix.from_labels(_wrong(truth, 0.3), truth, LEGEND)
+    np.testing.assert_array_equal(assess(map_path, path).confusion.counts, expected.counts)
+    assert assess(path, _points(truth, 100)).overall_accuracy == 1.0
+
+
+def test_rasters_apart_are_refused(map_path: Path, truth: np.ndarray, tmp_path: Path) -> None:
+    far = Grid(GRID.crs, Affine.translation(1e5, 0) @ GRID.transform, 60, 80)
+    reference = write_class_map(tmp_path / "far.tif", truth, far, LEGEND)
+    with pytest.raises(RasterError, match="have no classified pixel in common"):
+        assess(map_path, reference)
+
+
+def test_map_of_nodata_is_refused(tmp_path: Path, truth: np.ndarray) -> None:
+    nothing = np.zeros(GRID.shape, dtype=bool)
+    path = write_class_map(tmp_path / "m.tif", truth, GRID, LEGEND, valid=nothing)
+    with pytest.raises(RasterError, match="holds nothing but nodata"):
+        assess(path, _points(truth, 10))
+
+
+def test_missing_reference_is_named(map_path: Path) -> None:
+    with pytest.raises(InputFileError, match=r"'nowhere\.gpkg' does not exist"):
+        assess(map_path, "nowhere.gpkg")
+
+
+def test_assessment_can_be_cancelled(map_path: Path, truth: np.ndarray) -> None:
+    reporter = Reporter()
+    reporter.cancel()
+    with pytest.raises(Cancelled):
+        assess(map_path, _points(truth, 50), reporter=reporter)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (513, 512)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32"])
+def test_odd_sizes_and_types_are_counted(
+    tmp_path: Path, shape: tuple[int, int], dtype: str
+) -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.choice([0, 20, 30], shape).astype(dtype)
+    grid = Grid(CRS.from_epsg(4326), Affine(0.001, 0, 10, 0, -0.001, 50), *shape)
+    path = tmp_path / "map.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", crs=grid.crs, transform=grid.transform, height=shape[0],
+        width=shape[1], count=1, dtype=dtype,
+    ) as dataset:  # fmt: skip
+        dataset.write(codes, 1)
+    row, col = np.unravel_index(np.arange(min(codes.size, 50)), shape)
+    x, y = grid.pixel_to_world(row + 0.5, col + 0.5)
+    x, y = np.repeat(x, 2), np.repeat(y, 2)
+    index = LEGEND.encode(np.repeat(codes[row, col].astype(int), 2))
+    assessed = assess(path, Points.from_arrays(x, y, index, LEGEND, grid.crs))
+    assert assessed.overall_accuracy == 1.0
+    from geopointseg.assessment.area import pixel_areas_m2
+
+    total = sum(area.mapped_ha for area in assessed.class_areas.values())
+    assert total == pytest.approx(pixel_areas_m2(grid).sum() * shape[1] / 1e4)
