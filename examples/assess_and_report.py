@@ -22,7 +22,9 @@ def main(folder: Path, count: int = 400) -> gps.Assessment:
     mapped = landscape.truth.astype(np.int32)
     wrong = rng.random(mapped.shape) < 0.15
     mapped[wrong] = rng.integers(0, len(landscape.legend), int(wrong.sum()))
-    write_class_map(folder / "map.tif", mapped, landscape.valid, landscape.grid, landscape.legend)
+    write_class_map(
+        folder / "map.tif", mapped, landscape.grid, landscape.legend, valid=landscape.valid
+    )
 
     row, col = (v[:count] for v in rng.permutation(np.argwhere(landscape.valid)).T)
     x, y = landscape.grid.pixel_to_world(row + 0.5, col + 0.5)

@@ -17,7 +17,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     multiple=True,
     required=True,
     metavar="REF",
-    help="Raster, or model folder, whose look is taken; may be given several times.",
+    help="Raster, folder, or model folder, whose look is taken; may be given several times.",
 )
 @click.option("-o", "--output", required=True, metavar="OUT.tif", help="Raster to write.")
 @click.option(
@@ -28,6 +28,18 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     help="How the look is matched.",
 )
 @click.option(
+    "--weighting",
+    type=click.Choice(["pixel", "area"]),
+    default="pixel",
+    show_default=True,
+    help="How several references are put together: by pixels or by ground area.",
+)
+@click.option(
+    "--invariant",
+    is_flag=True,
+    help="Fit only to pixels of shared ground that did not change.",
+)
+@click.option(
     "--figure",
     default=None,
     metavar="F.png",
@@ -35,11 +47,20 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
 )
 @common_options
 def match(
-    run: Invocation, raster: str, references: tuple[str, ...], output: str, **options: Any
+    run: Invocation,
+    raster: str,
+    references: tuple[str, ...],
+    output: str,
+    figure: str | None,
+    **options: Any,
 ) -> None:
     """Give raster R the histogram of a reference, band by band."""
-    from geopointseg.raster.radiometry import match_raster
+    from geopointseg.raster.matching import match_raster
 
     done = match_raster(raster, list(references), output, reporter=run.reporter, **options)
+    if figure is not None:
+        from geopointseg.report.figures_radiometry import save_matching
+
+        save_matching(done, figure)
     tables = [Table(title, headings, rows) for title, headings, rows in done.tables()]
     run.finish(done.to_json(), *tables, f"Wrote {output}.")

@@ -1,0 +1,234 @@
+"""One run of a study: simulate points, train, map the test images, score."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geopointseg.assessment.confusion import ConfusionMatrix
+from geopointseg.config import Config
+from geopointseg.labels.dense import DenseMask, read_dense_mask, survey_legend
+from geopointseg.labels.mask import SparseMask
+from geopointseg.labels.points import Points
+from geopointseg.labels.simulate import simulate_points
+from geopointseg.learning.pretraining import pretrain
+from geopointseg.learning.training import train
+from geopointseg.legend import Legend
+from geopointseg.prediction.predictor import predict
+from geopointseg.progress import Reporter
+from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.scene import Scene
+from geopointseg.study.comparison import RunScore
+from geopointseg.study.plan import POINT_FACTORS, RUN_FACTORS, StudyData, StudyRun
+
+DEFAULT_POINTS = {"points.per_class": 50, "points.placement": "stratified"}
+
+
+@dataclass(frozen=True)
+class _Material:
+    """A data set, read: scenes with dense masks in one legend."""
+
+    scenes: tuple[Scene, ...]
+    masks: tuple[DenseMask, ...]
+    test_scenes: tuple[Scene, ...]
+    test_masks: tuple[DenseMask, ...]
+    legend: Legend
+
+
+def run_experiment(
+    run: StudyRun,
+    data: StudyData,
+    fixed: Mapping[str, Any],
+    folder: Path,
+    *,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> RunScore:
+    """Do one run of a study.
+
+    Parameters
+    ----------
+    run
+        Data set, levels and seed.
+    data
+        The data set's files.
+    fixed
+        Values of all that is not varied; levels overrule them.
+    folder
+        Where model folders and maps go.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    reporter
+        Where progress goes.
+
+    Returns
+    -------
+    RunScore
+        Scores over all test images together.
+    """
+    reporter = reporter or Reporter()
+    started = time.perf_counter()
+    material = _read_material(data)
+    values = {**DEFAULT_POINTS, **fixed, **run.levels}
+    baseline = str(values.get("baseline", ""))
+    if baseline == "majority":
+        matrix = _majority(material)
+    else:
+        models = _train_models(material, values, baseline, run.seed, folder, device, reporter)
+        matrix = _score(models, material, values, folder, device, reporter)
+    return RunScore(
+        data=run.data,
+        levels=run.levels,
+        seed=run.seed,
+        mean_f1=matrix.mean("f1"),
+        overall_accuracy=matrix.overall_accuracy,
+        class_f1=dict(zip(matrix.legend.names, matrix.f1.tolist(), strict=True)),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _read_material(data: StudyData) -> _Material:
+    """Read scenes and masks; classes that training or testing lacks altogether are left unlabelled in both."""
+    legend = survey_legend([*data.masks, *data.test_masks], palette=data.palette)
+
+    def read(
+        images: Sequence[Path], masks: Sequence[Path]
+    ) -> tuple[tuple[Scene, ...], tuple[DenseMask, ...]]:
+        scenes = tuple(Scene.open(image) for image in images)
+        pairs = zip(masks, scenes, strict=True)
+        return scenes, tuple(
+            read_dense_mask(mask, palette=data.palette, like=scene.grid, legend=legend)
+            for mask, scene in pairs
+        )
+
+    scenes, masks = read(data.images, data.masks)
+    test_scenes, test_masks = read(data.test_images, data.test_masks)
+    shared = [
+        i for i in range(len(legend)) if all(_holds(group, i) for group in (masks, test_masks))
+    ]
+    return _Material(
+        scenes,
+        tuple(_keep_classes(mask, shared) for mask in masks),
+        test_scenes,
+        tuple(_keep_classes(mask, shared) for mask in test_masks),
+        Legend(tuple(legend.entries[i] for i in shared)),
+    )
+
+
+def _holds(masks: Sequence[DenseMask], index: int) -> bool:
+    return any((mask.class_index == index).any() for mask in masks)
+
+
+def _keep_classes(mask: DenseMask, kept: Sequence[int]) -> DenseMask:
+    new_index = np.full(len(mask.legend) + 1, -1, dtype=np.int16)
+    new_index[list(kept)] = np.arange(len(kept))
+    legend = Legend(tuple(mask.legend.entries[i] for i in kept))
+    return replace(mask, class_index=new_index[mask.class_index], legend=legend)
+
+
+def _majority(material: _Material) -> ConfusionMatrix:
+    """Score the map that shows the commonest training class everywhere."""
+    counts = sum(
+        np.bincount(m.class_index[m.class_index >= 0], minlength=len(material.legend))
+        for m in material.masks
+    )
+    commonest = int(np.argmax(counts))
+    return _sum(
+        ConfusionMatrix.from_labels(
+            np.full_like(m.class_index, commonest), m.class_index, material.legend
+        )
+        for m in material.test_masks
+    )
+
+
+def _train_models(
+    material: _Material, values: Mapping[str, Any], baseline: str, seed: int, folder: Path, device: str,
+    reporter: Reporter,
+) -> list[Path]:  # fmt: skip
+    """Train the run's models; more than one only where the ensemble is a factor."""
+    config = _configure(values, baseline)
+    paths = [scene.path for scene in material.scenes]
+    labels: Points | list[SparseMask]
+    if baseline == "dense":
+        labels = [_as_sparse(mask) for mask in material.masks]
+    else:
+        labels = _draw_points(material, values, seed)
+    if values.get("pretraining"):
+        pretrain(
+            paths,
+            output=folder / "weights",
+            config=config,
+            seed=seed,
+            device=device,
+            reporter=reporter,
+        )
+        config = config.updated({"model": {"weights": str(folder / "weights")}})
+    kind = "forest" if baseline.endswith("forest") else str(values.get("model", "auto"))
+    folders = []
+    for member in range(int(values.get("ensemble", 1)) if not baseline else 1):
+        folders.append(folder / f"model_{member}")
+        train(
+            paths, labels, output=folders[-1], config=config, seed=seed + 1000 * member,
+            model="network" if baseline == "dense" else kind, device=device, reporter=reporter,
+        )  # fmt: skip
+    return folders
+
+
+def _configure(values: Mapping[str, Any], baseline: str) -> Config:
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        if name not in POINT_FACTORS and name not in RUN_FACTORS and name != "baseline":
+            section, _, setting = name.partition(".")
+            changes.setdefault(section, {})[setting] = value
+    config = Config().updated(changes)
+    if baseline.endswith("forest"):
+        features = "pixel" if baseline.startswith("pixel") else "filters"
+        config = config.updated({"forest": {"features": features}})
+    return config
+
+
+def _draw_points(material: _Material, values: Mapping[str, Any], seed: int) -> Points:
+    """Draw the budget of points, shared evenly by the training images."""
+    options = {name.partition(".")[2]: values[name] for name in POINT_FACTORS if name in values}
+    share = math.ceil(int(options.pop("per_class")) / len(material.masks))
+    parts = [
+        simulate_points(mask, per_class=share, seed=seed * 1000 + number, **options)
+        for number, mask in enumerate(material.masks)
+    ]
+    return Points.concatenate(parts)
+
+
+def _as_sparse(mask: DenseMask) -> SparseMask:
+    return SparseMask.from_array(mask.class_index, mask.grid, mask.legend)
+
+
+def _score(
+    models: Sequence[Path], material: _Material, values: Mapping[str, Any], folder: Path, device: str,
+    reporter: Reporter,
+) -> ConfusionMatrix:  # fmt: skip
+    matrices = []
+    for number, (scene, mask) in enumerate(
+        zip(material.test_scenes, material.test_masks, strict=True)
+    ):
+        output = folder / f"map_{number}.tif"
+        predict(
+            models if len(models) > 1 else models[0], scene, output, device=device, reporter=reporter,
+            tta=values.get("tta", "none"), cog=False,
+        )  # fmt: skip
+        mapped, valid = ClassMap.open(output).read()
+        reference = np.where(valid, mask.class_index, -1)
+        matrices.append(ConfusionMatrix.from_labels(mapped, reference, material.legend))
+    return _sum(matrices)
+
+
+def _sum(matrices: Any) -> ConfusionMatrix:
+    total, *rest = matrices
+    for matrix in rest:
+        total = total + matrix
+    return total

@@ -1,0 +1,283 @@
+"""Run a factor study: all runs of a plan, resumably, in parallel where cores allow, then tables and the report."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geopointseg.errors import Cancelled, OutputError
+from geopointseg.progress import Reporter
+from geopointseg.study.comparison import RunScore, judge
+from geopointseg.study.plan import StudyPlan, StudyRun
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study found.
+
+    Parameters
+    ----------
+    plan
+        What was planned.
+    scores
+        One for each run, in the plan's order; those that failed say why.
+    folder
+        Where tables, figures and report are.
+    """
+
+    plan: StudyPlan
+    scores: tuple[RunScore, ...]
+    folder: Path
+
+    def level_rows(self) -> list[tuple[str, ...]]:
+        """Return one row for each combination of levels: name, then mean F1 +- deviation by data set."""
+        rows = []
+        for name in dict.fromkeys(level_name(score) for score in self.scores):
+            chosen = [score for score in self.scores if level_name(score) == name]
+            cells = [_cell([s for s in chosen if s.data == data.name]) for data in self.plan.data]
+            rows.append((name, *cells))
+        return rows
+
+    def hypothesis_rows(self) -> list[tuple[str, str, str]]:
+        """Return one row for each hypothesis: its text, its outcome, and the difference measured."""
+        rows = []
+        for hypothesis in self.plan.hypotheses:
+            outcome, compared = judge(hypothesis, self.scores)
+            rows.append((hypothesis.text, outcome, compared.phrase))
+        return rows
+
+    def tables(self) -> list[tuple[str, Sequence[str], list[tuple[str, ...]]]]:
+        """Return the tables to print: title, headings, rows."""
+        names = [data.name for data in self.plan.data]
+        seeds = len(self.plan.seeds)
+        tables: list[tuple[str, Sequence[str], list[tuple[str, ...]]]] = [
+            (f"Mean F1 +- deviation over {seeds} seeds", ["levels", *names], self.level_rows())
+        ]
+        if self.plan.hypotheses:
+            headings = ["hypothesis", "outcome", "difference in mean F1"]
+            tables.append(
+                ("Hypotheses, as stated before the runs", headings, list(self.hypothesis_rows()))
+            )
+        return tables
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "title": self.plan.title,
+            "folder": str(self.folder),
+            "runs": len(self.scores),
+            "failed": sum(bool(score.failure) for score in self.scores),
+            "hypotheses": [
+                dict(zip(("text", "outcome", "difference"), row, strict=True))
+                for row in self.hypothesis_rows()
+            ],
+            "scores": [dataclasses.asdict(score) for score in self.scores],
+        }
+
+
+def run_study(
+    study_file: str | Path,
+    output: str | Path,
+    *,
+    quick: bool = False,
+    jobs: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> StudyResult:
+    """Do all runs of a study file and write tables, figures and the report.
+
+    Runs that are already in the output folder, done with the same levels and settings, are not done again.
+    A run that fails leaves a hole in the table and the others go on.
+
+    Parameters
+    ----------
+    study_file
+        The plan; see `geopointseg.study.plan`.
+    output
+        Folder to write to.
+    quick
+        Run the plan's small version, to see that everything works.
+    jobs
+        Runs at the same time, each in a process of its own.
+    seed
+        Added to every seed of the plan.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    reporter
+        Where progress goes.
+
+    Returns
+    -------
+    StudyResult
+        Scores, tables and outcomes of the hypotheses.
+    """
+    from geopointseg.study.paper import write_paper
+
+    reporter = reporter or Reporter()
+    plan = StudyPlan.read(study_file)
+    plan = plan.quick() if quick else plan
+    if seed:
+        plan = dataclasses.replace(plan, seeds=tuple(seed + s for s in plan.seeds))
+    folder = Path(output)
+    try:
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"'{folder}' cannot be written ({error.strerror}). Choose another folder."
+        ) from error
+    scores = _do_runs(plan, folder / "runs", jobs, device, reporter)
+    result = StudyResult(plan, tuple(scores), folder)
+    _write_csv(scores, folder / "scores.csv")
+    _write_tensorboard(scores, folder / "tensorboard")
+    write_paper(result)
+    return result
+
+
+def level_name(score: RunScore | StudyRun) -> str:
+    """Return what tables call a combination of levels."""
+    levels = dict(score.levels)
+    start = [str(levels.pop("baseline"))] if "baseline" in levels else []
+    return ", ".join(
+        start + [f"{k.rpartition('.')[2].replace('_', ' ')} {v}" for k, v in levels.items()]
+    )
+
+
+def _do_runs(
+    plan: StudyPlan, folder: Path, jobs: int, device: str, reporter: Reporter
+) -> list[RunScore]:
+    runs = list(plan.runs())
+    settings = json.dumps(dict(plan.fixed), sort_keys=True, default=str)
+    scores: dict[int, RunScore] = {}
+    with reporter.stage("study", total=len(runs)) as advance:
+        waiting = []
+        for number, run in enumerate(runs):
+            known = _read_score(folder / f"{run.key}.json", settings)
+            if known is None:
+                waiting.append((number, run))
+            else:
+                scores[number] = known
+                advance(1, f"{run.label}: done before")
+        for number, score in _execute(plan, waiting, folder, jobs, device):
+            scores[number] = score
+            _write_score(folder / f"{runs[number].key}.json", score, settings)
+            said = f"failed: {score.failure}" if score.failure else f"mean F1 {score.mean_f1:.3f}"
+            advance(1, f"{runs[number].label}: {said}")
+    return [scores[number] for number in range(len(runs))]
+
+
+def _execute(
+    plan: StudyPlan, waiting: Sequence[tuple[int, StudyRun]], folder: Path, jobs: int, device: str
+) -> Iterable[tuple[int, RunScore]]:
+    if jobs <= 1:
+        for number, run in waiting:
+            yield number, _attempt(plan, run, folder, device)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures: dict[Future[RunScore], int] = {
+            pool.submit(_attempt, plan, run, folder, device): number for number, run in waiting
+        }
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _attempt(plan: StudyPlan, run: StudyRun, folder: Path, device: str) -> RunScore:
+    """Do one run; a failure becomes part of the result. Models and maps are removed afterwards."""
+    from geopointseg.study.experiment import run_experiment
+
+    workspace = folder / f"{run.key}.work"
+    shutil.rmtree(workspace, ignore_errors=True)
+    workspace.mkdir(parents=True)
+    try:
+        return run_experiment(run, plan.data_named(run.data), plan.fixed, workspace, device=device)
+    except Cancelled:
+        raise
+    except Exception as error:  # noqa: BLE001 - one failed run must not end the study
+        return RunScore(run.data, run.levels, run.seed, failure=f"{type(error).__name__}: {error}")
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _read_score(path: Path, settings: str) -> RunScore | None:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if kept.get("settings") != settings or kept["score"]["failure"]:
+        return None
+    return RunScore(**kept["score"])
+
+
+def _write_score(path: Path, score: RunScore, settings: str) -> None:
+    text = json.dumps({"settings": settings, "score": dataclasses.asdict(score)}, default=str)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _write_csv(scores: Sequence[RunScore], path: Path) -> None:
+    factors = list(dict.fromkeys(name for score in scores for name in score.levels))
+    classes = list(dict.fromkeys(name for score in scores for name in score.class_f1 or {}))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            [
+                "data",
+                *factors,
+                "seed",
+                "mean_f1",
+                "overall_accuracy",
+                "seconds",
+                "failure",
+                *(f"f1 {c}" for c in classes),
+            ]
+        )
+        for s in scores:
+            levels = [s.levels.get(name, "") for name in factors]
+            by_class = [(s.class_f1 or {}).get(c, "") for c in classes]
+            writer.writerow(
+                [
+                    s.data,
+                    *levels,
+                    s.seed,
+                    s.mean_f1,
+                    s.overall_accuracy,
+                    s.seconds,
+                    s.failure,
+                    *by_class,
+                ]
+            )
+
+
+def _write_tensorboard(scores: Sequence[RunScore], folder: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    shutil.rmtree(folder, ignore_errors=True)
+    for score in scores:
+        if not score.failure:
+            name = f"{score.data}/{level_name(score)}".replace(" ", "_")
+            with SummaryWriter(str(folder / name)) as writer:
+                writer.add_scalar("mean_f1", score.mean_f1, score.seed)
+                writer.add_scalar("overall_accuracy", score.overall_accuracy, score.seed)
+
+
+def _cell(scores: Sequence[RunScore]) -> str:
+    done = np.array([score.mean_f1 for score in scores if not score.failure])
+    failed = sum(bool(score.failure) for score in scores)
+    if not done.size:
+        return "failed" if failed else "-"
+    deviation = f" +- {100 * done.std(ddof=1):.1f}" if done.size > 1 else ""
+    return f"{100 * done.mean():.1f}{deviation}" + (f" ({failed} failed)" if failed else "")
