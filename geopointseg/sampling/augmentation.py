@@ -225,18 +225,18 @@ def move(batch: Batch, geometry: Geometry) -> Batch:
 
 def _turn(maps: Tensor, geometry: Geometry) -> Tensor:
     """Transpose, then flip, chip by chip; never in place."""
-    chips = []
+    moved = torch.empty_like(maps)
     orders = zip(
         geometry.transpose.tolist(),
         geometry.flip_rows.tolist(),
         geometry.flip_cols.tolist(),
         strict=True,
     )
-    for chip, (transposed, rows, cols) in zip(maps, orders, strict=True):
-        turned = chip.transpose(-1, -2) if transposed else chip
+    for target, chip, (transposed, rows, cols) in zip(moved, maps, orders, strict=True):
         axes = [axis for axis, flipped in ((-2, rows), (-1, cols)) if flipped]
-        chips.append(turned.flip(axes) if axes else turned)
-    return torch.stack(chips)
+        turned = chip.transpose(-1, -2) if transposed else chip
+        target.copy_(turned.flip(axes) if axes else turned)
+    return moved
 
 
 def _scale(batch: Batch, geometry: Geometry, picks: Tensor) -> Batch:
