@@ -1,7 +1,7 @@
 """What a map holds, read once from top to bottom: pixels and area by class, and the class at each test point.
 
 A map may be far larger than memory and its test points may lie anywhere, so one pass over whole rows of blocks
-answers both questions. GDAL's block cache is kept small meanwhile, since no block is needed twice.
+answers both questions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.io import DatasetReader
@@ -27,7 +26,6 @@ from geopointseg.raster.grid import Grid
 STRIP_VALUES = 16 << 20
 """About how many pixels are read at a time."""
 
-_CACHE_MB = 64
 _LARGEST_DENSE_CODE = 1023
 
 
@@ -92,7 +90,7 @@ def read_strips(
     class_map: ClassMap, reporter: Reporter
 ) -> Iterator[tuple[Window, NDArray[np.integer], NDArray[np.bool_] | None]]:
     """Yield full-width windows with their stored codes and validity (None: nodata is told by value alone)."""
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), open_dataset(class_map.path) as dataset:
+    with open_dataset(class_map.path) as dataset:
         plain = _is_plain(dataset)
         with reporter.stage("assess", total=dataset.height) as advance:
             for window in _strip_windows(dataset):
@@ -110,7 +108,7 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
     """
     step = max(1, STRIP_VALUES // max(grid.width, 1) // 4)
     tops = range(0, grid.height, step)
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), open_dataset(other.path) as dataset:
+    with open_dataset(other.path) as dataset:
         options = {
             "crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width,
             "resampling": Resampling.nearest, "add_alpha": other.nodata is None and not _has_mask(dataset),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
@@ -19,8 +18,6 @@ LONGEST_PX = 1000
 
 Picture = NDArray[np.uint8]
 """Red, green, blue and opacity, uint8 ``(row, col, 4)``."""
-
-_CACHE_MB = 64
 
 
 def picture_scene(scene: Scene, longest: int = LONGEST_PX) -> Picture:
@@ -38,7 +35,7 @@ def picture_scene(scene: Scene, longest: int = LONGEST_PX) -> Picture:
     """
     indices = _color_bands(scene)
     shape = reduced_shape(scene.grid, longest)
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), open_dataset(scene.path) as dataset:
+    with open_dataset(scene.path) as dataset:
         stored = dataset.read(
             indices, out_shape=(len(indices), *shape), resampling=Resampling.average, masked=True
         )
@@ -66,7 +63,7 @@ def picture_map(class_map: ClassMap, longest: int = LONGEST_PX) -> Picture:
         Length of the longer side in pixels; larger maps are thinned out.
     """
     shape = reduced_shape(class_map.grid, longest)
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), open_dataset(class_map.path) as dataset:
+    with open_dataset(class_map.path) as dataset:
         codes = dataset.read(1, out_shape=shape, resampling=Resampling.nearest)
         valid = dataset.read_masks(1, out_shape=shape, resampling=Resampling.nearest) > 0
     picture = np.zeros((*shape, 4), dtype=np.uint8)
