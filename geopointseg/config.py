@@ -8,26 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from geopointseg.errors import ConfigError, InputFileError, nearest_names
-
-
-def setting[T](
-    default: T,
-    help: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-) -> T:
-    """Declare one setting: its default, what it does, and the range it may take."""
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum}
-    declared: T = field(default=default, metadata=metadata)
-    return declared
+from geopointseg.setting import format_toml, setting, update_section
 
 
 @dataclass(frozen=True)
@@ -63,6 +50,20 @@ class SceneConfig:
         (),
         "Bands to read: numbers from 1, names, or formulas like 'ndvi = (nir - red) / (nir + red)'; empty reads all.",
     )
+    matching: Literal["none", "histogram", "mean-std", "percentile", "equalize"] = setting(
+        "none",
+        "How every scene is given the style of the reference, in training and in prediction.",
+    )
+    reference: str = setting(
+        "", "Scene whose style all others take; empty takes all training scenes together."
+    )
+    dates: Literal["scenes", "channels"] = setting(
+        "scenes", "Whether several dates of one place are more scenes, or channels of one."
+    )
+    stack: Literal["auto", "never", "always"] = setting(
+        "auto", "Whether one-band files of one footprint are bands of one scene."
+    )
+    nodata: str = setting("", "Nodata value that the files do not declare.")
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,14 @@ class SamplingConfig:
         minimum=0,
         maximum=1,
     )
+    area_mpx: float = setting(
+        8.0,
+        "Megapixels of imagery that training looks at; of larger scenes a choice of tiles is kept.",
+        minimum=0.01,
+    )
     memory_mb: int = setting(
         2048,
-        "Imagery kept in memory for training; of larger scenes a choice of tiles is kept.",
+        "Memory for that imagery, its labels and what teachers say of it; fewer tiles are kept where it is short.",
         minimum=16,
     )
     workers: int = setting(
@@ -155,6 +161,9 @@ class AugmentationConfig:
     blur: float = setting(
         0.7, "Largest deviation of the smoothing, in pixels.", minimum=0, maximum=8
     )
+    style: float = setting(
+        0.0, "Share of chips that take the style of another training scene.", minimum=0, maximum=1
+    )
     blur_probability: float = setting(
         0.15, "Share of chips that are smoothed.", minimum=0, maximum=1
     )
@@ -165,7 +174,7 @@ class ForestConfig:
     """The random forest on filter features: baseline, teacher and member of the ensemble."""
 
     features: Literal["pixel", "filters", "context"] = setting(
-        "filters",
+        "context",
         "Single pixels, filters at several scales, or a second forest that sees the first one's map.",
     )
     trees: int = setting(300, "Number of trees.", minimum=10, maximum=5000)
@@ -271,6 +280,9 @@ class SelectionConfig:
         "Checks without improvement after which training goes on to its last part.",
         minimum=1,
         maximum=100,
+    )
+    least_steps: int = setting(
+        60, "A network that got fewer steps than this in its time is not kept by 'auto'.", minimum=0
     )
     forest_below: int = setting(
         100, "With fewer labelled pixels than this, 'auto' takes the forest alone.", minimum=0
@@ -380,7 +392,7 @@ class Config:
                 raise ConfigError(
                     f"[{name}] holds {changes!r}. Expected a section with named settings."
                 )
-            sections[name] = _update_section(name, sections[name], changes)
+            sections[name] = update_section(name, sections[name], changes)
         return Config(**sections)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -400,7 +412,10 @@ class Config:
             value = getattr(self, section.name)
             lines += [f"[{section.name}]"]
             for f in dataclasses.fields(value):
-                lines += [f"# {f.metadata['help']}", f"{f.name} = {_toml(getattr(value, f.name))}"]
+                lines += [
+                    f"# {f.metadata['help']}",
+                    f"{f.name} = {format_toml(getattr(value, f.name))}",
+                ]
             lines += [""]
         return "\n".join(lines)
 
@@ -423,59 +438,3 @@ def choices(section: str, name: str) -> tuple[str, ...]:
 
 def _field(section: str, name: str) -> dataclasses.Field[Any]:
     return next(f for f in dataclasses.fields(getattr(Config(), section)) if f.name == name)
-
-
-def _update_section(section: str, current: Any, changes: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(type(current))
-    known = {f.name: f for f in dataclasses.fields(current)}
-    checked = {}
-    for name, value in changes.items():
-        if name not in known:
-            raise ConfigError(
-                f"There is no setting '{name}' in [{section}]. {nearest_names(name, known)}"
-            )
-        checked[name] = _check(f"[{section}] {name}", value, hints[name], known[name].metadata)
-    return dataclasses.replace(current, **checked)
-
-
-def _check(where: str, value: Any, hint: Any, limits: typing.Mapping[str, Any]) -> Any:
-    value = _convert(where, value, hint)
-    low, high = limits["minimum"], limits["maximum"]
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return value
-    if (low is not None and value < low) or (high is not None and value > high):
-        span = (
-            f"at least {low}"
-            if high is None
-            else f"{low if low is not None else 'at most'} to {high}"
-        )
-        raise ConfigError(f"{where} is {value}. Expected {span}. {limits['help']}")
-    return value
-
-
-def _convert(where: str, value: Any, hint: Any) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if value not in args:
-            raise ConfigError(f"{where} is {value!r}. {nearest_names(str(value), args)}")
-        return value
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_convert(where, item, args[0]) for item in value)
-    if origin in (types.UnionType, typing.Union):
-        return None if value is None else _convert(where, value, args[0])
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if origin is None and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    name = getattr(hint, "__name__", str(hint))
-    raise ConfigError(f"{where} is {value!r}. Expected a value of type {name}.")
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return repr(value)

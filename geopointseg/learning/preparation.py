@@ -1,0 +1,264 @@
+"""From what the user names to what training works on: scenes that fit together, labelled pixels, settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopointseg.config import Config, SceneConfig
+from geopointseg.errors import ConfigError, PointsError
+from geopointseg.labels.check import check_points
+from geopointseg.labels.mask import SparseMask, rasterize_points
+from geopointseg.labels.points import Points
+from geopointseg.learning.ground import Ground, LabelledPixels, build_ground, locate_labels
+from geopointseg.learning.selection import hold_out
+from geopointseg.legend import Legend
+from geopointseg.progress import Reporter
+from geopointseg.raster.band_names import band_specs
+from geopointseg.raster.opening import open_scenes
+from geopointseg.raster.picture_style import PictureStyle
+from geopointseg.raster.scene import Scene, ScenePath
+
+FEW_A_CLASS = 20
+"""Classes with fewer labelled pixels than this are warned of."""
+
+Labels = Points | Sequence[SparseMask]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """All that training works on.
+
+    Parameters
+    ----------
+    scenes
+        Training scenes, then scenes without points.
+    roles
+        ``training`` or ``unlabelled`` for each.
+    legend
+        The classes.
+    ground
+        Imagery in memory with all labelled pixels that may be learnt from in the end.
+    chosen_on
+        Labelled pixels that are not held out.
+    held_out
+        Labelled pixels that decide between members; learnt from in the end unless they are marked for validation.
+    marked
+        Whether the user marked the held-out ones.
+    points
+        The points, where there are any.
+    style
+        The picture style that all scenes were given, where they were.
+    """
+
+    scenes: tuple[Scene, ...]
+    roles: tuple[str, ...]
+    legend: Legend
+    ground: Ground
+    chosen_on: LabelledPixels
+    held_out: LabelledPixels
+    marked: bool
+    points: Points | None
+    style: PictureStyle | None
+
+
+def prepare(
+    scenes: Sequence[Scene | ScenePath],
+    labels: Labels,
+    unlabelled: Sequence[Scene | ScenePath],
+    config: Config,
+    seed: int,
+    reporter: Reporter,
+) -> Prepared:
+    """Open scenes, check labels, read imagery and decide what is held out.
+
+    Raises
+    ------
+    RasterError
+        If the scenes differ in their bands.
+    PointsError
+        If the points cannot be learnt from.
+    """
+    training, others, style = open_alike(scenes, unlabelled, config, reporter)
+    opened = [*training, *others]
+    if isinstance(labels, Points):
+        check_points(labels, training, chip_size=config.sampling.chip_size).raise_if_unusable()
+    masks, marked, legend = _masks(labels, training)
+    ground = build_ground(
+        opened,
+        [*masks, *[None] * len(others)],
+        classes=len(legend),
+        sampling=config.sampling,
+        seed=seed,
+        reporter=reporter,
+    )
+    _require_classes(ground, legend, reporter)
+    validation = locate_labels(ground.patches, [*marked, *[None] * len(others)])
+    chosen_on, held_out = ground.labelled, validation
+    if len(validation) == 0:
+        held = hold_out(ground, ground.labelled, config.selection.held_out, seed)
+        chosen_on, held_out = ground.labelled.select(~held), ground.labelled.select(held)
+    return Prepared(
+        scenes=tuple(opened),
+        roles=("training",) * len(training) + ("unlabelled",) * len(others),
+        legend=legend,
+        ground=ground,
+        chosen_on=chosen_on,
+        held_out=held_out,
+        marked=len(validation) > 0,
+        points=labels if isinstance(labels, Points) else None,
+        style=style,
+    )
+
+
+def open_alike(
+    scenes: Sequence[Scene | ScenePath],
+    unlabelled: Sequence[Scene | ScenePath],
+    config: Config,
+    reporter: Reporter,
+) -> tuple[list[Scene], list[Scene], PictureStyle | None]:
+    """Open training scenes and scenes without points, all with the same bands and in one picture style.
+
+    Raises
+    ------
+    RasterError
+        If one lacks bands of the first.
+    """
+    settings = config.scene
+    training = _open(scenes, settings.bands, settings, reporter)
+    others = _open(unlabelled, band_specs(training[0]), settings, reporter) if unlabelled else []
+    style = None
+    if settings.matching != "none":
+        reference = training
+        if settings.reference:
+            reference = _open([settings.reference], band_specs(training[0]), settings, reporter)
+        style = PictureStyle.of(reference, settings.matching, reporter=reporter)
+        training = [style.apply(scene, reporter=reporter) for scene in training]
+        others = [style.apply(scene, reporter=reporter) for scene in others]
+    return training, others, style
+
+
+def _open(
+    scenes: Sequence[Scene | ScenePath],
+    bands: Sequence[str],
+    settings: SceneConfig,
+    reporter: Reporter,
+) -> list[Scene]:
+    return open_scenes(
+        scenes,
+        bands=bands,
+        stack=settings.stack,
+        dates=settings.dates,
+        nodata=_nodata(settings.nodata),
+        reporter=reporter,
+    )
+
+
+def _nodata(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise ConfigError(
+            f"[scene] nodata is '{text}'. Expected a number, nan, or nothing where the files declare it."
+        ) from None
+
+
+def as_list(scenes: object) -> list[Scene | ScenePath]:
+    """Return one or many scenes as a list."""
+    if isinstance(scenes, (str, os.PathLike, Scene)):
+        return [scenes]
+    return list(scenes)  # type: ignore[call-overload, no-any-return]
+
+
+def _masks(
+    labels: Labels, scenes: Sequence[Scene]
+) -> tuple[list[SparseMask | None], list[SparseMask | None], Legend]:
+    """Return masks to learn from, masks marked for validation, and the legend."""
+    if not isinstance(labels, Points):
+        if len(labels) != len(scenes):
+            raise PointsError(
+                f"{len(labels)} sparse masks were given for {len(scenes)} scenes. Expected one for each scene, in order."
+            )
+        return list(labels), [None] * len(scenes), labels[0].legend
+    left_out = np.isin(labels.split, ("validation", "test", "buffer"))
+    training = _rasterize(labels.select(~left_out), scenes)
+    validation = _rasterize(labels.select(labels.split == "validation"), scenes)
+    if not any(len(mask) for mask in training if mask is not None):
+        raise PointsError(
+            f"None of the {len(labels)} points is left for training: all are marked validation, test or buffer, or lie "
+            f"outside of {scenes[0].name}. Expected points whose 'split' is empty or train; check that field."
+        )
+    return training, validation, labels.legend
+
+
+def _rasterize(points: Points, scenes: Sequence[Scene]) -> list[SparseMask | None]:
+    masks: list[SparseMask | None] = []
+    for scene in scenes:
+        own = (points.scene == "") | np.isin(points.scene, (scene.name, Path(scene.name).stem))
+        chosen = points.select(own)
+        masks.append(rasterize_points(chosen, scene.grid) if len(chosen) else None)
+    return masks
+
+
+def _require_classes(ground: Ground, legend: Legend, reporter: Reporter) -> None:
+    counts = ground.labelled.counts(len(legend))
+    present = int((counts > 0).sum())
+    if present < 2:
+        name = legend.names[int(counts.argmax())]
+        raise PointsError(
+            f"All {int(counts.sum())} labelled pixels on the scenes are of one class, '{name}'. Expected at least two "
+            "classes; collect points of another one."
+        )
+    single = [legend.names[i] for i in np.flatnonzero(counts == 1)]
+    if single:
+        raise PointsError(
+            f"The class '{single[0]}' has 1 labelled pixel on the scenes. Expected at least 2 in every class; collect "
+            "more points of it, or remove the class from the points."
+        )
+    missing = [legend.names[i] for i in np.flatnonzero(counts == 0)]
+    if missing:
+        reporter.warn(
+            f"No point of {_listed(missing)} lies on the scenes; the map will not show "
+            f"{'it' if len(missing) == 1 else 'them'}."
+        )
+    few = [
+        f"'{legend.names[i]}' ({counts[i]})"
+        for i in np.flatnonzero((counts > 1) & (counts < FEW_A_CLASS))
+    ]
+    if few:
+        reporter.warn(
+            f"Fewer than {FEW_A_CLASS} labelled pixels: {', '.join(few)}. Expect these classes to be mapped poorly; "
+            "collect more points of them."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def with_budget(
+    config: Config, *, minutes: float | None, steps: int | None, weights: str | None
+) -> Config:
+    """Return settings with the arguments of a call put in, checked like those of a file."""
+    changes: dict[str, dict[str, object]] = {}
+    if minutes is not None:
+        changes["optimization"] = {"minutes": float(minutes), "steps": 0}
+    if steps is not None:
+        changes.setdefault("optimization", {})["steps"] = int(steps)
+    if weights is not None:
+        changes["model"] = {"weights": str(weights)}
+    return config.updated(changes)
+
+
+def merge_labels(first: LabelledPixels, second: LabelledPixels) -> LabelledPixels:
+    """Return the pixels of both."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in LabelledPixels.__dataclass_fields__
+    }
+    return replace(first, **arrays)  # type: ignore[arg-type]

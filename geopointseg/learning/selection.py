@@ -1,0 +1,311 @@
+"""Which members a model gets, and with what weight, decided on held-out ground.
+
+A network can drag a good forest down, and the other way round. So some blocks of ground are kept from both; what
+they say there decides. The decision is made on the class-balanced log loss, which uses every held-out pixel's
+probability and is steadier on few points than any score that counts right and wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geopointseg.labels.split import deal_blocks
+from geopointseg.learning.chips import cut
+from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.model.bundle import apply_temperature
+from geopointseg.model.member import Normalization
+
+Probabilities = NDArray[np.float32]
+
+BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
+"""Held-out blocks: the longer side of the labelled ground is divided by the first number that does."""
+NETWORK_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SMALLEST_PROBABILITY = 0.01
+"""Probabilities are clipped here before logarithms are taken: one confident error must not decide alone."""
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well probabilities fit labelled pixels.
+
+    Parameters
+    ----------
+    overall_accuracy
+        Share of pixels whose likeliest class is right.
+    mean_f1
+        Mean F1 over the classes that occur.
+    loss
+        Mean over the classes that occur of the mean log loss.
+    """
+
+    overall_accuracy: float
+    mean_f1: float
+    loss: float
+
+    def to_json(self) -> dict[str, float]:
+        """Return the scores rounded for the model folder."""
+        return {name: round(value, 6) for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Weights of the members and why.
+
+    Parameters
+    ----------
+    weights
+        By kind; they sum to one.
+    scores
+        Score of each candidate on the held-out pixels.
+    reason
+        One sentence.
+    """
+
+    weights: Mapping[str, float]
+    scores: Mapping[str, Score]
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "weights": dict(self.weights),
+            "scores": {name: score.to_json() for name, score in self.scores.items()},
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Choice:
+        """Build it from what `to_json` returned."""
+        scores = {name: Score(**values) for name, values in row["scores"].items()}
+        return cls(dict(row["weights"]), scores, str(row["reason"]))
+
+
+def hold_out(
+    ground: Ground, labelled: LabelledPixels, share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Choose labelled pixels to hold out, by blocks of ground.
+
+    The largest blocks are taken that leave every class with at least two pixels on the training side, and at least
+    one held out of every class that has four. Where no size does, nothing is held out.
+
+    Parameters
+    ----------
+    ground
+        Where the pixels lie.
+    labelled
+        Pixels to choose from.
+    share
+        Wanted share.
+    seed
+        Breaks ties.
+
+    Returns
+    -------
+    ndarray
+        bool ``(pixel,)``, True where held out.
+    """
+    none = np.zeros(len(labelled), dtype=bool)
+    if share <= 0 or len(labelled) == 0:
+        return none
+    counts = labelled.counts(ground.classes)
+    wanted = counts >= 4
+    shares = np.array([1.0 - share, share])
+    for across in BLOCKS_ACROSS:
+        block = _blocks(ground, labelled, across)
+        table = np.zeros((block.max() + 1, ground.classes), dtype=np.int64)
+        np.add.at(table, (block, labelled.class_index), 1)
+        held = deal_blocks(table, shares, seed)[block] == 1
+        out = np.bincount(labelled.class_index[held], minlength=ground.classes)
+        fits = (out[wanted] >= 1).all() and (
+            (counts - out)[counts > 0] >= np.minimum(counts, 2)[counts > 0]
+        ).all()
+        if fits and wanted.any() and 0.5 * share <= held.mean() <= 1.6 * share:
+            return np.asarray(held)
+    return none
+
+
+def _blocks(ground: Ground, labelled: LabelledPixels, across: int) -> NDArray[np.int64]:
+    origin = np.array([(p.scene, p.row, p.col) for p in ground.patches], dtype=np.int64)
+    scene, top, left = origin[labelled.patch].T
+    row, col = labelled.row + top, labelled.col + left
+    extent = max(int(np.ptp(row)), int(np.ptp(col)), 1) + 1
+    side = max(-(-extent // across), 1)
+    cells = np.column_stack([scene, (row - row.min()) // side, (col - col.min()) // side])
+    return np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def score(probabilities: Probabilities, class_index: NDArray[np.int64]) -> Score:
+    """Return the scores of probabilities ``(pixel, class)`` against class indices ``(pixel,)``."""
+    present = np.unique(class_index)
+    predicted = probabilities.argmax(axis=1)
+    f1, losses = [], []
+    for index in present:
+        is_class, is_predicted = class_index == index, predicted == index
+        f1.append(2 * (is_class & is_predicted).sum() / (is_class.sum() + is_predicted.sum()))
+        right = probabilities[is_class, index].clip(SMALLEST_PROBABILITY, 1.0)
+        losses.append(-np.log(right).mean())
+    accuracy = float((predicted == class_index).mean())
+    return Score(accuracy, float(np.mean(f1)), float(np.mean(losses)))
+
+
+def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[np.int64]) -> Choice:
+    """Choose the weights of forest and network by their probabilities on held-out pixels.
+
+    Each candidate is brought to its best temperature first: averaging with any noise flattens probabilities, and
+    that alone must not look like merit. And the network must earn its place: the forest stays alone unless the
+    best mixture is better by more than the standard error of the difference.
+
+    Parameters
+    ----------
+    forest, network
+        ``(pixel, class)``.
+    class_index
+        ``(pixel,)``.
+
+    References
+    ----------
+    L. Breiman et al., Classification and regression trees, 1984, doi:10.1201/9781315139470 (the one-standard-error
+    rule).
+    """
+    mixes = {w: _tempered(w * network + (1 - w) * forest, class_index) for w in NETWORK_WEIGHTS}
+    scores = {w: score(mix, class_index) for w, mix in mixes.items()}
+    best = min(scores, key=lambda w: scores[w].loss)
+    gain, error = _gain(mixes[0.0], mixes[best], class_index)
+    chosen = best if gain > error else 0.0
+    named = {"forest": scores[0.0], "network": scores[1.0]}
+    if 0 < best < 1:
+        named["together"] = scores[best]
+    weights = {"network": chosen, "forest": 1.0 - chosen}
+    return Choice(
+        weights={kind: weight for kind, weight in weights.items() if weight > 0},
+        scores=named,
+        reason=_reason(chosen, named, len(class_index), gain, error),
+    )
+
+
+def _reason(
+    network_weight: float, scores: Mapping[str, Score], count: int, gain: float, error: float
+) -> str:
+    told = ", ".join(f"{name} {s.loss:.3f} (mean F1 {s.mean_f1:.3f})" for name, s in scores.items())
+    kept = {0.0: "The forest alone is kept", 1.0: "The network alone is kept"}.get(
+        network_weight,
+        f"Network and forest are kept, weighted {network_weight:.2f} to {1 - network_weight:.2f}",
+    )
+    return (
+        f"{kept}: on {count} held-out labelled pixels the class-balanced log loss is {told}; the best of them gains "
+        f"{gain:.3f} on the forest, with a standard error of {error:.3f}."
+    )
+
+
+def _gain(
+    before: Probabilities, after: Probabilities, class_index: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Return by how much the class-balanced log loss falls, and the standard error of that."""
+    pixel = np.arange(len(class_index))
+    logs = [np.log(p[pixel, class_index].clip(SMALLEST_PROBABILITY, 1.0)) for p in (before, after)]
+    difference = logs[1] - logs[0]
+    classes = np.unique(class_index)
+    means = [difference[class_index == k].mean() for k in classes]
+    spread = float(difference.var()) if len(difference) > 1 else np.inf
+    variance = sum(spread / (class_index == k).sum() for k in classes) / len(classes) ** 2
+    return float(np.mean(means)), float(np.sqrt(variance))
+
+
+def _tempered(probabilities: Probabilities, class_index: NDArray[np.int64]) -> Probabilities:
+    """Return probabilities at the temperature that fits best, drawn towards 1 where pixels are few."""
+    candidates = np.exp(np.linspace(np.log(0.4), np.log(2.5), 43))
+    prior = 10.0 / len(class_index)
+    clipped = probabilities.clip(1e-4, 1.0)
+
+    def loss(temperature: float) -> float:
+        tempered = apply_temperature(clipped, temperature)
+        return score(tempered, class_index).loss + prior * float(np.log(temperature)) ** 2
+
+    return apply_temperature(clipped, float(min(candidates, key=loss)))
+
+
+def network_at(
+    network: torch.nn.Module,
+    normalization: Normalization,
+    ground: Ground,
+    pixels: LabelledPixels,
+    size: int,
+    device: torch.device,
+) -> Probabilities:
+    """Return a network's probabilities at labelled pixels, ``(pixel, class)``, from as few windows as can be.
+
+    Parameters
+    ----------
+    network
+        Takes normalized images, returns logits.
+    normalization
+        What it was trained with.
+    ground, pixels
+        Where to ask.
+    size
+        Side of the windows; pixels lie in the middle half of theirs.
+    device
+        Where the network is.
+    """
+    corners, window_of = _cover(pixels, size)
+    was_training = network.training
+    network.eval()
+    maps = []
+    for first in range(0, len(corners), _BATCH):
+        image, valid = _windows(ground, corners[first : first + _BATCH], size)
+        batch = torch.from_numpy(normalization.apply(image, valid)).to(device)
+        with torch.inference_mode():
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            maps.append(torch.softmax(network(batch).float(), dim=1).cpu().numpy())
+    network.train(was_training)
+    row = pixels.row - corners[window_of, 1]
+    col = pixels.col - corners[window_of, 2]
+    return np.asarray(np.concatenate(maps)[window_of, :, row, col], dtype=np.float32)
+
+
+def maps_at(maps: Sequence[NDArray[np.uint8]], pixels: LabelledPixels) -> Probabilities:
+    """Return probabilities at labelled pixels, ``(pixel, class)``, from maps in 1/255 by patch."""
+    parts = np.zeros((len(pixels), maps[0].shape[0]), dtype=np.float32)
+    for patch in np.unique(pixels.patch):
+        own = pixels.patch == patch
+        parts[own] = maps[int(patch)][:, pixels.row[own], pixels.col[own]].T / np.float32(255)
+    return np.asarray(parts / parts.sum(axis=1, keepdims=True).clip(1e-6), dtype=np.float32)
+
+
+def _cover(pixels: LabelledPixels, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Place windows greedily so that each pixel lies in the middle half of one."""
+    window_of = np.full(len(pixels), -1, dtype=np.int64)
+    corners: list[tuple[int, int, int]] = []
+    reach = size // 4
+    for position in range(len(pixels)):
+        if window_of[position] >= 0:
+            continue
+        patch, row, col = pixels.patch[position], pixels.row[position], pixels.col[position]
+        middle = row + reach // 2, col + reach // 2
+        near = (
+            (window_of < 0)
+            & (pixels.patch == patch)
+            & (np.abs(pixels.row - middle[0]) <= reach)
+            & (np.abs(pixels.col - middle[1]) <= reach)
+        )
+        window_of[near] = len(corners)
+        corners.append((int(patch), int(middle[0]) - size // 2, int(middle[1]) - size // 2))
+    return np.array(corners, dtype=np.int64), window_of
+
+
+def _windows(
+    ground: Ground, corners: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    images, valids = [], []
+    for patch, row, col in corners.tolist():
+        source = ground.patches[patch]
+        images.append(cut(source.image, row, col, size, fill=0.0))
+        valids.append(cut(source.valid, row, col, size, fill=False))
+    return np.stack(images), np.stack(valids)

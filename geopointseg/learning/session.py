@@ -1,0 +1,405 @@
+"""The training of a network beside the forest: two parts, one decision between them.
+
+In the first part some blocks of ground are held out from both; at its end they decide what weight each member gets,
+and whether the network is worth having at all. In the second part the network goes on with all labelled pixels,
+taught by a forest that has seen all of them, too. So no point is wasted, and the weights still come from ground that
+neither member had seen.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geopointseg.assessment.calibration import fit_temperature
+from geopointseg.config import Config
+from geopointseg.errors import TrainingError
+from geopointseg.learning.budget import Budget
+from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
+from geopointseg.learning.ground import LabelledPixels
+from geopointseg.learning.job import Job
+from geopointseg.learning.loss import class_weights
+from geopointseg.learning.objective import Objective
+from geopointseg.learning.record import TrainingLog
+from geopointseg.learning.selection import (
+    Choice,
+    Probabilities,
+    Score,
+    choose,
+    maps_at,
+    network_at,
+    score,
+)
+from geopointseg.learning.teacher import class_shares, forest_maps
+from geopointseg.learning.trainer import (
+    Learner,
+    Loop,
+    LossNotFiniteError,
+    read_checkpoint,
+    write_checkpoint,
+)
+from geopointseg.model.architecture import Network, build_network, receptive_field_px
+from geopointseg.model.forest import Forest
+from geopointseg.model.member import ForestMember, Member, NetworkMember
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a training gave.
+
+    Parameters
+    ----------
+    members
+        With their weights.
+    temperature
+        Of the weighted mean.
+    facts
+        Reason, scores and the like, for ``model.json``.
+    """
+
+    members: tuple[Member, ...]
+    temperature: float
+    facts: dict[str, Any]
+
+
+class NetworkSession:
+    """Trains a network and weighs it against the forest.
+
+    Parameters
+    ----------
+    job
+        What to train on.
+    resume
+        Take up where a stopped training of the same job was.
+    """
+
+    def __init__(self, job: Job, *, resume: bool) -> None:
+        state = read_checkpoint(job.workspace.checkpoint) if resume else None
+        if state and state["identity"] != job.identity():
+            raise TrainingError(
+                "The stopped training had other points, settings or another seed. Expected the same ones, besides "
+                "minutes and steps; repeat them, or start anew without '--resume'."
+            )
+        self.job = job
+        self.learner = build_learner(job)
+        self.log = TrainingLog(
+            job.workspace.training, int(state["learner"]["step"]) if state else None
+        )
+        self.loop = Loop(job.config, job.device, self.log, job.reporter, save=self.save)
+        self.watch = HeldOutWatch(self)
+        self.choice: Choice | None = None
+        self.calibration: dict[str, Any] = {}
+        self.temperature = 1.0
+        self.forest: Forest | None = None
+        self.maps: tuple[NDArray[np.uint8], ...] | None = None
+        self._forest_s = 0.0
+        if state:
+            self._load(state)
+
+    def run(self) -> Outcome:
+        """Train both parts.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not a number; the last good network is kept beside the output.
+        """
+        try:
+            self._first_part()
+            if self.choice is None or "network" in self.choice.weights:
+                self._second_part()
+            elif self.job.kind == "auto":
+                self.forest = self.job.fit_forest(self.job.everything)
+        except LossNotFiniteError as error:
+            raise self._keep_last_good(error) from error
+        finally:
+            self.log.close()
+        self.save()
+        self.log.draw(self.job.workspace.training / "curves.png")
+        return self._outcome()
+
+    def _first_part(self) -> None:
+        reveal = self.job.config.selection.reveal_at
+        if self.choice is not None or not len(self.job.ready.held_out):
+            return
+        self._teach(self.job.ready.chosen_on)
+        self._begin(forests_to_come=1)
+        self.loop.run(self.learner, self._chips(self.job.ready.chosen_on), reveal, self.watch)
+        with self.learner.budget.paused():
+            self._decide()
+        self.learner.budget.skip_to(reveal, self.learner.step)
+
+    def _second_part(self) -> None:
+        with self.learner.budget.paused():
+            self._teach(self.job.everything)
+        self._begin(forests_to_come=0)
+        self.loop.run(self.learner, self._chips(self.job.everything), 1.0)
+
+    def _begin(self, forests_to_come: int) -> None:
+        """Give the network what preparation and forests leave of the time, and never less than half."""
+        seconds = 60.0 * self.job.config.optimization.minutes
+        used = time.monotonic() - self.job.started_s + forests_to_come * self._forest_s
+        self.learner.budget.begin(max(seconds - used, 0.5 * seconds))
+
+    def _teach(self, labelled: LabelledPixels) -> None:
+        """Fit the forest to labelled pixels and let it look at everything in memory."""
+        job = self.job
+        if job.kind == "network" and job.config.teaching.distillation_weight == 0:
+            return
+        before = time.monotonic()
+        self.forest = job.fit_forest(labelled)
+        self.maps = forest_maps(self.forest, job.ready.ground, job.reporter)
+        self.learner.objective.expected = torch.from_numpy(class_shares(self.maps))
+        self._forest_s = time.monotonic() - before
+
+    def _chips(self, labelled: LabelledPixels) -> ChipDataset:
+        job, sampling = self.job, self.job.config.sampling
+        lessons = Lessons.of(job.ready.ground, labelled)
+        if job.config.teaching.distillation_weight > 0:
+            lessons = replace(lessons, soft=self.maps)
+        plan = ChipPlan(
+            size=sampling.chip_size,
+            batch=sampling.batch_size,
+            around_points=max(round(sampling.batch_size * sampling.point_share), 1),
+            class_balance=sampling.class_balance,
+            jitter=sampling.jitter,
+            seed=job.seed,
+        )
+        return ChipDataset(job.ready.ground, lessons, job.normalization, plan)
+
+    def network_at_held_out(self) -> Probabilities:
+        """Return the network's probabilities of the held-out pixels."""
+        job = self.job
+        return network_at(
+            self.learner.model,
+            job.normalization,
+            job.ready.ground,
+            job.ready.held_out,
+            job.config.sampling.chip_size,
+            job.device,
+        )
+
+    def log_score(self, result: Score, progress: float) -> None:
+        """Write the scores of the held-out pixels."""
+        values = {f"held_out_{name}": value for name, value in vars(result).items()}
+        self.log.write(self.learner.step, self.learner.budget.elapsed_s, progress, values)
+
+    def _decide(self) -> None:
+        """Weigh network and forest by what they say on held-out pixels."""
+        job, settings = self.job, self.job.config.selection
+        truth = job.ready.held_out.class_index
+        network = self.network_at_held_out()
+        self.log_score(score(network, truth), settings.reveal_at)
+        if job.kind == "network":
+            named = {"network": score(network, truth)}
+            self.choice = Choice({"network": 1.0}, named, "A network was asked for.")
+        else:
+            assert self.maps is not None  # noqa: S101
+            self.choice = choose(maps_at(self.maps, job.ready.held_out), network, truth)
+            if self.learner.step < settings.least_steps * settings.reveal_at:
+                self.choice = replace(
+                    self.choice, weights={"forest": 1.0}, reason=self._too_short()
+                )
+        self._calibrate(network, truth)
+        job.reporter.log(self.choice.reason)
+
+    def _too_short(self) -> str:
+        return (
+            f"The forest alone is kept: in its time the network got {self.learner.step} steps on this machine, and it "
+            f"takes {self.job.config.selection.least_steps} at least. Give it more '--minutes'."
+        )
+
+    def _calibrate(self, network: Probabilities, truth: NDArray[np.int64]) -> None:
+        assert self.choice is not None  # noqa: S101
+        mean = self.choice.weights.get("network", 0.0) * network
+        if self.maps is not None and "forest" in self.choice.weights:
+            forest = maps_at(self.maps, self.job.ready.held_out)
+            mean = mean + self.choice.weights["forest"] * forest
+        calibration = fit_temperature(mean, truth)
+        self.temperature, self.calibration = calibration.temperature, calibration.to_json()
+
+    def _outcome(self) -> Outcome:
+        weights = dict(self.choice.weights) if self.choice else {"network": 1.0}
+        members: list[Member] = []
+        if "network" in weights:
+            members.append(self._network_member(weights["network"]))
+        if "forest" in weights and self.forest is not None:
+            members.append(ForestMember(self.forest, weights["forest"]))
+        facts: dict[str, Any] = {
+            "reason": self._reason(),
+            "scores": {},
+            "steps": self.learner.step,
+        }
+        if self.choice:
+            named = {name: s.to_json() for name, s in self.choice.scores.items()}
+            facts["scores"] = {"how": self.job.how_scored(), **named}
+            facts["calibration"] = self.calibration
+        return Outcome(tuple(members), self.temperature, facts)
+
+    def _reason(self) -> str:
+        if self.choice is not None:
+            return self.choice.reason
+        if self.job.kind == "network":
+            return "A network was asked for."
+        return (
+            "The network is kept, taught by the forest; the two could not be compared, because too few labelled pixels "
+            "could be held out."
+        )
+
+    def _network_member(self, weight: float) -> NetworkMember:
+        network = self.learner.model.eval().cpu()
+        return NetworkMember(
+            network=network,
+            normalization=self.job.normalization,
+            margin_px=min(
+                receptive_field_px(network) // 2, self.job.config.sampling.chip_size // 2
+            ),
+            weight=weight,
+            options=network_options(self.job.config),
+            device=torch.device("cpu"),
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        state = {
+            "identity": self.job.identity(),
+            "learner": self.learner.state(),
+            "choice": json.dumps(self.choice.to_json()) if self.choice else "",
+            "calibration": json.dumps(self.calibration),
+            "temperature": self.temperature,
+            "watch": self.watch.state(),
+        }
+        write_checkpoint(self.job.workspace.checkpoint, state)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.learner.load_state(state["learner"])
+        self.choice = Choice.from_json(json.loads(state["choice"])) if state["choice"] else None
+        self.calibration = json.loads(state["calibration"])
+        self.temperature = float(state["temperature"])
+        self.watch.load_state(state["watch"])
+
+    def _keep_last_good(self, error: LossNotFiniteError) -> TrainingError:
+        """Make the last checkpoint the network again, and return the error that says so."""
+        path = self.job.workspace.checkpoint
+        if not path.exists():
+            return TrainingError(f"{error} No earlier state was kept.")
+        self._load(read_checkpoint(path))
+        step = self.learner.step
+        return LastGoodError(
+            f"{error} The network as of step {step} is kept in '{{folder}}'.",
+            Outcome((self._network_member(1.0),), 1.0, {"reason": str(error), "scores": {}}),
+            step,
+        )
+
+
+class LastGoodError(TrainingError):
+    """The training failed, and its last good state is at hand.
+
+    Parameters
+    ----------
+    message
+        With a place for the ``folder`` that it will be kept in.
+    outcome
+        The last good state.
+    step
+        The step it is of.
+    """
+
+    def __init__(self, message: str, outcome: Outcome, step: int) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.step = step
+
+
+class HeldOutWatch:
+    """Scores held-out pixels now and then, and ends the first part when they are mapped no better.
+
+    Parameters
+    ----------
+    session
+        The training that is watched.
+    """
+
+    def __init__(self, session: NetworkSession) -> None:
+        self.session = session
+        self.checks = 0
+        self.stale = 0
+        self.best_loss = float("inf")
+        self.best: dict[str, torch.Tensor] = {}
+
+    def __call__(self, progress: float) -> bool:
+        """Score when it is time; return whether to end."""
+        settings = self.session.job.config.selection
+        due = settings.reveal_at * (self.checks + 1) / settings.checks
+        if progress < due or self.checks + 1 >= settings.checks:
+            return False
+        self.checks += 1
+        result = score(
+            self.session.network_at_held_out(), self.session.job.ready.held_out.class_index
+        )
+        self.session.log_score(result, progress)
+        self._remember(result)
+        if self.stale < settings.patience:
+            return False
+        self.session.job.reporter.log(
+            f"Held-out points have been mapped no better in the last {self.stale} checks; at step "
+            f"{self.session.learner.step} the best network goes on with all points."
+        )
+        self.session.learner.network.load_state_dict(self.best)
+        self.session.learner.average.network.load_state_dict(self.best)
+        return True
+
+    def _remember(self, result: Score) -> None:
+        if result.loss < self.best_loss:
+            self.best_loss, self.stale = result.loss, 0
+            state = self.session.learner.model.state_dict()
+            self.best = {name: value.clone() for name, value in state.items()}
+        else:
+            self.stale += 1
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed training needs."""
+        return {name: getattr(self, name) for name in ("checks", "stale", "best_loss", "best")}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` returned."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+def build_learner(job: Job) -> Learner:
+    """Return a learner with its starting weights."""
+    config, ground = job.config, job.ready.ground
+    torch.manual_seed(job.seed)
+    network = build_starting_network(job)
+    counts = torch.from_numpy(job.ready.chosen_on.counts(ground.classes))
+    weights = class_weights(
+        counts, power=config.loss.class_weight_power, limits=config.loss.class_weight_range
+    )
+    objective = Objective(config, weights, counts / counts.sum())
+    budget = Budget(config.optimization.steps, 60.0 * config.optimization.minutes)
+    return Learner(network.to(job.device), objective, config, budget, job.seed)
+
+
+def build_starting_network(job: Job) -> Network:
+    """Build the network with the weights that the settings name."""
+    ground = job.ready.ground
+    return build_network(bands=ground.bands, classes=ground.classes, **network_options(job.config))
+
+
+def network_options(config: Config) -> dict[str, Any]:
+    """Return what `build_network` needs besides bands and classes, as plain values."""
+    settings = config.model
+    return {
+        "architecture": settings.architecture,
+        "encoder": settings.encoder,
+        "encoder_depth": settings.encoder_depth,
+        "decoder_channels": list(settings.decoder_channels),
+        "norm": settings.norm,
+    }

@@ -1,0 +1,417 @@
+"""The training loop: Lightning runs it, this says what a step is and what happens between steps.
+
+A step depends on the seed, its number and the weights alone, so a resumed training goes on exactly as if it had
+not been interrupted. The loop watches the budget, the reporter's cancellation, the loss (a number, or the end)
+and the GPU's memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from geopointseg.config import Config, OptimizationConfig
+from geopointseg.errors import ModelError, TrainingError
+from geopointseg.learning.budget import Budget
+from geopointseg.learning.chips import ChipDataset
+from geopointseg.learning.consistency import AveragedNetwork
+from geopointseg.learning.objective import Objective
+from geopointseg.learning.record import TrainingLog
+from geopointseg.model.architecture import Network
+from geopointseg.progress import Reporter
+from geopointseg.sampling.augmentation import Batch
+
+LOG_STEPS = 10
+"""Losses are averaged over this many steps before they are written."""
+CHECKPOINT_S = 60.0
+"""Seconds between checkpoints."""
+ENDLESS = 2**40
+
+
+class LossNotFiniteError(TrainingError):
+    """The loss is no longer a number."""
+
+    def __init__(self, step: int, loss: float) -> None:
+        self.step = step
+        super().__init__(
+            f"The loss is {loss} at step {step}. Expected a finite number; lower [optimization] "
+            "encoder_learning_rate and decoder_learning_rate, or check the scene for extreme values."
+        )
+
+
+class Learner(L.LightningModule):
+    """A network in training: its average, its optimizer, and where it stands.
+
+    Parameters
+    ----------
+    network
+        The network; moved to ``device``.
+    objective
+        What a step minimizes.
+    config
+        All settings.
+    budget
+        How long to train.
+    seed
+        Decides views and dropout of every step.
+    """
+
+    def __init__(
+        self, network: Network, objective: Objective, config: Config, budget: Budget, seed: int
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.average = AveragedNetwork(self.network, config.teaching.ema_decay)
+        self.objective = objective
+        self.settings = config.optimization
+        self.budget = budget
+        self.seed = seed
+        self.step = 0
+        self.losses: dict[str, float] = {}
+        self.optimizer = build_optimizer(self.network, config.optimization)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the one optimizer, which outlives the parts of a training."""
+        return self.optimizer
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
+        """Move a batch; images are laid out channels last."""
+        moved = {
+            k: v.to(device, non_blocking=True) for k, v in vars(batch).items() if v is not None
+        }
+        return replace(batch, **moved)
+
+    def on_fit_start(self) -> None:
+        """Bring the average to the network's device."""
+        self.average.network.to(self.device)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Return the loss of a step.
+
+        Raises
+        ------
+        LossNotFiniteError
+            If it is not a number.
+        """
+        seed = (self.seed * 1_000_003 + self.step) % 2**63
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed + 1)
+        progress = self.budget.progress(self.step)
+        factor = learning_rate_factor(progress, self.settings.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        losses = self.objective(self.network, self.average, batch, progress, generator)
+        total = torch.stack(list(losses.values())).sum()
+        if not bool(torch.isfinite(total)):
+            raise LossNotFiniteError(self.step, float(total))
+        self.losses = {name: float(value.detach()) for name, value in losses.items()}
+        return total
+
+    def finish_step(self) -> None:
+        """Count the step and move the average."""
+        self.step += 1
+        self.average.update(self.network)
+
+    @property
+    def model(self) -> Network:
+        """The network that is kept: the average, or the last weights where averaging is off."""
+        return cast("Network", self.average.network) if self.average.decay > 0 else self.network
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a resumed training needs, tensors and plain values only."""
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "updates": self.average.updates,
+            "optimizer": self.optimizer.state_dict(),
+            "objective": self.objective.state(),
+            "budget": self.budget.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` returned."""
+        self.step = int(state["step"])
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        self.average.updates = int(state["updates"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.objective.load_state(state["objective"])
+        self.budget.load_state(state["budget"])
+
+
+def build_optimizer(network: Network, settings: OptimizationConfig) -> torch.optim.AdamW:
+    """Return AdamW with one learning rate for the encoder and one for the rest; norms and biases do not decay.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019,
+    doi:10.48550/arXiv.1711.05101.
+    """
+    groups = []
+    for parameters, rate in (
+        (network.encoder_parameters(), settings.encoder_learning_rate),
+        (network.decoder_parameters(), settings.decoder_learning_rate),
+    ):
+        trained = [p for p in parameters if p.requires_grad]
+        for decay in (settings.weight_decay, 0.0):
+            chosen = [
+                p for p in trained if (p.ndim > 1) == (decay > 0 or settings.weight_decay == 0)
+            ]
+            if chosen:
+                groups.append({"params": chosen, "lr": rate, "peak": rate, "weight_decay": decay})
+    if not groups:
+        raise ModelError(
+            "Nothing is left to train: the encoder is frozen and the network has no other part. Expected trainable "
+            "weights; set [model] freeze_encoder = false."
+        )
+    return torch.optim.AdamW(groups, foreach=True)
+
+
+def learning_rate_factor(progress: float, warmup: float) -> float:
+    """Return the share of the peak learning rate: a linear rise, then half a cosine down to 1 %.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, SGDR, ICLR 2017, doi:10.48550/arXiv.1608.03983.
+
+    Examples
+    --------
+    >>> learning_rate_factor(0.05, 0.1), learning_rate_factor(0.1, 0.1), learning_rate_factor(1.0, 0.1)
+    (0.5, 1.0, 0.01)
+    """
+    if progress < warmup:
+        return max(progress / warmup, 0.02)
+    share = (progress - warmup) / max(1.0 - warmup, 1e-9)
+    return round(0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))), 12)
+
+
+@dataclass
+class Loop:
+    """What surrounds a training: log, checkpoints, reporter, and how its parts are run.
+
+    Parameters
+    ----------
+    config
+        All settings.
+    device
+        Where to train.
+    log
+        Where losses are written.
+    reporter
+        Told about progress; may cancel.
+    save
+        Called now and then, to write a checkpoint.
+    """
+
+    config: Config
+    device: torch.device
+    log: TrainingLog
+    reporter: Reporter
+    save: Callable[[], None]
+    halved: bool = field(default=False, init=False)
+
+    def run(
+        self,
+        learner: Learner,
+        chips: ChipDataset,
+        until: float,
+        check: Callable[[float], bool] | None = None,
+    ) -> None:
+        """Train until a share of the budget is used.
+
+        Parameters
+        ----------
+        learner
+            Goes on from the step where it stands.
+        chips
+            What it sees.
+        until
+            Share of the budget.
+        check
+            Called after every step with the used share; True ends the part early.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not a number, or the GPU's memory does not hold half a batch.
+        Cancelled
+            If the reporter was asked to cancel; a checkpoint is written first.
+        """
+        while learner.budget.progress(learner.step) < until:
+            try:
+                self._fit(learner, chips, until, check)
+            except torch.OutOfMemoryError as error:
+                self._halve(chips, error)
+                learner.zero_grad(set_to_none=True)
+            else:
+                return
+
+    def _fit(
+        self,
+        learner: Learner,
+        chips: ChipDataset,
+        until: float,
+        check: Callable[[float], bool] | None,
+    ) -> None:
+        loader: DataLoader[Batch] = DataLoader(
+            chips,
+            batch_size=None,
+            sampler=range(learner.step, ENDLESS),
+            num_workers=self.config.sampling.workers,
+            pin_memory=False,
+        )
+        with _quiet_lightning():
+            trainer = L.Trainer(
+                accelerator="gpu" if self.device.type == "cuda" else "cpu",
+                devices=1,
+                precision="bf16-mixed" if self.device.type == "cuda" else "32-true",
+                max_epochs=1,
+                logger=False,
+                callbacks=[_Bookkeeping(self, until, check)],
+                gradient_clip_val=self.config.optimization.gradient_clip or None,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+            )
+            trainer.fit(learner, loader)
+
+    def _halve(self, chips: ChipDataset, error: torch.OutOfMemoryError) -> None:
+        half = chips.plan.batch // 2
+        if self.halved or half < 1:
+            raise TrainingError(
+                f"The GPU's memory does not hold {chips.plan.batch} chips of {chips.plan.size} pixels "
+                f"({str(error).splitlines()[0]}). Expected half a batch to fit; lower [sampling] batch_size or "
+                "chip_size, or train with '--device cpu'."
+            ) from error
+        self.halved = True
+        chips.plan = replace(
+            chips.plan, batch=half, around_points=max(chips.plan.around_points // 2, 1)
+        )
+        torch.cuda.empty_cache()
+        self.reporter.warn(
+            f"The GPU's memory did not hold a batch of {2 * half} chips; training goes on with {half}."
+        )
+
+
+class _Bookkeeping(L.Callback):
+    """What happens after every step."""
+
+    def __init__(self, loop: Loop, until: float, check: Callable[[float], bool] | None) -> None:
+        self._loop = loop
+        self._until = until
+        self._check = check
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._saved_s: float | None = None
+        self._was_collapsed = False
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        learner = pl_module
+        assert isinstance(learner, Learner)  # noqa: S101
+        learner.finish_step()
+        progress = learner.budget.progress(learner.step)
+        self._record(learner, progress)
+        self._warn_of_collapse(learner)
+        self._checkpoint(learner)
+        if self._loop.reporter.is_cancelled:
+            self._loop.save()
+        self._loop.reporter.progress(
+            "train", progress, f"step {learner.step}, loss {sum(learner.losses.values()):.3f}"
+        )
+        stop = self._check is not None and self._check(progress)
+        trainer.should_stop = stop or progress >= self._until
+
+    def _record(self, learner: Learner, progress: float) -> None:
+        self._count += 1
+        for name, value in learner.losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        if learner.step % LOG_STEPS == 0 or progress >= self._until:
+            means = {name: value / self._count for name, value in self._sums.items()}
+            rate = learner.optimizer.param_groups[-1]["lr"]
+            row: dict[str, Any] = {"learning_rate": rate, "loss": sum(means.values()), **means}
+            if learner.objective.taught_steps:
+                shares = learner.objective.thresholds.histogram.tolist()
+                row["pseudo_labels"] = " ".join(f"{share:.3f}" for share in shares)
+            self._loop.log.write(learner.step, learner.budget.elapsed_s, progress, row)
+            self._sums, self._count = {}, 0
+
+    def _warn_of_collapse(self, learner: Learner) -> None:
+        objective = learner.objective
+        if objective.collapsed and not self._was_collapsed:
+            shares = ", ".join(f"{share:.0%}" for share in objective.thresholds.histogram.tolist())
+            self._loop.reporter.warn(
+                f"Pseudo-labels collapsed onto few classes by step {learner.step} ({shares} in the order of the "
+                "legend). They teach no more; the points and the forest go on teaching."
+            )
+        self._was_collapsed = objective.collapsed
+
+    def _checkpoint(self, learner: Learner) -> None:
+        now = learner.budget.elapsed_s
+        if self._saved_s is None:
+            self._saved_s = now
+        elif now - self._saved_s >= CHECKPOINT_S:
+            self._loop.save()
+            self._saved_s = now
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's own console messages away; what matters goes through the reporter."""
+    loggers = [
+        logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=r".*(litlogger|num_workers|LeafSpec).*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; only tensors and plain values are ever unpacked.
+
+    Raises
+    ------
+    TrainingError
+        If it is missing or damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainingError(
+            f"There is nothing to resume: '{path}' does not exist. Expected the checkpoint of a training that was "
+            "stopped; start it without '--resume'."
+        ) from None
+    except Exception as error:
+        raise TrainingError(
+            f"The checkpoint '{path}' cannot be read ({str(error).splitlines()[0]}). Expected what a stopped "
+            "training left; start anew without '--resume'."
+        ) from error
+    return state

@@ -1,0 +1,184 @@
+"""From scenes and points to a model folder.
+
+`train` prepares the ground, trains a network beside a forest (or one of them alone), and writes what was learnt as a
+model folder that appears when it is whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geopointseg.assessment.calibration import fit_temperature
+from geopointseg.config import Config
+from geopointseg.errors import ConfigError, TrainingError
+from geopointseg.learning.job import Job, ModelKind
+from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
+from geopointseg.learning.record import describe_points, describe_scenes, library_versions
+from geopointseg.learning.selection import maps_at, score
+from geopointseg.learning.session import LastGoodError, NetworkSession, Outcome
+from geopointseg.learning.teacher import forest_maps
+from geopointseg.learning.workspace import Workspace
+from geopointseg.model.bundle import ModelBundle, resolve_device
+from geopointseg.model.member import ForestMember
+from geopointseg.progress import Reporter
+from geopointseg.raster.band_names import band_specs
+from geopointseg.raster.scene import Scene, ScenePath
+
+
+def train(
+    scenes: Scene | ScenePath | Sequence[Scene | ScenePath],
+    points: Labels,
+    *,
+    output: str | Path,
+    config: Config | None = None,
+    seed: int = 0,
+    model: ModelKind = "auto",
+    minutes: float | None = None,
+    steps: int | None = None,
+    weights: str | None = None,
+    unlabelled: Sequence[Scene | ScenePath] = (),
+    resume: bool = False,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> ModelBundle:
+    """Train a model and write its folder.
+
+    Parameters
+    ----------
+    scenes
+        One or several rasters with the same bands.
+    points
+        Labelled points; or one sparse mask for each scene, which may label every pixel.
+    output
+        The model folder; it appears when the training is done.
+    config
+        Settings; the defaults where None.
+    seed
+        Decides weights, chips and views: the same seed and number of steps give the same model on a CPU.
+    model
+        ``auto`` keeps network, forest or both, as held-out points say; ``network`` and ``forest`` keep one.
+    minutes, steps, weights
+        Shorthands for settings of the same name.
+    unlabelled
+        Scenes without points that will be mapped: the model learns their look.
+    resume
+        Go on with a training of this output that was stopped.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    reporter
+        Told about progress; may cancel.
+
+    Returns
+    -------
+    ModelBundle
+        The model, as it lies in its folder. ``metadata["reason"]`` says why it has its members.
+
+    Raises
+    ------
+    PointsError, RasterError
+        If points or scenes cannot be used.
+    ConfigError
+        If a setting is wrong.
+    OutputError
+        If the folder cannot be written.
+    TrainingError
+        If the loss stops being a number, memory runs out, or there is nothing to resume.
+    Cancelled
+        If the reporter was asked to cancel; what is there can be resumed.
+    """
+    reporter = reporter or Reporter()
+    if model not in ("auto", "network", "forest"):
+        raise ConfigError(f"There is no model kind '{model}'. Expected auto, network or forest.")
+    config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
+    target = resolve_device(device)
+    workspace = Workspace(Path(output))
+    workspace.open(resume=resume)
+    started_s = time.monotonic()
+    try:
+        with torch.random.fork_rng():
+            ready = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
+            normalization = ready.ground.normalization()
+            job = Job(
+                ready, config, seed, model, target, reporter, workspace, normalization, started_s
+            )
+            outcome = _train(job, resume=resume)
+            assemble(job, outcome).write(workspace.folder)
+        workspace.publish()
+    except LastGoodError as error:
+        raise _keep_last_good(job, error) from error
+    except BaseException:
+        workspace.discard()
+        raise
+    return ModelBundle.load(output, device=str(target))
+
+
+def _train(job: Job, *, resume: bool) -> Outcome:
+    """Train what was asked for."""
+    count, limit = len(job.everything), job.config.selection.forest_below
+    if job.kind == "forest":
+        return _forest_alone(job, "A forest was asked for.")
+    if job.kind == "auto" and count < limit:
+        reason = (
+            f"The forest alone is kept: there are {count} labelled pixels, and below {limit} a network learns less "
+            "from them than a forest does."
+        )
+        job.reporter.warn(
+            f"{reason} Collect more points, or ask for a network with '--model network'."
+        )
+        return _forest_alone(job, reason)
+    return NetworkSession(job, resume=resume).run()
+
+
+def _forest_alone(job: Job, reason: str) -> Outcome:
+    """Fit a forest, after it was scored on held-out pixels."""
+    facts: dict[str, Any] = {"reason": reason, "scores": {}}
+    held_out, temperature = job.ready.held_out, 1.0
+    if len(held_out):
+        maps = forest_maps(job.fit_forest(job.ready.chosen_on), job.ready.ground, job.reporter)
+        probabilities = maps_at(maps, held_out)
+        result = score(probabilities, held_out.class_index)
+        facts["scores"] = {"how": job.how_scored(), "forest": result.to_json()}
+        calibration = fit_temperature(probabilities, held_out.class_index)
+        temperature, facts["calibration"] = calibration.temperature, calibration.to_json()
+    forest = job.fit_forest(job.everything)
+    return Outcome((ForestMember(forest, 1.0),), temperature, facts)
+
+
+def _keep_last_good(job: Job, error: LastGoodError) -> TrainingError:
+    """Write the last good state beside the output and return the error that says where."""
+    assemble(job, error.outcome).write(job.workspace.folder)
+    job.workspace.checkpoint.unlink()
+    kept = job.workspace.publish_beside(f"step-{error.step}")
+    return TrainingError(str(error).format(folder=kept))
+
+
+def assemble(job: Job, outcome: Outcome) -> ModelBundle:
+    """Return the model of an outcome, with all that is to be known about it."""
+    ground, points = job.ready.ground, job.ready.points
+    counts = job.everything.counts(ground.classes).tolist()
+    per_class = dict(zip(job.ready.legend.names, counts, strict=True))
+    return ModelBundle(
+        folder=job.workspace.folder,
+        legend=job.ready.legend,
+        bands=band_specs(job.ready.scenes[0]),
+        normalization=job.normalization,
+        resolution_m=ground.resolution_m,
+        chip_size=job.config.sampling.chip_size,
+        receptive_field_px=max(2 * member.margin_px + 1 for member in outcome.members),
+        config=job.config,
+        members=outcome.members,
+        temperature=outcome.temperature,
+        metadata={
+            **outcome.facts,
+            "seed": job.seed,
+            "style": job.ready.style.to_json() if job.ready.style else None,
+            "points": describe_points(points, counts) if points else {"per_class": per_class},
+            "scenes": describe_scenes(job.ready.scenes, job.ready.roles, ground),
+            "versions": library_versions(),
+        },
+    )

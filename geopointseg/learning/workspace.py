@@ -1,0 +1,95 @@
+"""The folder in which a model comes into being: hidden until it is whole."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from geopointseg.errors import OutputError, TrainingError
+from geopointseg.model.bundle import is_model_folder, publish_folder, require_free_folder
+from geopointseg.raster.output import explain_write_error
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a training writes until it is done.
+
+    Parameters
+    ----------
+    output
+        Where the model folder shall lie.
+    """
+
+    output: Path
+
+    @property
+    def folder(self) -> Path:
+        """The hidden folder beside the output."""
+        absolute = self.output.absolute()
+        return absolute.with_name(f".{absolute.name}.partial")
+
+    @property
+    def training(self) -> Path:
+        """Folder of metrics, events, curves and the checkpoint."""
+        return self.folder / "training"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a stopped training is resumed from."""
+        return self.training / CHECKPOINT
+
+    def open(self, *, resume: bool) -> None:
+        """Make the folder: empty, or as a stopped (or finished) training left it.
+
+        Raises
+        ------
+        OutputError
+            If the output folder holds something else, or nothing can be written there.
+        TrainingError
+            If there is nothing to resume.
+        """
+        require_free_folder(self.output)
+        finished = self.output / "training" / CHECKPOINT
+        try:
+            if not resume:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            elif (
+                not self.checkpoint.exists() and is_model_folder(self.output) and finished.exists()
+            ):
+                shutil.copytree(finished.parent, self.training, dirs_exist_ok=True)
+            self.training.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_write_error(error, self.output) from error
+        if resume and not self.checkpoint.exists():
+            self.discard()
+            raise TrainingError(
+                f"There is nothing to resume for '{self.output}': no training was stopped there. Expected the output "
+                "folder of a stopped training; start anew without '--resume'."
+            )
+
+    def publish(self) -> None:
+        """Move the finished folder into place."""
+        try:
+            publish_folder(self.folder, self.output.absolute())
+        except OSError as error:
+            raise explain_write_error(error, self.output) from error
+
+    def publish_beside(self, suffix: str) -> Path:
+        """Move the folder to a name of its own beside the output, and return it."""
+        absolute = self.output.absolute()
+        beside = absolute.with_name(f"{absolute.name}.{suffix}")
+        if beside.exists() and not is_model_folder(beside):
+            raise OutputError(
+                f"'{beside}' exists and is not a model. It is left as it is; move it away and train again."
+            )
+        shutil.rmtree(beside, ignore_errors=True)
+        self.folder.rename(beside)
+        return beside
+
+    def discard(self) -> None:
+        """Remove the folder, unless it holds a checkpoint to resume from."""
+        if not self.checkpoint.exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
