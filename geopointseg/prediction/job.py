@@ -50,6 +50,8 @@ class Job:
         Whether files are cloud-optimized.
     device
         Where networks run.
+    sums_bytes
+        About how much memory the sums of a tile take, which decides the size of tiles.
     bundles
         The models in memory, where they are at hand.
     """
@@ -63,6 +65,7 @@ class Job:
     min_area_px: int = 0
     cog: bool = True
     device: str = "cpu"
+    sums_bytes: int = SUMS_BYTES
     bundles: tuple[ModelBundle, ...] = field(default=(), repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -108,7 +111,7 @@ class Job:
             channels=products.channels,
             blend=settings.blend,
             margin_px=trusted_margin(ensemble.margin_px, overlap),
-            sums_bytes=SUMS_BYTES,
+            sums_bytes=self.sums_bytes,
         )
         layouts = products.layouts(
             mosaic.grid, self._tags(), fingerprint=self.fingerprint, cog=self.cog
@@ -142,6 +145,7 @@ class Job:
             "uncertainty": self.uncertainty,
             "cog": self.cog,
             "device": self.device,
+            "sums_bytes": self.sums_bytes,
             "the version of geopointseg": __version__,
             "the version of torch": torch.__version__,
         }
@@ -177,9 +181,17 @@ def open_imagery(
             "average models that were trained on the same scenes."
         )
     style = PictureStyle.from_json(styles[0]) if styles[0] else None
-    scenes = open_scenes(sources, bands=union_bands(bundles), style=style, reporter=reporter)
+    scenes = open_scenes(
+        [_absolute(s) for s in sources], bands=union_bands(bundles), style=style, reporter=reporter
+    )
     _warn_of_scale(scenes[0], bundles, reporter)
     return tuple(scenes)
+
+
+def _absolute(source: Any) -> Any:
+    """Return a local path so that it means the same in every process."""
+    is_local = not isinstance(source, Scene) and Path(source).exists()
+    return Path(source).absolute() if is_local else source
 
 
 def _warn_of_scale(scene: Scene, bundles: Sequence[ModelBundle], reporter: Reporter) -> None:

@@ -25,6 +25,9 @@ from geopointseg.prediction.tiling import Lattice, Tile
 from geopointseg.raster.cog import Layout
 from geopointseg.raster.scene import HANDLES
 
+GDAL_CACHE_MB = 64
+"""GDAL would keep up to a twentieth of the machine's memory; windows are read once, so little is enough."""
+
 
 @dataclass(frozen=True)
 class Plan:

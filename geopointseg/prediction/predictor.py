@@ -18,6 +18,7 @@ from geopointseg.config import Config, PredictionConfig
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import Member, ModelBundle, resolve_device
+from geopointseg.prediction.distributed import DaskRun, open_client
 from geopointseg.prediction.finishing import StoredTiles, output_tiles
 from geopointseg.prediction.imagery import Area, Mosaic
 from geopointseg.prediction.job import (
@@ -30,18 +31,15 @@ from geopointseg.prediction.job import (
 )
 from geopointseg.prediction.journal import WorkFolder, open_journal
 from geopointseg.prediction.ledger import Ledger, TileProgress
-from geopointseg.prediction.pipeline import Plan, ReadAhead, TileReader, TileSums
+from geopointseg.prediction.pipeline import GDAL_CACHE_MB, Plan, ReadAhead, TileReader, TileSums
 from geopointseg.prediction.product import CLASSES, PROBABILITIES, UNCERTAINTY, Products
 from geopointseg.prediction.store import ArrayFile
-from geopointseg.prediction.tiling import lay_lattice
+from geopointseg.prediction.tiling import SUMS_BYTES, lay_lattice
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import write_sidecars
 from geopointseg.raster.cog import assemble
 from geopointseg.raster.output import require_writable_folder, whole_file
-from geopointseg.raster.scene import Scene
-
-GDAL_CACHE_MB = 64
-"""GDAL would keep up to a twentieth of the machine's memory; windows are read once, so little is enough."""
+from geopointseg.raster.scene import HANDLES, Scene
 
 Paths = str | os.PathLike[str]
 
@@ -182,9 +180,11 @@ def predict(
             uncertainty=outputs[UNCERTAINTY] is not None,
             min_area_px=min_area_px, cog=cog,
         )  # fmt: skip
-        with open_journal(Path(output), job.identity(), resume=resume) as work:
+        plan, identity = job.plan, job.identity()
+        HANDLES.close()
+        with open_journal(Path(output).absolute(), identity, resume=resume) as work:
             counts, backend = _compute(job, work, dask, reporter)
-            _write_outputs(job.plan, work, outputs, reporter)
+            _write_outputs(plan, work, outputs, reporter)
     seconds = time.monotonic() - started
     return _summary(job, outputs, counts, seconds, backend)
 
@@ -238,6 +238,7 @@ def _make_job(
         min_area_px=min_area_px,
         cog=cog,
         device=target,
+        sums_bytes=SUMS_BYTES,
         bundles=bundles,
     )
 
@@ -248,7 +249,11 @@ def _compute(
     """Compute all tiles; return the pixels of each code, and the backend."""
     ledger = Ledger(job.plan, work)
     progress = TileProgress(job.plan, ledger, reporter)
-    undeclared = ledger.run(job.ensemble, progress)
+    if dask is None:
+        undeclared = ledger.run(job.ensemble, progress)
+    else:
+        with open_client(dask) as client:
+            undeclared = DaskRun(client, job, work).run(ledger, progress, reporter)
     if undeclared:
         share = undeclared / max(job.plan.mosaic.grid.height * job.plan.mosaic.grid.width, 1)
         reporter.warn(

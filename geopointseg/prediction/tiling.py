@@ -9,7 +9,6 @@ fixed order. So the result does not depend on who computes which tile when.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -132,9 +131,8 @@ def lay_axis(length: int, size: int, overlap: int, stride: int, windows_a_tile: 
     count = max(math.ceil((length - overlap) / (size - overlap)), 1)
     reach = _round_up(max(length - size, 0), stride)
     places = np.linspace(0, reach, count) // stride * stride
-    tiles = math.ceil(count / max(windows_a_tile, 2))
-    bounds = np.linspace(0, count, tiles + 1).round().astype(int).tolist()
-    groups = tuple(itertools.pairwise(bounds))
+    step = max(windows_a_tile, 2)  # so that a tile never meets its neighbour's neighbour
+    groups = tuple((first, min(first + step, count)) for first in range(0, count, step))
     return Axis(length, size, tuple(places.astype(int).tolist()), groups)
 
 

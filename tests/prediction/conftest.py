@@ -15,7 +15,7 @@ from geopointseg.config import Config
 from geopointseg.legend import Legend
 from geopointseg.model.architecture import build_network
 from geopointseg.model.bundle import ModelBundle, NetworkMember, Normalization
-from geopointseg.prediction import job
+from geopointseg.prediction import predictor
 from geopointseg.raster import cog
 
 TRANSFORM = Affine(10, 0, 5e5, 0, -10, 57e5)
@@ -50,7 +50,9 @@ class BlurMember:
 
 
 def legend_of(classes):
-    return Legend.from_names([f"class {k}" for k in range(classes)], codes=[10 * k + 3 for k in range(classes)])
+    return Legend.from_names(
+        [f"class {k}" for k in range(classes)], codes=[10 * k + 3 for k in range(classes)]
+    )
 
 
 def loose_bundle(folder, *members, bands=2, classes=3, temperature=1.0, metadata=None):
@@ -64,7 +66,9 @@ def loose_bundle(folder, *members, bands=2, classes=3, temperature=1.0, metadata
     )  # fmt: skip
 
 
-def network_bundle(folder, *, architecture="fcn", bands=2, classes=3, seed=0, names=None, members=1, **options):
+def network_bundle(
+    folder, *, architecture="fcn", bands=2, classes=3, seed=0, names=None, members=1, **options
+):
     """A saved bundle with a network of random weights whose answers differ from place to place."""
     import torch
 
@@ -72,12 +76,16 @@ def network_bundle(folder, *, architecture="fcn", bands=2, classes=3, seed=0, na
     norm = Normalization(np.zeros(bands), np.ones(bands))
     built = []
     for _ in range(members):
-        network = build_network(architecture, "resnet18", bands=bands, classes=classes, **options).eval()
+        network = build_network(
+            architecture, "resnet18", bands=bands, classes=classes, **options
+        ).eval()
         with torch.no_grad():
             for p in network.body.segmentation_head.parameters():
                 p *= 8
         options_kept = {"architecture": architecture, "encoder": "resnet18", **options}
-        built.append(NetworkMember(network, norm, 8, 1 / members, options_kept, torch.device("cpu")))
+        built.append(
+            NetworkMember(network, norm, 8, 1 / members, options_kept, torch.device("cpu"))
+        )
     names = names or tuple(f"band_{k + 1}" for k in range(bands))
     bundle = ModelBundle(
         folder, legend_of(classes), names, norm, 10.0, 64, 16, Config(), tuple(built)
@@ -89,11 +97,23 @@ def image_of(shape, bands=2, seed=0):
     """Smooth fields with hard edges."""
     generator = np.random.default_rng(seed)
     coarse = generator.normal(size=(bands, shape[0] // 16 + 2, shape[1] // 16 + 2))
-    image = np.repeat(np.repeat(coarse, 16, axis=1), 16, axis=2)[:, 5 : 5 + shape[0], 5 : 5 + shape[1]]
+    image = np.repeat(np.repeat(coarse, 16, axis=1), 16, axis=2)[
+        :, 5 : 5 + shape[0], 5 : 5 + shape[1]
+    ]
     return (image + 0.3 * generator.normal(size=image.shape)).astype(np.float32)
 
 
-def write_scene(path, image, *, nodata=None, valid=None, names=None, transform=TRANSFORM, crs="EPSG:32633", **options):
+def write_scene(
+    path,
+    image,
+    *,
+    nodata=None,
+    valid=None,
+    names=None,
+    transform=TRANSFORM,
+    crs="EPSG:32633",
+    **options,
+):
     if valid is not None:
         image = np.where(valid, image, nodata)
     profile = {
@@ -111,7 +131,7 @@ def write_scene(path, image, *, nodata=None, valid=None, names=None, transform=T
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of two by two windows, output tiles of 128 pixels: many of everything on small rasters."""
-    monkeypatch.setattr(job, "SUMS_BYTES", 1)
+    monkeypatch.setattr(predictor, "SUMS_BYTES", 1)
     monkeypatch.setattr(cog, "BLOCK_PX", 32)
     monkeypatch.setattr(cog, "TILE_PX", 128)
 

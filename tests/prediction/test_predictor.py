@@ -1,0 +1,486 @@
+"""Maps equal what one huge window would give, whatever the size, the tiling and the nodata."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from conftest import (
+    SMALL,
+    BlurMember,
+    image_of,
+    legend_of,
+    loose_bundle,
+    network_bundle,
+    write_scene,
+)
+
+from geopointseg.errors import (
+    Cancelled,
+    ConfigError,
+    InputFileError,
+    ModelError,
+    OutputError,
+    RasterError,
+)
+from geopointseg.prediction import predictor
+from geopointseg.prediction.predictor import predict, predict_array
+from geopointseg.progress import Event, Reporter
+from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.scene import Scene
+
+
+def one_shot(member, image, valid=None):
+    valid = np.ones(image.shape[1:], bool) if valid is None else valid
+    return member.probabilities(np.where(valid, image, 0)[None].astype(np.float32), valid[None])[0]
+
+
+def read_all(path):
+    chip = Scene.open(path).read()
+    return chip.image, chip.valid
+
+
+@pytest.mark.parametrize("blend", ["hann", "crop"])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 300), (3, 5), (64, 64), (65, 64), (63, 129), (128, 128), (200, 333)]
+)
+def test_tiled_equals_one_shot(tmp_path, small_tiles, shape, blend):
+    image, member = image_of(shape), BlurMember()
+    scene = write_scene(tmp_path / "s.tif", image)
+    bundle = loose_bundle(tmp_path / "m", member)
+    done = predict(
+        bundle, scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif", blend=blend, encoding="float32", **SMALL
+    )  # fmt: skip
+    expected = one_shot(member, image)
+    found, valid = read_all(tmp_path / "p.tif")
+    assert valid.all()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    index, mapped = ClassMap.open(done.path).read()
+    assert mapped.all()
+    assert np.array_equal(index, found.argmax(axis=0))
+    assert sum(done.class_pixels.values()) == done.pixels == shape[0] * shape[1]
+
+
+def test_grid_names_and_codes_are_the_scenes_and_the_models(tmp_path, small_tiles):
+    transform = Affine(0.3, 0.1, 5e5 + 1 / 3, 0.1, -0.3, 57e5 + 1 / 7)
+    scene = write_scene(tmp_path / "s.tif", image_of((100, 80)), transform=transform)
+    bundle = loose_bundle(tmp_path / "m", BlurMember())
+    predict(
+        bundle,
+        scene,
+        tmp_path / "map.tif",
+        probabilities=tmp_path / "p.tif",
+        uncertainty=tmp_path / "u.tif",
+        **SMALL,
+    )
+    with rasterio.open(scene) as a, rasterio.open(tmp_path / "map.tif") as b:
+        assert tuple(a.transform) == tuple(b.transform)
+        assert a.crs == b.crs
+        assert a.shape == b.shape
+        assert set(np.unique(b.read(1))) <= {3, 13, 23}
+    opened = ClassMap.open(tmp_path / "map.tif")
+    assert opened.legend == legend_of(3)
+    assert opened.fingerprint == bundle.fingerprint
+    assert Scene.open(tmp_path / "p.tif").band_names == ["class 0", "class 1", "class 2"]
+    assert Scene.open(tmp_path / "u.tif").band_names == ["confidence", "entropy", "margin"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "m", "map.qml", "map.tif", "map.tif.aux.xml", "p.tif", "s.tif", "u.tif",
+    ]  # fmt: skip
+
+
+def test_south_up_scene(tmp_path, small_tiles):
+    scene = write_scene(
+        tmp_path / "s.tif", image_of((90, 70)), transform=Affine(10, 0, 5e5, 0, 10, 57e5)
+    )
+    predict(loose_bundle(tmp_path / "m", BlurMember()), scene, tmp_path / "map.tif", **SMALL)
+    with rasterio.open(tmp_path / "map.tif") as found:
+        assert found.transform == Affine(10, 0, 5e5, 0, 10, 57e5)
+
+
+@pytest.mark.parametrize("nodata", [-9.0, float("nan"), 1e30])
+def test_nodata_is_masked_in_and_out(tmp_path, small_tiles, nodata):
+    image, member = image_of((200, 260)), BlurMember()
+    valid = np.ones(image.shape[1:], bool)
+    valid[40:170, 100:220] = False
+    valid[:3] = False
+    scene = write_scene(tmp_path / "s.tif", image, nodata=nodata, valid=valid)
+    done = predict(
+        loose_bundle(tmp_path / "m", member), scene, tmp_path / "map.tif",
+        probabilities=tmp_path / "p.tif", encoding="float32", **SMALL,
+    )  # fmt: skip
+    _, mapped = ClassMap.open(done.path).read()
+    assert np.array_equal(mapped, valid)
+    found, there = read_all(tmp_path / "p.tif")
+    assert np.array_equal(there, valid)
+    np.testing.assert_allclose(found[:, valid], one_shot(member, image, valid)[:, valid], atol=1e-5)
+    assert done.pixels == valid.sum()
+
+
+def test_windows_without_an_image_are_not_computed(tmp_path, small_tiles):
+    image, member = image_of((512, 512)), BlurMember()
+    valid = np.zeros(image.shape[1:], bool)
+    valid[:40, :40] = True
+    scene = write_scene(tmp_path / "s.tif", image, nodata=-9, valid=valid)
+    predict(loose_bundle(tmp_path / "m", member), scene, tmp_path / "map.tif", **SMALL)
+    assert member.calls == [(1, 2, 64, 64)]
+    assert np.array_equal(ClassMap.open(tmp_path / "map.tif").read()[1], valid)
+
+
+def test_undeclared_nan_is_nodata_with_a_warning(tmp_path, small_tiles):
+    image = image_of((64, 64))
+    image[:, :5] = np.nan
+    scene = write_scene(tmp_path / "s.tif", image)
+    with pytest.warns(UserWarning, match=r"320 pixels .* are NaN.*taken as nodata"):
+        predict(loose_bundle(tmp_path / "m", BlurMember()), scene, tmp_path / "map.tif", **SMALL)
+    assert not ClassMap.open(tmp_path / "map.tif").read()[1][:5].any()
+
+
+def test_infinities_are_refused(tmp_path, small_tiles):
+    image = image_of((64, 64))
+    image[1, 7, 9] = np.inf
+    scene = write_scene(tmp_path / "s.tif", image)
+    with pytest.raises(RasterError, match="infinite value"):
+        predict(loose_bundle(tmp_path / "m", BlurMember()), scene, tmp_path / "map.tif", **SMALL)
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_uncertainty_follows_from_the_probabilities(tmp_path, small_tiles):
+    image = image_of((100, 90))
+    members = [BlurMember(seed=1, weight=0.25), BlurMember(seed=2, weight=0.75)]
+    bundle = loose_bundle(tmp_path / "m", *members)
+    scene = write_scene(tmp_path / "s.tif", image)
+    predict(
+        bundle,
+        scene,
+        tmp_path / "map.tif",
+        uncertainty=tmp_path / "u.tif",
+        encoding="float32",
+        **SMALL,
+    )
+    each = [one_shot(member, image).astype(np.float64) for member in members]
+    mean = 0.25 * each[0] + 0.75 * each[1]
+    entropy = [-(p * np.log(p)).sum(axis=0) / np.log(3) for p in (*each, mean)]
+    ordered = np.sort(mean, axis=0)
+    expected = [
+        ordered[-1],
+        entropy[2],
+        ordered[-1] - ordered[-2],
+        entropy[2] - 0.25 * entropy[0] - 0.75 * entropy[1],
+    ]
+    found, _ = read_all(tmp_path / "u.tif")
+    np.testing.assert_allclose(found, np.stack(expected), atol=2e-5)
+    assert Scene.open(tmp_path / "u.tif").band_names[-1] == "disagreement"
+
+
+def test_bytes_hold_probabilities_in_steps(tmp_path, small_tiles):
+    image, member = image_of((70, 70)), BlurMember()
+    scene = write_scene(tmp_path / "s.tif", image)
+    bundle = loose_bundle(tmp_path / "m", member)
+    predict(bundle, scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif", **SMALL)
+    found, _ = read_all(tmp_path / "p.tif")
+    assert np.abs(found - one_shot(member, image)).max() <= 0.002 + 1e-5
+    with rasterio.open(tmp_path / "p.tif") as dataset:
+        assert dataset.dtypes[0] == "uint8"
+
+
+def test_several_models_are_averaged(tmp_path, small_tiles):
+    image = image_of((64, 80))
+    scene = write_scene(tmp_path / "s.tif", image)
+    a, b = BlurMember(seed=1), BlurMember(seed=2)
+    bundles = [loose_bundle(tmp_path / "a", a), loose_bundle(tmp_path / "b", b)]
+    predict(
+        bundles,
+        scene,
+        tmp_path / "map.tif",
+        probabilities=tmp_path / "p.tif",
+        encoding="float32",
+        **SMALL,
+    )
+    found, _ = read_all(tmp_path / "p.tif")
+    np.testing.assert_allclose(found, (one_shot(a, image) + one_shot(b, image)) / 2, atol=1e-5)
+    assert ClassMap.open(tmp_path / "map.tif").fingerprint.count(",") == 1
+
+
+def test_models_with_other_classes_are_refused(tmp_path):
+    scene = write_scene(tmp_path / "s.tif", image_of((64, 80)))
+    bundles = [
+        loose_bundle(tmp_path / "a", BlurMember()),
+        loose_bundle(tmp_path / "b", BlurMember(classes=4), classes=4),
+    ]
+    with pytest.raises(ModelError, match="different classes"):
+        predict(bundles, scene, tmp_path / "map.tif")
+
+
+def test_mosaic_of_neighbours_equals_the_whole(tmp_path, small_tiles):
+    image, member = image_of((150, 200)), BlurMember()
+    whole = write_scene(tmp_path / "whole.tif", image)
+    moved = Affine(10, 0, 5e5 + 900, 0, -10, 57e5)
+    parts = [
+        write_scene(tmp_path / "left.tif", image[:, :, :110]),
+        write_scene(tmp_path / "right.tif", image[:, :, 90:], transform=moved),
+    ]
+    bundle = loose_bundle(tmp_path / "m", member)
+    predict(bundle, whole, tmp_path / "a.tif", **SMALL)
+    predict(bundle, parts, tmp_path / "b.tif", **SMALL)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_other_pixels_are_resampled_with_a_word(tmp_path, small_tiles):
+    first = write_scene(tmp_path / "a.tif", image_of((60, 60)))
+    second = write_scene(
+        tmp_path / "b.tif", image_of((60, 60)), transform=Affine(20, 0, 5e5 + 600, 0, -20, 57e5)
+    )
+    said = []
+    reporter = Reporter(Listener(said))
+    bundle = loose_bundle(tmp_path / "m", BlurMember())
+    predict(bundle, [first, second], tmp_path / "map.tif", reporter=reporter, **SMALL)
+    assert any(
+        "'b.tif'" in e.message and "resampled to the pixels of 'a.tif'" in e.message for e in said
+    )
+    grid = ClassMap.open(tmp_path / "map.tif").grid
+    assert grid.shape == (120, 180)
+    assert grid.transform == Affine(10, 0, 5e5, 0, -10, 57e5)
+
+
+def test_area_of_interest(tmp_path, small_tiles):
+    import geopandas
+    from shapely.geometry import box
+
+    image, member = image_of((200, 200)), BlurMember()
+    scene = write_scene(tmp_path / "s.tif", image)
+    frame = geopandas.GeoDataFrame(
+        geometry=[box(5e5 + 300, 57e5 - 900, 5e5 + 800, 57e5 - 400)], crs="EPSG:32633"
+    )
+    frame.to_crs("EPSG:4326").to_file(tmp_path / "area.gpkg")
+    predict(
+        loose_bundle(tmp_path / "m", member), scene, tmp_path / "map.tif", aoi=tmp_path / "area.gpkg",
+        probabilities=tmp_path / "p.tif", encoding="float32", **SMALL,
+    )  # fmt: skip
+    expected = np.zeros((200, 200), bool)
+    expected[40:90, 30:80] = True
+    _, mapped = ClassMap.open(tmp_path / "map.tif").read()
+    assert (
+        mapped != expected
+    ).sum() <= 200  # the transform and back moves the border by less than a pixel
+    found, there = read_all(tmp_path / "p.tif")
+    np.testing.assert_allclose(found[:, there], one_shot(member, image)[:, there], atol=1e-5)
+    frame.translate(xoff=1e6).to_file(tmp_path / "far.gpkg")
+    with pytest.raises(RasterError, match="does not touch the imagery"):
+        predict(
+            loose_bundle(tmp_path / "m", member),
+            scene,
+            tmp_path / "map.tif",
+            aoi=tmp_path / "far.gpkg",
+        )
+
+
+def test_minimum_mapping_unit(tmp_path, small_tiles):
+    from rasterio.features import sieve
+
+    image = image_of((300, 260))
+    scene = write_scene(tmp_path / "s.tif", image)
+    bundle = loose_bundle(tmp_path / "m", BlurMember(radius=1))
+    predict(bundle, scene, tmp_path / "plain.tif", **SMALL)
+    predict(bundle, scene, tmp_path / "sieved.tif", min_area_px=20, **SMALL)
+    plain = ClassMap.open(tmp_path / "plain.tif").read_codes()[0].astype(np.uint8)
+    found = ClassMap.open(tmp_path / "sieved.tif").read_codes()[0]
+    whole = sieve(plain, 20)
+    assert (found != plain).any()
+    assert (found == whole).mean() > 0.999
+
+
+@pytest.mark.parametrize("augmentation", ["flip", "d4"])
+def test_augmentation_leaves_a_symmetric_model_alone(tmp_path, small_tiles, augmentation):
+    image, member = image_of((70, 100)), BlurMember()
+    scene = write_scene(tmp_path / "s.tif", image)
+    bundle = loose_bundle(tmp_path / "m", member)
+    options = {"encoding": "float32", "batch_size": 1, **SMALL}
+    predict(
+        bundle,
+        scene,
+        tmp_path / "map.tif",
+        probabilities=tmp_path / "p.tif",
+        tta=augmentation,
+        **options,
+    )
+    found, _ = read_all(tmp_path / "p.tif")
+    np.testing.assert_allclose(found, one_shot(member, image), atol=1e-5)
+
+
+def test_seams_between_tilings_of_a_network(tmp_path, small_tiles):
+    """Other windows, other origins: the same map, up to what context beyond the overlap does."""
+    import torch
+
+    bundle = network_bundle(
+        tmp_path / "m", architecture="unet", encoder_depth=3, decoder_channels=(32, 16, 8)
+    )
+    torch.manual_seed(0)
+    image = image_of((320, 352))
+    scene = write_scene(tmp_path / "s.tif", image)
+    maps = []
+    for window in (128, 192):
+        predict(
+            bundle, scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif",
+            encoding="float32", window_px=window, overlap_px=64,
+        )  # fmt: skip
+        maps.append(read_all(tmp_path / "p.tif")[0])
+    interior = np.s_[:, 64:-64, 64:-64]
+    assert np.abs(maps[0] - maps[1])[interior].max() < 0.1
+    assert (maps[0].argmax(axis=0) == maps[1].argmax(axis=0)).mean() >= 0.99
+
+
+def test_how_windows_are_grouped_leaves_no_seam(tmp_path, small_tiles, monkeypatch):
+    bundle = network_bundle(tmp_path / "m")
+    scene = write_scene(tmp_path / "s.tif", image_of((200, 300)))
+    found = []
+    for size in (1, 2**30):
+        monkeypatch.setattr(predictor, "SUMS_BYTES", size)
+        predict(
+            bundle, scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif", encoding="float32",
+            batch_size=1, **SMALL,
+        )  # fmt: skip
+        found.append(read_all(tmp_path / "p.tif")[0])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_more_than_255_classes(tmp_path, small_tiles):
+    member = BlurMember(classes=300, radius=1)
+    image = image_of((70, 70))
+    scene = write_scene(tmp_path / "s.tif", image)
+    bundle = loose_bundle(tmp_path / "m", member, classes=300)
+    predict(bundle, scene, tmp_path / "map.tif", **SMALL)
+    opened = ClassMap.open(tmp_path / "map.tif")
+    assert opened.dtype == "uint16"
+    assert np.array_equal(opened.read()[0], one_shot(member, image).argmax(axis=0))
+
+
+def test_same_seed_same_bytes(tmp_path, small_tiles):
+    bundle = network_bundle(tmp_path / "m")
+    scene = write_scene(tmp_path / "s.tif", image_of((150, 150)))
+    for name in ("a.tif", "b.tif"):
+        predict(bundle.folder, scene, tmp_path / name, **SMALL)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_predict_array_equals_the_file(tmp_path, small_tiles):
+    image, member = image_of((150, 170)), BlurMember()
+    valid = np.ones(image.shape[1:], bool)
+    valid[100:, 100:] = False
+    scene = write_scene(tmp_path / "s.tif", image, nodata=-9, valid=valid)
+    bundle = loose_bundle(tmp_path / "m", member)
+    for model in (bundle, [bundle], [member]):
+        found, there = predict_array(model, Scene.open(scene), **SMALL)
+        assert np.array_equal(there, valid)
+        np.testing.assert_allclose(
+            found[:, valid], one_shot(member, image, valid)[:, valid], atol=1e-5
+        )
+        assert not found[:, ~valid].any()
+
+
+def test_bands_are_found_by_name(tmp_path, small_tiles):
+    image = image_of((70, 70), bands=3)
+    bundle = network_bundle(tmp_path / "m", names=("red", "nir"))
+    there = write_scene(tmp_path / "a.tif", image, names=("nir", "green", "red"))
+    other = write_scene(tmp_path / "b.tif", image[[2, 0]], names=("red", "nir"))
+    predict(bundle, there, tmp_path / "map_a.tif", **SMALL)
+    predict(bundle, other, tmp_path / "map_b.tif", **SMALL)
+    a, b = (ClassMap.open(tmp_path / name).read()[0] for name in ("map_a.tif", "map_b.tif"))
+    assert np.array_equal(a, b)
+
+
+def test_raster_without_the_models_bands_is_refused(tmp_path):
+    bundle = network_bundle(tmp_path / "m", names=("red", "nir"))
+    named = write_scene(
+        tmp_path / "a.tif", image_of((70, 70), bands=3), names=("red", "green", "blue")
+    )
+    fewer = write_scene(tmp_path / "b.tif", image_of((70, 70), bands=1))
+    with pytest.raises(RasterError, match="nir"):
+        predict(bundle, named, tmp_path / "map.tif")
+    with pytest.raises(RasterError, match="band"):
+        predict(bundle, fewer, tmp_path / "map.tif")
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_truncated_input_names_the_window(tmp_path, small_tiles):
+    image = image_of((200, 200))
+    path = write_scene(
+        tmp_path / "s.tif", image, tiled=True, blockxsize=64, blockysize=64, compress="deflate"
+    )
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    bundle = loose_bundle(tmp_path / "m", BlurMember())
+    with pytest.raises(InputFileError, match=r"rows \d+-\d+, columns \d+-\d+|cannot be opened"):
+        predict(bundle, path, tmp_path / "map.tif", **SMALL)
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_bad_settings_by_their_words(tmp_path):
+    scene = write_scene(tmp_path / "s.tif", image_of((64, 64)))
+    bundle = loose_bundle(tmp_path / "m", BlurMember())
+    with pytest.raises(ConfigError, match="There is no setting 'window'"):
+        predict(bundle, scene, tmp_path / "map.tif", window=64)
+    with pytest.raises(ConfigError, match="Windows may share at most half their side"):
+        predict(bundle, scene, tmp_path / "map.tif", window_px=64, overlap_px=40)
+    with pytest.raises(OutputError, match="does not exist"):
+        predict(bundle, scene, tmp_path / "none" / "map.tif")
+    with pytest.raises(OutputError, match="named for two products"):
+        predict(bundle, scene, tmp_path / "map.tif", probabilities=tmp_path / "map.tif")
+    with pytest.raises(ConfigError, match="No model or no raster"):
+        predict([], scene, tmp_path / "map.tif")
+    with pytest.raises(InputFileError, match="does not exist"):
+        predict(bundle, tmp_path / "absent.tif", tmp_path / "map.tif")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "s.tif"]
+
+
+def test_another_resolution_is_warned_of(tmp_path, small_tiles):
+    scene = write_scene(
+        tmp_path / "s.tif", image_of((64, 64)), transform=Affine(2, 0, 5e5, 0, -2, 57e5)
+    )
+    with pytest.warns(UserWarning, match="pixels of 's.tif' are 2 m.* from 10 m"):
+        predict(loose_bundle(tmp_path / "m", BlurMember()), scene, tmp_path / "map.tif", **SMALL)
+
+
+class Listener:
+    """A sink that keeps events, and may cancel after some of them."""
+
+    def __init__(self, said, cancel_after=None):
+        self.said = said
+        self.cancel_after = cancel_after
+        self.reporter = None
+
+    def emit(self, event: Event):
+        self.said.append(event)
+        if self.cancel_after is not None and len(self.said) >= self.cancel_after:
+            self.reporter.cancel()
+
+    def close(self):
+        pass
+
+
+def test_progress_tells_speed_time_and_tiles(tmp_path, small_tiles):
+    said = []
+    scene = write_scene(tmp_path / "s.tif", image_of((300, 300)))
+    bundle = loose_bundle(tmp_path / "m", BlurMember(radius=1))
+    predict(bundle, scene, tmp_path / "map.tif", reporter=Reporter(Listener(said)), **SMALL)
+    steps = [e for e in said if e.kind == "progress" and e.stage == "predict"]
+    fractions = [e.fraction for e in steps]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert "pixels_per_s" in steps[-1].data
+    tiles = [e.data["tile_map"] for e in steps if "tile_map" in e.data]
+    assert set("".join(tiles[-1])) == {"#"}
+    assert "".join(tiles[0]).count("#") == 1
+
+
+@pytest.mark.parametrize("after", [1, 3, 8])
+def test_cancel_leaves_nothing_that_looks_finished(tmp_path, small_tiles, after):
+    listener = Listener([], cancel_after=after)
+    listener.reporter = Reporter(listener)
+    member = BlurMember()
+    scene = write_scene(tmp_path / "s.tif", image_of((300, 300)))
+    bundle = loose_bundle(tmp_path / "m", member)
+    with pytest.raises(Cancelled):
+        predict(bundle, scene, tmp_path / "map.tif", reporter=listener.reporter, **SMALL)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "map.tif.partial", "s.tif"]
+    assert len(member.calls) <= after
