@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -23,7 +24,7 @@ def points() -> None:
 _points_argument = click.argument("points", metavar="POINTS")
 
 
-def _output_option(metavar: str) -> Any:
+def _output_option(metavar: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option("-o", "--output", required=True, metavar=metavar, help="File to write.")
 
 

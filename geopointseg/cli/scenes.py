@@ -22,7 +22,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
 @click.option("-o", "--output", required=True, metavar="OUT.tif", help="Raster to write.")
 @click.option(
     "--method",
-    type=click.Choice(["histogram", "mean-std", "percentile", "equalize"]),
+    type=click.Choice(["histogram", "midpoint", "mean-std", "percentile", "equalize"]),
     default="histogram",
     show_default=True,
     help="How the look is matched.",

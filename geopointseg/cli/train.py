@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import click
 
 from geopointseg.cli.invocation import (
@@ -12,6 +14,8 @@ from geopointseg.cli.invocation import (
     scene_arguments,
 )
 from geopointseg.cli.setting import settings_options
+
+ModelKind = Literal["auto", "network", "forest"]
 
 
 @click.command()
@@ -26,7 +30,7 @@ from geopointseg.cli.setting import settings_options
     ("model", "weights", "NAME|PATH|none"),
 )
 @click.option(
-    "--model", type=click.Choice(["auto", "network", "forest"]), default="auto", show_default=True,
+    "--model", type=click.Choice(get_args(ModelKind)), default="auto", show_default=True,
     help="What to train; auto keeps what is best on held-out points and says why.",
 )  # fmt: skip
 @click.option(
@@ -37,7 +41,7 @@ from geopointseg.cli.setting import settings_options
 @common_options
 def train(
     run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None, output: str,
-    model: str, unlabelled: tuple[str, ...], resume: bool,
+    model: ModelKind, unlabelled: tuple[str, ...], resume: bool,
 ) -> None:  # fmt: skip
     """Train a model from rasters R and labelled points."""
     from geopointseg.labels.points import read_points

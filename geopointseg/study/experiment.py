@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -169,15 +171,22 @@ def _train_models(
             reporter=reporter,
         )
         config = config.updated({"model": {"weights": str(folder / "weights")}})
-    kind = "forest" if baseline.endswith("forest") else str(values.get("model", "auto"))
+    kind = _model_kind(values, baseline)
     folders = []
     for member in range(int(values.get("ensemble", 1)) if not baseline else 1):
         folders.append(folder / f"model_{member}")
         train(
             paths, labels, output=folders[-1], config=config, seed=seed + 1000 * member,
-            model="network" if baseline == "dense" else kind, device=device, reporter=reporter,
+            model=kind, device=device, reporter=reporter,
         )  # fmt: skip
     return folders
+
+
+def _model_kind(values: Mapping[str, Any], baseline: str) -> Literal["auto", "network", "forest"]:
+    if baseline:
+        return "network" if baseline == "dense" else "forest"
+    kind: Literal["auto", "network", "forest"] = values.get("model", "auto")
+    return kind
 
 
 def _configure(values: Mapping[str, Any], baseline: str) -> Config:
@@ -227,8 +236,5 @@ def _score(
     return _sum(matrices)
 
 
-def _sum(matrices: Any) -> ConfusionMatrix:
-    total, *rest = matrices
-    for matrix in rest:
-        total = total + matrix
-    return total
+def _sum(matrices: Iterable[ConfusionMatrix]) -> ConfusionMatrix:
+    return functools.reduce(operator.add, matrices)

@@ -41,7 +41,7 @@ class StudyResult:
 
     def level_rows(self) -> list[tuple[str, ...]]:
         """Return one row for each combination of levels: name, then mean F1 +- deviation by data set."""
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for name in dict.fromkeys(level_name(score) for score in self.scores):
             chosen = [score for score in self.scores if level_name(score) == name]
             cells = [_cell([s for s in chosen if s.data == data.name]) for data in self.plan.data]
@@ -50,7 +50,7 @@ class StudyResult:
 
     def hypothesis_rows(self) -> list[tuple[str, str, str]]:
         """Return one row for each hypothesis: its text, its outcome, and the difference measured."""
-        rows = []
+        rows: list[tuple[str, str, str]] = []
         for hypothesis in self.plan.hypotheses:
             outcome, compared = judge(hypothesis, self.scores)
             rows.append((hypothesis.text, outcome, compared.phrase))
