@@ -158,3 +158,42 @@ def table_index(stored: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
     unsigned = np.dtype(f"u{stored.dtype.itemsize}")
     half = unsigned.type(1 << (8 * stored.dtype.itemsize - 1))
     return np.asarray(stored.view(unsigned) ^ half)
+
+
+def look_up(
+    table: NDArray[Any], stored: NDArray[Any], out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Return a table's entry for each 8- or 16-bit integer.
+
+    Works in pieces that stay in the processor's cache, and on two bytes at once where both sides are bytes.
+
+    Parameters
+    ----------
+    table
+        One entry for each value of the type, in the order of `table_values`.
+    stored
+        Integers of any shape.
+    out
+        Where to put the result; contiguous, of the table's type and the integers' shape.
+    """
+    index = np.ascontiguousarray(table_index(stored)).ravel()
+    out = np.empty(stored.shape, dtype=table.dtype) if out is None else out
+    target = out.reshape(-1)
+    if index.itemsize == 1 and table.itemsize == 1 and index.size > _PAIRS_PAY:
+        even = index.size // 2 * 2
+        low = table.view(np.uint8).astype(np.uint16)
+        pairs = ((low[:, None] << 8) | low).ravel()  # entry of 256 * second byte + first byte
+        _take_pieces(pairs, index[:even].view("<u2"), target[:even].view("<u2"))
+        index, target = index[even:], target[even:]
+    _take_pieces(table, index, target)
+    return out
+
+
+_PIECE = 1 << 16
+_PAIRS_PAY = 1 << 17
+
+
+def _take_pieces(table: NDArray[Any], index: NDArray[Any], target: NDArray[Any]) -> None:
+    for start in range(0, index.size, _PIECE):
+        piece = slice(start, start + _PIECE)
+        np.take(table, index[piece], out=target[piece], mode="wrap")

@@ -6,6 +6,7 @@ where it reads, and nobody keeps one.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections import OrderedDict
@@ -17,6 +18,12 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from geopointseg.errors import InputFileError
+
+# GDAL's own limits grow with the machine and are fixed at its first use; memory and open files must not.
+os.environ.setdefault(
+    "GDAL_CACHEMAX", "64"
+)  # megabytes of decoded blocks, by default 5 % of the memory
+os.environ.setdefault("GDAL_MAX_DATASET_POOL_SIZE", "32")  # files that virtual rasters hold open
 
 
 class HandlePool:
@@ -65,6 +72,8 @@ class HandlePool:
 
 HANDLES = HandlePool()
 """The pool that all scenes of a process read through."""
+
+atexit.register(HANDLES.close)
 
 
 def open_dataset(path: str, **options: Any) -> DatasetReader:

@@ -26,7 +26,7 @@ from geopointseg.raster.curve import IDENTITY, Curve, has_table
 from geopointseg.raster.distribution import BandStatistics
 from geopointseg.raster.statistics import SceneStatistics, find_undeclared_nodata
 
-MatchMethod = Literal["histogram", "mean-std", "percentile", "equalize"]
+MatchMethod = Literal["histogram", "midpoint", "mean-std", "percentile", "equalize"]
 METHODS: tuple[str, ...] = get_args(MatchMethod)
 
 MIXTURE_LIMIT = 0.3
@@ -121,8 +121,9 @@ def fit_matching(
     reference
         Statistics of what it should look like; not needed for ``equalize``.
     method
-        ``histogram`` gives each band the reference's distribution (its cumulative shares are matched);
-        ``mean-std`` its mean and deviation and ``percentile`` its 2nd and 98th percentile, both by gain and
+        ``histogram`` gives each band the reference's distribution by matching cumulative shares, as scikit-image
+        does; ``midpoint`` does so too, but moves a value that many pixels share (clipped water, saturated roofs)
+        to the middle of their ranks and not to the upper end, so that means are kept; ``mean-std`` its mean and deviation and ``percentile`` its 2nd and 98th percentile, both by gain and
         offset; ``equalize`` spreads the values evenly, over the reference's range or else the scene's own.
     reporter
         Warned where the class mixes differ so much that matching would erase the signal, and of bands that
@@ -178,10 +179,11 @@ def _fit_band(
     if method == "equalize":
         low, high = (0.0, 255.0) if bytes_ else (reference.minimum, reference.maximum)
         return equalization_curve(source if exact else source.compact(_FLOAT_KNOTS), low, high)
-    if method == "histogram" and not exact:
+    if method in {"histogram", "midpoint"} and not exact:
         source, reference = source.compact(_FLOAT_KNOTS), reference.compact(_FLOAT_KNOTS)
     fits: dict[str, Callable[[BandStatistics, BandStatistics], Curve]] = {
         "histogram": histogram_curve,
+        "midpoint": midpoint_curve,
         "mean-std": mean_std_curve,
         "percentile": percentile_curve,
     }
@@ -192,6 +194,12 @@ def histogram_curve(source: BandStatistics, reference: BandStatistics) -> Curve:
     """Return the curve that gives one distribution the shape of another, by their cumulative shares."""
     target = np.interp(source.cumulative(), reference.cumulative(), reference.values)
     return Curve(source.values, target)
+
+
+def midpoint_curve(source: BandStatistics, reference: BandStatistics) -> Curve:
+    """Return the curve that gives one distribution the shape of another, each value at the middle of its ranks."""
+    shares, wanted = (b.cumulative() - b.counts / b.count / 2 for b in (source, reference))
+    return Curve(source.values, np.interp(shares, wanted, reference.values))
 
 
 def mean_std_curve(source: BandStatistics, reference: BandStatistics) -> Curve:

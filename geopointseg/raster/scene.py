@@ -25,7 +25,7 @@ from rasterio.windows import Window
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.raster.acquisition import find_date
 from geopointseg.raster.band import Band, describe_bands
-from geopointseg.raster.curve import Curve, has_table, table_index
+from geopointseg.raster.curve import Curve, has_table, look_up
 from geopointseg.raster.dataset import HANDLES, HandlePool, fingerprint_files, open_dataset
 from geopointseg.raster.grid import Grid, clip_window
 
@@ -233,8 +233,26 @@ class Scene:
         valid[rows, cols] = chip.valid
         return Chip(image, valid, chip.undeclared_nan)
 
-    def read_stored(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read_overview(self, longest: int = 1000) -> Chip:
+        """Read the whole scene thinned out, its longer side at most ``longest`` pixels; for pictures.
+
+        Overviews of the file are used where it has them. Nearest pixels are taken, so nodata stays nodata.
+        """
+        factor = max(1.0, max(self.grid.shape) / longest)
+        shape = tuple(max(1, round(side / factor)) for side in self.grid.shape)
+        return self.decode(*self.read_stored(self.grid.window, shape))
+
+    def read_stored(
+        self, window: Window, shape: tuple[int, ...] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read a window as it is on disk; it must lie within the scene.
+
+        Parameters
+        ----------
+        window
+            What is read.
+        shape
+            Rows and columns to thin it out to; as many as the window has by default.
 
         Returns
         -------
@@ -247,9 +265,12 @@ class Scene:
         try:
             dataset = HANDLES.get(self.path)
             stored = dataset.read(
-                [band.index for band in bands], window=window, out_dtype=self.dtype
+                [band.index for band in bands],
+                window=window,
+                out_dtype=self.dtype,
+                out_shape=None if shape is None else (len(bands), *shape),
             )
-            valid = _read_mask(dataset, bands, window)
+            valid = _read_mask(dataset, bands, window, stored.shape[1:])
         except (RasterioError, OSError) as error:
             raise InputFileError(
                 f"'{self._shown}' cannot be read at rows {window.row_off}-{window.row_off + window.height}, "
@@ -339,7 +360,7 @@ def _fill_plane(
     values = stored[places[band.index]]
     if band.curve is not None and has_table(values.dtype.name):
         table = band.curve.table(values.dtype.name, band.scale, band.offset)
-        np.take(table, table_index(values), out=plane, mode="wrap")
+        look_up(table, values, out=plane)
     elif band.curve is not None:
         plane[...] = band.curve.apply(np.nan_to_num(band.to_physical(values)))
     elif band.scale == 1.0 and band.offset == 0.0:
@@ -354,13 +375,15 @@ def _named_inputs(band: Band) -> Iterator[tuple[str, Band]]:
     yield from zip(names, band.inputs, strict=True)
 
 
-def _read_mask(dataset: DatasetReader, bands: Sequence[Band], window: Window) -> NDArray[np.bool_]:
-    valid = np.ones((int(window.height), int(window.width)), dtype=bool)
+def _read_mask(
+    dataset: DatasetReader, bands: Sequence[Band], window: Window, shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    valid = np.ones(shape, dtype=bool)
     masked = [band.index for band in bands if band.masked]
     if masked:  # one mask for the whole file
-        valid &= dataset.read_masks(masked[0], window=window) > 0
+        valid &= dataset.read_masks(masked[0], window=window, out_shape=shape) > 0
     for alpha in sorted({band.alpha for band in bands if band.alpha}):
-        valid &= dataset.read(alpha, window=window) > 0
+        valid &= dataset.read(alpha, window=window, out_shape=shape) > 0
     return valid
 
 

@@ -11,16 +11,19 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.curve import has_table
 from geopointseg.raster.distribution import BandStatistics, Counter, make_counter, merge_bands
+from geopointseg.raster.pipeline import map_ahead
 from geopointseg.raster.scene import Scene
 
 Weighting = Literal["pixel", "area"]
@@ -284,34 +287,51 @@ def _fills_all_bands(statistics: SceneStatistics, value: float, share: float) ->
 
 
 def _scan(scene: Scene, advance: Any) -> SceneStatistics:
-    """Read a scene once and count."""
-    plain = type(scene) is Scene and has_table(scene.dtype)
-    plain = plain and all(b.curve is None and b.expression is None for b in scene.bands)
+    """Read a scene once and count; the order of threads changes nothing."""
+    plain = _is_plain(scene)
     counters = [make_counter(scene.dtype if plain else "float32") for _ in scene.bands]
-    wanted = _sample_size(len(scene.bands)) / (scene.grid.height * scene.grid.width)
-    generator = np.random.default_rng(0)
-    places = {band.index: k for k, band in enumerate(scene.source_bands)}
     samples = []
-    for window in scene.windows():
-        if plain:
-            stored, valid = scene.read_stored(window)
-            image = (
-                stored[[places[b.index] for b in scene.bands]]
-                if len(places) != len(scene.bands)
-                else stored
-            )
-        else:
-            chip = scene.read(window)
-            image, valid = chip.image, chip.valid
-        planes = image.reshape(len(image), -1)
-        if not valid.all():
-            planes = planes[:, valid.ravel()]
-        for counter, plane in zip(counters, planes, strict=True):
-            counter.add(plane)
-        take = _round_randomly(wanted * planes.shape[1], generator)
-        samples.append(planes[:, _draw(planes.shape[1], take, generator)].T)
+    windows = list(scene.windows())
+    count = partial(_count_window, scene, plain=plain)
+    for window, (counted, sample) in zip(
+        windows, map_ahead(count, enumerate(windows)), strict=True
+    ):
+        for counter, part in zip(counters, counted, strict=True):
+            counter.merge(part)  # type: ignore[arg-type]
+        samples.append(sample)
         advance(window.width * window.height)
     return _finish(scene, counters, np.concatenate(samples), plain=plain)
+
+
+def _is_plain(scene: Scene) -> bool:
+    """Whether a scene's stored integers can be counted as they are."""
+    unchanged = all(b.curve is None and b.expression is None for b in scene.bands)
+    return type(scene) is Scene and has_table(scene.dtype) and unchanged
+
+
+def _count_window(
+    scene: Scene, numbered: tuple[int, Window], *, plain: bool
+) -> tuple[list[Counter], NDArray[Any]]:
+    """Count one window, and draw its part of the sample."""
+    number, window = numbered
+    if plain:
+        stored, valid = scene.read_stored(window)
+        places = {band.index: k for k, band in enumerate(scene.source_bands)}
+        order = [places[band.index] for band in scene.bands]
+        image = stored if order == list(range(len(stored))) else stored[order]
+    else:
+        chip = scene.read(window)
+        image, valid = chip.image, chip.valid
+    planes = image.reshape(len(image), -1)
+    if not valid.all():
+        planes = planes[:, valid.ravel()]
+    counters = [make_counter(image.dtype.name) for _ in planes]
+    for counter, plane in zip(counters, planes, strict=True):
+        counter.add(plane)
+    generator = np.random.default_rng(number)
+    wanted = _sample_size(len(planes)) / (scene.grid.height * scene.grid.width)
+    take = _round_randomly(wanted * planes.shape[1], generator)
+    return counters, planes[:, _draw(planes.shape[1], take, generator)].T
 
 
 def _finish(

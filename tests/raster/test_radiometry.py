@@ -96,6 +96,20 @@ def test_mean_and_deviation_are_those_of_the_reference():
     np.testing.assert_allclose(moved.std(axis=(1, 2)), reference.std(axis=(1, 2)), rtol=1e-4)
 
 
+def test_midpoints_keep_the_mean_where_values_are_clipped():
+    reference = scene_like(2)
+    source = np.maximum(hazy(reference), 70)  # a third of the last band is clipped
+    wanted = reference.mean(axis=(1, 2))
+    found = {
+        method: fit_matching(statistics_of_array(source), statistics_of_array(reference), method)
+        .apply(source)
+        .mean(axis=(1, 2))
+        for method in ("midpoint", "histogram")
+    }
+    np.testing.assert_allclose(found["midpoint"], wanted, atol=0.5)
+    assert found["histogram"].max() - wanted[found["histogram"].argmax()] > 1
+
+
 def test_percentiles_are_those_of_the_reference():
     source, reference = hazy(scene_like(1)), scene_like(2)
     moved = fit_matching(

@@ -1,0 +1,46 @@
+"""Do the next windows' work while the last one is written."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+_MOST_THREADS = 4
+
+
+def map_ahead[Work, Done](
+    function: Callable[[Work], Done], work: Iterable[Work], threads: int | None = None
+) -> Iterator[Done]:
+    """Yield a function's results in order, a few of them computed ahead in threads.
+
+    Reading, counting and looking up leave Python's lock, so two cores halve the time; never more results than
+    threads + 1 are held, so memory does not grow with the work. An error comes out where its result would.
+
+    Parameters
+    ----------
+    function
+        What is done for each item.
+    work
+        The items.
+    threads
+        How many work at once; by default the cores, four at most.
+
+    Examples
+    --------
+    >>> list(map_ahead(lambda x: x * x, range(5), threads=2))
+    [0, 1, 4, 9, 16]
+    """
+    threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
+    waiting: deque[Future[Done]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in work:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
