@@ -35,9 +35,12 @@ FAINT = "#d9dee3"
 ACCENT = "#2463a6"
 WARM = "#c4501b"
 
+WIDTH_IN = 5.6
+"""Width of charts; on a page they are never drawn much larger, so that their text matches the page's."""
+
 _STYLE: Any = {
     "font.family": "sans-serif",
-    "font.size": 10,
+    "font.size": 11,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": MUTED,
@@ -117,40 +120,29 @@ def draw_overview(
 
 
 @_styled
-def draw_map(
-    class_map: ClassMap, assessment: Assessment | None = None, *, title: str = ""
-) -> Figure:
+def draw_map(class_map: ClassMap, assessment: Assessment | None = None) -> Figure:
     """Draw a map in its colours and, where given, the test points on it: right ones small, wrong ones marked."""
     height, width = class_map.grid.shape
-    figure, axes = _panel_grid(1, 1, height / width, width_in=7.5)
-    axis = axes[0]
+    figure, axis = _picture_frame(height / width)
     axis.imshow(picture_map(class_map), extent=(0, width, height, 0), interpolation="nearest")
-    _name_panel(axis, title, "")
     pixels = assessment.pixels if assessment is not None else None
     if pixels is not None:
         wrong = pixels.mapped != pixels.reference
         style: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.7}
-        axis.scatter(
-            pixels.col[~wrong] + 0.5, pixels.row[~wrong] + 0.5, s=16, color="#111111",
-            label=f"map is right ({int((~wrong).sum())})", **style,
-        )  # fmt: skip
-        axis.scatter(
-            pixels.col[wrong] + 0.5, pixels.row[wrong] + 0.5, s=44, marker="X", color="#e0003c",
-            label=f"map is wrong ({int(wrong.sum())})", **style,
-        )  # fmt: skip
-        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.01), ncols=2, handletextpad=0.2)
+        x, y = pixels.col + 0.5, pixels.row + 0.5
+        axis.scatter(x[~wrong], y[~wrong], s=16, color="#111111", **style)
+        axis.scatter(x[wrong], y[wrong], s=44, marker="X", color="#e0003c", **style)
     return figure
 
 
 @_styled
-def draw_scene(scene: Scene, points: Points | None = None, *, title: str = "") -> Figure:
+def draw_scene(scene: Scene, points: Points | None = None) -> Figure:
     """Draw a scene in natural colours and, where given, points on it in the legend's colours."""
     height, width = scene.grid.shape
-    figure, axes = _panel_grid(1, 1, height / width, width_in=7.5)
-    axes[0].imshow(picture_scene(scene), extent=(0, width, height, 0), interpolation="nearest")
-    _name_panel(axes[0], title, "")
+    figure, axis = _picture_frame(height / width)
+    axis.imshow(picture_scene(scene), extent=(0, width, height, 0), interpolation="nearest")
     if points is not None:
-        _scatter_points(axes[0], points, scene)
+        _scatter_points(axis, points, scene)
     return figure
 
 
@@ -159,7 +151,7 @@ def draw_confusion(matrix: ConfusionMatrix) -> Figure:
     """Draw the confusion matrix: counts, shaded by their share of the reference class (the column)."""
     size = len(matrix.legend)
     columns = np.maximum(matrix.reference_totals, 1)
-    figure = _figure(2.3 + 0.62 * size, 1.7 + 0.46 * size)
+    figure = _figure(max(2.0 + 0.48 * size, 3.6), 1.6 + 0.42 * size)
     axis = figure.add_subplot()
     for row in range(size):
         for col in range(size):
@@ -194,7 +186,7 @@ def draw_class_scores(assessment: Assessment) -> Figure:
     producers: Sequence[Estimate | float] = matrix.producers_accuracy.tolist()
     if estimates is not None and assessment.sampling != "raster":
         users, producers = estimates.users, estimates.producers
-    figure = _figure(7.5, 1.3 + 0.5 * len(legend))
+    figure = _figure(WIDTH_IN, 1.4 + 0.46 * len(legend))
     axis = figure.add_subplot()
     positions = np.arange(len(legend))
     for values, offset, color, marker, label in (
@@ -213,7 +205,7 @@ def draw_class_scores(assessment: Assessment) -> Figure:
 def draw_areas(assessment: Assessment) -> Figure:
     """Draw the area of each class as mapped, and as estimated on the ground with its interval."""
     areas = list(assessment.class_areas.values())
-    figure = _figure(7.5, 1.3 + 0.42 * len(areas))
+    figure = _figure(WIDTH_IN, 1.2 + 0.42 * len(areas))
     axis = figure.add_subplot()
     positions = np.arange(len(areas))
     colors = assessment.legend.colors
@@ -267,7 +259,7 @@ def draw_learning_curve(
     score
         What the scores are.
     """
-    figure = _figure(7.5, 4.2)
+    figure = _figure(WIDTH_IN, 3.8)
     axis = figure.add_subplot()
     colors = [ACCENT, WARM, "#6b8e23", MUTED, "#7b4fa3"]
     x = np.asarray(points_per_class, dtype=np.float64)
@@ -295,7 +287,7 @@ def draw_training(history: Mapping[str, tuple[Sequence[float], Sequence[float]]]
         By name of the quantity, steps and values.
     """
     count = max(1, len(history))
-    figure = _figure(7.5, 1.0 + 1.7 * count)
+    figure = _figure(WIDTH_IN, 0.8 + 1.5 * count)
     axes = np.atleast_1d(figure.subplots(count, 1, sharex=True))
     for axis, (name, (steps, values)) in zip(axes, history.items(), strict=False):
         axis.plot(steps, values, color=ACCENT, linewidth=1.4, marker="." if len(steps) < 40 else "")
@@ -320,7 +312,7 @@ def draw_cross_validation(
     score
         What the score is.
     """
-    figure = _figure(7.5, 1.3 + 0.16 * len(names) * (1 + len(scores)))
+    figure = _figure(WIDTH_IN, 1.4 + 0.15 * len(names) * (1 + len(scores)))
     axis = figure.add_subplot()
     markers, colors = ["o", "D", "s", "^", "v"], [ACCENT, WARM, "#6b8e23", MUTED, "#7b4fa3"]
     positions = np.arange(len(names))
@@ -393,11 +385,25 @@ def _panel_grid(
     figure = _figure(panel * columns, (panel * aspect + 0.35) * rows + 0.45)
     axes = [figure.add_subplot(rows, columns, position + 1) for position in range(count)]
     for axis in axes:
-        axis.set_xticks([])
-        axis.set_yticks([])
-        for spine in axis.spines.values():
-            spine.set_visible(False)
+        _strip_frame(axis)
     return figure, axes
+
+
+def _picture_frame(aspect: float) -> tuple[Figure, Axes]:
+    """Return a figure that is all picture."""
+    width = 7.5 / max(1.0, aspect / 1.3)
+    figure = _figure(width, width * aspect)
+    figure.set_layout_engine("none")
+    axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    _strip_frame(axis)
+    return figure, axis
+
+
+def _strip_frame(axis: Axes) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
 
 
 def _name_panel(axis: Axes, title: str, note: str) -> None:

@@ -1,0 +1,283 @@
+"""Reports as one HTML file that opens from disk, without a network and without any other file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from geopointseg.assessment.outcome import SAMPLING_NOTES, Assessment
+from geopointseg.errors import InputFileError
+from geopointseg.labels.points import Points
+from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.output import whole_file
+from geopointseg.raster.scene import Scene
+from geopointseg.report import figures
+from geopointseg.report.provenance import ModelRecord
+from geopointseg.report.reading import explain, headline_tiles
+from geopointseg.report.section import DataTable, Document, Illustration, Section
+
+TEMPLATE = "document.html.jinja"
+
+_WORDS = (
+    (
+        "User's accuracy: of the places where the map shows a class, the share that are this class. Low values mean that "
+        "the map shows the class where it is not (also called precision; one minus it is the commission error)."
+    ),
+    (
+        "Producer's accuracy: of the places that are a class, the share that the map shows as such. Low values mean that "
+        "the map overlooks the class (also called recall; one minus it is the omission error)."
+    ),
+    (
+        "F1: one number for both, between 0 and 1 (also called Dice). IoU: stricter, the overlap of map and truth "
+        "divided by their union."
+    ),
+    (
+        "Point counts treat every test point alike. Area-adjusted figures weigh each map class by its area (Olofsson et "
+        "al. 2014, doi:10.1016/j.rse.2014.02.015; Stehman 2014, doi:10.1080/01431161.2014.930207)."
+    ),
+    "95 % interval: if the sampling were repeated many times, 95 of 100 such intervals would hold the true value.",
+)
+
+
+def write_report(
+    assessment: Assessment,
+    path: str | os.PathLike[str],
+    *,
+    scene: Scene | None = None,
+    training_points: Points | None = None,
+    model: str | os.PathLike[str] | None = None,
+    extra: Sequence[Section] = (),
+    figure_folder: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write an assessment as a report for people.
+
+    Parameters
+    ----------
+    assessment
+        What was found.
+    path
+        The HTML file.
+    scene, training_points
+        Shown beside the map where given.
+    model
+        Model folder, for training curves, calibration and provenance.
+    extra
+        Further sections, for example on cross-validation or applicability.
+    figure_folder
+        Folder to save each figure in, as PNG and SVG; made where it is missing.
+
+    Returns
+    -------
+    Path
+        Where the report is.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    record = None if model is None else ModelRecord.read(Path(model))
+    name = Path(assessment.map_path).name
+    sections = [
+        _meaning_section(assessment),
+        *_map_sections(assessment, scene, training_points),
+        _class_section(assessment),
+        _confusion_section(assessment),
+        _area_section(assessment),
+        *_model_sections(record),
+        *extra,
+        _provenance_section(assessment, record),
+        Section("Words", points=_WORDS),
+    ]
+    subtitle = f"compared with {Path(assessment.reference).name or 'test points'}"
+    document = Document(f"How good is {name}?", subtitle, headline_tiles(assessment), sections)
+    return write_document(document, path, figure_folder=figure_folder)
+
+
+def write_document(
+    document: Document,
+    path: str | os.PathLike[str],
+    *,
+    figure_folder: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write a report as one HTML file: light and dark, on screen and on paper, read out by screen readers.
+
+    Parameters
+    ----------
+    document
+        What to write.
+    path
+        The HTML file; replaced if it exists.
+    figure_folder
+        Folder to save each figure in, as PNG and SVG.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("geopointseg.report", "."),
+        autoescape=True,
+        finalize=_keep_percent_together,
+    )
+    made_on = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d")
+    text = environment.get_template(TEMPLATE).render(document=document, made_on=made_on)
+    path = Path(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if figure_folder is not None:
+        _save_figures(document, Path(figure_folder))
+    return path
+
+
+def _keep_percent_together(value: Any) -> Any:
+    """Let no line end between a number and its percent sign."""
+    return value.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(value, str) else value
+
+
+def _save_figures(document: Document, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for section in document.sections:
+        for illustration in section.illustrations:
+            for ending in ("png", "svg"):
+                with whole_file(folder / f"{illustration.name}.{ending}") as temporary:
+                    illustration.figure.savefig(temporary, dpi=150, format=ending)
+
+
+def _meaning_section(assessment: Assessment) -> Section:
+    warnings = list(assessment.warnings)
+    if assessment.sampling == "unknown":
+        warnings.insert(0, SAMPLING_NOTES["unknown"])
+    return Section("What this means", points=explain(assessment), warnings=warnings)
+
+
+def _map_sections(
+    assessment: Assessment, scene: Scene | None, training_points: Points | None
+) -> list[Section]:
+    illustrations = []
+    try:
+        class_map = ClassMap.open(assessment.map_path, assessment.legend)
+    except InputFileError:
+        class_map = None  # moved since it was assessed; the figures still hold
+    if class_map is not None:
+        wrong = _count_points(assessment)
+        classes = ", ".join(class_map.legend.names)
+        illustrations.append(
+            Illustration(
+                "map", figures.draw_map(class_map, assessment),
+                f"The class map in its colours ({classes}).{wrong}",
+                "The map." + wrong, is_picture=True, legend=class_map.legend,
+            )
+        )  # fmt: skip
+    if scene is not None:
+        illustrations.append(
+            Illustration(
+                "scene", figures.draw_scene(scene, training_points),
+                "The image that the map was made from, with the training points where given.",
+                "The scene" + (" and the training points." if training_points is not None else "."),
+                is_picture=True,
+            )
+        )  # fmt: skip
+    return [Section("Map", illustrations=illustrations)] if illustrations else []
+
+
+def _count_points(assessment: Assessment) -> str:
+    if assessment.pixels is None:
+        return ""
+    wrong = int((assessment.pixels.mapped != assessment.pixels.reference).sum())
+    right = assessment.confusion.total - wrong
+    return f" Black dots: {right:,} test points where it is right. Red crosses: {wrong:,} where it is wrong."
+
+
+def _class_section(assessment: Assessment) -> Section:
+    tables = [
+        DataTable(title, headings, rows, shares=_share_columns(headings))
+        for title, headings, rows in assessment.tables()
+        if "counts" in title or "Area-adjusted" in title
+    ]
+    chart = Illustration(
+        "class_scores", figures.draw_class_scores(assessment),
+        "User's and producer's accuracy of each class; the table below holds the same numbers.",
+        _chart_caption(assessment),
+    )  # fmt: skip
+    return Section("Class by class", illustrations=[chart], tables=tables)
+
+
+def _chart_caption(assessment: Assessment) -> str:
+    if assessment.estimates is None or assessment.sampling == "raster":
+        return "From counts."
+    confidence = round(100 * assessment.estimates.confidence)
+    return f"Area-adjusted, with {confidence} % intervals."
+
+
+def _share_columns(headings: Sequence[str]) -> list[int]:
+    shares = ("user's acc.", "producer's acc.", "from", "to")
+    return [position for position, heading in enumerate(headings) if heading in shares]
+
+
+def _confusion_section(assessment: Assessment) -> Section:
+    _, headings, rows = next(t for t in assessment.tables() if t[0].startswith("Confusion"))
+    table = DataTable("Confusion matrix, rows = map, columns = reference", headings, rows)
+    chart = Illustration(
+        "confusion", figures.draw_confusion(assessment.confusion),
+        "Confusion matrix; rows are what the map says, columns what the reference says. The table below holds the "
+        "same numbers.",
+        "Rows are the map, columns the reference. The darker a cell, the larger its share of the reference class.",
+    )  # fmt: skip
+    return Section("What is taken for what", illustrations=[chart], tables=[table], folded=True)
+
+
+def _area_section(assessment: Assessment) -> Section:
+    title, headings, rows = next(t for t in assessment.tables() if t[0].startswith("Area by"))
+    chart = Illustration(
+        "areas", figures.draw_areas(assessment),
+        "Area of each class as mapped and as estimated on the ground; the table below holds the same numbers.",
+    )  # fmt: skip
+    sentence = (
+        "Counting a map's pixels gives biased areas, because mistakes do not cancel. The estimate corrects the map's "
+        "areas by the mistakes that the test points reveal."
+    )
+    sentences = [sentence] if assessment.sampling != "raster" else []
+    return Section("How large is each class?", sentences, illustrations=[chart],
+                   tables=[DataTable(title, headings, rows)])  # fmt: skip
+
+
+def _model_sections(record: ModelRecord | None) -> list[Section]:
+    if record is None:
+        return []
+    sections = []
+    if record.reliability is not None or record.calibration_reason:
+        charts = []
+        if record.reliability is not None:
+            before, after = record.reliability
+            drawn = figures.draw_reliability(before, None if after.ece == before.ece else after)
+            charts = [
+                Illustration("reliability", drawn, "How often the model was right against how sure it was.")
+            ]  # fmt: skip
+        sections.append(
+            Section("Is the model as sure as it is right?", [record.calibration_reason],
+                    illustrations=charts)
+        )  # fmt: skip
+    if record.curves:
+        chart = Illustration(
+            "training", figures.draw_training(record.curves), "Curves of the training run, by step."
+        )
+        sections.append(Section("Training", illustrations=[chart]))
+    return sections
+
+
+def _provenance_section(assessment: Assessment, record: ModelRecord | None) -> Section:
+    from geopointseg import __version__
+
+    rows = [
+        ("map", assessment.map_path),
+        ("reference", assessment.reference),
+        ("how it was sampled", assessment.sampling),
+        ("model fingerprint", assessment.fingerprint or "not in the map's tags"),
+        ("geopointseg", __version__),
+        *(record.facts() if record else []),
+    ]
+    return Section(
+        "Where this comes from", tables=[DataTable("Provenance", ["what", "value"], rows)]
+    )

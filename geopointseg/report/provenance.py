@@ -1,0 +1,113 @@
+"""Where a map came from: what its model folder tells, read without loading the model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geopointseg.assessment.calibration import Reliability
+from geopointseg.errors import InputFileError
+
+_CURVES = {
+    "loss": "training loss",
+    "held_out_mean_f1": "mean F1 on held-out points",
+    "held_out_loss": "loss on held-out points",
+}
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """The parts of a model folder that a report shows.
+
+    Parameters
+    ----------
+    folder
+        The model folder.
+    description
+        Content of ``model.json``.
+    curves
+        By name of the quantity, steps and values of the training.
+    """
+
+    folder: Path
+    description: Mapping[str, Any]
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+    @classmethod
+    def read(cls, folder: str | Path) -> ModelRecord:
+        """Read a model folder's JSON and training curves; no tensors, no torch.
+
+        Raises
+        ------
+        InputFileError
+            If the folder holds no readable ``model.json``.
+        """
+        folder = Path(folder)
+        try:
+            description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputFileError(
+                f"'{folder}' holds no readable model.json ({error}). Expected a model folder written by 'train'; "
+                "check the path."
+            ) from error
+        return cls(folder, description, _read_curves(folder / "training" / "metrics.csv"))
+
+    @property
+    def reliability(self) -> tuple[Reliability, Reliability] | None:
+        """Reliability before and after calibration, where the model was calibrated."""
+        kept = self.description.get("calibration")
+        if not isinstance(kept, Mapping) or not kept.get("before"):
+            return None
+        return _reliability(kept["before"]), _reliability(kept["after"])
+
+    @property
+    def calibration_reason(self) -> str:
+        """The sentence on whether and how the model was calibrated; empty where it says nothing."""
+        kept = self.description.get("calibration")
+        return str(kept.get("reason", "")) if isinstance(kept, Mapping) else ""
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return name and value of what is worth knowing about the model."""
+        d = self.description
+        members = ", ".join(
+            f"{m.get('kind', '?')} (weight {m.get('weight', 1):.2f})" for m in d.get("members", [])
+        )
+        facts = [
+            ("model folder", str(self.folder)),
+            ("members", members),
+            ("bands", ", ".join(map(str, d.get("bands", [])))),
+            ("pixel size", f"{d['resolution_m']:.4g} m" if "resolution_m" in d else ""),
+            ("chip size", f"{d['chip_size']} px" if "chip_size" in d else ""),
+            ("why this model", str(d.get("reason", ""))),
+            ("seed", str(d.get("seed", ""))),
+            ("weights", str(d.get("weights_sha256", ""))[:16]),
+        ]
+        return [(name, value) for name, value in facts if value]
+
+
+def _reliability(kept: Mapping[str, Any]) -> Reliability:
+    arrays = {
+        name: np.array([np.nan if v is None else v for v in kept[name]], dtype=np.float64)
+        for name in ("edges", "confidence", "accuracy", "low", "high")
+    }
+    count = np.array(kept["count"], dtype=np.int64)
+    return Reliability(count=count, ece=float(kept["expected_calibration_error"]), **arrays)
+
+
+def _read_curves(path: Path) -> dict[str, tuple[list[float], list[float]]]:
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    for column, name in _CURVES.items():
+        pairs = [(float(r["step"]), float(r[column])) for r in rows if r.get(column)]
+        if len(pairs) > 1:
+            curves[name] = ([step for step, _ in pairs], [value for _, value in pairs])
+    return curves
