@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -231,23 +231,25 @@ class Grower:
             return Decisions(0.5, 0, {}, {})
         folds = self._folds()
         trials = [self._try(folds == fold) for fold in range(FOLDS)]
-        by_share = self._mix_points(folds, trials)
-        share_losses = {share: self._balanced(self._losses(p)) for share, p in by_share.items()}
-        share = min(share_losses, key=lambda s: share_losses[s])
+        by_share = {s: self._losses(p) for s, p in self._mix_points(folds, trials).items()}
+        share = self._choose(by_share, default=1.0)
         mixed = [TreeTable.mixed(pair, [1 - share, share]) for pair in trials]
         by_radius = {r: self._losses(p) for r, p in self._smooth_cells(folds, mixed).items()}
-        radius_losses = {radius: self._balanced(losses) for radius, losses in by_radius.items()}
-        return Decisions(share, self._choose_radius(by_radius), share_losses, radius_losses)
+        return Decisions(
+            filter_share=share,
+            radius_px=int(self._choose(by_radius, default=0)),
+            share_losses={s: self._balanced(losses) for s, losses in by_share.items()},
+            radius_losses={r: self._balanced(losses) for r, losses in by_radius.items()},
+        )
 
-    def _choose_radius(self, by_radius: dict[int, NDArray[np.float64]]) -> int:
-        """Return the best radius, or 0 where its gain is within one standard error or a hundredth."""
-        if 0 not in by_radius:
-            return 0
-        best = min(by_radius, key=lambda r: self._balanced(by_radius[r]))
-        gain = by_radius[0] - by_radius[best]
-        error = self._balanced_error(gain)
-        enough = max(error, 0.01 * self._balanced(by_radius[0]))
-        return best if self._balanced(gain) > enough else 0
+    def _choose(self, losses: Mapping[Any, NDArray[np.float64]], default: float) -> float:
+        """Return the best candidate, or the default where the gain is within one standard error or a hundredth."""
+        if default not in losses:
+            return default
+        best = min(losses, key=lambda c: self._balanced(losses[c]))
+        gain = losses[default] - losses[best]
+        enough = max(self._balanced_error(gain), 0.01 * self._balanced(losses[default]))
+        return float(best) if self._balanced(gain) > enough else default
 
     def prevalence(self, trees: TreeTable) -> NDArray[np.float32]:
         """Return the factor that makes classes as common as the forest's own map of the ground says."""
