@@ -58,7 +58,7 @@ def explain(parameter: Parameter) -> str:
 
 def define(parameter: Parameter) -> core.QgsProcessingParameterDefinition:
     """Return the parameter as QGIS knows it, with the library's default, choices and help."""
-    kind, optional = KINDS[parameter.kind], "optional" in parameter.traits
+    kind, optional = KINDS[parameter.kind], parameter.traits != ""
     details = {**kind.details, "optional": optional}
     if parameter.kind in DESTINATIONS:
         details["createByDefault"] = not optional or parameter.kind == "html_out"

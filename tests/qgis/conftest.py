@@ -16,11 +16,30 @@ sys.path.insert(0, str(REPOSITORY))
 
 
 @pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a small scene, points to learn from and to test on, and settings of a quick forest."""
+    from geopointseg.labels.points import write_points
+    from geopointseg.landscape import draw_points, make_landscape, write_scene
+
+    folder = tmp_path_factory.mktemp("ground")
+    landscape = make_landscape(300, 320, seed=1)
+    write_scene(landscape, str(folder / "scene.tif"))
+    write_points(draw_points(landscape, 20, 1, columns=(0.0, 0.6)), folder / "points.gpkg")
+    write_points(draw_points(landscape, 15, 2, columns=(0.65, 1.0)), folder / "test.gpkg")
+    (folder / "quick.toml").write_text(
+        '[forest]\ntrees = 20\nfeatures = "filters"\n', encoding="utf-8"
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def qgis(tmp_path_factory: pytest.TempPathFactory) -> Qgis:
     """QGIS with the plugin enabled; skips, and says so, where QGIS is not installed."""
     python = find_qgis_python()
     if not python:
-        pytest.skip("QGIS is not installed (no Python here imports qgis.core); set QGIS_PYTHON to name one")
+        pytest.skip(
+            "QGIS is not installed (no Python here imports qgis.core); set QGIS_PYTHON to name one"
+        )
     home = tmp_path_factory.mktemp("qgis-home")
     (home / "run").mkdir(mode=0o700)
     plugins = home / ".local/share/QGIS/QGIS3/profiles/default/python/plugins"

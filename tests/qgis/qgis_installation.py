@@ -21,7 +21,11 @@ def find_qgis_python() -> str:
         if candidate and Path(candidate).exists():
             clean = {name: value for name, value in os.environ.items() if name not in FOREIGN}
             tried = subprocess.run(
-                [candidate, "-c", "import qgis.core"], env=clean, cwd="/", capture_output=True, check=False
+                [candidate, "-c", "import qgis.core"],
+                env=clean,
+                cwd="/",
+                capture_output=True,
+                check=False,
             )
             if tried.returncode == 0:
                 return candidate
@@ -36,12 +40,14 @@ class Qgis:
     environment: dict[str, str]
     home: Path
 
-    def run_process(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    def run_process(
+        self, *arguments: str, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Call ``qgis_process``, the one without Debian's wrapper where there is one."""
         program = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
         if program is None:
             pytest.skip("QGIS's command qgis_process is not installed")
         return subprocess.run(
             [program, *arguments],
-            env=self.environment, cwd=self.home, capture_output=True, text=True, timeout=timeout, check=False,
+            env=self.environment, cwd=self.home, input=stdin, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip

@@ -37,7 +37,9 @@ def start(tmp_path: Path):
     started = []
 
     def run(*arguments: str) -> subprocess.Popen[str]:
-        code = CHILD.read_text(encoding="utf-8").replace("GRACE_SECONDS = 20.0", "GRACE_SECONDS = 0.5")
+        code = CHILD.read_text(encoding="utf-8").replace(
+            "GRACE_SECONDS = 20.0", "GRACE_SECONDS = 0.5"
+        )
         script = tmp_path / "child.py"
         script.write_text(code, encoding="utf-8")
         process = subprocess.Popen(
@@ -98,9 +100,13 @@ def test_it_ends_with_the_one_who_started_it(start, way: str) -> None:
 
 def test_the_reasons_why_nothing_can_run() -> None:
     where = "The interpreter /usr/bin/python3 (Python 3.11.2)"
-    assert child.problem((3, 11, 2), "0.1.0", where).startswith(f"{where} is too old: geopointseg needs Python 3.12")
+    assert child.problem((3, 11, 2), "0.1.0", where).startswith(
+        f"{where} is too old: geopointseg needs Python 3.12"
+    )
     assert child.problem((3, 12, 0), "", where).startswith(f"{where} has no package geopointseg")
-    assert "has geopointseg 0.0.9, but this plugin needs 0.1" in child.problem((3, 12, 0), "0.0.9", where)
+    assert "has geopointseg 0.0.9, but this plugin needs 0.1" in child.problem(
+        (3, 12, 0), "0.0.9", where
+    )
     for version in ("0.1.0", "0.10.2", "1.0rc1", "2.0.dev3+local"):
         assert child.problem((3, 13, 1), version, where) == ""
 
@@ -113,7 +119,9 @@ def test_the_reasons_why_nothing_can_run() -> None:
         (["assess", "--device", "cuda"], "cpu"),
     ],
 )
-def test_the_device_where_torch_is_not_needed(arguments: list[str], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_device_where_torch_is_not_needed(
+    arguments: list[str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     assert child.device(arguments) == name
 

@@ -21,7 +21,13 @@ from qgis_plugin.command import (
 from qgis_plugin.tasks import Parameter, Task, load_tasks
 
 TASKS = {name: task for name, task in load_tasks().items() if task.command}
-TEXTS = {"points": "p.gpkg", "area": "a.gpkg", "extent": "e.gpkg", "field": "cover", "text": "some text"}
+TEXTS = {
+    "points": "p.gpkg",
+    "area": "a.gpkg",
+    "extent": "e.gpkg",
+    "field": "cover",
+    "text": "some text",
+}
 
 
 def some_value(parameter: Parameter) -> Any:
@@ -31,7 +37,9 @@ def some_value(parameter: Parameter) -> Any:
     if parameter.kind in ("integer", "number"):
         return (parameter.documented.get("default") or 1) + 1
     if parameter.kind == "choice":
-        return next(c for c in parameter.documented["choices"] if c != parameter.documented["default"])
+        return next(
+            c for c in parameter.documented["choices"] if c != parameter.documented["default"]
+        )
     if parameter.kind == "flag":
         return not parameter.documented.get("default")
     return TEXTS.get(parameter.kind, f"some {parameter.name}.file")
@@ -82,7 +90,9 @@ def test_train() -> None:
 
 def test_what_the_library_does_anyway_is_not_said() -> None:
     task = TASKS["trainmodel"]
-    defaults = {p.name: p.documented["default"] for p in task.parameters if "default" in p.documented}
+    defaults = {
+        p.name: p.documented["default"] for p in task.parameters if "default" in p.documented
+    }
     assert defaults["MINUTES"] > 0
     assert build(task, defaults) == ["train", "--progress", "json", "--json"]
 
@@ -124,7 +134,13 @@ def test_the_environment_is_cleaned() -> None:
     assert clean_environment(inherited, "http://proxy:3128")["https_proxy"] == "http://proxy:3128"
 
 
-@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])), max_size=8), st.data())
+@given(
+    st.lists(
+        st.text(alphabet=st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])),
+        max_size=8,
+    ),
+    st.data(),
+)
 def test_lines_survive_any_cut(lines: list[str], data: st.DataObject) -> None:
     stream = "\n".join(lines).encode()
     buffer, found = LineBuffer(), []

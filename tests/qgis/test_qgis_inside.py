@@ -12,9 +12,10 @@ INSIDE = Path(__file__).with_name("inside")
 
 
 @pytest.mark.parametrize("case", sorted(path.stem for path in INSIDE.glob("case_*.py")))
-def test_inside_qgis(qgis: Qgis, case: str) -> None:
+def test_inside_qgis(qgis: Qgis, ground: Path, case: str) -> None:
+    environment = qgis.environment | {"GEOPOINTSEG_TEST_GROUND": str(ground)}
     done = subprocess.run(
         [qgis.python, "run_case.py", case],
-        cwd=INSIDE, env=qgis.environment, capture_output=True, text=True, timeout=600, check=False,
+        cwd=INSIDE, env=environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]

@@ -31,13 +31,22 @@ REQUIRED = (
 def code_lines(path: Path) -> int:
     """Count the lines of code of a file, without blank lines, comments and docstrings."""
     source = path.read_text(encoding="utf-8")
-    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    skipped = {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    }
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in skipped:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
             text = node.body[0]
             lines.difference_update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
     return len(lines)
@@ -50,8 +59,17 @@ def test_it_is_thin() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_it_runs_on_the_python_of_old_and_new_qgis(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
-    imported = {alias.name.partition(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
-    imported |= {n.module.partition(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 0}
+    imported = {
+        alias.name.partition(".")[0]
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Import)
+        for alias in n.names
+    }
+    imported |= {
+        n.module.partition(".")[0]
+        for n in ast.walk(tree)
+        if isinstance(n, ast.ImportFrom) and n.level == 0
+    }
     allowed = set(sys.stdlib_module_names) | {"qgis", "processing"}
     if path.name == "child.py":
         allowed = set(sys.stdlib_module_names) | {"torch"}
@@ -66,7 +84,11 @@ def test_enums_are_scoped() -> None:
     names = {"ProxyType", "SourceType", "Type", "Stats", "ProcessState", "SaveVectorOptions"}
     for path in SOURCES:
         for line in path.read_text(encoding="utf-8").splitlines():
-            found = [m[2] for m in members.finditer(line) if m[2] not in names and not line.startswith(("from", "import"))]
+            found = [
+                m[2]
+                for m in members.finditer(line)
+                if m[2] not in names and not line.startswith(("from", "import"))
+            ]
             assert not found, f"{path.name}: {line.strip()}"
         assert ".exec_(" not in path.read_text(encoding="utf-8")
 
@@ -90,7 +112,9 @@ def test_the_forms_say_what_the_library_says() -> None:
 
 
 def test_defaults_of_settings_became_defaults() -> None:
-    minutes = json.loads((PLUGIN / "reference.json").read_text(encoding="utf-8"))["commands"]["train"]["options"]["--minutes"]
+    minutes = json.loads((PLUGIN / "reference.json").read_text(encoding="utf-8"))["commands"][
+        "train"
+    ]["options"]["--minutes"]
     assert isinstance(minutes["default"], float)
     assert "default" not in minutes["help"]
 
@@ -105,8 +129,12 @@ def test_the_library_is_new_enough_for_the_plugin() -> None:
 def test_translations_are_up_to_date_and_finished(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     language = path.stem.rpartition("_")[2]
-    assert text == build.translation_text(language, text), "run: python -m qgis_plugin.build translations"
-    unfinished = [source for source, state, _ in build.MESSAGE.findall(text) if "unfinished" in state]
+    assert text == build.translation_text(language, text), (
+        "run: python -m qgis_plugin.build translations"
+    )
+    unfinished = [
+        source for source, state, _ in build.MESSAGE.findall(text) if "unfinished" in state
+    ]
     assert not unfinished
     for source, _, translated in build.MESSAGE.findall(text):
         assert set(re.findall(r"{\w*}", source)) == set(re.findall(r"{\w*}", translated)), source
@@ -128,7 +156,9 @@ def test_translations_compile(tmp_path: Path) -> None:
         pytest.skip("Qt's lrelease is not installed")
     for path in PLUGIN.glob("i18n/*.ts"):
         target = tmp_path / f"{path.stem}.qm"
-        done = subprocess.run(["lrelease", str(path), "-qm", str(target)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["lrelease", str(path), "-qm", str(target)], capture_output=True, text=True, check=False
+        )
         if "could not find a Qt installation" in done.stderr:
             pytest.skip("lrelease is there without Qt's tools")
         assert done.returncode == 0, done.stderr
@@ -141,7 +171,15 @@ def test_the_zip_is_what_qgis_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with zipfile.ZipFile(tmp_path / "geopointseg_qgis.zip") as archive:
         names = set(archive.namelist())
     assert {name.partition("/")[0] for name in names} == {"geopointseg_qgis"}
-    expected = ("__init__.py", "metadata.txt", "LICENSE", "icon.svg", "child.py", "algorithms.json", "reference.json")
+    expected = (
+        "__init__.py",
+        "metadata.txt",
+        "LICENSE",
+        "icon.svg",
+        "child.py",
+        "algorithms.json",
+        "reference.json",
+    )
     assert {f"geopointseg_qgis/{name}" for name in expected} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith((".ts", ".toml"))]
 
@@ -149,9 +187,16 @@ def test_the_zip_is_what_qgis_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_bandit_finds_nothing() -> None:
     if importlib.util.find_spec("bandit") is None:
         pytest.skip("Bandit is not installed")
-    done = subprocess.run([sys.executable, "-m", "bandit", "-q", "-r", str(PLUGIN)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "bandit", "-q", "-r", str(PLUGIN)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
-    assert not re.search(r"#\s*nosec", "".join(path.read_text(encoding="utf-8") for path in SOURCES))
+    assert not re.search(
+        r"#\s*nosec", "".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    )
 
 
 def test_detect_secrets_finds_nothing() -> None:

@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 from unittest import mock
 
-from support import Feedback, ProcessingConfig, QgisTestCase, processes_of, run
-
 from qgis_plugin import interpreter
+
+from support import Feedback, ProcessingConfig, QgisTestCase, processes_of, run
 
 NEW_PYTHON = os.environ.get("GEOPOINTSEG_TEST_PYTHON", "")
 DOCTOR = """
@@ -33,8 +33,13 @@ def make_wheel(folder: Path, version: str = "9.9") -> Path:
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("geopointseg/__init__.py", "")
         wheel.writestr("geopointseg/__main__.py", DOCTOR)
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: geopointseg\nVersion: {version}\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: geopointseg\nVersion: {version}\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         wheel.writestr(f"{info}/RECORD", "")
     return path
 
@@ -44,7 +49,12 @@ class EnvironmentTest(QgisTestCase):
         if not NEW_PYTHON:
             self.skipTest("no Python 3.12 was named by GEOPOINTSEG_TEST_PYTHON")
         wheel = make_wheel(self.folder)
-        parameters = {"PYTHON": NEW_PYTHON, "FOLDER": str(folder), "PACKAGE": str(wheel), "PIP_OPTIONS": "--no-index"}
+        parameters = {
+            "PYTHON": NEW_PYTHON,
+            "FOLDER": str(folder),
+            "PACKAGE": str(wheel),
+            "PIP_OPTIONS": "--no-index",
+        }
         self.addCleanup(ProcessingConfig.setSettingValue, interpreter.SETTING, "")
         return run("createenvironment", {**parameters, **more}, feedback)
 
@@ -87,13 +97,17 @@ class EnvironmentTest(QgisTestCase):
     def test_a_failed_installation_leaves_nothing_and_gives_pips_reason(self):
         results, feedback = self.create(self.folder / "new environment", PACKAGE="geopointseg==99")
         self.assertIsNone(results)
-        self.assertIn("'pip install' failed. Check the network and QGIS's proxy", feedback.errors[0])
+        self.assertIn(
+            "'pip install' failed. Check the network and QGIS's proxy", feedback.errors[0]
+        )
         self.assertIn("geopointseg==99", feedback.errors[0])
         self.assertFalse((self.folder / "new environment").exists())
         self.assertEqual(interpreter.current(), "")
 
     def test_a_cancelled_installation_leaves_nothing(self):
-        results, feedback = self.create(self.folder / "new environment", Feedback(cancel_at="Making an environment"))
+        results, feedback = self.create(
+            self.folder / "new environment", Feedback(cancel_at="Making an environment")
+        )
         self.assertIsNone(results)
         self.assertIn("Cancelled. The unfinished environment was removed.", feedback.errors[0])
         self.assertFalse((self.folder / "new environment").exists())
@@ -109,7 +123,9 @@ class EnvironmentTest(QgisTestCase):
     def test_a_python_that_is_too_old_is_refused(self):
         if sys.version_info >= (3, 12):
             self.skipTest("QGIS's own Python is new enough, so none is too old here")
-        results, feedback = run("createenvironment", {"PYTHON": sys.executable, "FOLDER": str(self.folder / "new")})
+        results, feedback = run(
+            "createenvironment", {"PYTHON": sys.executable, "FOLDER": str(self.folder / "new")}
+        )
         self.assertIsNone(results)
         self.assertIn(f"looked at: {sys.executable} (3.", feedback.errors[0])
         self.assertFalse((self.folder / "new").exists())

@@ -17,6 +17,7 @@ from qgis.core import (
     QgsVectorFileWriter,
     QgsVectorLayer,
 )
+
 from support import COLOURS, Feedback, QgisTestCase, make_points, make_raster, run
 
 
@@ -54,15 +55,21 @@ class InputsTest(QgisTestCase):
         layer = make_points(count=6)
         layer.selectByIds([1, 2])
         QgsProject.instance().addMapLayer(layer)
-        call, _ = self.train(QgsProcessingFeatureSourceDefinition(layer.id(), selectedFeaturesOnly=True))
+        call, _ = self.train(
+            QgsProcessingFeatureSourceDefinition(layer.id(), selectedFeaturesOnly=True)
+        )
         self.assertEqual(len(self.exported(call)["rows"]), 2)
 
     def test_selected_features_when_none_is_selected(self):
         layer = make_points("plots")
         QgsProject.instance().addMapLayer(layer)
-        call, feedback = self.train(QgsProcessingFeatureSourceDefinition(layer.id(), selectedFeaturesOnly=True))
+        call, feedback = self.train(
+            QgsProcessingFeatureSourceDefinition(layer.id(), selectedFeaturesOnly=True)
+        )
         self.assertIsNone(call)
-        self.assertIn("Layer 'plots' gives nothing: it is empty, or only selected", feedback.errors[0])
+        self.assertIn(
+            "Layer 'plots' gives nothing: it is empty, or only selected", feedback.errors[0]
+        )
 
     def test_unsaved_edits_are_used_and_mentioned(self):
         layer = make_points(count=3)
@@ -134,38 +141,53 @@ class InputsTest(QgisTestCase):
         self.assertIn("categorizedSymbol", style)
         self.assertEqual(feedback.warnings, ["Class 'water' has 3 points only."])
         arguments = call["arguments"]
-        self.assertEqual(arguments[arguments.index("--class-field") + 1], "cover", "taken from the style")
+        self.assertEqual(
+            arguments[arguments.index("--class-field") + 1], "cover", "taken from the style"
+        )
 
     def test_a_style_by_another_field_is_left_and_mentioned(self):
         call, feedback = self.train(make_points(), field="fid")
         self.assertEqual(self.exported(call)["style"], "")
-        self.assertIn("Layer 'points' is styled by 'cover', its classes are in 'fid'", feedback.warnings[0])
+        self.assertIn(
+            "Layer 'points' is styled by 'cover', its classes are in 'fid'", feedback.warnings[0]
+        )
 
     def test_a_style_saved_in_a_geopackage_travels_too(self):
         path = str(self.folder / "survey.gpkg")
         options = QgsVectorFileWriter.SaveVectorOptions()
         options.layerOptions = ["FID=id"]
         layer = make_points()
-        QgsVectorFileWriter.writeAsVectorFormatV3(layer, path, QgsProject.instance().transformContext(), options)
+        QgsVectorFileWriter.writeAsVectorFormatV3(
+            layer, path, QgsProject.instance().transformContext(), options
+        )
         saved = QgsVectorLayer(path, "saved", "ogr")
         saved.setRenderer(layer.renderer().clone())
         saved.saveStyleToDatabase("style", "", True, "")
         call, _ = self.train(path, field=None)
         self.assertIn("categorizedSymbol", self.exported(call)["style"])
-        self.assertNotEqual(list(call["points"]), [path], "QGIS's open file was not handed to the child")
+        self.assertNotEqual(
+            list(call["points"]), [path], "QGIS's open file was not handed to the child"
+        )
 
     def test_relative_paths_mean_the_same_in_the_child(self):
         here = Path.cwd()
         self.addCleanup(os.chdir, here)
         os.chdir(self.folder)
-        call, _ = self.train(make_points(), ["scene.tif"], OUTPUT="new model", CONFIG="settings.toml")
+        call, _ = self.train(
+            make_points(), ["scene.tif"], OUTPUT="new model", CONFIG="settings.toml"
+        )
         arguments = call["arguments"]
         self.assertEqual(arguments[1], str(self.folder / "scene.tif"))
         self.assertEqual(arguments[arguments.index("--output") + 1], str(self.folder / "new model"))
-        self.assertEqual(arguments[arguments.index("--config") + 1], str(self.folder / "settings.toml"))
+        self.assertEqual(
+            arguments[arguments.index("--config") + 1], str(self.folder / "settings.toml")
+        )
 
     def test_an_extent_becomes_a_polygon(self):
-        for extent in ("500000,500200,4999800,5000000 [EPSG:32633]", "500000,500200,4999800,5000000"):
+        for extent in (
+            "500000,500200,4999800,5000000 [EPSG:32633]",
+            "500000,500200,4999800,5000000",
+        ):
             parameters = {
                 "MODEL": str(self.folder), "RASTERS": [self.raster], "OUTPUT": str(self.folder / "map.tif"),
                 "EXTENT": extent,
@@ -201,7 +223,12 @@ class InputsTest(QgisTestCase):
 
     def test_a_missing_layer(self):
         context = QgsProcessingContext()
-        results, feedback = run("checkpoints", {"POINTS": "/nowhere.gpkg", "RASTERS": [self.raster]}, Feedback(), context)
+        results, feedback = run(
+            "checkpoints",
+            {"POINTS": "/nowhere.gpkg", "RASTERS": [self.raster]},
+            Feedback(),
+            context,
+        )
         self.assertIsNone(results)
         self.assertIn("/nowhere.gpkg", feedback.errors[0])
 

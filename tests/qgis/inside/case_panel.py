@@ -7,10 +7,10 @@ from qgis.core import QgsField, QgsProject
 from qgis.gui import QgsMapCanvas
 from qgis.PyQt.QtCore import QVariant
 from qgis.PyQt.QtWidgets import QAction, QMainWindow
-from support import COLOURS, QgisTestCase, make_points
-
 from qgis_plugin.panel import Panel
 from qgis_plugin.plugin import GeopointsegPlugin
+
+from support import COLOURS, QgisTestCase, make_points
 
 
 class Interface:
@@ -81,7 +81,9 @@ class PanelTest(QgisTestCase):
 
         layer.setRenderer(QgsSingleSymbolRenderer(QgsSymbol.defaultSymbol(layer.geometryType())))
         panel = self.show(layer)
-        self.assertEqual(self.labels(panel), ["Categorize the layer by its class field to list classes."])
+        self.assertEqual(
+            self.labels(panel), ["Categorize the layer by its class field to list classes."]
+        )
         panel.digitize(panel.classes.item(0))
         self.assertFalse(layer.isEditable())
 
@@ -122,7 +124,10 @@ class PanelTest(QgisTestCase):
         panel = Panel(self.interface)
         panel.show_model(str(self.folder))
         self.assertEqual(panel.state.text(), "This folder holds no model of geopointseg.")
-        model = {"legend": [{"code": 1, "name": "forest"}, {"code": 2, "name": "water"}], "reason": "The forest was better."}
+        model = {
+            "legend": [{"code": 1, "name": "forest"}, {"code": 2, "name": "water"}],
+            "reason": "The forest was better.",
+        }
         (self.folder / "model.json").write_text(json.dumps(model))
         panel.show_model(str(self.folder))
         self.assertIn("Classes: forest, water", panel.state.text())

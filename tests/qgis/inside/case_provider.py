@@ -7,10 +7,18 @@ import unittest
 from unittest import mock
 
 from qgis.core import QgsApplication, QgsProcessingParameterDefinition, QgsProcessingUtils
-from support import PLUGIN, ProcessingConfig, QgisTestCase, algorithm, make_raster, run, set_interpreter
-
 from qgis_plugin import interpreter
 from qgis_plugin.tasks import load_tasks
+
+from support import (
+    PLUGIN,
+    ProcessingConfig,
+    QgisTestCase,
+    algorithm,
+    make_raster,
+    run,
+    set_interpreter,
+)
 
 IDS = {
     "checkpoints", "simulatepoints", "splitpoints", "trainmodel", "pretrainmodel", "predictmap", "assessmap",
@@ -64,7 +72,9 @@ class ProviderTest(QgisTestCase):
     def test_without_an_interpreter_the_reason_is_given_and_nothing_hidden(self):
         able, reason = algorithm("trainmodel").canExecute()
         self.assertFalse(able)
-        self.assertIn("No Python interpreter with geopointseg is set. Run 'Create environment'", reason)
+        self.assertIn(
+            "No Python interpreter with geopointseg is set. Run 'Create environment'", reason
+        )
         for name in ("checkenvironment", "createenvironment"):
             self.assertTrue(algorithm(name).canExecute()[0])
 
@@ -107,7 +117,13 @@ class ProviderTest(QgisTestCase):
     def test_numbers_and_choices_may_come_as_text(self):
         call = self.fake("succeeds")
         mask = str(make_raster(self.folder / "mask.tif", bands=1))
-        given = {"MASK": mask, "PER_CLASS": "25", "PLACEMENT": "boundary", "MIN_DISTANCE": "2.5", "SEED": "4"}
+        given = {
+            "MASK": mask,
+            "PER_CLASS": "25",
+            "PLACEMENT": "boundary",
+            "MIN_DISTANCE": "2.5",
+            "SEED": "4",
+        }
         results, feedback = run("simulatepoints", {**given, "OUTPUT": str(self.folder / "o.gpkg")})
         self.assertIsNotNone(results, feedback.errors)
         arguments = json.loads(call.read_text())["arguments"]

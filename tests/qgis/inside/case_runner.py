@@ -4,15 +4,15 @@ import json
 import os
 import sys
 import unittest
+from pathlib import Path
 from unittest import mock
 
 from qgis.core import QgsNetworkAccessManager, QgsProject
 from qgis.PyQt.QtCore import QCoreApplication, QThread, QTimer
 from qgis.PyQt.QtNetwork import QNetworkProxy
+from qgis_plugin import runner
+
 from support import Feedback, QgisTestCase, make_points, processes_of, run, set_interpreter
-
-from qgis_plugin import interpreter, runner
-
 
 
 class RunnerTest(QgisTestCase):
@@ -25,7 +25,7 @@ class RunnerTest(QgisTestCase):
         return results, feedback, call
 
     def test_a_run_that_succeeds(self):
-        results, feedback, call = self.check_points("succeeds")
+        results, feedback, _ = self.check_points("succeeds")
         self.assertEqual(results["POINT_COUNT"], 6)
         self.assertIs(results["USABLE"], True)
         self.assertEqual(feedback.lines[0], "geopointseg 9.9 in a fake")
@@ -52,19 +52,23 @@ class RunnerTest(QgisTestCase):
             self.assertNotIn(name, called["environment"])
         self.assertEqual(called["environment"]["KEPT"], "yes")
         self.assertEqual(called["environment"]["PYTHONSAFEPATH"], "1")
-        self.assertNotEqual(called["folder"], os.getcwd())
+        self.assertNotEqual(called["folder"], str(Path.cwd()))
         self.assertTrue(called["program"].endswith("child.py"))
 
     def test_the_proxy_of_qgis_reaches_the_child(self):
         manager = QgsNetworkAccessManager.instance()
         before = manager.fallbackProxy()
-        proxy = QNetworkProxy(QNetworkProxy.ProxyType.HttpProxy, "proxy.example.org", 3128, "me", "a b/c")
+        proxy = QNetworkProxy(
+            QNetworkProxy.ProxyType.HttpProxy, "proxy.example.org", 3128, "me", "a b/c"
+        )
         manager.setFallbackProxyAndExcludes(proxy, [], [])
         self.addCleanup(manager.setFallbackProxyAndExcludes, before, [], [])
         _, feedback, call = self.check_points("succeeds")
         environment = json.loads(call.read_text())["environment"]
         self.assertEqual(environment["HTTPS_PROXY"], "http://me:a%20b%2Fc@proxy.example.org:3128")
-        self.assertFalse([line for line in feedback.lines if "a%20b" in line], "password in the log")
+        self.assertFalse(
+            [line for line in feedback.lines if "a%20b" in line], "password in the log"
+        )
 
     def test_a_failure_is_the_librarys_own_sentence(self):
         results, feedback, _ = self.check_points("fails")
@@ -158,7 +162,9 @@ class RunnerTest(QgisTestCase):
         results, feedback = run("checkenvironment", {})
         self.assertIs(results["READY"], False)
         found = ".".join(map(str, sys.version_info[:3]))
-        self.assertIn(f"(Python {found}) is too old: geopointseg needs Python 3.12", feedback.warnings[0])
+        self.assertIn(
+            f"(Python {found}) is too old: geopointseg needs Python 3.12", feedback.warnings[0]
+        )
 
 
 if __name__ == "__main__":

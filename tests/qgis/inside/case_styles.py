@@ -12,9 +12,9 @@ from qgis.core import (
     QgsRasterLayer,
     QgsSingleBandPseudoColorRenderer,
 )
-from support import Feedback, QgisTestCase, algorithm, make_raster
-
 from qgis_plugin import styles
+
+from support import Feedback, QgisTestCase, algorithm, make_raster
 
 
 class StylesTest(QgisTestCase):
@@ -54,7 +54,9 @@ class StylesTest(QgisTestCase):
     def test_a_loaded_result_gets_the_style_beside_its_file(self):
         path = str(make_raster(self.folder / "entropy.tif", bands=1))
         context = QgsProcessingContext()
-        details = QgsProcessingContext.LayerDetails("Uncertainty", QgsProject.instance(), "UNCERTAINTY")
+        details = QgsProcessingContext.LayerDetails(
+            "Uncertainty", QgsProject.instance(), "UNCERTAINTY"
+        )
         context.addLayerToLoadOnCompletion(path, details)
         run = algorithm("predictmap")
         run.dress("ramp_out", path, context)
@@ -62,7 +64,9 @@ class StylesTest(QgisTestCase):
         gc.collect()
         layer = QgsProcessingUtils.mapLayerFromString(path, context)
         self.assertNotIsInstance(layer.renderer(), QgsSingleBandPseudoColorRenderer)
-        context.layerToLoadOnCompletionDetails(path).postProcessor().postProcessLayer(layer, context, Feedback())
+        context.layerToLoadOnCompletionDetails(path).postProcessor().postProcessLayer(
+            layer, context, Feedback()
+        )
         self.assertIsInstance(layer.renderer(), QgsSingleBandPseudoColorRenderer)
 
     def test_the_loader_outlives_its_algorithm(self):

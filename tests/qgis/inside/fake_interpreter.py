@@ -62,7 +62,10 @@ def write_outputs():
 
 def succeed():
     say(event="log", message="geopointseg 9.9 in a fake")
-    raw = json.dumps({"event": "progress", "stage": "train", "fraction": 0.5, "message": "Hälfte"}, ensure_ascii=False)
+    raw = json.dumps(
+        {"event": "progress", "stage": "train", "fraction": 0.5, "message": "Hälfte"},
+        ensure_ascii=False,
+    )
     for byte in (raw + "\r\n").encode():
         sys.stderr.buffer.write(bytes([byte]))
         sys.stderr.buffer.flush()

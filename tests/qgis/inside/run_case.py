@@ -4,6 +4,9 @@ import os
 import sys
 import unittest
 
+import support
+
+assert support.APPLICATION
 suite = unittest.defaultTestLoader.loadTestsFromName(sys.argv[1])
 result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
 sys.stdout.flush()

@@ -122,7 +122,9 @@ def make_points(name: str = "points", *, crs: str = "EPSG:32633", count: int = 6
     layer.updateFields()
     for number in range(count):
         feature = QgsFeature(layer.fields())
-        feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(500005 + 30 * number, 4999995 - 30 * number)))
+        feature.setGeometry(
+            QgsGeometry.fromPointXY(QgsPointXY(500005 + 30 * number, 4999995 - 30 * number))
+        )
         feature.setAttributes([list(COLOURS)[number % len(COLOURS)], 7])
         layer.dataProvider().addFeature(feature)
     layer.updateExtents()
@@ -174,7 +176,9 @@ class QgisTestCase(unittest.TestCase):
         """Set an interpreter that behaves in one way; return the file that it writes its call to."""
         path = self.folder / mode / "python"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(f"#!{sys.executable}\n" + FAKE.read_text(encoding="utf-8"), encoding="utf-8")
+        path.write_text(
+            f"#!{sys.executable}\n" + FAKE.read_text(encoding="utf-8"), encoding="utf-8"
+        )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         set_interpreter(str(path))
         return path.parent / "call.json"
