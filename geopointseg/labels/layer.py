@@ -185,6 +185,7 @@ def write_layer(
         driver="GPKG",
         geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown",
         crs=crs.to_wkt(),
+        dataset_options={"VERSION": "1.2"},  # GDAL before 3.7 warns of newer ones
     )
 
 

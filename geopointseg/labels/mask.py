@@ -130,7 +130,9 @@ class SparseMask:
 _ARRAYS = ("row", "col", "class_index", "weight")
 
 
-def rasterize_points(points: Points | Iterable[Points], grid: Grid) -> SparseMask:
+def rasterize_points(
+    points: Points | Iterable[Points], grid: Grid, *, scene: str | None = None
+) -> SparseMask:
     """Find the pixels of a grid that points label.
 
     A point labels the pixel it lies in; on the edge between two pixels that is the one to the right and below in
@@ -144,6 +146,8 @@ def rasterize_points(points: Points | Iterable[Points], grid: Grid) -> SparseMas
         Points in any CRS, or an iterable of such (`stream_points`), which then need not fit in memory together.
     grid
         The grid to label.
+    scene
+        Name of the scene whose grid it is. Points that name another scene are left out then.
 
     Returns
     -------
@@ -156,6 +160,8 @@ def rasterize_points(points: Points | Iterable[Points], grid: Grid) -> SparseMas
     outside = 0
     for chunk in chunks:
         legend = chunk.legend
+        if scene is not None:
+            chunk = chunk.select(chunk.belong_to(scene))
         moved = chunk.to_crs(grid.crs)
         pixel, owner = locate_pixels(moved, grid)
         outside += len(chunk) - len(np.unique(owner))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +77,7 @@ def place_points(
         for number, scene in enumerate(scenes):
             moved = points.to_crs(scene.grid.crs)
             pixel, owner = locate_pixels(moved, scene.grid)
-            mine = _belongs(points, scene)[owner]
+            mine = points.belong_to(scene.name)[owner]
             pixel, owner = pixel[mine], owner[mine]
             has_image, nan = read_validity(scene, pixel, reporter)
             undeclared += nan
@@ -165,17 +164,6 @@ def transformation_accuracy_m(source: CRS, target: CRS) -> float:
     if not group.transformers or "Ballpark" in group.transformers[0].description:
         return math.inf
     return max(float(group.transformers[0].accuracy), 0.0)
-
-
-def _belongs(points: Points, scene: Scene) -> NDArray[np.bool_]:
-    """Return which points may lie on a scene: those that name it, and those that name none."""
-    names = np.unique(points.scene)
-    mine = [name for name in names.tolist() if name == "" or _same_name(name, scene)]
-    return np.isin(points.scene, mine)
-
-
-def _same_name(name: str, scene: Scene) -> bool:
-    return name in (scene.path, scene.name) or Path(name).stem == Path(scene.name).stem
 
 
 def _flag_shared(

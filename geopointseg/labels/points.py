@@ -197,6 +197,20 @@ class Points:
         shapes = None if self.shapes is None else self.shapes[chosen]
         return dataclasses.replace(self, **arrays, shapes=shapes)
 
+    def belong_to(self, scene: str) -> NDArray[np.bool_]:
+        """Return which points may lie on a scene, bool ``(point,)``: those that name it, and those that name none.
+
+        Parameters
+        ----------
+        scene
+            Path or name of the scene; folders and the ending of the name do not matter.
+        """
+        stem = Path(scene).stem
+        mine = [
+            name for name in np.unique(self.scene).tolist() if name == "" or Path(name).stem == stem
+        ]
+        return np.isin(self.scene, mine)
+
     def to_crs(self, crs: CRS) -> Self:
         """Return the points in another CRS, each vertex transformed exactly.
 

@@ -164,6 +164,13 @@ def test_points_in_geographic_coordinates_land_on_the_right_pixel():
     assert len(mask) == row.size
 
 
+def test_points_of_another_scene_are_left_out():
+    grid = Grid(UTM, GRIDS["north-up"], 40, 30)
+    points = make_points(grid, [1.5, 2.5, 3.5], [1, 2, 3], [0, 1, 2], scene=["a.tif", "", "b.tif"])
+    assert rasterize_points(points, grid, scene="folder/a.tif").row.tolist() == [1, 2]
+    assert rasterize_points(points, grid).row.tolist() == [1, 2, 3]
+
+
 def test_points_elsewhere_or_nowhere_are_counted_as_outside():
     grid = Grid(UTM, GRIDS["north-up"], 40, 30)
     points = Points.from_arrays([1e9, 0.0], [1e9, 0.0], [0, 1], LEGEND, 4326)
