@@ -2,7 +2,7 @@
 
 ``python -m qgis_plugin.build reference`` asks the installed geopointseg for its options;
 ``python -m qgis_plugin.build translations`` brings ``i18n/*.ts`` up to date;
-``python -m qgis_plugin.build zip`` packs what plugins.qgis.org takes. Before it, Qt's
+``python -m qgis_plugin.build zip`` packs ``dist/geopointseg_qgis.zip``. Before it, Qt's
 ``lrelease qgis_plugin/i18n/*.ts`` makes the compiled translations that go into the zip.
 """
 
@@ -72,7 +72,8 @@ def main(what: str) -> None:
             text = translation_text(path.stem.rpartition("_")[2], path.read_text("utf-8"))
             path.write_text(text, encoding="utf-8")
     elif what == "zip":
-        with zipfile.ZipFile("geopointseg_qgis.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        Path("dist").mkdir(exist_ok=True)
+        with zipfile.ZipFile("dist/geopointseg_qgis.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(path for pattern in PACKED for path in HERE.glob(pattern)):
                 archive.write(path, Path("geopointseg_qgis", path.relative_to(HERE)))
 
