@@ -80,6 +80,16 @@ class SilentSink:
         """Do nothing."""
 
 
+class NullSink:
+    """A sink that drops everything, warnings too; for steps whose warnings say nothing new."""
+
+    def emit(self, event: Event) -> None:
+        """Drop the event."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 class JsonSink:
     """A sink that writes one JSON object a line, flushed, for a parent process to read."""
 

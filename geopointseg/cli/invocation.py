@@ -13,7 +13,7 @@ import click
 
 from geopointseg.cli.setting import gather_settings
 from geopointseg.config import Config
-from geopointseg.progress import BarSink, Event, JsonSink, Reporter, SilentSink, Sink
+from geopointseg.progress import BarSink, Event, JsonSink, Reporter, Sink
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,24 @@ class Table:
         from rich.console import Console
         from rich.table import Table as RichTable
 
-        table = RichTable(title=self.title, title_justify="left", title_style="bold")
+        table = RichTable()
         for position, heading in enumerate(self.headings):
-            is_text = all(isinstance(row[position], str) for row in self.rows)
-            table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
+            is_number = all(_is_number(row[position]) for row in self.rows)
+            table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
         for row in self.rows:
             table.add_row(*(_cell(value) for value in row))
-        width = None if sys.stdout.isatty() else 120
-        Console(highlight=False, width=width).print(table)
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console.print(self.title, style="bold", markup=False)
+        console.print(table)
+
+
+def _is_number(value: Any) -> bool:
+    text = "-" if value is None else str(value)
+    return (
+        text == "-"
+        or text.lstrip("+-").replace(",", "").replace(".", "", 1).isdigit()
+        or text == "nan"
+    )
 
 
 def _cell(value: Any) -> str:
@@ -137,7 +147,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 def _sink(progress: str, *, quiet: bool) -> Sink:
     if progress == "json":
         return JsonSink()
-    return SilentSink() if progress == "none" else BarSink(quiet=quiet)
+    return BarSink(quiet=quiet or progress == "none")
 
 
 def scene_arguments(command: Callable[..., None]) -> Callable[..., None]:

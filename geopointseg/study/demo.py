@@ -23,7 +23,7 @@ from geopointseg.labels.split import split_points
 from geopointseg.landscape import Landscape, draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.prediction.predictor import predict
-from geopointseg.progress import Reporter
+from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.class_map import ClassMap, write_class_map
 from geopointseg.raster.scene import Scene
 
@@ -42,17 +42,27 @@ class _Recipe:
 
     title: str
     model: Literal["auto", "forest"]
-    features: str
+    forest: dict[str, Any]
     folder: str
     map_name: str
 
 
 _RECIPES = (
     _Recipe(
-        "forest, single pixels", "forest", "pixel", "model_pixel_forest", "map_pixel_forest.tif"
+        "forest, single pixels",
+        "forest",
+        {"features": "pixel", "trees": 100},
+        "model_pixel_forest",
+        "map_pixel_forest.tif",
     ),
-    _Recipe("forest, filter features", "forest", "filters", "model_forest", "map_forest.tif"),
-    _Recipe("geopointseg", "auto", "", "model", "map.tif"),
+    _Recipe(
+        "forest, filter features",
+        "forest",
+        {"features": "filters"},
+        "model_forest",
+        "map_forest.tif",
+    ),
+    _Recipe("geopointseg", "auto", {}, "model", "map.tif"),
 )
 
 
@@ -137,6 +147,7 @@ def run_demo(
     points: str | None = None,
     class_field: str | None = None,
     minutes: float = 1.5,
+    size: tuple[int, int] = (640, 960),
     seed: int = 0,
     device: str = "auto",
     reporter: Reporter | None = None,
@@ -151,6 +162,8 @@ def run_demo(
         Own raster, own points and their class field; the synthetic landscape where not given.
     minutes
         Time for training.
+    size
+        Rows and columns of the synthetic landscape.
     seed
         Seed of landscape, points and training.
     device
@@ -168,7 +181,7 @@ def run_demo(
     seconds: dict[str, float] = {}
     with _Stopwatch(seconds, "scene and points"):
         if scene is None or points is None:
-            ground = _synthetic_ground(folder, seed)
+            ground = _synthetic_ground(folder, size, seed)
         else:
             ground = _own_ground(folder, scene, points, class_field, seed)
     config = Config().updated({"optimization": {"minutes": minutes}})
@@ -197,8 +210,8 @@ def _prepare(folder: str | Path) -> Path:
     return path
 
 
-def _synthetic_ground(folder: Path, seed: int) -> _Ground:
-    landscape = make_landscape(seed=seed)
+def _synthetic_ground(folder: Path, size: tuple[int, int], seed: int) -> _Ground:
+    landscape = make_landscape(*size, seed=seed)
     write_scene(landscape, str(folder / "scene.tif"))
     points = draw_points(landscape, POINTS_PER_CLASS, seed, columns=(0.0, TRAINING_SHARE))
     write_points(points, folder / "points.gpkg")
@@ -256,16 +269,15 @@ def _train_and_map(
         [ground.scene.path],
         ground.points,
         output=folder / recipe.folder,
-        config=config.updated({"forest": {"features": recipe.features}})
-        if recipe.features
-        else config,
+        config=config.updated({"forest": recipe.forest}),
         seed=seed,
         model=recipe.model,
         device=device,
         reporter=reporter,
     )
     predict(model, ground.scene, folder / recipe.map_name, device=device, reporter=reporter)
-    return assess(folder / recipe.map_name, ground.reference, reporter=reporter).confusion
+    muted = Reporter(NullSink())
+    return assess(folder / recipe.map_name, ground.reference, reporter=muted).confusion
 
 
 def _draw(folder: Path, ground: _Ground, scores: dict[str, ConfusionMatrix]) -> None:
