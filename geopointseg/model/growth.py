@@ -21,7 +21,7 @@ FOLDS = 5
 """Parts of the ground that are held out in turn."""
 TRIAL_TREES = 100
 """Trees of the forests that are tried on held-out ground."""
-FILTER_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+FILTER_SHARES = (0.0, 0.5, 1.0)
 """Shares of the trees on filter features that are tried."""
 RADII_PX = (0, 1, 2, 4, 8, 16, 32)
 """Radii of the smoothing that are tried."""
