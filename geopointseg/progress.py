@@ -148,9 +148,9 @@ class BarSink:
         if event.kind == "progress":
             self._move(event)
         elif event.kind == "warning":
-            self._console.print(f"[yellow]warning:[/] {_escape(event.message)}")
+            self._console.print(f"[yellow]warning:[/] {_escape(event.message)}", soft_wrap=True)
         elif event.kind == "log" and not self._quiet:
-            self._console.print(_escape(event.message))
+            self._console.print(_escape(event.message), soft_wrap=True)
 
     def _move(self, event: Event) -> None:
         if not self._started and not self._quiet:

@@ -66,9 +66,15 @@ def check(
 
 
 @points.command()
-@click.argument("mask", metavar="MASK")
+@click.argument("masks", nargs=-1, required=True, metavar="MASK [MASK ...]")
 @_output_option("OUT.gpkg")
-@click.option("--per-class", type=int, required=True, metavar="N", help="Points a class.")
+@click.option("--per-class", type=int, default=None, metavar="N", help="Points a class.")
+@click.option("--per-image", type=int, default=None, metavar="N", help="Points an image.")
+@click.option("--per-instance", type=int, default=None, metavar="N", help="Points an object.")
+@click.option("--fraction", type=float, default=None, metavar="F", help="Share of the pixels.")
+@click.option(
+    "--each-image", is_flag=True, help="Give the number in each image, not in all together."
+)
 @click.option(
     "--placement", type=click.Choice(["uniform", "stratified", "boundary", "interior", "instance", "clustered"]),
     default="stratified", show_default=True, help="Where points are put.",
@@ -97,15 +103,31 @@ def check(
 @click.option(
     "--palette", default=None, help="Colours of a colour-coded mask: a file or a built-in name."
 )
+@click.option(
+    "--like", default=None, metavar="R", help="Image that a mask without georeference belongs to."
+)
 @common_options
-def simulate(run: Invocation, mask: str, output: str, **options: Any) -> None:
-    """Draw points from a dense MASK, as a person would click them."""
+def simulate(run: Invocation, masks: tuple[str, ...], output: str, **options: Any) -> None:
+    """Draw points from dense masks, as a person would click them."""
     from geopointseg.labels.points import write_points
     from geopointseg.labels.simulate import simulate_points
 
-    drawn = simulate_points(mask, seed=run.seed, **options)
+    budgets = [
+        name
+        for name in ("per_class", "per_image", "per_instance", "fraction")
+        if options[name] is not None
+    ]
+    if len(budgets) != 1:
+        raise click.UsageError(
+            "Give exactly one of --per-class, --per-image, --per-instance and --fraction."
+        )
+    drawn = simulate_points(list(masks), seed=run.seed, reporter=run.reporter, **options)
     write_points(drawn, output)
-    _report_counts(run, "Points drawn", drawn, output)
+    counts = dict(zip(drawn.legend.names, drawn.counts().tolist(), strict=True))
+    run.finish(
+        {"output": output, "points": len(drawn), "counts": counts},
+        Table(f"Points drawn: {output}", ["class", "points"], list(counts.items())),
+    )
 
 
 @points.command()
@@ -113,8 +135,9 @@ def simulate(run: Invocation, mask: str, output: str, **options: Any) -> None:
 @_output_option("OUT.gpkg")
 @layer_options
 @click.option(
-    "--block-size-m", type=float, required=True, metavar="M", help="Side of a block on the ground."
-)
+    "--block-size-m", type=float, default=None, metavar="M",
+    help="Side of a block on the ground; by default the range of the labels' variogram.",
+)  # fmt: skip
 @click.option("--folds", type=int, default=None, metavar="K", help="Number of folds.")
 @click.option(
     "--test-fraction",
@@ -122,6 +145,13 @@ def simulate(run: Invocation, mask: str, output: str, **options: Any) -> None:
     default=None,
     metavar="F",
     help="Share of points to keep for testing.",
+)
+@click.option(
+    "--validation-fraction",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of points for validation.",
 )
 @click.option(
     "--buffer-m",
@@ -132,19 +162,21 @@ def simulate(run: Invocation, mask: str, output: str, **options: Any) -> None:
 )
 @common_options
 def split(
-    run: Invocation, points: str, output: str, class_field: str | None, layer: str | None, block_size_m: float,
-    folds: int | None, test_fraction: float | None, buffer_m: float,
-) -> None:  # fmt: skip
+    run: Invocation,
+    points: str,
+    output: str,
+    class_field: str | None,
+    layer: str | None,
+    **options: Any,
+) -> None:
     """Split points by blocks of ground, so that test points lie on other ground than training points."""
     from geopointseg.labels.points import read_points, write_points
     from geopointseg.labels.split import split_points
 
-    if (folds is None) == (test_fraction is None):
+    if (options["folds"] is None) == (options["test_fraction"] is None):
         raise click.UsageError("Give either --folds K or --test-fraction F.")
-    divided = split_points(
-        read_points(points, class_field=class_field, layer=layer), block_size_m=block_size_m, folds=folds,
-        test_fraction=test_fraction, seed=run.seed, buffer_m=buffer_m,
-    )  # fmt: skip
+    whole = read_points(points, class_field=class_field, layer=layer)
+    divided = split_points(whole, seed=run.seed, reporter=run.reporter, **options)
     write_points(divided, output)
     parts = sorted(set(divided.split.tolist()))
     rows = [
@@ -154,11 +186,11 @@ def split(
         )
         for i, name in enumerate(divided.legend.names)
     ]
-    result = {
-        "output": output,
-        "counts": {row[0]: dict(zip(parts, row[1:], strict=True)) for row in rows},
-    }
-    run.finish(result, Table(f"Points by split in {output}", ["class", *parts], rows))
+    counts = {row[0]: dict(zip(parts, row[1:], strict=True)) for row in rows}
+    run.finish(
+        {"output": output, "points": len(divided), "counts": counts},
+        Table(f"Points by split: {output}", ["class", *parts], rows),
+    )
 
 
 @points.command()
@@ -183,12 +215,4 @@ def rasterize(
     run.finish(
         {"output": output, "pixels": counts},
         Table(f"Labelled pixels in {output}", ["class", "pixels"], list(counts.items())),
-    )
-
-
-def _report_counts(run: Invocation, title: str, drawn: Any, output: str) -> None:
-    counts = dict(zip(drawn.legend.names, drawn.counts().tolist(), strict=True))
-    run.finish(
-        {"output": output, "counts": counts},
-        Table(f"{title}: {output}", ["class", "points"], list(counts.items())),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,19 +11,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from rasterio.windows import Window
 
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.config import Config
-from geopointseg.labels.dense import DenseMask, read_dense_mask, survey_legend
+from geopointseg.errors import PointsError
+from geopointseg.labels.dense import DenseMask, read_dense_mask
 from geopointseg.labels.mask import SparseMask
 from geopointseg.labels.points import Points
 from geopointseg.labels.simulate import simulate_points
-from geopointseg.learning.pretraining import pretrain
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.prediction.predictor import predict
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
 from geopointseg.study.comparison import RunScore
 from geopointseg.study.plan import POINT_FACTORS, RUN_FACTORS, StudyData, StudyRun
@@ -76,7 +77,7 @@ def run_experiment(
     """
     reporter = reporter or Reporter()
     started = time.perf_counter()
-    material = _read_material(data)
+    material = _read_material(data, folder, reporter)
     values = {**DEFAULT_POINTS, **fixed, **run.levels}
     baseline = str(values.get("baseline", ""))
     if baseline == "majority":
@@ -95,43 +96,92 @@ def run_experiment(
     )
 
 
-def _read_material(data: StudyData) -> _Material:
+def _read_material(data: StudyData, folder: Path, reporter: Reporter) -> _Material:
     """Read scenes and masks; classes that training or testing lacks altogether are left unlabelled in both."""
-    legend = survey_legend([*data.masks, *data.test_masks], palette=data.palette)
-
-    def read(
-        images: Sequence[Path], masks: Sequence[Path]
-    ) -> tuple[tuple[Scene, ...], tuple[DenseMask, ...]]:
-        scenes = tuple(Scene.open(image) for image in images)
-        pairs = zip(masks, scenes, strict=True)
-        return scenes, tuple(
-            read_dense_mask(mask, palette=data.palette, like=scene.grid, legend=legend)
-            for mask, scene in pairs
+    scenes, masks = _read_pairs(data.images, data.masks, data.palette, data.part, folder, reporter)
+    test_scenes, test_masks = _read_pairs(
+        data.test_images, data.test_masks, data.palette, data.test_part, folder, reporter
+    )
+    shared = sorted(_codes_of(masks) & _codes_of(test_masks))
+    if len(shared) < 2:
+        raise PointsError(
+            f"Training and test masks of '{data.name}' share {len(shared)} classes. "
+            "Expected at least two; choose masks that show the same classes."
         )
-
-    scenes, masks = read(data.images, data.masks)
-    test_scenes, test_masks = read(data.test_images, data.test_masks)
-    shared = [
-        i for i in range(len(legend)) if all(_holds(group, i) for group in (masks, test_masks))
-    ]
+    legend = _joint_legend([*masks, *test_masks], shared)
     return _Material(
         scenes,
-        tuple(_keep_classes(mask, shared) for mask in masks),
+        tuple(_translate(mask, legend) for mask in masks),
         test_scenes,
-        tuple(_keep_classes(mask, shared) for mask in test_masks),
-        Legend(tuple(legend.entries[i] for i in shared)),
+        tuple(_translate(mask, legend) for mask in test_masks),
+        legend,
     )
 
 
-def _holds(masks: Sequence[DenseMask], index: int) -> bool:
-    return any((mask.class_index == index).any() for mask in masks)
+def _read_pairs(
+    images: Sequence[Path], masks: Sequence[Path], palette: str, part: str, folder: Path, reporter: Reporter
+) -> tuple[tuple[Scene, ...], tuple[DenseMask, ...]]:  # fmt: skip
+    scenes, read = [], []
+    for image, mask in zip(images, masks, strict=True):
+        scene = Scene.open(image)
+        dense = read_dense_mask(mask, palette=palette or None, grid=scene.grid, reporter=reporter)
+        if part != "all":
+            window = part_window(scene.grid, part)
+            scene = _crop_scene(scene, window, folder / f"{part}_{image.stem}.tif")
+            rows, cols = window.toslices()
+            dense = replace(
+                dense, class_index=dense.class_index[rows, cols], grid=scene.grid, instance=None
+            )
+        scenes.append(scene)
+        read.append(dense)
+    return tuple(scenes), tuple(read)
 
 
-def _keep_classes(mask: DenseMask, kept: Sequence[int]) -> DenseMask:
-    new_index = np.full(len(mask.legend) + 1, -1, dtype=np.int16)
-    new_index[list(kept)] = np.arange(len(kept))
-    legend = Legend(tuple(mask.legend.entries[i] for i in kept))
-    return replace(mask, class_index=new_index[mask.class_index], legend=legend)
+def part_window(grid: Grid, part: str) -> Window:
+    """Return the window of a part of a grid: a half of it, or at most 320 x 320 pixels in the centre."""
+    height, width = grid.shape
+    middle_row, middle_col = height // 2, width // 2
+    rows, cols = min(height, 320), min(width, 320)
+    return {
+        "top": Window(0, 0, width, middle_row),
+        "bottom": Window(0, middle_row, width, height - middle_row),
+        "left": Window(0, 0, middle_col, height),
+        "right": Window(middle_col, 0, width - middle_col, height),
+        "centre": Window((width - cols) // 2, (height - rows) // 2, cols, rows),
+    }[part]
+
+
+def _crop_scene(scene: Scene, window: Window, path: Path) -> Scene:
+    """Copy a window of a scene into a file of its own, so that no run sees the other part."""
+    import rasterio
+
+    with rasterio.open(scene.path) as source:
+        profile = source.profile | {
+            "driver": "GTiff", "height": window.height, "width": window.width, "compress": "deflate",
+            "transform": scene.grid.window_transform(window),
+        }  # fmt: skip
+        with rasterio.open(path, "w", **profile) as target:
+            target.write(source.read(window=window))
+            target.descriptions = source.descriptions
+    return Scene.open(path)
+
+
+def _codes_of(masks: Sequence[DenseMask]) -> set[int]:
+    return {int(code) for mask in masks for code in mask.legend.codes[mask.counts() > 0]}
+
+
+def _joint_legend(masks: Sequence[DenseMask], codes: Sequence[int]) -> Legend:
+    entries = {entry.code: entry for mask in masks for entry in mask.legend.entries}
+    return Legend(tuple(entries[code] for code in codes))
+
+
+def _translate(mask: DenseMask, legend: Legend) -> DenseMask:
+    """Renumber a mask's classes by code; what the legend lacks becomes unlabelled."""
+    position = {code: index for index, code in enumerate(legend.codes.tolist())}
+    table = np.array(
+        [position.get(int(code), -1) for code in mask.legend.codes] + [-1], dtype=np.int16
+    )
+    return replace(mask, class_index=table[mask.class_index], legend=legend)
 
 
 def _majority(material: _Material) -> ConfusionMatrix:
@@ -162,6 +212,8 @@ def _train_models(
     else:
         labels = _draw_points(material, values, seed)
     if values.get("pretraining"):
+        from geopointseg.learning.pretraining import pretrain
+
         pretrain(
             paths,
             output=folder / "weights",
@@ -203,14 +255,9 @@ def _configure(values: Mapping[str, Any], baseline: str) -> Config:
 
 
 def _draw_points(material: _Material, values: Mapping[str, Any], seed: int) -> Points:
-    """Draw the budget of points, shared evenly by the training images."""
+    """Draw the budget of points, shared by the training images."""
     options = {name.partition(".")[2]: values[name] for name in POINT_FACTORS if name in values}
-    share = math.ceil(int(options.pop("per_class")) / len(material.masks))
-    parts = [
-        simulate_points(mask, per_class=share, seed=seed * 1000 + number, **options)
-        for number, mask in enumerate(material.masks)
-    ]
-    return Points.concatenate(parts)
+    return simulate_points(material.masks, seed=seed, **options)
 
 
 def _as_sparse(mask: DenseMask) -> SparseMask:

@@ -7,7 +7,9 @@ A study is one TOML file, so that it can be read, kept and run again::
     seeds = [0, 1, 2]
     baselines = ["majority", "pixel forest", "filter forest", "dense"]
 
-    [data.town]                       # paths are relative to this file
+    data_root = "imagery"             # relative to this file; GEOPOINTSEG_DATA, where set, replaces it
+
+    [data.town]                       # paths are relative to data_root
     images = ["west.tif"]
     masks = ["west_mask.png"]
     test_images = ["east.tif"]
@@ -38,6 +40,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
@@ -66,6 +69,9 @@ RUN_FACTORS = {
 }
 """Factors of the run as a whole."""
 
+PARTS = ("all", "top", "bottom", "left", "right", "centre")
+"""Parts of an image that training or testing may be confined to."""
+
 BASELINES = ("majority", "pixel forest", "filter forest", "dense")
 """What every table can show beside the factors' levels."""
 
@@ -84,6 +90,8 @@ class StudyData:
         The same for testing.
     palette
         Colours of colour-coded masks: a file or a built-in name; empty for index masks.
+    part, test_part
+        Which part of each image is used: all, a half (top, bottom, left, right), or a small piece in the centre.
     """
 
     name: str
@@ -92,6 +100,8 @@ class StudyData:
     test_images: tuple[Path, ...]
     test_masks: tuple[Path, ...]
     palette: str = ""
+    part: str = "all"
+    test_part: str = "all"
 
 
 @dataclass(frozen=True)
@@ -196,15 +206,24 @@ class StudyPlan:
             raise InputFileError(
                 f"'{path}' is not a TOML file ({error}). Expected sections like [data.NAME] and [[factors]]."
             ) from error
-        return _parse(document, path.parent)
+        root = os.environ.get("GEOPOINTSEG_DATA") or path.parent / str(
+            document.pop("data_root", ".")
+        )
+        document.pop("data_root", None)
+        return _parse(document, Path(root))
 
     def quick(self) -> StudyPlan:
-        """Return a small version: one data set, one seed, the first two levels of each factor, a few steps."""
+        """Return a small version: the centre of one data set, few levels, seeds and baselines, a few steps."""
         factors = tuple(Factor(f.name, f.levels[:2]) for f in self.factors)
-        budget = {"optimization.steps": 12, "optimization.minutes": 0.3}
-        fixed = {k: v for k, v in self.fixed.items() if k not in budget} | budget
+        budget = {"optimization.steps": 12, "optimization.minutes": 0.2, "forest.trees": 30}
+        data = dataclasses.replace(self.data[0], part="centre", test_part="centre")
         return dataclasses.replace(
-            self, data=self.data[:1], factors=factors, seeds=self.seeds[:2], fixed=fixed
+            self,
+            data=(data,),
+            factors=factors,
+            seeds=self.seeds[:1],
+            fixed={k: v for k, v in self.fixed.items() if k not in budget} | budget,
+            baselines=tuple(b for b in self.baselines if b != "dense"),
         )
 
     def runs(self) -> Iterator[StudyRun]:
@@ -328,4 +347,10 @@ def _parse_data(name: str, row: dict[str, Any], folder: Path) -> StudyData:
                 f"The study's data '{name}' has {len(lists[images])} {images} and {len(lists[masks])} {masks}. "
                 "Expected one mask for each image, in the same order."
             )
-    return StudyData(name, palette=str(row.get("palette", "")), **lists)
+    parts = {key: str(row.get(key, "all")) for key in ("part", "test_part")}
+    for key, part in parts.items():
+        if part not in PARTS:
+            raise ConfigError(
+                f"The study's data '{name}' has the {key} '{part}'. {nearest_names(part, PARTS)}"
+            )
+    return StudyData(name, palette=str(row.get("palette", "")), **lists, **parts)

@@ -23,7 +23,8 @@ levels = [0, 1]
 
 
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path, monkeypatch):
+    monkeypatch.delenv("GEOPOINTSEG_DATA", raising=False)
     for name in ("a.tif", "a_mask.png", "b.tif", "b_mask.png"):
         (tmp_path / name).touch()
 
@@ -49,7 +50,8 @@ def test_the_quick_version_is_small_and_short(read):
     quick = read("seeds = [0, 1, 2]\n" + DATA + FACTORS).quick()
     assert [len(factor.levels) for factor in quick.factors] == [2, 2]
     assert quick.fixed["optimization.steps"] < 20
-    assert len(quick.seeds) == 2
+    assert len(quick.seeds) == 1
+    assert quick.data[0].part == "centre"
 
 
 @pytest.mark.parametrize(
