@@ -138,10 +138,10 @@ def _read_pairs(
 
 
 def part_window(grid: Grid, part: str) -> Window:
-    """Return the window of a part of a grid: a half of it, or at most 320 x 320 pixels in the centre."""
+    """Return the window of a part of a grid: a half of it, or at most 768 x 768 pixels in the centre."""
     height, width = grid.shape
     middle_row, middle_col = height // 2, width // 2
-    rows, cols = min(height, 320), min(width, 320)
+    rows, cols = min(height, 768), min(width, 768)
     return {
         "top": Window(0, 0, width, middle_row),
         "bottom": Window(0, middle_row, width, height - middle_row),

@@ -79,7 +79,8 @@ def draw_factor(result: StudyResult, factor: Factor) -> Figure:
         axis.set_xticks(positions, [str(level) for level in factor.levels])
         axis.set(title=source.name, xlabel=factor.title, ylabel="mean F1 (%)")
         axis.grid(axis="y", alpha=0.3)
-    axes[-1].legend(fontsize=7, loc="lower right")
+    if axes[-1].get_legend_handles_labels()[0]:
+        axes[-1].legend(fontsize=7, loc="lower right")
     return figure
 
 
@@ -101,7 +102,8 @@ def draw_classes(result: StudyResult) -> Figure:
             axis.bar(np.arange(len(classes)) + number * width, heights, width, label=name)
         axis.set_xticks(np.arange(len(classes)) + 0.4 - width / 2, classes, rotation=35, ha="right")
         axis.set(title=source.name, ylabel="F1 (%)", ylim=(0, 100))
-    axes[0].legend(fontsize=7)
+    if axes[0].get_legend_handles_labels()[0]:
+        axes[0].legend(fontsize=7)
     return figure
 
 
