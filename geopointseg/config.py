@@ -175,7 +175,7 @@ class ForestConfig:
 
     features: Literal["pixel", "filters", "context"] = setting(
         "context",
-        "Single pixels, filters at several scales, or a second forest that sees the first one's map.",
+        "Single pixels, filters at several scales, or both, mixed, smoothed and balanced as held-out ground decides.",
     )
     trees: int = setting(300, "Number of trees.", minimum=10, maximum=5000)
 

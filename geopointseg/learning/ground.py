@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.config import SamplingConfig
-from geopointseg.errors import PointsError
+from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.mask import UNLABELLED, SparseMask
 from geopointseg.model.member import Normalization
 from geopointseg.progress import Reporter
@@ -170,8 +170,8 @@ def build_ground(
 
     Raises
     ------
-    PointsError
-        If all labelled pixels are nodata.
+    RasterError
+        If there is no valid pixel.
     """
     windows = _choose_windows(scenes, masks, classes, sampling, seed, reporter)
     patches: list[Patch] = []
@@ -183,8 +183,11 @@ def build_ground(
                 continue
             row, col = int(window.row_off), int(window.col_off)
             patches.append(Patch(position, row, col, chip.image, chip.valid))
+    if not patches:
+        raise RasterError(
+            f"'{scenes[0].name}' holds no valid pixel where training looks. Expected imagery; check its nodata value."
+        )
     labelled = locate_labels(patches, masks)
-    _require_labels(labelled, scenes, masks)
     return Ground(tuple(patches), labelled, classes, scenes[0].grid.resolution_m)
 
 
@@ -256,10 +259,11 @@ def _concatenate(parts: Sequence[LabelledPixels]) -> LabelledPixels:
     return LabelledPixels(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
 
-def _require_labels(
-    labelled: LabelledPixels, scenes: Sequence[Scene], masks: Sequence[SparseMask | None]
+def require_labels(
+    ground: Ground, scenes: Sequence[Scene], masks: Sequence[SparseMask | None]
 ) -> None:
-    if len(labelled) == 0:
+    """Raise `PointsError` unless a labelled pixel lies on valid imagery."""
+    if len(ground.labelled) == 0:
         count = sum(len(mask) for mask in masks if mask is not None)
         raise PointsError(
             f"All {count} labelled pixels are nodata in {scenes[0].name}. Expected points on valid imagery; check "

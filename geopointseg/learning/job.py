@@ -16,6 +16,7 @@ from geopointseg.learning.ground import LabelledPixels
 from geopointseg.learning.preparation import Prepared, merge_labels
 from geopointseg.learning.teacher import fit_forest
 from geopointseg.learning.workspace import Workspace
+from geopointseg.model.architecture import Network
 from geopointseg.model.forest import Forest
 from geopointseg.model.member import Normalization
 from geopointseg.progress import Reporter
@@ -44,7 +45,9 @@ class Job:
     workspace
         Where files are written.
     normalization
-        What networks see.
+        How networks see the imagery.
+    network
+        With its starting weights; None where only a forest is trained.
     started_s
         When the training began, on the monotonic clock.
     """
@@ -57,6 +60,7 @@ class Job:
     reporter: Reporter
     workspace: Workspace
     normalization: Normalization
+    network: Network | None
     started_s: float = field(default_factory=time.monotonic)
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,13 @@ from geopointseg.errors import ConfigError, PointsError
 from geopointseg.labels.check import check_points
 from geopointseg.labels.mask import SparseMask, rasterize_points
 from geopointseg.labels.points import Points
-from geopointseg.learning.ground import Ground, LabelledPixels, build_ground, locate_labels
+from geopointseg.learning.ground import (
+    Ground,
+    LabelledPixels,
+    build_ground,
+    locate_labels,
+    require_labels,
+)
 from geopointseg.learning.selection import hold_out
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
@@ -97,6 +102,7 @@ def prepare(
         seed=seed,
         reporter=reporter,
     )
+    require_labels(ground, training, masks)
     _require_classes(ground, legend, reporter)
     validation = locate_labels(ground.patches, [*marked, *[None] * len(others)])
     chosen_on, held_out = ground.labelled, validation
@@ -199,9 +205,8 @@ def _masks(
 def _rasterize(points: Points, scenes: Sequence[Scene]) -> list[SparseMask | None]:
     masks: list[SparseMask | None] = []
     for scene in scenes:
-        own = (points.scene == "") | np.isin(points.scene, (scene.name, Path(scene.name).stem))
-        chosen = points.select(own)
-        masks.append(rasterize_points(chosen, scene.grid) if len(chosen) else None)
+        mask = rasterize_points(points, scene.grid, scene=scene.name)
+        masks.append(mask if len(mask) else None)
     return masks
 
 

@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 
 from geopointseg.assessment.calibration import fit_temperature
-from geopointseg.config import Config
 from geopointseg.errors import TrainingError
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
@@ -36,6 +35,7 @@ from geopointseg.learning.selection import (
     network_at,
     score,
 )
+from geopointseg.learning.start import network_options
 from geopointseg.learning.teacher import class_shares, forest_maps
 from geopointseg.learning.trainer import (
     Learner,
@@ -44,7 +44,7 @@ from geopointseg.learning.trainer import (
     read_checkpoint,
     write_checkpoint,
 )
-from geopointseg.model.architecture import Network, build_network, receptive_field_px
+from geopointseg.model.architecture import receptive_field_px
 from geopointseg.model.forest import Forest
 from geopointseg.model.member import ForestMember, Member, NetworkMember
 
@@ -87,7 +87,8 @@ class NetworkSession:
                 "minutes and steps; repeat them, or start anew without '--resume'."
             )
         self.job = job
-        self.learner = build_learner(job)
+        self.objective = build_objective(job)
+        self.learner = build_learner(job, self.objective)
         self.log = TrainingLog(
             job.workspace.training, int(state["learner"]["step"]) if state else None
         )
@@ -155,7 +156,7 @@ class NetworkSession:
         before = time.monotonic()
         self.forest = job.fit_forest(labelled)
         self.maps = forest_maps(self.forest, job.ready.ground, job.reporter)
-        self.learner.objective.expected = torch.from_numpy(class_shares(self.maps))
+        self.objective.expected = torch.from_numpy(class_shares(self.maps))
         self._forest_s = time.monotonic() - before
 
     def _chips(self, labelled: LabelledPixels) -> ChipDataset:
@@ -254,12 +255,11 @@ class NetworkSession:
 
     def _network_member(self, weight: float) -> NetworkMember:
         network = self.learner.model.eval().cpu()
+        chip_size = self.job.config.sampling.chip_size
         return NetworkMember(
             network=network,
             normalization=self.job.normalization,
-            margin_px=min(
-                receptive_field_px(network) // 2, self.job.config.sampling.chip_size // 2
-            ),
+            margin_px=min(receptive_field_px(network, size=2 * chip_size), chip_size) // 2,
             weight=weight,
             options=network_options(self.job.config),
             device=torch.device("cpu"),
@@ -373,33 +373,19 @@ class HeldOutWatch:
             setattr(self, name, value)
 
 
-def build_learner(job: Job) -> Learner:
-    """Return a learner with its starting weights."""
-    config, ground = job.config, job.ready.ground
-    torch.manual_seed(job.seed)
-    network = build_starting_network(job)
-    counts = torch.from_numpy(job.ready.chosen_on.counts(ground.classes))
+def build_objective(job: Job) -> Objective:
+    """Return what the network minimizes."""
+    settings = job.config.loss
+    counts = torch.from_numpy(job.ready.chosen_on.counts(job.ready.ground.classes))
     weights = class_weights(
-        counts, power=config.loss.class_weight_power, limits=config.loss.class_weight_range
+        counts, power=settings.class_weight_power, limits=settings.class_weight_range
     )
-    objective = Objective(config, weights, counts / counts.sum())
-    budget = Budget(config.optimization.steps, 60.0 * config.optimization.minutes)
-    return Learner(network.to(job.device), objective, config, budget, job.seed)
+    return Objective(job.config, weights, counts / counts.sum())
 
 
-def build_starting_network(job: Job) -> Network:
-    """Build the network with the weights that the settings name."""
-    ground = job.ready.ground
-    return build_network(bands=ground.bands, classes=ground.classes, **network_options(job.config))
-
-
-def network_options(config: Config) -> dict[str, Any]:
-    """Return what `build_network` needs besides bands and classes, as plain values."""
-    settings = config.model
-    return {
-        "architecture": settings.architecture,
-        "encoder": settings.encoder,
-        "encoder_depth": settings.encoder_depth,
-        "decoder_channels": list(settings.decoder_channels),
-        "norm": settings.norm,
-    }
+def build_learner(job: Job, objective: Objective) -> Learner:
+    """Return a learner with its starting weights."""
+    settings = job.config.optimization
+    budget = Budget(settings.steps, 60.0 * settings.minutes)
+    assert job.network is not None  # noqa: S101
+    return Learner(job.network.to(job.device), objective, job.config, budget, job.seed)

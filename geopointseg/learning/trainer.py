@@ -14,19 +14,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader
 
 from geopointseg.config import Config, OptimizationConfig
 from geopointseg.errors import ModelError, TrainingError
 from geopointseg.learning.budget import Budget
-from geopointseg.learning.chips import ChipDataset
-from geopointseg.learning.consistency import AveragedNetwork
-from geopointseg.learning.objective import Objective
+from geopointseg.learning.chips import ChipDataset, ChipPlan
+from geopointseg.learning.consistency import AveragedNetwork, ClassThresholds
 from geopointseg.learning.record import TrainingLog
 from geopointseg.model.architecture import Network
 from geopointseg.progress import Reporter
@@ -37,6 +36,30 @@ LOG_STEPS = 10
 CHECKPOINT_S = 60.0
 """Seconds between checkpoints."""
 ENDLESS = 2**40
+
+
+class Minimized(Protocol):
+    """What a step minimizes, and what of it is watched and kept."""
+
+    thresholds: ClassThresholds
+    collapsed: bool
+    taught_steps: int
+
+    def __call__(
+        self,
+        network: nn.Module,
+        averaged: AveragedNetwork,
+        batch: Batch,
+        progress: float,
+        generator: Generator,
+    ) -> dict[str, Tensor]:
+        """Return weighted losses by name."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed training needs."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` returned."""
 
 
 class LossNotFiniteError(TrainingError):
@@ -68,7 +91,7 @@ class Learner(L.LightningModule):
     """
 
     def __init__(
-        self, network: Network, objective: Objective, config: Config, budget: Budget, seed: int
+        self, network: Network, objective: Minimized, config: Config, budget: Budget, seed: int
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -114,7 +137,7 @@ class Learner(L.LightningModule):
         losses = self.objective(self.network, self.average, batch, progress, generator)
         total = torch.stack(list(losses.values())).sum()
         if not bool(torch.isfinite(total)):
-            raise LossNotFiniteError(self.step, float(total))
+            raise LossNotFiniteError(self.step, float(total.detach()))
         self.losses = {name: float(value.detach()) for name, value in losses.items()}
         return total
 
@@ -249,6 +272,8 @@ class Loop:
         Cancelled
             If the reporter was asked to cancel; a checkpoint is written first.
         """
+        if self.halved:
+            chips.plan = _half(chips.plan)
         while learner.budget.progress(learner.step) < until:
             try:
                 self._fit(learner, chips, until, check)
@@ -289,21 +314,23 @@ class Loop:
             trainer.fit(learner, loader)
 
     def _halve(self, chips: ChipDataset, error: torch.OutOfMemoryError) -> None:
-        half = chips.plan.batch // 2
-        if self.halved or half < 1:
+        if self.halved or chips.plan.batch < 2:
             raise TrainingError(
                 f"The GPU's memory does not hold {chips.plan.batch} chips of {chips.plan.size} pixels "
                 f"({str(error).splitlines()[0]}). Expected half a batch to fit; lower [sampling] batch_size or "
                 "chip_size, or train with '--device cpu'."
             ) from error
         self.halved = True
-        chips.plan = replace(
-            chips.plan, batch=half, around_points=max(chips.plan.around_points // 2, 1)
-        )
+        before, chips.plan = chips.plan.batch, _half(chips.plan)
         torch.cuda.empty_cache()
         self.reporter.warn(
-            f"The GPU's memory did not hold a batch of {2 * half} chips; training goes on with {half}."
+            f"The GPU's memory did not hold a batch of {before} chips; training goes on with {chips.plan.batch}."
         )
+
+
+def _half(plan: ChipPlan) -> ChipPlan:
+    around_points = max(plan.around_points // 2, 1)
+    return replace(plan, batch=max(plan.batch // 2, 1), around_points=around_points)
 
 
 class _Bookkeeping(L.Callback):

@@ -21,6 +21,7 @@ from geopointseg.learning.preparation import Labels, as_list, prepare, with_budg
 from geopointseg.learning.record import describe_points, describe_scenes, library_versions
 from geopointseg.learning.selection import maps_at, score
 from geopointseg.learning.session import LastGoodError, NetworkSession, Outcome
+from geopointseg.learning.start import build_starting_network
 from geopointseg.learning.teacher import forest_maps
 from geopointseg.learning.workspace import Workspace
 from geopointseg.model.bundle import ModelBundle, resolve_device
@@ -102,9 +103,23 @@ def train(
     try:
         with torch.random.fork_rng():
             ready = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
-            normalization = ready.ground.normalization()
+            network, normalization = None, ready.ground.normalization()
+            if model != "forest":
+                bands = ready.scenes[0].bands
+                network, normalization = build_starting_network(
+                    ready.ground, bands, config, seed, reporter
+                )
             job = Job(
-                ready, config, seed, model, target, reporter, workspace, normalization, started_s
+                ready=ready,
+                config=config,
+                seed=seed,
+                kind=model,
+                device=target,
+                reporter=reporter,
+                workspace=workspace,
+                normalization=normalization,
+                network=network,
+                started_s=started_s,
             )
             outcome = _train(job, resume=resume)
             assemble(job, outcome).write(workspace.folder)

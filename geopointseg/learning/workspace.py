@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,13 @@ class Workspace:
     Parameters
     ----------
     output
-        Where the model folder shall lie.
+        Where the folder shall lie.
+    is_ours
+        Whether a folder is of the kind that is written, and may be replaced.
     """
 
     output: Path
+    is_ours: Callable[[Path], bool] = is_model_folder
 
     @property
     def folder(self) -> Path:
@@ -51,7 +55,7 @@ class Workspace:
         TrainingError
             If there is nothing to resume.
         """
-        require_free_folder(self.output)
+        require_free_folder(self.output, self.is_ours)
         finished = self.output / "training" / CHECKPOINT
         try:
             if not resume:
@@ -73,7 +77,7 @@ class Workspace:
     def publish(self) -> None:
         """Move the finished folder into place."""
         try:
-            publish_folder(self.folder, self.output.absolute())
+            publish_folder(self.folder, self.output.absolute(), self.is_ours)
         except OSError as error:
             raise explain_write_error(error, self.output) from error
 

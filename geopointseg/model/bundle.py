@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -274,15 +274,15 @@ def is_model_folder(folder: Path) -> bool:
         return False
 
 
-def require_free_folder(folder: Path) -> None:
-    """Raise `OutputError` unless a model may be written to ``folder``: new, empty, or a model already."""
+def require_free_folder(folder: Path, is_ours: Callable[[Path], bool] = is_model_folder) -> None:
+    """Raise `OutputError` unless ``folder`` may be written: new, empty, or already what will be written."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(
-            f"The output '{folder}' is a file. Expected a folder for the model; choose another name."
+            f"The output '{folder}' is a file. Expected a folder; choose another name."
         )
-    if folder.is_dir() and any(folder.iterdir()) and not is_model_folder(folder):
+    if folder.is_dir() and any(folder.iterdir()) and not is_ours(folder):
         raise OutputError(
-            f"The output folder '{folder}' exists and holds something that is not a model. "
+            f"The output folder '{folder}' exists and holds something that is not a model of this kind. "
             "It is left as it is; choose a new folder."
         )
     parent = folder.absolute().parent
@@ -295,9 +295,11 @@ def require_free_folder(folder: Path) -> None:
         )
 
 
-def publish_folder(partial: Path, folder: Path) -> None:
-    """Move a finished folder into place; an older model there is replaced, anything else is not."""
-    require_free_folder(folder)
+def publish_folder(
+    partial: Path, folder: Path, is_ours: Callable[[Path], bool] = is_model_folder
+) -> None:
+    """Move a finished folder into place; an older one of its kind is replaced, anything else is not."""
+    require_free_folder(folder, is_ours)
     folder.parent.mkdir(parents=True, exist_ok=True)
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     if folder.exists():

@@ -237,7 +237,8 @@ def read_member(
             f"The model has a member of kind '{row['kind']}'. This geopointseg knows network and forest; "
             "update geopointseg."
         )
-    network = build_network(bands=bands, classes=classes, **row["architecture"])
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(bands=bands, classes=classes, **row["architecture"])
     try:
         network.load_state_dict(dict(tensors), strict=True)
     except RuntimeError as error:

@@ -1,0 +1,244 @@
+"""Self-supervised pretraining on unlabelled rasters: learn to fill in what is hidden.
+
+Squares of each chip are hidden, noise is added to the rest, and the network has to restore the image: a masked,
+denoising autoencoder. What it learns of textures and shapes is the start of a training with points, on imagery of
+the same kind, with no network connection at all.
+
+References
+----------
+K. He et al., Masked autoencoders are scalable vision learners, CVPR 2022, doi:10.1109/CVPR52688.2022.01553.
+P. Vincent et al., Extracting and composing robust features with denoising autoencoders, ICML 2008,
+doi:10.1145/1390156.1390294.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from geopointseg.config import Config
+from geopointseg.learning.budget import Budget
+from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
+from geopointseg.learning.consistency import AveragedNetwork, ClassThresholds
+from geopointseg.learning.ground import Ground, build_ground
+from geopointseg.learning.objective import build_augmentation
+from geopointseg.learning.preparation import as_list, open_alike
+from geopointseg.learning.record import TrainingLog, library_versions
+from geopointseg.learning.start import network_options
+from geopointseg.learning.trainer import Learner, Loop
+from geopointseg.learning.workspace import Workspace
+from geopointseg.model.architecture import build_network
+from geopointseg.model.bundle import resolve_device
+from geopointseg.model.weights import (
+    PRETRAINED_DESCRIPTION,
+    PRETRAINED_FORMAT,
+    PRETRAINED_TENSORS,
+    apply_weights,
+    find_weights,
+    is_pretrained_folder,
+)
+from geopointseg.progress import Reporter
+from geopointseg.raster.band_names import common_name
+from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.sampling.augmentation import Batch
+
+VISIBLE_WEIGHT = 0.1
+"""What a visible pixel weighs in the loss, against one for a hidden one."""
+
+
+def pretrain(
+    scenes: Scene | ScenePath | Sequence[Scene | ScenePath],
+    *,
+    output: str | Path,
+    config: Config | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Pretrain a network on unlabelled rasters and write its weights.
+
+    Parameters
+    ----------
+    scenes
+        One or several rasters with the same bands.
+    output
+        The folder of weights; ``train(weights=output)`` starts from it.
+    config
+        Settings: ``[model]`` (starting weights included), ``[optimization]``, ``[pretraining]``.
+    seed
+        Decides weights, chips and what is hidden.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    reporter
+        Told about progress; may cancel.
+
+    Returns
+    -------
+    dict
+        ``weights`` (the folder), ``steps``, ``loss`` (mean squared error on hidden pixels in deviations, over the last
+        steps), ``bands``.
+
+    Raises
+    ------
+    RasterError
+        If the scenes differ in their bands or hold no image.
+    OutputError
+        If the folder cannot be written.
+    """
+    reporter, config = reporter or Reporter(), config or Config()
+    target = resolve_device(device)
+    workspace = Workspace(Path(output), is_pretrained_folder)
+    workspace.open(resume=False)
+    try:
+        with torch.random.fork_rng():
+            opened, _, _ = open_alike(as_list(scenes), (), config, reporter)
+            summary = _learn(opened, config, seed, target, workspace, reporter)
+        workspace.publish()
+    except BaseException:
+        workspace.discard()
+        raise
+    return {"weights": str(output), **summary}
+
+
+class Reconstruction:
+    """The loss of a masked, denoising autoencoder, in the shape of an objective.
+
+    Parameters
+    ----------
+    config
+        All settings.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.settings = config.pretraining
+        self.augmentation = build_augmentation(config.augmentation)
+        self.thresholds = ClassThresholds.start(1)
+        self.collapsed = False
+        self.taught_steps = 0
+
+    def __call__(
+        self,
+        network: nn.Module,
+        averaged: AveragedNetwork,  # noqa: ARG002 - objectives share their arguments
+        batch: Batch,
+        progress: float,  # noqa: ARG002
+        generator: Generator,
+    ) -> dict[str, Tensor]:
+        """Return the mean squared error, hidden pixels weighing most."""
+        clean = self.augmentation.weak(batch, generator)
+        assert clean.valid is not None  # noqa: S101
+        hidden = hide_squares(
+            clean.image, self.settings.mask_share, self.settings.mask_px, generator
+        )
+        noise = torch.randn(clean.image.shape, generator=generator).to(clean.image)
+        seen = (clean.image + self.settings.noise * noise) * ~hidden[:, None]
+        bands = clean.image.shape[1]
+        restored = network(seen).float()[:, :bands]
+        weight = torch.where(hidden, 1.0, VISIBLE_WEIGHT) * clean.valid
+        error = (restored - clean.image).square().mean(dim=1)
+        return {"reconstruction": (error * weight).sum() / weight.sum().clamp(min=1e-6)}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: pretraining is not resumed."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up nothing."""
+
+
+def hide_squares(image: Tensor, share: float, side_px: int, generator: Generator) -> Tensor:
+    """Choose squares to hide, bool ``(sample, row, col)``, the same share in every chip.
+
+    Examples
+    --------
+    >>> hidden = hide_squares(torch.zeros(2, 3, 32, 32), 0.5, 8, torch.Generator().manual_seed(0))
+    >>> hidden.float().mean((1, 2))
+    tensor([0.5000, 0.5000])
+    """
+    count, _, height, width = image.shape
+    rows, cols = -(-height // side_px), -(-width // side_px)
+    luck = torch.rand((count, rows * cols), generator=generator)
+    most = round(share * rows * cols)
+    chosen = luck.argsort(dim=1).argsort(dim=1) < most
+    squares = chosen.view(count, rows, cols)
+    spread = squares.repeat_interleave(side_px, 1).repeat_interleave(side_px, 2)
+    return spread[:, :height, :width].to(image.device)
+
+
+def _learn(
+    scenes: Sequence[Scene],
+    config: Config,
+    seed: int,
+    device: torch.device,
+    workspace: Workspace,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    ground = build_ground(
+        scenes,
+        [None] * len(scenes),
+        classes=1,
+        sampling=config.sampling,
+        seed=seed,
+        reporter=reporter,
+    )
+    learner = _build_learner(ground, scenes[0], config, seed, device)
+    log = TrainingLog(workspace.training)
+    loop = Loop(config, device, log, reporter, save=lambda: None)
+    try:
+        learner.budget.begin(60.0 * config.optimization.minutes)
+        loop.run(learner, _chips(ground, config, seed), 1.0)
+    finally:
+        log.close()
+    log.draw(workspace.training / "curves.png")
+    losses = [float(row["reconstruction"]) for row in log.rows() if row["reconstruction"]]
+    bands = [common_name(band) or band.label for band in scenes[0].bands]
+    recent = losses[-max(len(losses) // 10, 1) :]
+    summary = {"steps": learner.step, "loss": sum(recent) / len(recent), "bands": bands}
+    _write(workspace.folder, learner, ground, config, {**summary, "seed": seed})
+    return summary
+
+
+def _build_learner(
+    ground: Ground, scene: Scene, config: Config, seed: int, device: torch.device
+) -> Learner:
+    torch.manual_seed(seed)
+    network = build_network(
+        bands=ground.bands, classes=max(ground.bands, 2), **network_options(config)
+    )
+    weights = find_weights(config.model.weights, network.encoder_name)
+    if weights is not None:
+        apply_weights(network, weights, scene.bands)
+    budget = Budget(config.optimization.steps, 60.0 * config.optimization.minutes)
+    return Learner(network.to(device), Reconstruction(config), config, budget, seed)
+
+
+def _chips(ground: Ground, config: Config, seed: int) -> ChipDataset:
+    sampling = config.sampling
+    plan = ChipPlan(sampling.chip_size, sampling.batch_size, 0, 0.0, 0.0, seed)
+    return ChipDataset(ground, Lessons.of(ground, ground.labelled), ground.normalization(), plan)
+
+
+def _write(
+    folder: Path, learner: Learner, ground: Ground, config: Config, facts: dict[str, Any]
+) -> None:
+    from safetensors.torch import save_file
+
+    state = learner.model.cpu().state_dict()
+    kept = {k: v.contiguous().clone() for k, v in state.items() if "segmentation_head" not in k}
+    save_file(kept, folder / PRETRAINED_TENSORS)
+    description = {
+        "format": PRETRAINED_FORMAT,
+        "format_version": 1,
+        "architecture": network_options(config),
+        "normalization": ground.normalization().to_json(),
+        "resolution_m": ground.resolution_m,
+        "versions": library_versions(),
+        **facts,
+    }
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    (folder / PRETRAINED_DESCRIPTION).write_text(text, encoding="utf-8")

@@ -1,0 +1,84 @@
+"""The network that a training starts from, and how it sees the imagery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from geopointseg.config import Config
+from geopointseg.learning.ground import Ground
+from geopointseg.model.architecture import Network, build_network
+from geopointseg.model.member import Normalization
+from geopointseg.model.weights import apply_weights, find_weights
+from geopointseg.progress import Reporter
+from geopointseg.raster.band import Band
+
+PLAUSIBLE_MEAN = 8.0
+PLAUSIBLE_STD = (0.02, 12.0)
+"""Once normalized, imagery outside of these has other units than the weights were trained with."""
+
+
+def network_options(config: Config) -> dict[str, Any]:
+    """Return what `build_network` needs besides bands and classes, as plain values."""
+    settings = config.model
+    return {
+        "architecture": settings.architecture,
+        "encoder": settings.encoder,
+        "encoder_depth": settings.encoder_depth,
+        "decoder_channels": list(settings.decoder_channels),
+        "norm": settings.norm,
+    }
+
+
+def build_starting_network(
+    ground: Ground, bands: Sequence[Band], config: Config, seed: int, reporter: Reporter
+) -> tuple[Network, Normalization]:
+    """Build the network with the weights that the settings name, and the normalization that goes with them.
+
+    The statistics of a pretrained encoder's batch normalization are kept as they came: a few small batches of chips
+    would only blur them.
+
+    Parameters
+    ----------
+    ground
+        Imagery in memory; its statistics normalize where the weights say nothing.
+    bands
+        Bands of the scenes.
+    config, seed
+        Settings; the seed decides random weights.
+    reporter
+        Told what was loaded.
+    """
+    torch.manual_seed(seed)
+    network = build_network(bands=ground.bands, classes=ground.classes, **network_options(config))
+    own = ground.normalization()
+    weights = find_weights(config.model.weights, network.encoder_name)
+    if weights is not None:
+        theirs = apply_weights(network, weights, bands)
+        network.keep_encoder_statistics()
+        reporter.log(f"The encoder starts from the weights '{weights.source}'.")
+        own = _choose_normalization(own, theirs, reporter)
+    if config.model.freeze_encoder:
+        network.freeze_encoder()
+    return network, own
+
+
+def _choose_normalization(
+    own: Normalization, theirs: Normalization | None, reporter: Reporter
+) -> Normalization:
+    """Take the weights' normalization, unless the scene plainly has other units."""
+    if theirs is None:
+        return own
+    mean, std = np.abs(own.mean - theirs.mean) / theirs.std, own.std / theirs.std
+    low, high = PLAUSIBLE_STD
+    if mean.max() <= PLAUSIBLE_MEAN and std.max() <= high and np.median(std) >= low:
+        return theirs
+    reporter.warn(
+        f"The scene's values (mean {own.mean[0]:.4g}, deviation {own.std[0]:.4g} in the first band) are not in the units "
+        f"that the weights were trained with (mean {theirs.mean[0]:.4g}, deviation {theirs.std[0]:.4g}). The scene's own "
+        "statistics are used; give the scene in those units for the best of the weights."
+    )
+    return own

@@ -1,0 +1,77 @@
+"""Pretraining on unlabelled scenes, and training from what it wrote."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from geopointseg.errors import Cancelled, OutputError
+from geopointseg.learning.pretraining import hide_squares, pretrain
+from geopointseg.learning.training import train
+from geopointseg.progress import Reporter
+
+
+def test_pretrained_folder_starts_a_training(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"optimization": {"steps": 30}})
+    summary = pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
+    assert summary["steps"] == 30
+    assert summary["bands"] == ["red", "green", "nir"]
+    assert (
+        summary["loss"] < 1.0
+    )  # of the deviation of the imagery: better than painting everything in the mean
+    assert {p.name for p in (tmp_path / "w").iterdir()} == {
+        "training",
+        "weights.json",
+        "weights.safetensors",
+    }
+    frozen = tiny.updated({"model": {"freeze_encoder": True}, "teaching": {"ema_decay": 0.0}})
+    train(
+        place.path, place.points, output=tmp_path / "m", config=frozen, weights=str(tmp_path / "w"), steps=2,
+        model="network", device="cpu",
+    )  # fmt: skip
+    pretrained = load_file(tmp_path / "w" / "weights.safetensors")
+    trained = load_file(tmp_path / "m" / "model.safetensors")
+    kept = {
+        k: torch.equal(v, trained[f"network.0.{k}"])
+        for k, v in pretrained.items()
+        if ".encoder." in k
+    }
+    assert kept
+    assert all(kept.values())
+
+
+def test_same_seed_same_weights(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"optimization": {"steps": 3}})
+    for name in "ab":
+        pretrain(place.path, output=tmp_path / name, config=config, seed=2, device="cpu")
+    a, b = (load_file(tmp_path / name / "weights.safetensors") for name in "ab")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    described = json.loads((tmp_path / "a" / "weights.json").read_text())
+    assert described["seed"] == 2
+    assert len(described["normalization"]["mean"]) == 3
+
+
+def test_folder_of_somebody_else_is_left_alone(place, tiny, tmp_path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "notes.txt").write_text("x")
+    with pytest.raises(OutputError, match=r"holds something that is not a model of this kind"):
+        pretrain(place.path, output=tmp_path / "w", config=tiny)
+
+
+def test_cancelled_pretraining_leaves_nothing(place, tiny, tmp_path) -> None:
+    reporter = Reporter()
+    reporter.cancel()
+    with pytest.raises(Cancelled):
+        pretrain(place.path, output=tmp_path / "w", config=tiny, reporter=reporter)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.75])
+def test_hidden_squares_are_squares_and_of_the_wanted_share(share) -> None:
+    hidden = hide_squares(torch.zeros(3, 2, 32, 32), share, 8, torch.Generator().manual_seed(0))
+    squares = hidden.view(3, 4, 8, 4, 8).float().mean((2, 4))
+    assert torch.all((squares == 0) | (squares == 1))
+    assert torch.allclose(squares.mean((1, 2)), torch.full((3,), share))

@@ -1,0 +1,367 @@
+"""Training from end to end: what it writes, that it is repeatable, and how it fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from geopointseg.errors import (
+    Cancelled,
+    ConfigError,
+    OutputError,
+    PointsError,
+    RasterError,
+    TrainingError,
+)
+from geopointseg.labels.mask import SparseMask
+from geopointseg.learning import trainer
+from geopointseg.learning.objective import Objective
+from geopointseg.learning.training import train
+from geopointseg.model.bundle import ModelBundle
+from geopointseg.progress import Event, Reporter
+from geopointseg.raster.scene import Scene
+
+
+class Recorder:
+    """A sink that keeps events and may cancel at a step."""
+
+    def __init__(self, cancel_at: int | None = None) -> None:
+        self.events: list[Event] = []
+        self.cancel_at = cancel_at
+        self.reporter = Reporter(self)
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+        if event.stage == "train" and f"step {self.cancel_at}," in event.message:
+            self.reporter.cancel()
+
+    def close(self) -> None:
+        pass
+
+    def said(self, kind: str) -> str:
+        return "\n".join(e.message for e in self.events if e.kind == kind)
+
+
+def weights_of(folder) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def accuracy(bundle: ModelBundle, place) -> float:
+    chip = Scene.open(place.path).read()
+    predicted = bundle.probabilities(chip.image[None], chip.valid[None])[0].argmax(0)
+    return float((predicted == place.truth)[chip.valid].mean())
+
+
+def test_auto_writes_a_whole_model_folder(place, tiny, tmp_path) -> None:
+    recorder = Recorder()
+    bundle = train(
+        place.path,
+        place.points,
+        output=tmp_path / "m",
+        config=tiny,
+        steps=12,
+        device="cpu",
+        reporter=recorder.reporter,
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m"]
+    assert {p.name for p in (tmp_path / "m").iterdir()} == {
+        "README.md", "model.json", "model.safetensors", "training"
+    }  # fmt: skip
+    written = {p.name.split(".out")[0] for p in (tmp_path / "m" / "training").iterdir()}
+    assert written == {"checkpoint.pt", "curves.png", "events", "metrics.csv"}
+    assert bundle.legend == place.points.legend
+    assert bundle.bands == ("red", "green", "nir")
+    assert bundle.resolution_m == pytest.approx(10)
+    assert sum(m.weight for m in bundle.members) == pytest.approx(1)
+    assert bundle.metadata["scores"]["forest"]["mean_f1"] > 0.9
+    assert "held-out labelled pixels" in bundle.metadata["reason"]
+    assert bundle.metadata["points"]["per_class"] == {"water": 20, "field": 20, "forest": 20}
+    assert bundle.metadata["scenes"][0]["name"] == "scene.tif"
+    assert "/" not in json.dumps(bundle.metadata["scenes"][0]["name"])
+    assert {e.stage for e in recorder.events if e.kind == "progress"} >= {"read", "forest", "train"}
+    assert accuracy(bundle, place) > 0.9
+
+
+def test_network_learns_from_points_and_forest(place, tiny, tmp_path) -> None:
+    bundle = train(
+        place.path,
+        place.points,
+        output=tmp_path / "m",
+        config=tiny,
+        steps=40,
+        model="network",
+        device="cpu",
+    )
+    assert [m.kind for m in bundle.members] == ["network"]
+    assert accuracy(bundle, place) > 0.8
+
+
+def test_forest_alone_needs_no_steps(place, tiny, tmp_path) -> None:
+    bundle = train(place.path, place.points, output=tmp_path / "m", config=tiny, model="forest")
+    assert [m.kind for m in bundle.members] == ["forest"]
+    assert accuracy(bundle, place) > 0.9
+
+
+@pytest.mark.parametrize("model", ["network", "auto"])
+def test_same_seed_same_model_bit_for_bit(place, tiny, tmp_path, model) -> None:
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        train(
+            place.path, place.points, output=tmp_path / name, config=tiny, steps=5, seed=seed, model=model, device="cpu"
+        )  # fmt: skip
+    a, b, c = (weights_of(tmp_path / name) for name in "abc")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert any(k not in c or not torch.equal(a[k], c[k]) for k in a)
+    prints = [ModelBundle.load(tmp_path / name).fingerprint for name in "ab"]
+    assert prints[0] == prints[1]
+
+
+@pytest.mark.parametrize("stop", [3, 8])
+def test_resumed_training_equals_one_that_was_not_stopped(place, tiny, tmp_path, stop) -> None:
+    config = tiny.updated({"teaching": {"consistency_weight": 0.5, "consistency_start": 0.0}})
+    common = {"config": config, "steps": 10, "model": "network", "device": "cpu"}
+    train(place.path, place.points, output=tmp_path / "whole", **common)
+    recorder = Recorder(cancel_at=stop)
+    with pytest.raises(Cancelled):
+        train(place.path, place.points, output=tmp_path / "m", reporter=recorder.reporter, **common)
+    assert not (tmp_path / "m").exists()
+    train(place.path, place.points, output=tmp_path / "m", resume=True, **common)
+    whole, resumed = weights_of(tmp_path / "whole"), weights_of(tmp_path / "m")
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "whole"]
+
+
+def test_finished_training_goes_on_with_more_steps(place, tiny, tmp_path) -> None:
+    common = {"config": tiny, "model": "network", "device": "cpu", "output": tmp_path / "m"}
+    assert train(place.path, place.points, steps=4, **common).metadata["steps"] == 4
+    assert train(place.path, place.points, steps=7, resume=True, **common).metadata["steps"] == 7
+
+
+def test_resume_with_other_settings_is_refused(place, tiny, tmp_path) -> None:
+    common = {"config": tiny, "model": "network", "device": "cpu", "output": tmp_path / "m"}
+    train(place.path, place.points, steps=2, **common)
+    with pytest.raises(TrainingError, match=r"other points, settings or another seed"):
+        train(place.path, place.points, steps=2, seed=9, resume=True, **common)
+    assert ModelBundle.load(tmp_path / "m").metadata["seed"] == 0
+
+
+def test_resume_of_nothing_is_refused(place, tiny, tmp_path) -> None:
+    with pytest.raises(TrainingError, match=r"nothing to resume for .*without '--resume'"):
+        train(place.path, place.points, output=tmp_path / "m", config=tiny, resume=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loss_that_is_no_number_stops_and_keeps_the_last_good(
+    place, tiny, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_S", 0.0)
+    original = Objective.__call__
+
+    def spoilt(self, network, averaged, batch, progress, generator):
+        losses = original(self, network, averaged, batch, progress, generator)
+        return losses if progress < 0.5 else {**losses, "points": losses["points"] * float("nan")}
+
+    monkeypatch.setattr(Objective, "__call__", spoilt)
+    with pytest.raises(
+        TrainingError, match=r"loss is nan at step 5.*as of step 5 is kept in .*m\.step-5"
+    ):
+        train(place.path, place.points, output=tmp_path / "m", config=tiny, steps=10, device="cpu")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.step-5"]
+    kept = ModelBundle.load(tmp_path / "m.step-5")
+    assert all(torch.isfinite(t).all() for t in weights_of(kept.folder).values())
+
+
+def test_out_of_memory_halves_the_batch_once(place, tiny, tmp_path, monkeypatch) -> None:
+    original, sizes = Objective.__call__, []
+
+    def greedy(self, network, averaged, batch, progress, generator):
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return original(self, network, averaged, batch, progress, generator)
+
+    monkeypatch.setattr(Objective, "__call__", greedy)
+    recorder = Recorder()
+    common = {"model": "network", "device": "cpu", "steps": 4}
+    train(
+        place.path,
+        place.points,
+        output=tmp_path / "m",
+        config=tiny,
+        reporter=recorder.reporter,
+        **common,
+    )
+    assert "did not hold a batch of 4 chips; training goes on with 2" in recorder.said("warning")
+    assert set(sizes) == {4, 2}
+    large = tiny.updated({"sampling": {"batch_size": 16}})
+    with pytest.raises(
+        TrainingError, match=r"does not hold 8 chips of 32 pixels .*lower \[sampling\] batch_size"
+    ):
+        train(place.path, place.points, output=tmp_path / "n", config=large, **common)
+    assert not (tmp_path / "n").exists()
+
+
+def test_few_points_get_the_forest_and_a_reason(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"selection": {"forest_below": 100}})
+    with pytest.warns(
+        UserWarning, match=r"60 labelled pixels, and below 100 a network learns less"
+    ):
+        bundle = train(place.path, place.points, output=tmp_path / "m", config=config)
+    assert [m.kind for m in bundle.members] == ["forest"]
+    assert "below 100" in bundle.metadata["reason"]
+
+
+def test_network_with_too_few_steps_is_not_kept(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"selection": {"least_steps": 60}})
+    bundle = train(
+        place.path, place.points, output=tmp_path / "m", config=config, steps=3, device="cpu"
+    )
+    assert [m.kind for m in bundle.members] == ["forest"]
+    assert "takes 60 at least" in bundle.metadata["reason"]
+
+
+def test_rare_classes_are_warned_of(place, tiny, tmp_path) -> None:
+    few = place.points.select(np.r_[0:20, 20:26, 40:60])
+    with pytest.warns(UserWarning, match=r"Fewer than 20 labelled pixels: 'field' \(6\)"):
+        train(place.path, few, output=tmp_path / "m", config=tiny, model="forest")
+
+
+def test_points_marked_for_validation_are_scored_and_never_learnt(place, tiny, tmp_path) -> None:
+    split = np.where(np.arange(60) % 4 == 0, "validation", "train")
+    bundle = train(
+        place.path,
+        place.points.with_split(split),
+        output=tmp_path / "m",
+        config=tiny,
+        model="forest",
+    )
+    assert bundle.metadata["points"]["per_class"] == {"water": 15, "field": 15, "forest": 15}
+    assert "15 labelled pixels marked for validation" in bundle.metadata["scores"]["how"]
+
+
+def test_scene_without_points_is_learnt_from(place, make_place, tiny, tmp_path) -> None:
+    other = make_place(tmp_path, "other.tif", seed=3)
+    bundle = train(
+        place.path, place.points, output=tmp_path / "m", config=tiny, steps=3, unlabelled=[other.path], model="network",
+        device="cpu",
+    )  # fmt: skip
+    assert [(s["name"], s["role"]) for s in bundle.metadata["scenes"]] == [
+        ("scene.tif", "training"),
+        ("other.tif", "unlabelled"),
+    ]
+
+
+def test_dense_masks_instead_of_points(place, tiny, tmp_path) -> None:
+    mask = SparseMask.from_array(place.truth, Scene.open(place.path).grid, place.points.legend)
+    config = tiny.updated({"teaching": {"distillation_weight": 0.0}})
+    bundle = train(
+        place.path,
+        [mask],
+        output=tmp_path / "m",
+        config=config,
+        steps=30,
+        model="network",
+        device="cpu",
+    )
+    assert accuracy(bundle, place) > 0.85
+
+
+@pytest.mark.parametrize(("model", "steps"), [("network", 10), ("forest", 1)])
+def test_labels_without_meaning_do_not_beat_the_majority(
+    place, tiny, tmp_path, model, steps
+) -> None:
+    scores = []
+    for shift in range(
+        3
+    ):  # whatever a class is taken for by chance, it is taken for all three in turn
+        meaningless = (np.tile([0, 1, 2], 20) + shift) % 3
+        points = replace(place.points, class_index=meaningless)
+        bundle = train(
+            place.path,
+            points,
+            output=tmp_path / "m",
+            config=tiny,
+            steps=steps,
+            model=model,
+            device="cpu",
+        )
+        scores.append(accuracy(bundle, place))
+    majority = np.bincount(place.truth.ravel()).max() / place.truth.size
+    assert np.mean(scores) < majority + 0.05
+
+
+def test_folder_of_somebody_else_is_left_alone(place, tiny, tmp_path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "diary.txt").write_text("dear diary")
+    with pytest.raises(OutputError, match=r"holds something that is not a model"):
+        train(place.path, place.points, output=tmp_path / "m", config=tiny)
+    assert (tmp_path / "m" / "diary.txt").read_text() == "dear diary"
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_bad_arguments_in_words(place, tiny, tmp_path) -> None:
+    common = {"output": tmp_path / "m", "config": tiny}
+    with pytest.raises(
+        ConfigError, match=r"no model kind 'tree'. Expected auto, network or forest"
+    ):
+        train(place.path, place.points, model="tree", **common)
+    wrong = tiny.updated({"model": {"architecture": "unett"}})
+    with pytest.raises(ConfigError, match=r"Did you mean 'unet'"):
+        train(place.path, place.points, **common | {"config": wrong, "model": "network"})
+    one = place.points.select(place.points.class_index == 1)
+    with pytest.raises(PointsError, match=r"class"):
+        train(place.path, one, **common)
+    lonely = place.points.select(np.r_[0:21, 40:60])
+    with pytest.raises(
+        PointsError, match=r"class 'field' has 1 labelled pixel.*at least 2 in every class"
+    ):
+        train(place.path, lonely, **common)
+    marked = place.points.with_split(["test"] * 60)
+    with pytest.raises(PointsError, match=r"None of the 60 points is left for training"):
+        train(place.path, marked, **common)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scenes_with_other_bands_are_refused(place, make_place, tiny, tmp_path) -> None:
+    other = make_place(tmp_path, "other.tif", seed=3)
+    one_band = Scene.open(other.path, bands=[1, 2])
+    with pytest.raises(RasterError, match=r"nir"):
+        train(
+            [place.path, one_band],
+            place.points,
+            output=tmp_path / "m",
+            config=tiny.updated({"scene": {"bands": ["red", "nir"]}}),
+        )
+
+
+def test_frozen_encoder_stays_as_it_was(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"model": {"freeze_encoder": True}, "teaching": {"ema_decay": 0.0}})
+    for steps in (1, 4):
+        train(
+            place.path, place.points, output=tmp_path / f"m{steps}", config=config, steps=steps, model="network",
+            device="cpu",
+        )  # fmt: skip
+    a, b = weights_of(tmp_path / "m1"), weights_of(tmp_path / "m4")
+    same = {k: torch.equal(a[k], b[k]) for k in a}
+    assert all(equal for k, equal in same.items() if ".encoder." in k)
+    assert not all(same.values())
+
+
+def test_random_state_of_the_caller_is_left_alone(place, tiny, tmp_path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    train(
+        place.path,
+        place.points,
+        output=tmp_path / "m",
+        config=tiny,
+        steps=2,
+        model="network",
+        device="cpu",
+    )
+    assert torch.equal(torch.rand(2), expected)
