@@ -88,12 +88,12 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         """Run the command and return its outputs."""
         reader = Reader(self, answers, context)
         wanted = [p for p in self.task.parameters if p.kind in DESTINATIONS]
-        written = {p.name: reader.destination(p) for p in wanted if reader.destination(p)}
-        result = runner.run_geopointseg(build(self.task, {**self.values, **written}), feedback)
+        paths = {parameter.name: reader.destination(parameter) for parameter in wanted}
+        result = runner.run_geopointseg(build(self.task, {**self.values, **paths}), feedback)
         self.folder = None
         for parameter in wanted:
-            self.dress(parameter.kind, written.get(parameter.name, ""), context)
-        return {**written, **self.results(result)}
+            self.dress(parameter.kind, paths[parameter.name], context)
+        return {**{name: path for name, path in paths.items() if path}, **self.results(result)}
 
     def dress(self, kind: str, path: str, context: Context) -> None:
         """Put a style beside a result and have it loaded with the layer."""
@@ -102,7 +102,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         if kind == "html_out":
             self.report = path
         if path and context.willLoadLayerOnCompletion(path):
-            loader = styles.StyleLoader.kept_alive()
+            loader = styles.StyleLoader(shown=kind != "ramp_out")  # or it would hide the map
             context.layerToLoadOnCompletionDetails(path).setPostProcessor(loader)
 
     def results(self, result: Answers) -> Answers:

@@ -29,7 +29,7 @@ class CreateEnvironment(CommandAlgorithm):
         """Make the environment, install, and only then set it."""
         default = Path(QgsApplication.qgisSettingsDirPath(), "geopointseg_environment")
         folder = Path(self.values["FOLDER"] or default)
-        fresh = not folder.exists() or not any(folder.iterdir())
+        fresh = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
         if not fresh and not (folder / "pyvenv.cfg").exists():
             message = tr(
                 "The folder {folder} holds other files. An environment needs a new or empty folder, or one made by 'Create environment' before. Choose another one."
@@ -65,27 +65,25 @@ def find_python(asked: str | None, feedback: Feedback) -> str:
     message = tr(
         "No Python {needed} or newer was found; looked at: {seen}. Install one from python.org or your system's packages, then choose it here."
     )
-    needed = dotted(NEEDS_PYTHON)
-    raise QgsProcessingException(message.format(needed=needed, seen=", ".join(seen) or "-"))
+    seen = ", ".join(seen) or "-"
+    raise QgsProcessingException(message.format(needed=dotted(NEEDS_PYTHON), seen=seen))
 
 
 def run_step(program: str, arguments: list[str], feedback: Feedback) -> None:
     """Run one step; its last lines are the reason if it fails."""
-    listener = runner.Listener(feedback)
-    steps = 0
+    listener, steps = runner.Listener(feedback), []
 
     def take(line: str) -> None:
-        nonlocal steps
         listener.take(line)
         if line.startswith(PIP_STEPS):
-            steps += 1
+            steps.append(line)
             feedback.setProgressText(line)
-            feedback.setProgress(100.0 * steps / (steps + 40.0))
+            feedback.setProgress(100.0 * len(steps) / (len(steps) + 40.0))
 
-    ended = runner.run_program(program, [runner.CHILD, *arguments], feedback, take)
+    code, _ = runner.run_program(program, [runner.CHILD, *arguments], feedback, take)
     if feedback.isCanceled():
         raise QgsProcessingException(tr("Cancelled. The unfinished environment was removed."))
-    if ended.code or ended.crashed:
+    if code:
         message = tr("'{step}' failed. Check the network and QGIS's proxy, then try again.")
         step = " ".join(arguments[:2])
         raise QgsProcessingException(f"{message.format(step=step)}\n{listener.reason()}")

@@ -23,10 +23,10 @@ def current() -> str:
     chosen = set_in_options or os.environ.get("GEOPOINTSEG_PYTHON", "").strip()
     path = Path(chosen).expanduser()
     if chosen and path.is_dir():
-        return str(path / INSIDE)
-    return (
-        str(path.with_name(INSIDE.name) if path.stem == "geopointseg" else path) if chosen else ""
-    )
+        path = path / INSIDE
+    elif path.stem == "geopointseg":
+        path = path.with_name(INSIDE.name)
+    return str(path) if chosen else ""
 
 
 def problem() -> str:

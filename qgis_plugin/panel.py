@@ -30,6 +30,7 @@ class Panel(QtWidgets.QDockWidget):
         self.next = QtWidgets.QPushButton(tr("Go to the next suggested point"))
         self.model = QgsFileWidget()
         self.model.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
+        self.model.lineEdit().setPlaceholderText(tr("Model folder"))
         self.state = QtWidgets.QLabel(tr("Choose a model folder to see what it knows."))
         self.state.setWordWrap(True)
         heading = QtWidgets.QLabel(tr("Pick a class, then click on the map:"))
@@ -39,10 +40,17 @@ class Panel(QtWidgets.QDockWidget):
             column.addWidget(widget)
         self.setWidget(content)
         self.visibilityChanged.connect(self.show_classes)
-        self.points.layerChanged.connect(self.show_classes)
+        self.points.layerChanged.connect(self.follow)
         self.classes.itemClicked.connect(self.digitize)
         self.next.clicked.connect(self.go_to_next)
         self.model.fileChanged.connect(self.show_model)
+        self.follow(self.points.currentLayer())
+
+    def follow(self, layer: core.QgsVectorLayer | None) -> None:
+        """Show the classes of another layer, now and whenever its style changes."""
+        if layer is not None:
+            layer.rendererChanged.connect(self.show_classes)
+        self.show_classes()
 
     def show_classes(self, _changed: object = None) -> None:
         """List the categories of the layer's style."""
@@ -92,5 +100,5 @@ class Panel(QtWidgets.QDockWidget):
         except (OSError, ValueError, KeyError):
             self.state.setText(tr("This folder holds no model of geopointseg."))
         else:
-            classes = tr("Classes: {names}").format(names=names)
-            self.state.setText(f"{classes}\n{model.get('reason', '')}")
+            reason = model.get("reason", "")
+            self.state.setText(f"{tr('Classes: {names}').format(names=names)}\n{reason}")

@@ -29,7 +29,7 @@ INPUTS = {
     "extent": Kind("Extent", "Extent"),
     "field": Kind("Field", "String", {"parentLayerParameterName": "POINTS"}),
     "rasters": Kind("MultipleLayers", "LayerList", {"layerType": Source.TypeRaster}),
-    "bands": Kind("Band", "Ints", {"parentLayerParameterName": "RASTERS", "allowMultiple": True}),
+    "bands": Kind("Band", "Ints", {"parentLayerParameterName": "RASTER", "allowMultiple": True}),
     "models": Kind("MultipleLayers", "FileList", {"layerType": Source.TypeFile}),
     "raster": Kind("RasterLayer", "RasterLayer"),
     "integer": Kind("Number", "Int", {"type": Number.Integer}),
@@ -69,6 +69,8 @@ def define(parameter: Parameter) -> core.QgsProcessingParameterDefinition:
     declare = getattr(core, f"QgsProcessingParameter{kind.type}")
     declared = declare(parameter.name, tr(parameter.label), **details)
     declared.setHelp(explain(parameter))
+    if parameter.kind == "number":
+        declared.setMetadata({"widget_wrapper": {"decimals": 2}})
     if "advanced" in parameter.traits:
         advanced = core.QgsProcessingParameterDefinition.Flag.FlagAdvanced
         declared.setFlags(declared.flags() | advanced)
@@ -99,8 +101,8 @@ class Reader:
             raise core.QgsProcessingException(message.format(name=name, given=given))
         if parameter.kind == "extent":
             crs = self.algorithm.parameterAsExtentCrs(self.answers, name, self.context)
-            rasters = self.algorithm.parameterAsLayerList(self.answers, "RASTERS", self.context)
-            value = inputs.extent_layer(value, crs if crs.isValid() else rasters[0].crs())
+            raster = self.algorithm.parameterAsRasterLayer(self.answers, "RASTER", self.context)
+            value = inputs.extent_layer(value, crs if crs.isValid() else raster.crs())
         return self.convert(parameter.kind, value, folder / name.lower())
 
     def convert(self, kind: str, value: Any, folder: Path) -> Any:
@@ -124,4 +126,5 @@ class Reader:
 
     def destination(self, parameter: Parameter) -> str:
         """Return the absolute path of an output; empty where it is not wanted."""
-        return absolute(self.ask(parameter)) if self.ask(parameter) else ""
+        path = self.ask(parameter)  # once only: every call for a temporary file makes up another
+        return absolute(path) if path else ""

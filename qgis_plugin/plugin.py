@@ -36,8 +36,8 @@ class GeopointsegPlugin:
 
         self.initProcessing()
         self.panel = Panel(self.iface)
-        self.panel.hide()
         self.iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.panel)
+        self.panel.hide()
         action = self.panel.toggleViewAction()
         action.setIcon(QIcon(ICON))
         self.iface.addPluginToMenu("geopointseg", action)

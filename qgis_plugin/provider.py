@@ -44,9 +44,6 @@ class GeopointsegProvider(QgsProcessingProvider):
     def icon(self) -> QIcon:
         return QIcon(ICON)
 
-    def defaultVectorFileExtension(self, _has_geometry: object = None) -> str:
-        return "gpkg"
-
     def supportedOutputVectorLayerExtensions(self) -> list[str]:
         return ["gpkg"]
 

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,6 @@ START_MS, POLL_MS = 20_000, 100
 GRACE_SECONDS = 20.0
 PLAIN_LINES, TAIL_LINES = 300, 8
 CANCELLED = 130
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a program ended and what it printed."""
-
-    code: int
-    crashed: bool
-    output: str
 
 
 class Listener:
@@ -67,7 +57,7 @@ class Listener:
         stage, fraction = str(event.get("stage", "")), event.get("fraction")
         if stage != self._stage:
             self._stage = stage
-            self.feedback.setProgressText(f"{stage} {message}".strip())
+            self.feedback.setProgressText(f"{stage}: {message}" if message else stage)
         if isinstance(fraction, (int, float)):
             self.feedback.setProgress(100.0 * min(max(fraction, 0.0), 1.0))
 
@@ -97,26 +87,27 @@ def run_geopointseg(arguments: list[str], feedback: QgsProcessingFeedback) -> di
         raise QgsProcessingException(interpreter.problem())
     python = interpreter.current()
     listener = Listener(feedback, shlex.join([python, "-m", "geopointseg", *arguments]))
-    ended = run_program(python, [CHILD, "geopointseg", *arguments], feedback, listener.take)
-    result = parse_result(ended.output)
-    if feedback.isCanceled() or (ended.code == CANCELLED and not ended.crashed):
+    arguments = [CHILD, "geopointseg", *arguments]
+    code, output = run_program(python, arguments, feedback, listener.take)
+    result = parse_result(output)
+    if feedback.isCanceled() or code == CANCELLED:
         raise QgsProcessingException(tr("Cancelled. No output was written."))
-    if result is None or (ended.code and listener.errors):
-        raise QgsProcessingException(_failure(ended, listener.reason()))
+    if result is None or (code and listener.errors):
+        raise QgsProcessingException(_failure(code, listener.reason()))
     return result
 
 
-def _failure(ended: Ended, reason: str) -> str:
+def _failure(code: int, reason: str) -> str:
     """Return one message for a run that gave no result."""
-    if ended.crashed:
+    if code < 0:
         killed = tr(
             "geopointseg was killed in the middle of its work (signal {code}), most often because memory ran out. No output was written. Close other programs or use smaller rasters."
         )
-        return f"{killed.format(code=ended.code)}\n{reason}".strip()
+        return f"{killed.format(code=-code)}\n{reason}".strip()
     unknown = tr(
         "geopointseg ended with code {code} and without a result that this plugin understands. Plugin and geopointseg must fit together: upgrade both, then run 'Check environment'."
     )
-    return reason if ended.code and reason else unknown.format(code=ended.code)
+    return reason if code and reason else unknown.format(code=code)
 
 
 def run_program(
@@ -124,8 +115,11 @@ def run_program(
     arguments: list[str],
     feedback: QgsProcessingFeedback,
     take_line: Callable[[str], None],
-) -> Ended:
-    """Run a program to its end, or to its cancellation, without blocking QGIS."""
+) -> tuple[int, str]:
+    """Run a program to its end, or to its cancellation; return its exit code and what it printed.
+
+    The code is negative where a signal ended it.
+    """
     process = QProcess()
     process.setProcessEnvironment(_environment())
     process.setWorkingDirectory(QDir.tempPath())
@@ -141,7 +135,7 @@ def run_program(
         _end(process, identity)
     output = bytes(process.readAllStandardOutput()).decode("utf-8", "replace")
     crashed = process.exitStatus() == QProcess.ExitStatus.CrashExit
-    return Ended(process.exitCode(), crashed, output)
+    return (-abs(process.exitCode()) if crashed else process.exitCode()), output
 
 
 def _attend(
@@ -184,8 +178,7 @@ def _keep_window_alive() -> None:
 
 
 def _environment() -> QProcessEnvironment:
-    inherited, environment = QProcessEnvironment.systemEnvironment(), QProcessEnvironment()
-    values = {name: inherited.value(name) for name in list(inherited.keys())}
-    for name, value in clean_environment(values, interpreter.proxy_url()).items():
+    environment = QProcessEnvironment()
+    for name, value in clean_environment(os.environ, interpreter.proxy_url()).items():
         environment.insert(name, value)
     return environment

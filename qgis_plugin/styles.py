@@ -14,19 +14,25 @@ SAMPLE_PX = 250_000
 
 
 class StyleLoader(core.QgsProcessingLayerPostProcessorInterface):
-    """Gives a result layer, once QGIS has loaded it, the style that lies with its file."""
+    """Gives a result layer, once QGIS has loaded it, the style that lies with its file.
+
+    QGIS holds no reference to it, so that it has to keep itself alive.
+    """
 
     kept: ClassVar[list[StyleLoader]] = []
 
-    @classmethod
-    def kept_alive(cls) -> StyleLoader:
-        """Return a loader that lives on: QGIS holds no reference of its own."""
-        cls.kept.append(cls())
-        return cls.kept[-1]
+    def __init__(self, *, shown: bool) -> None:
+        super().__init__()
+        self.shown = shown
+        self.kept.append(self)
 
-    def postProcessLayer(self, layer: core.QgsMapLayer, _context: Any, _feedback: Any) -> None:
+    def postProcessLayer(self, layer: core.QgsMapLayer, context: Any, _feedback: Any) -> None:
         layer.loadDefaultStyle()
         layer.triggerRepaint()
+        project = context.project()
+        node = project.layerTreeRoot().findLayer(layer.id()) if project is not None else None
+        if node is not None and not self.shown:
+            node.setItemVisibilityChecked(False)
 
 
 def write_ramp(path: str) -> None:

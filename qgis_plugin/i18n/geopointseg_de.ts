@@ -71,8 +71,8 @@
 <translation>Adresse eines Dask-Schedulers oder local:N für N Arbeiter auf diesem Rechner.</translation></message>
 <message><source>Done. Run 'Check environment' to see what it can do.</source>
 <translation>Fertig. „Umgebung prüfen“ zeigt, was sie kann.</translation></message>
-<message><source>Draw points from a dense MASK, as a person would click them.</source>
-<translation>Zieht Punkte aus einer dichten Maske, so wie ein Mensch sie klicken würde.</translation></message>
+<message><source>Draw points from dense masks, as a person would click them.</source>
+<translation>Zieht Punkte aus dichten Masken, so wie ein Mensch sie klicken würde.</translation></message>
 <message><source>Drop training points this near to test points.</source>
 <translation>Lässt Trainingspunkte weg, die so nah an Testpunkten liegen.</translation></message>
 <message><source>Everything is there</source>
@@ -173,6 +173,10 @@
 <translation>Weitere Modelle zum Mitteln (model.json)</translation></message>
 <message><source>More options for pip</source>
 <translation>Weitere Optionen für pip</translation></message>
+<message><source>More rasters</source>
+<translation>Weitere Raster</translation></message>
+<message><source>More rasters to learn from</source>
+<translation>Weitere Raster, aus denen gelernt wird</translation></message>
 <message><source>No Python interpreter with geopointseg is set.</source>
 <translation>Es ist kein Python-Interpreter mit geopointseg eingestellt.</translation></message>
 <message><source>No Python {needed} or newer was found; looked at: {seen}. Install one from python.org or your system's packages, then choose it here.</source>
@@ -231,30 +235,30 @@
 <translation>Fragliche Punkte</translation></message>
 <message><source>Random seed</source>
 <translation>Startwert des Zufalls</translation></message>
+<message><source>Raster</source>
+<translation>Raster</translation></message>
 <message><source>Raster '{name}' comes from the provider '{provider}', which only QGIS can read; geopointseg needs a file. Save it with Export &gt; Save As… as a GeoTIFF (raw data) and choose that layer.</source>
 <translation>Das Raster „{name}“ kommt vom Provider „{provider}“, den nur QGIS lesen kann; geopointseg braucht eine Datei. Speichern Sie es mit Export &gt; Speichern als… als GeoTIFF (Rohdaten) und wählen Sie diesen Layer.</translation></message>
 <message><source>Raster '{name}' has no CRS, which is needed to place points and maps on the ground. Give the file one with 'Assign projection' (GDAL) and choose it again.</source>
 <translation>Das Raster „{name}“ hat kein KBS; ohne KBS lassen sich Punkte und Karten nicht verorten. Geben Sie der Datei mit „Projektion zuweisen“ (GDAL) eines und wählen Sie sie erneut.</translation></message>
 <message><source>Raster file that GDAL reads; may be given several times.</source>
 <translation>Rasterdatei, die GDAL liest; es dürfen mehrere sein.</translation></message>
+<message><source>Raster in which points lie; there may be several, of other dates and places too.</source>
+<translation>Raster, in dem Punkte liegen; es dürfen mehrere sein, auch von anderen Tagen und Orten.</translation></message>
 <message><source>Raster of classes</source>
 <translation>Raster mit Klassen</translation></message>
 <message><source>Raster that holds a class code in every pixel.</source>
 <translation>Raster, das in jedem Pixel einen Klassencode hat.</translation></message>
 <message><source>Raster to change</source>
 <translation>Zu änderndes Raster</translation></message>
+<message><source>Raster to learn from</source>
+<translation>Raster, aus dem gelernt wird</translation></message>
 <message><source>Raster to write.</source>
 <translation>Zu schreibendes Raster.</translation></message>
 <message><source>Raster whose values are changed, band by band; the file itself stays as it is.</source>
 <translation>Raster, dessen Werte Kanal für Kanal geändert werden; die Datei selbst bleibt, wie sie ist.</translation></message>
 <message><source>Raster, folder, or model folder, whose look is taken; may be given several times.</source>
 <translation>Raster, Ordner oder Modellordner, dessen Aussehen übernommen wird; es dürfen mehrere sein.</translation></message>
-<message><source>Rasters</source>
-<translation>Raster</translation></message>
-<message><source>Rasters in which the points lie, read from their files.</source>
-<translation>Raster, in denen die Punkte liegen; gelesen werden ihre Dateien.</translation></message>
-<message><source>Rasters to learn from</source>
-<translation>Raster, aus denen gelernt wird</translation></message>
 <message><source>Rasters to look like</source>
 <translation>Raster, deren Aussehen übernommen wird</translation></message>
 <message><source>Rasters without points</source>
@@ -295,8 +299,8 @@
 <translation>Anteil falscher Klassen</translation></message>
 <message><source>Side of a block (m)</source>
 <translation>Seitenlänge eines Blocks (m)</translation></message>
-<message><source>Side of a block on the ground.</source>
-<translation>Seitenlänge eines Blocks im Gelände.</translation></message>
+<message><source>Side of a block on the ground; by default the range of the labels' variogram.</source>
+<translation>Seitenlänge eines Blocks im Gelände; sonst die Reichweite des Variogramms der Klassen.</translation></message>
 <message><source>Side of a block; from the labels by default.</source>
 <translation>Seitenlänge eines Blocks; sonst aus den Punkten bestimmt.</translation></message>
 <message><source>Simulate points</source>

@@ -43,7 +43,7 @@ def trained(qgis: Qgis, ground: Path, tmp_path_factory: pytest.TempPathFactory) 
     """Results of 'Train model', by a forest, which is quick."""
     folder = tmp_path_factory.mktemp("models") / "my model"
     return run(
-        qgis, "geopointseg:trainmodel", RASTERS=ground / "scene.tif", POINTS=ground / "points.gpkg", CLASS_FIELD="class",
+        qgis, "geopointseg:trainmodel", RASTER=ground / "scene.tif", POINTS=ground / "points.gpkg", CLASS_FIELD="class",
         KIND="forest", MINUTES="0.5", CONFIG=ground / "quick.toml", OUTPUT=folder,
     )  # fmt: skip
 
@@ -55,14 +55,14 @@ def mapped(
     """Results of 'Predict map'."""
     folder = tmp_path_factory.mktemp("maps")
     return run(
-        qgis, "geopointseg:predictmap", MODEL=trained["OUTPUT"], RASTERS=ground / "scene.tif", OUTPUT=folder / "map.tif",
+        qgis, "geopointseg:predictmap", MODEL=trained["OUTPUT"], RASTER=ground / "scene.tif", OUTPUT=folder / "map.tif",
         UNCERTAINTY=folder / "uncertainty.tif",
     )  # fmt: skip
 
 
 def test_check(qgis: Qgis, ground: Path, tmp_path: Path) -> None:
     results = run(
-        qgis, "geopointseg:checkpoints", POINTS=ground / "points.gpkg", RASTERS=ground / "scene.tif",
+        qgis, "geopointseg:checkpoints", POINTS=ground / "points.gpkg", RASTER=ground / "scene.tif",
         OUTPUT=tmp_path / "questionable.gpkg",
     )  # fmt: skip
     assert results["USABLE"] is True
@@ -111,7 +111,7 @@ def test_assess(qgis: Qgis, ground: Path, mapped: dict[str, Any], tmp_path: Path
 
 def test_suggest(qgis: Qgis, ground: Path, trained: dict[str, Any], tmp_path: Path) -> None:
     results = run(
-        qgis, "geopointseg:suggestpoints", MODEL=trained["OUTPUT"], RASTERS=ground / "scene.tif", COUNT=4, MIN_DISTANCE=5,
+        qgis, "geopointseg:suggestpoints", MODEL=trained["OUTPUT"], RASTER=ground / "scene.tif", COUNT=4, MIN_DISTANCE=5,
         OUTPUT=tmp_path / "next.gpkg",
     )  # fmt: skip
     assert results["POINT_COUNT"] == 4
@@ -181,7 +181,7 @@ def test_another_installations_proj_and_gdal_do_no_harm(
         troubled,
         "geopointseg:checkpoints",
         POINTS=ground / "points.gpkg",
-        RASTERS=ground / "scene.tif",
+        RASTER=ground / "scene.tif",
     )
     assert results["USABLE"] is True
 
@@ -190,7 +190,7 @@ def test_a_failure_ends_with_the_librarys_sentence(
     qgis: Qgis, ground: Path, tmp_path: Path
 ) -> None:
     done = qgis.run_process(
-        "run", "geopointseg:trainmodel", "--", f"RASTERS={ground / 'scene.tif'}", f"POINTS={ground / 'points.gpkg'}",
+        "run", "geopointseg:trainmodel", "--", f"RASTER={ground / 'scene.tif'}", f"POINTS={ground / 'points.gpkg'}",
         "CLASS_FIELD=colour of the sky", f"OUTPUT={tmp_path / 'model'}",
     )  # fmt: skip
     assert done.returncode != 0
@@ -204,9 +204,7 @@ def test_parameters_from_stdin(qgis: Qgis, ground: Path) -> None:
         pytest.skip(
             "this QGIS is older than 3.24, whose qgis_process reads no parameters from stdin"
         )
-    given = {
-        "inputs": {"POINTS": str(ground / "points.gpkg"), "RASTERS": [str(ground / "scene.tif")]}
-    }
+    given = {"inputs": {"POINTS": str(ground / "points.gpkg"), "RASTER": str(ground / "scene.tif")}}
     done = qgis.run_process("run", "geopointseg:checkpoints", "-", stdin=json.dumps(given))
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["results"]["USABLE"] is True
@@ -214,7 +212,7 @@ def test_parameters_from_stdin(qgis: Qgis, ground: Path) -> None:
 
 def test_the_model_of_the_modeler(qgis: Qgis, ground: Path, tmp_path: Path) -> None:
     results = run(
-        qgis, str(MODEL_OF_THE_MODELER), RASTERS=ground / "scene.tif", POINTS=ground / "points.gpkg", CLASS_FIELD="class",
+        qgis, str(MODEL_OF_THE_MODELER), RASTER=ground / "scene.tif", POINTS=ground / "points.gpkg", CLASS_FIELD="class",
         TEST_POINTS=ground / "test.gpkg", KIND="forest", MINUTES="0.5", CONFIG=ground / "quick.toml", **{
             "predict:Class map": tmp_path / "map.tif", "train:Model": tmp_path / "model",
             "assess:Report": tmp_path / "report.html",

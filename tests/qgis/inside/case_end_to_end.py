@@ -48,7 +48,7 @@ class EndToEndTest(QgisTestCase):
 
     def train(self, feedback=None, **more):
         parameters = {
-            "RASTERS": [self.scene], "POINTS": self.points, "CLASS_FIELD": "class", "KIND": "forest",
+            "RASTER": self.scene, "POINTS": self.points, "CLASS_FIELD": "class", "KIND": "forest",
             "OUTPUT": str(self.folder / "model"), "DEVICE": "cpu", "CONFIG": str(GROUND / "quick.toml"), **more,
         }  # fmt: skip
         return run("trainmodel", parameters, feedback)
@@ -69,7 +69,7 @@ class EndToEndTest(QgisTestCase):
             paths[name] = str(self.folder / f"{name} ä.tif")
             details = QgsProcessingContext.LayerDetails(name, QgsProject.instance(), name)
             context.addLayerToLoadOnCompletion(paths[name], details)
-        parameters = {"MODEL": results["OUTPUT"], "RASTERS": [self.scene], **paths}
+        parameters = {"MODEL": results["OUTPUT"], "RASTER": self.scene, **paths}
         results, feedback = run("predictmap", parameters, context=context)
         self.assertIsNotNone(results, feedback.errors)
         self.assertGreater(results["PIXEL_COUNT"], 1000)
@@ -98,7 +98,7 @@ class EndToEndTest(QgisTestCase):
         context.addLayerToLoadOnCompletion(path, details)
         parameters = {
             "MODEL": model,
-            "RASTERS": [self.scene],
+            "RASTER": self.scene,
             "COUNT": 5,
             "MIN_DISTANCE": 5.0,
             "OUTPUT": path,

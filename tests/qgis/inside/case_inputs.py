@@ -31,7 +31,7 @@ class InputsTest(QgisTestCase):
         if isinstance(points, QgsVectorLayer):
             QgsProject.instance().addMapLayer(points)
         parameters = {
-            "RASTERS": rasters or [self.raster], "POINTS": points, "CLASS_FIELD": field,
+            "RASTER": rasters[0] if rasters else self.raster, "MORE_RASTERS": (rasters or [])[1:], "POINTS": points, "CLASS_FIELD": field,
             "OUTPUT": str(self.folder / "model"), **more,
         }  # fmt: skip
         results, feedback = run("trainmodel", parameters)
@@ -189,7 +189,7 @@ class InputsTest(QgisTestCase):
             "500000,500200,4999800,5000000",
         ):
             parameters = {
-                "MODEL": str(self.folder), "RASTERS": [self.raster], "OUTPUT": str(self.folder / "map.tif"),
+                "MODEL": str(self.folder), "RASTER": self.raster, "OUTPUT": str(self.folder / "map.tif"),
                 "EXTENT": extent,
             }  # fmt: skip
             results, feedback = run("predictmap", parameters)
@@ -212,7 +212,7 @@ class InputsTest(QgisTestCase):
         model.mkdir()
         (model / "model.json").write_text("{}")
         parameters = {
-            "MODEL": str(model), "MORE_MODELS": [str(model / "model.json")], "RASTERS": [self.raster],
+            "MODEL": str(model), "MORE_MODELS": [str(model / "model.json")], "RASTER": self.raster,
             "OUTPUT": str(self.folder / "map.tif"), "COG": False,
         }  # fmt: skip
         results, feedback = run("predictmap", parameters)
@@ -225,7 +225,7 @@ class InputsTest(QgisTestCase):
         context = QgsProcessingContext()
         results, feedback = run(
             "checkpoints",
-            {"POINTS": "/nowhere.gpkg", "RASTERS": [self.raster]},
+            {"POINTS": "/nowhere.gpkg", "RASTER": self.raster},
             Feedback(),
             context,
         )

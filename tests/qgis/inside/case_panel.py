@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from qgis.core import QgsField, QgsProject
+from qgis.core import QgsField, QgsProject, QgsSingleSymbolRenderer, QgsSymbol
 from qgis.gui import QgsMapCanvas
 from qgis.PyQt.QtCore import QVariant
 from qgis.PyQt.QtWidgets import QAction, QMainWindow
@@ -77,8 +77,6 @@ class PanelTest(QgisTestCase):
 
     def test_a_layer_without_classes_says_what_to_do(self):
         layer = make_points()
-        from qgis.core import QgsSingleSymbolRenderer, QgsSymbol
-
         layer.setRenderer(QgsSingleSymbolRenderer(QgsSymbol.defaultSymbol(layer.geometryType())))
         panel = self.show(layer)
         self.assertEqual(
@@ -86,6 +84,14 @@ class PanelTest(QgisTestCase):
         )
         panel.digitize(panel.classes.item(0))
         self.assertFalse(layer.isEditable())
+
+    def test_a_new_style_is_seen(self):
+        layer = make_points()
+        classes = layer.renderer().clone()
+        layer.setRenderer(QgsSingleSymbolRenderer(QgsSymbol.defaultSymbol(layer.geometryType())))
+        panel = self.show(layer)
+        layer.setRenderer(classes)
+        self.assertEqual(self.labels(panel), list(COLOURS))
 
     def test_no_layer_at_all(self):
         panel = Panel(self.interface)

@@ -6,7 +6,14 @@ import sys
 import unittest
 from unittest import mock
 
-from qgis.core import QgsApplication, QgsProcessingParameterDefinition, QgsProcessingUtils
+from qgis.core import (
+    QgsApplication,
+    QgsProcessingContext,
+    QgsProcessingOutputLayerDefinition,
+    QgsProcessingParameterDefinition,
+    QgsProcessingUtils,
+    QgsProject,
+)
 from qgis_plugin import interpreter
 from qgis_plugin.tasks import load_tasks
 
@@ -58,7 +65,7 @@ class ProviderTest(QgisTestCase):
         train = algorithm("trainmodel")
         advanced = {p.name() for p in train.parameterDefinitions() if p.flags() & Flag.FlagAdvanced}
         self.assertLessEqual({"SEED", "DEVICE", "CONFIG", "RESUME"}, advanced)
-        self.assertFalse({"RASTERS", "POINTS", "CLASS_FIELD", "OUTPUT"} & advanced)
+        self.assertFalse({"RASTER", "POINTS", "CLASS_FIELD", "OUTPUT"} & advanced)
 
     def test_outputs_are_declared(self):
         assess, predict = algorithm("assessmap"), algorithm("predictmap")
@@ -113,6 +120,17 @@ class ProviderTest(QgisTestCase):
         self.assertTrue(results["OUTPUT"].endswith(".gpkg"), results)
         self.assertTrue(results["OUTPUT"].startswith(QgsProcessingUtils.tempFolder()))
         self.assertTrue(call.exists())
+
+    def test_a_temporary_layer_is_loaded_once(self):
+        self.fake("succeeds")
+        context = QgsProcessingContext()
+        context.setProject(QgsProject.instance())
+        wanted = QgsProcessingOutputLayerDefinition("TEMPORARY_OUTPUT", QgsProject.instance())
+        given = {"MODEL": str(self.folder), "RASTER": self.raster, "OUTPUT": wanted}
+        results, feedback = run("predictmap", given, context=context)
+        self.assertIsNotNone(results, feedback.errors)
+        self.assertEqual(list(context.layersToLoadOnCompletion()), [results["OUTPUT"]])
+        self.assertNotIn("UNCERTAINTY", results)
 
     def test_numbers_and_choices_may_come_as_text(self):
         call = self.fake("succeeds")

@@ -20,7 +20,7 @@ class RunnerTest(QgisTestCase):
         call = self.fake(mode)
         layer = make_points()
         QgsProject.instance().addMapLayers([layer, self.raster.clone()])
-        parameters = {"POINTS": layer, "RASTERS": [self.raster], "CLASS_FIELD": "cover", **more}
+        parameters = {"POINTS": layer, "RASTER": self.raster, "CLASS_FIELD": "cover", **more}
         results, feedback = run("checkpoints", parameters, feedback)
         return results, feedback, call
 
@@ -30,7 +30,7 @@ class RunnerTest(QgisTestCase):
         self.assertIs(results["USABLE"], True)
         self.assertEqual(feedback.lines[0], "geopointseg 9.9 in a fake")
         self.assertIn("-m geopointseg points check", feedback.lines[1])
-        self.assertIn("train Hälfte", feedback.lines)
+        self.assertIn("train: Hälfte", feedback.lines)
         self.assertIn("a plain line", feedback.lines)
         self.assertIn("[1, 2]", feedback.lines)
         self.assertIn(50.0, feedback.seen)

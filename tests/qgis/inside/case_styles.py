@@ -69,8 +69,19 @@ class StylesTest(QgisTestCase):
         )
         self.assertIsInstance(layer.renderer(), QgsSingleBandPseudoColorRenderer)
 
+    def test_uncertainty_does_not_hide_the_map(self):
+        context = QgsProcessingContext()
+        context.setProject(QgsProject.instance())
+        for shown in (True, False):
+            path = make_raster(self.folder / f"shown {shown}.tif", bands=1)
+            layer = QgsRasterLayer(str(path), "result")
+            QgsProject.instance().addMapLayer(layer)
+            styles.StyleLoader(shown=shown).postProcessLayer(layer, context, Feedback())
+            node = QgsProject.instance().layerTreeRoot().findLayer(layer.id())
+            self.assertIs(node.itemVisibilityChecked(), shown)
+
     def test_the_loader_outlives_its_algorithm(self):
-        loader = weakref.ref(styles.StyleLoader.kept_alive())
+        loader = weakref.ref(styles.StyleLoader(shown=True))
         gc.collect()
         self.assertIsNotNone(loader())
 
