@@ -38,3 +38,15 @@ def test_the_gallery_names_every_script():
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for script in EXAMPLES.glob("*.py"):
         assert f"`{script.name}`" in listed
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_top_to_bottom(monkeypatch):
+    import nbclient
+    import nbformat
+
+    monkeypatch.setenv("STORY_MINUTES", "0.1")
+    notebook = nbformat.read(EXAMPLES / "whole_story.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+    printed = "".join(o.get("text", "") for cell in notebook.cells for o in cell.get("outputs", []))
+    assert "overall accuracy" in printed
