@@ -27,6 +27,7 @@ from geopandas import GeoDataFrame
 from numpy.typing import NDArray
 from pyproj import CRS as ProjCRS  # noqa: N811
 from rasterio.crs import CRS
+from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.transform import from_origin
 from torchgeo.datasets import GeoDataset, IntersectionDataset, UnionDataset
 
@@ -232,6 +233,9 @@ class SceneDataset(GridDataset):
         First and last moment of each scene; always, by default.
     transforms
         Applied to every sample.
+    cache_mb
+        Decoded imagery that GDAL may keep, in each process. Chips drawn at random come back to the same blocks of a
+        file again and again, and decoding them costs far more than cutting chips out of them.
 
     Raises
     ------
@@ -247,7 +251,9 @@ class SceneDataset(GridDataset):
         res: float | tuple[float, float] | None = None,
         intervals: Sequence[Interval] | None = None,
         transforms: Callable[[Sample], Sample] | None = None,
+        cache_mb: int = 512,
     ) -> None:
+        self.cache_mb = cache_mb
         self.scenes = tuple(s if isinstance(s, Scene) else Scene.open(s) for s in scenes)
         for scene in self.scenes:
             _require_same_bands(self.scenes[0], scene)
@@ -266,6 +272,7 @@ class SceneDataset(GridDataset):
 
     def _read(self, query: _Query) -> Chip:
         items = self._items(query)
+        _allow_cache(self.cache_mb)
         chip = read_onto(self.scenes[next(items)], query.grid)
         for item in items:
             if chip.valid.all():
@@ -414,6 +421,12 @@ def _footprint(grid: Grid, crs: CRS, steps: int = 21) -> shapely.Polygon:
     x, y = transform_coordinates(*grid.pixel_to_world(corners[:, 0], corners[:, 1]), grid.crs, crs)
     seen = np.isfinite(x) & np.isfinite(y)
     return shapely.Polygon(np.column_stack([x[seen], y[seen]]))
+
+
+def _allow_cache(megabytes: int) -> None:
+    """Let GDAL keep that much decoded imagery in this process; never less than it may already."""
+    if get_gdal_config("GDAL_CACHEMAX") < megabytes << 20:
+        set_gdal_config("GDAL_CACHEMAX", megabytes << 20)
 
 
 def _pair(res: float | tuple[float, float]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
+from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.windows import Window
 from torch.utils.data import DataLoader
 from torchgeo.datasets import RasterDataset, VectorDataset, stack_samples
@@ -284,6 +285,17 @@ def test_many_scenes_share_few_handles(make_scene):
     for box in dataset.boxes:
         dataset[box[0] : box[2], box[1] : box[3]]
     assert len(list(fds.iterdir())) - before <= 64
+
+
+def test_reading_lets_gdal_keep_decoded_blocks(make_scene):
+    before = get_gdal_config("GDAL_CACHEMAX")
+    dataset = SceneDataset([make_scene()], cache_mb=before // 2**20 + 1)
+    dataset[500000:500100, 5699900:5700000]
+    raised = get_gdal_config("GDAL_CACHEMAX")
+    assert raised == (before // 2**20 + 1) * 2**20
+    SceneDataset([make_scene()], cache_mb=1)[500000:500100, 5699900:5700000]
+    assert get_gdal_config("GDAL_CACHEMAX") == raised
+    set_gdal_config("GDAL_CACHEMAX", before)
 
 
 @pytest.mark.parametrize("name", ["north-up", "oblong"])
