@@ -79,7 +79,7 @@ def _rise(overlap: int, blend: Blend, margin: int) -> NDArray[np.float64]:
     """Return weights that rise from zero to one over an overlap, symmetric about its middle."""
     if blend == "crop":
         return np.asarray(np.arange(overlap) + 0.5 >= overlap / 2, dtype=np.float64)
-    flat = min(margin, (overlap - 1) // 2) if overlap else 0
+    flat = min(margin, overlap // 2)
     ramp = overlap - 2 * flat
     place = (np.arange(overlap) - flat + 0.5) / max(ramp, 1)
     return np.asarray(np.sin(np.pi / 2 * place.clip(0.0, 1.0)) ** 2)

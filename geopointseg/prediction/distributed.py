@@ -9,6 +9,7 @@ costs the tile it was at. The result is that of a single process, to the byte.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import queue
 import threading
@@ -27,7 +28,7 @@ from geopointseg.prediction.finishing import finish_tile
 from geopointseg.prediction.job import Job
 from geopointseg.prediction.journal import WorkFolder
 from geopointseg.prediction.ledger import Ledger, TileProgress
-from geopointseg.prediction.pipeline import GDAL_CACHE_MB, compute_tiles
+from geopointseg.prediction.pipeline import GDAL_CACHE_BYTES, compute_tiles
 from geopointseg.prediction.store import write_arrays
 from geopointseg.prediction.tiling import Tile
 from geopointseg.progress import Reporter
@@ -59,7 +60,7 @@ def open_client(address: str) -> Iterator[Any]:
         If the address is malformed or nothing answers there.
     """
     try:
-        from dask.distributed import Client, LocalCluster
+        distributed: Any = importlib.import_module("dask.distributed")
     except ImportError as error:
         raise MissingDependencyError(
             "Dask is not installed, so there is nothing to hand tiles to. Expected the packages dask and "
@@ -68,13 +69,15 @@ def open_client(address: str) -> Iterator[Any]:
     if address.startswith("local"):
         count = _local_workers(address)
         with (
-            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
-            Client(cluster) as client,
+            distributed.LocalCluster(
+                n_workers=count, threads_per_worker=1, dashboard_address=None
+            ) as cluster,
+            distributed.Client(cluster) as client,
         ):
             yield client
         return
     try:
-        client = Client(address, timeout=PATIENCE_S)
+        client = distributed.Client(address, timeout=PATIENCE_S)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"No Dask scheduler answers at '{address}' ({error}). Expected an address like tcp://host:8786; start "
@@ -262,7 +265,7 @@ def run_task(key: str, job: Job, folder: str, task: Task) -> int | GeopointsegEr
         job = _jobs[key]
     work = WorkFolder(Path(folder))
     try:
-        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB):
+        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
             if task.kind == "finish":
                 finish_tile(job.plan, work, task.tile)
                 return 0

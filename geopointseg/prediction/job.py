@@ -14,6 +14,7 @@ from geopointseg.assessment.overlap import TRAINING_TAG
 from geopointseg.config import PredictionConfig
 from geopointseg.errors import ConfigError, RasterError
 from geopointseg.model.bundle import ModelBundle
+from geopointseg.prediction.backend import accelerate
 from geopointseg.prediction.ensemble import Ensemble
 from geopointseg.prediction.imagery import Area, Mosaic
 from geopointseg.prediction.pipeline import Plan
@@ -50,6 +51,8 @@ class Job:
         Whether files are cloud-optimized.
     device
         Where networks run.
+    backend
+        What runs the networks, once that is decided.
     sums_bytes
         About how much memory the sums of a tile take, which decides the size of tiles.
     bundles
@@ -65,6 +68,7 @@ class Job:
     min_area_px: int = 0
     cog: bool = True
     device: str = "cpu"
+    backend: str = "torch"
     sums_bytes: int = SUMS_BYTES
     bundles: tuple[ModelBundle, ...] = field(default=(), repr=False, compare=False)
 
@@ -84,7 +88,7 @@ class Job:
         places = tuple(tuple(specs.index(band) for band in b.bands) for b in self.loaded)
         several = sum(len(b.members) for b in self.loaded) > 1
         return Ensemble(
-            self.loaded,
+            tuple(accelerate(bundle, self.backend) for bundle in self.loaded),
             places,
             self.settings.tta,
             disagreement=self.uncertainty and several,
@@ -144,7 +148,7 @@ class Job:
             "probabilities": self.probabilities,
             "uncertainty": self.uncertainty,
             "cog": self.cog,
-            "device": self.device,
+            "device": torch.device(self.device).type,
             "sums_bytes": self.sums_bytes,
             "the version of geopointseg": __version__,
             "the version of torch": torch.__version__,

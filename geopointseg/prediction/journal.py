@@ -75,9 +75,19 @@ class WorkFolder:
             return None
         return found if isinstance(found, dict) else None
 
+    def note(self, name: str) -> str:
+        """Return what an earlier run decided, empty where it did not."""
+        path = self.path / f"{name}.txt"
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+    def write_note(self, name: str, text: str) -> None:
+        """Write down a decision that a resumed run must follow."""
+        (self.path / f"{name}.txt").write_text(text, encoding="utf-8")
+
     def clear(self) -> None:
         """Remove what earlier runs left, but not the lock."""
-        (self.path / JOB_FILE).unlink(missing_ok=True)
+        for file in (self.path / JOB_FILE, *self.path.glob("*.txt")):
+            file.unlink(missing_ok=True)
         for folder in ("parts", "tiles"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
 

@@ -25,7 +25,7 @@ from geopointseg.prediction.tiling import Lattice, Tile
 from geopointseg.raster.cog import Layout
 from geopointseg.raster.scene import HANDLES
 
-GDAL_CACHE_MB = 64
+GDAL_CACHE_BYTES = 64 * 2**20
 """GDAL would keep up to a twentieth of the machine's memory; windows are read once, so little is enough."""
 
 

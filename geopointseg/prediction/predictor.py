@@ -6,7 +6,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from geopointseg.config import Config, PredictionConfig
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import Member, ModelBundle, resolve_device
+from geopointseg.prediction.backend import choose_backend, require_backend
 from geopointseg.prediction.distributed import DaskRun, open_client
 from geopointseg.prediction.finishing import StoredTiles, output_tiles
 from geopointseg.prediction.imagery import Area, Mosaic
@@ -31,7 +32,14 @@ from geopointseg.prediction.job import (
 )
 from geopointseg.prediction.journal import WorkFolder, open_journal
 from geopointseg.prediction.ledger import Ledger, TileProgress
-from geopointseg.prediction.pipeline import GDAL_CACHE_MB, Plan, ReadAhead, TileReader, TileSums
+from geopointseg.prediction.pipeline import (
+    GDAL_CACHE_BYTES,
+    Batch,
+    Plan,
+    ReadAhead,
+    TileReader,
+    TileSums,
+)
 from geopointseg.prediction.product import CLASSES, PROBABILITIES, UNCERTAINTY, Products
 from geopointseg.prediction.store import ArrayFile
 from geopointseg.prediction.tiling import SUMS_BYTES, lay_lattice
@@ -40,6 +48,9 @@ from geopointseg.raster.class_map import write_sidecars
 from geopointseg.raster.cog import assemble
 from geopointseg.raster.output import require_writable_folder, whole_file
 from geopointseg.raster.scene import HANDLES, Scene
+
+_TILES_TO_TRY = 50
+"""Tiles looked at for windows to measure backends with."""
 
 Paths = str | os.PathLike[str]
 
@@ -173,7 +184,7 @@ def predict(
     }
     _require_outputs(outputs)
     chosen = Config().updated({"prediction": settings}).prediction
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB):
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         job = _make_job(
             models, scenes, chosen, device, aoi, reporter,
             probabilities=outputs[PROBABILITIES] is not None,
@@ -183,10 +194,39 @@ def predict(
         plan, identity = job.plan, job.identity()
         HANDLES.close()
         with open_journal(Path(output).absolute(), identity, resume=resume) as work:
-            counts, backend = _compute(job, work, dask, reporter)
+            job = replace(job, backend=_decide_backend(job, work, reporter), bundles=job.loaded)
+            counts = _compute(job, work, dask, reporter)
             _write_outputs(plan, work, outputs, reporter)
-    seconds = time.monotonic() - started
-    return _summary(job, outputs, counts, seconds, backend)
+    return _summary(job, outputs, counts, time.monotonic() - started)
+
+
+def _decide_backend(job: Job, work: WorkFolder, reporter: Reporter) -> str:
+    """Return the backend that was asked for, that of an earlier run, or the fastest one."""
+    asked = job.settings.backend
+    networks = [m for m in job.ensemble.members if m.kind == "network"]
+    if asked != "auto" or not networks or job.device != "cpu":
+        require_backend(asked)
+        return "torch" if asked == "auto" else asked
+    if chosen := work.note("backend"):
+        return chosen
+    sample = _sample_windows(job.plan)
+    chosen = "torch"
+    if sample is not None:
+        windows = job.plan.lattice.window_count
+        chosen = choose_backend(job.loaded, sample.image, sample.valid, windows, reporter)
+    work.write_note("backend", chosen)
+    return chosen
+
+
+def _sample_windows(plan: Plan) -> Batch | None:
+    """Return a few windows that hold an image, from the middle of the raster if there are any."""
+    tiles = plan.lattice.tiles
+    middle = len(tiles) // 2
+    for tile in itertools.islice(itertools.chain(tiles[middle:], tiles[:middle]), _TILES_TO_TRY):
+        batch = next(TileReader(plan).batches(tile), None)
+        if batch is not None:
+            return batch
+    return None
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -243,10 +283,8 @@ def _make_job(
     )
 
 
-def _compute(
-    job: Job, work: WorkFolder, dask: str | None, reporter: Reporter
-) -> tuple[dict[str, int], str]:
-    """Compute all tiles; return the pixels of each code, and the backend."""
+def _compute(job: Job, work: WorkFolder, dask: str | None, reporter: Reporter) -> dict[str, int]:
+    """Compute all tiles; return the pixels of each code."""
     ledger = Ledger(job.plan, work)
     progress = TileProgress(job.plan, ledger, reporter)
     if dask is None:
@@ -264,7 +302,7 @@ def _compute(
     for tile in output_tiles(job.plan):
         for code, pixels in ArrayFile(work.output_tile(tile)).facts.items():
             counts[code] = counts.get(code, 0) + pixels
-    return counts, job.settings.backend
+    return counts
 
 
 def _write_outputs(
@@ -289,7 +327,6 @@ def _summary(
     outputs: dict[str, Path | None],
     counts: dict[str, int],
     seconds: float,
-    backend: str,
 ) -> Prediction:
     legend = job.ensemble.legend
     by_class = {e.name: counts.get(str(e.code), 0) for e in legend.entries}
@@ -304,7 +341,7 @@ def _summary(
         sum(by_class.values()),
         grid.height * grid.width / max(seconds, 1e-9),
         by_class,
-        backend,
+        job.backend,
     )
 
 

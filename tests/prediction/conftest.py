@@ -67,7 +67,17 @@ def loose_bundle(folder, *members, bands=2, classes=3, temperature=1.0, metadata
 
 
 def network_bundle(
-    folder, *, architecture="fcn", bands=2, classes=3, seed=0, names=None, members=1, **options
+    folder,
+    *,
+    architecture="fcn",
+    bands=2,
+    classes=3,
+    seed=0,
+    names=None,
+    members=1,
+    margin=8,
+    sharpness=8,
+    **options,
 ):
     """A saved bundle with a network of random weights whose answers differ from place to place."""
     import torch
@@ -81,10 +91,10 @@ def network_bundle(
         ).eval()
         with torch.no_grad():
             for p in network.body.segmentation_head.parameters():
-                p *= 8
+                p *= sharpness
         options_kept = {"architecture": architecture, "encoder": "resnet18", **options}
         built.append(
-            NetworkMember(network, norm, 8, 1 / members, options_kept, torch.device("cpu"))
+            NetworkMember(network, norm, margin, 1 / members, options_kept, torch.device("cpu"))
         )
     names = names or tuple(f"band_{k + 1}" for k in range(bands))
     bundle = ModelBundle(

@@ -1,0 +1,356 @@
+"""What runs the networks: PyTorch, ONNX Runtime or OpenVINO, whichever is fastest here and says the same.
+
+Which is fastest depends on the encoder and the processor: plain convolutions run well in PyTorch, depth-wise ones
+several times faster elsewhere. So `choose_backend` measures a few windows of the imagery at hand.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from geopointseg.errors import MissingDependencyError
+from geopointseg.model.bundle import Member, ModelBundle, NetworkMember
+from geopointseg.progress import Reporter
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Engine = Callable[[Image], Image]
+"""Turns normalized windows into probabilities, both ``(sample, channel, row, col)``."""
+
+PARITY = 1e-3
+"""Largest difference of a probability from PyTorch's that a backend may have."""
+
+WORTH_S = 30.0
+"""Runs that PyTorch does in this time are not worth measuring."""
+
+_PACKAGES = {"onnxruntime": ("onnxruntime", "onnx"), "openvino": ("openvino", "onnx")}
+_WARM_UP, _REPEATS = 2, 3
+
+
+class Probabilities(nn.Module):
+    """A network followed by a softmax: what all backends run.
+
+    Parameters
+    ----------
+    network
+        Returns logits.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return probabilities ``(sample, class, row, col)`` of a normalized image."""
+        return torch.softmax(self.network(image).float(), dim=1)
+
+
+@dataclass(frozen=True)
+class AcceleratedMember:
+    """A network member that is run by another backend.
+
+    Parameters
+    ----------
+    member
+        The network and its normalization.
+    backend
+        ``torch``, ``torch-bf16``, ``onnxruntime`` or ``openvino``.
+    """
+
+    member: NetworkMember
+    backend: str
+    _engines: dict[tuple[int, ...], Engine] = field(default_factory=dict, repr=False)
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """``network``."""
+        return self.member.kind
+
+    @property
+    def weight(self) -> float:
+        """Its share in the mean of the members."""
+        return self.member.weight
+
+    @property
+    def margin_px(self) -> int:
+        """Context that it needs on every side."""
+        return self.member.margin_px
+
+    @property
+    def stride(self) -> int:
+        """Sides that are multiples of this are not padded."""
+        return self.member.stride
+
+    def probabilities(self, image: Image, valid: Mask) -> Image:
+        """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values."""
+        normalized = self.member.normalization.apply(image, valid)
+        shape = normalized.shape[1:]
+        with self._lock:
+            if shape not in self._engines:
+                self._engines[shape] = build_engine(self.member, self.backend, normalized[:1])
+            engine = self._engines[shape]
+        return engine(normalized)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the network's state."""
+        return self.member.tensors()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the member's description."""
+        return self.member.to_json()
+
+
+def accelerate(bundle: ModelBundle, backend: str) -> ModelBundle:
+    """Return a model whose networks are run by a backend; forests stay as they are.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the backend is not installed.
+    """
+    require_backend(backend)
+    members: tuple[Member, ...] = tuple(
+        AcceleratedMember(member, backend)
+        if isinstance(member, NetworkMember) and member.device.type == "cpu"
+        else member
+        for member in bundle.members
+    )
+    return replace(bundle, members=members)
+
+
+def require_backend(backend: str) -> None:
+    """Raise `MissingDependencyError` unless a backend is installed."""
+    for package in _PACKAGES.get(backend, ()):
+        if importlib.util.find_spec(package) is None:
+            raise MissingDependencyError(
+                f"The backend '{backend}' was asked for, but the package '{package}' is not installed. Expected it for "
+                f"this backend; install it with: pip install 'geopointseg[{backend}]', or use --backend torch."
+            )
+
+
+def available_backends() -> list[str]:
+    """Return the backends that can run here, PyTorch first."""
+    found = ["torch"]
+    if _has_bfloat16():
+        found.append("torch-bf16")
+    for name, packages in _PACKAGES.items():
+        if all(importlib.util.find_spec(package) for package in packages):
+            found.append(name)
+    return found
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies 16-bit floats itself; elsewhere they are slower than 32-bit ones."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def build_engine(member: NetworkMember, backend: str, example: Image) -> Engine:
+    """Return what runs a network on windows like the example.
+
+    Parameters
+    ----------
+    member
+        The network.
+    backend
+        Which backend.
+    example
+        Normalized float32 ``(1, band, row, col)``.
+    """
+    if backend == "onnxruntime":
+        return _onnxruntime_engine(member, example)
+    if backend == "openvino":
+        return _openvino_engine(member, example)
+    return _torch_engine(member, example, bfloat16=backend == "torch-bf16")
+
+
+def _torch_engine(member: NetworkMember, example: Image, *, bfloat16: bool) -> Engine:
+    module = _frozen(Probabilities(member.network).eval(), example)
+
+    def run(image: Image) -> Image:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            batch = torch.from_numpy(image).contiguous(memory_format=torch.channels_last)
+            return cast("Image", module(batch).float().contiguous().numpy())
+
+    return run
+
+
+def _frozen(module: nn.Module, example: Image) -> nn.Module:
+    """Return the module with batch normalization folded into its convolutions, or as it is where that fails."""
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        batch = torch.from_numpy(example).contiguous(memory_format=torch.channels_last)
+        compiler: Any = torch.jit
+        try:
+            frozen: nn.Module = compiler.freeze(compiler.trace(module, batch, check_trace=False))
+            agrees = bool((frozen(batch) - module(batch)).abs().max() < PARITY)
+        except Exception:  # noqa: BLE001 - tracing fails in many ways; the module itself always works
+            return module
+    return frozen if agrees else module
+
+
+def _onnxruntime_engine(member: NetworkMember, example: Image) -> Engine:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        write_onnx(Probabilities(member.network), example, path)
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(image: Image) -> Image:
+        return cast("Image", session.run(None, {name: image})[0])
+
+    return run
+
+
+def _openvino_engine(member: NetworkMember, example: Image) -> Engine:
+    import openvino as ov
+
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        write_onnx(Probabilities(member.network), example, path)
+        compiled = ov.Core().compile_model(str(path), "CPU", settings)
+    local = threading.local()
+
+    def run(image: Image) -> Image:
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        return np.array(local.request.infer([image])[0], dtype=np.float32)
+
+    return run
+
+
+def write_onnx(
+    module: nn.Module, example: Image, path: Path, output: str = "probabilities"
+) -> None:
+    """Write a module as ONNX for windows of the example's size, any number at once.
+
+    Parameters
+    ----------
+    module
+        Takes and returns ``(sample, channel, row, col)``.
+    example
+        float32 ``(1, band, row, col)``.
+    path
+        File to write.
+    output
+        Name of the output.
+    """
+    batch = torch.from_numpy(np.repeat(example, 2, axis=0))
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(), (batch,), str(path), dynamo=False, opset_version=17,
+            input_names=["image"], output_names=[output],
+            dynamic_axes={"image": {0: "batch"}, output: {0: "batch"}},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a backend did: seconds a window, largest difference from PyTorch, or why it failed."""
+
+    backend: str
+    seconds: float
+    difference: float
+    error: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it ran and says what PyTorch says."""
+        return not self.error and self.difference <= PARITY
+
+    def __str__(self) -> str:
+        if self.error:
+            return f"{self.backend} failed ({self.error})"
+        said = f"{self.backend} {self.seconds:.3f} s a window"
+        return said if self.agrees else f"{said} but off by {self.difference:.1g}"
+
+
+def choose_backend(
+    bundles: Sequence[ModelBundle], image: Image, valid: Mask, windows: int, reporter: Reporter
+) -> str:
+    """Measure all backends on a few windows and return the fastest one that agrees with PyTorch.
+
+    Parameters
+    ----------
+    bundles
+        The models.
+    image, valid
+        Some windows of the imagery, ``(sample, band, row, col)`` and ``(sample, row, col)``.
+    windows
+        How many windows are to be computed; few are not worth the trial.
+    reporter
+        Told of the choice and its reason.
+    """
+    torch_trial, reference = _try("torch", bundles, image, valid, None)
+    if torch_trial.seconds * windows < WORTH_S:
+        reporter.log(
+            f"Backend: torch, because {windows} windows take it about "
+            f"{torch_trial.seconds * windows:.0f} s and trying others would take as long."
+        )
+        return "torch"
+    trials = [torch_trial]
+    for name in available_backends()[1:]:
+        reporter.check_cancelled()
+        trials.append(_try(name, bundles, image, valid, reference)[0])
+    best = min((t for t in trials if t.agrees), key=lambda t: t.seconds)
+    reporter.log(
+        f"Backend: {best.backend}, the fastest that agrees with torch to {PARITY:g} "
+        f"({'; '.join(map(str, trials))}).",
+        backend=best.backend,
+    )
+    return best.backend
+
+
+def _try(
+    name: str,
+    bundles: Sequence[ModelBundle],
+    image: Image,
+    valid: Mask,
+    reference: Image | None,
+) -> tuple[Trial, Image | None]:
+    try:
+        members = _network_members(accelerate(bundle, name) for bundle in bundles)
+        for _ in range(_WARM_UP):
+            answers = [member.probabilities(image, valid) for member in members]
+        seconds = []
+        for _ in range(_REPEATS):
+            started = time.perf_counter()
+            for member in members:
+                member.probabilities(image, valid)
+            seconds.append((time.perf_counter() - started) / len(image))
+    except Exception as error:  # noqa: BLE001 - a backend that cannot run this network is left out, whatever it says
+        return Trial(
+            name, float("inf"), float("inf"), f"{type(error).__name__}: {error}"[:120]
+        ), None
+    answer = np.stack(answers)
+    difference = 0.0 if reference is None else float(np.abs(answer - reference).max())
+    return Trial(name, min(seconds), difference), answer
+
+
+def _network_members(bundles: Iterable[ModelBundle]) -> list[Member]:
+    return [member for bundle in bundles for member in bundle.members if member.kind == "network"]
