@@ -46,9 +46,8 @@ def write_ramp(path: str) -> None:
         return
     bands = range(1, layer.bandCount() + 1)
     band = next((number for number in bands if "entropy" in layer.bandName(number)), 1)
-    kinds = core.QgsRasterBandStats.Stats
     provider = layer.dataProvider()
-    found = provider.bandStatistics(band, kinds.Min | kinds.Max, layer.extent(), SAMPLE_PX)
+    found = provider.bandStatistics(band, extent=layer.extent(), sampleSize=SAMPLE_PX)
     renderer = core.QgsSingleBandPseudoColorRenderer(provider, band)
     renderer.setClassificationMin(found.minimumValue)
     renderer.setClassificationMax(found.maximumValue)
