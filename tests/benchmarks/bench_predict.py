@@ -1,0 +1,360 @@
+"""Prediction against its own forward passes, a torchgeo script, other widths and other tilings.
+
+Run by hand: ``python tests/benchmarks/bench_predict.py [overhead memory linear torchgeo seams scheduler]`` or ``geopointseg
+bench predict``. Every contender runs in a process of its own, so that its peak memory is its own; times that are
+compared are taken in one run, in turns. Prints one line a measurement and, as the last line, one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import torch
+from affine import Affine
+
+from geopointseg.config import Config
+from geopointseg.legend import Legend
+from geopointseg.model.architecture import build_network
+from geopointseg.model.bundle import ModelBundle, NetworkMember, Normalization
+from geopointseg.prediction.predictor import predict
+
+TRANSFORM = Affine(1, 0, 400_000, 0, -1, 5_700_000)
+WINDOW, OVERLAP, BATCH, BANDS = 512, 128, 4, 4
+BARS = {
+    "overhead": 1.10, "memory_ratio": 1.10, "peak_gib": 1.5, "linear": 1.05, "torchgeo_speed": 1.5,
+    "torchgeo_memory": 0.25,
+}  # fmt: skip
+
+
+def write_scene(path: Path, height: int, width: int) -> Path:
+    """Write a textured scene strip by strip, unless it is there."""
+    if path.exists():
+        return path
+    generator = np.random.default_rng(0)
+    tile = generator.integers(20, 220, (BANDS, 33, 33)).repeat(16, 1).repeat(16, 2)[:, :512, :512]
+    tile = (tile + generator.integers(0, 20, tile.shape)).astype("uint8")
+    profile = {
+        "driver": "GTiff", "dtype": "uint8", "count": BANDS, "height": height, "width": width, "tiled": True,
+        "blockxsize": 512, "blockysize": 512, "compress": "deflate", "crs": "EPSG:32633",
+        "transform": TRANSFORM, "photometric": "MINISBLACK", "bigtiff": "if_safer",
+    }  # fmt: skip
+    row = np.tile(tile, (1, 1, -(-width // 512)))[:, :, :width]
+    with rasterio.open(path, "w", num_threads=2, **profile) as target:
+        for top in range(0, height, 512):
+            rows = min(512, height - top)
+            window = rasterio.windows.Window(0, top, width, rows)
+            target.write(np.roll(row, 37 * top // 512, axis=2)[:, :rows], window=window)
+    return path
+
+
+def save_model(folder: Path, encoder: str, classes: int) -> Path:
+    """Save a U-Net with random weights, unless it is there."""
+    if folder.exists():
+        return folder
+    torch.manual_seed(0)
+    network = build_network("unet", encoder, bands=BANDS, classes=classes).eval()
+    norm = Normalization(np.full(BANDS, 120.0), np.full(BANDS, 60.0))
+    options = {"architecture": "unet", "encoder": encoder}
+    member = NetworkMember(network, norm, 64, 1.0, options, torch.device("cpu"))
+    legend = Legend.from_names([f"class {k}" for k in range(classes)])
+    bands = tuple(f"band_{k + 1}" for k in range(BANDS))
+    bundle = ModelBundle(folder, legend, bands, norm, 1.0, 256, 128, Config(), (member,))
+    return bundle.save(folder).folder
+
+
+def run_ours(
+    model: str, scene: str, output: str, backend: str = "torch", **options: Any
+) -> dict[str, Any]:
+    """Predict; the bare forward passes of the same batches are timed on the way."""
+    done = predict(
+        model, scene, output, window_px=WINDOW, overlap_px=OVERLAP, batch_size=BATCH, backend=backend, **options
+    )  # fmt: skip
+    return {"seconds": done.seconds, "backend": done.backend}
+
+
+def run_bare(
+    model: str, scene: str, output: str, backend: str = "torch", windows: int = 0
+) -> dict[str, Any]:
+    """Run as many windows through the network as a prediction does, and nothing else."""
+    del output
+    from geopointseg.prediction.backend import accelerate
+    from geopointseg.raster.scene import Scene
+
+    member = accelerate(ModelBundle.load(model), backend).members[0]
+    image = Scene.open(scene).read(rasterio.windows.Window(0, 0, WINDOW, WINDOW)).image
+    batch = np.repeat(image[None], BATCH, axis=0)
+    valid = np.ones((BATCH, WINDOW, WINDOW), dtype=bool)
+    for _ in range(2):
+        member.probabilities(batch, valid)
+    started = time.perf_counter()
+    for first in range(0, windows, BATCH):
+        count = min(BATCH, windows - first)
+        member.probabilities(batch[:count], valid[:count])
+    return {"seconds": time.perf_counter() - started}
+
+
+def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
+    """Do what the tutorials do: sample a grid, predict, stitch in memory, write once."""
+    from torch.utils.data import DataLoader
+    from torchgeo.datasets import RasterDataset, stack_samples
+    from torchgeo.samplers import GriddedPatchSampler
+
+    member = ModelBundle.load(model).members[0]
+    started = time.perf_counter()
+    dataset = RasterDataset(scene)
+    stride = WINDOW - OVERLAP
+    sampler = GriddedPatchSampler(dataset, size=WINDOW, stride=stride)
+    loader = DataLoader(dataset, sampler=sampler, batch_size=BATCH, collate_fn=stack_samples)
+    with rasterio.open(scene) as source:
+        profile, height, width = source.profile, source.height, source.width
+    mean = torch.from_numpy(member.normalization.mean).float()[:, None, None]
+    std = torch.from_numpy(member.normalization.std).float()[:, None, None]
+    total = count = None
+    with torch.inference_mode():
+        for batch in loader:
+            probabilities = torch.softmax(member.network((batch["image"] - mean) / std), dim=1)
+            if total is None:
+                total = torch.zeros(probabilities.shape[1], height, width)
+                count = torch.zeros(height, width)
+            for one, transform in zip(probabilities, batch["transform"], strict=True):
+                a, _, x, _, e, y = transform.flatten()[:6].tolist()
+                col, row = round((x - TRANSFORM.c) / a), round((y - TRANSFORM.f) / e)
+                rows, cols = min(WINDOW, height - row), min(WINDOW, width - col)
+                total[:, row : row + rows, col : col + cols] += one[:, :rows, :cols]
+                count[row : row + rows, col : col + cols] += 1
+    classes = (total / count.clamp(min=1)).argmax(dim=0).to(torch.uint8).numpy()
+    profile |= {"count": 1, "dtype": "uint8"}
+    profile.pop("photometric", None)
+    with rasterio.open(output, "w", **profile) as target:
+        target.write(classes, 1)
+    return {"seconds": time.perf_counter() - started}
+
+
+RUNNERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "ours": run_ours,
+    "bare": run_bare,
+    "torchgeo": run_torchgeo,
+}
+
+
+def in_child(runner: str, **options: Any) -> dict[str, Any]:
+    """Run a contender in a process of its own; its peak resident memory comes with its answer."""
+    task = json.dumps(
+        {"runner": runner, **{k: v if isinstance(v, int) else str(v) for k, v in options.items()}}
+    )
+    said = subprocess.run(
+        [sys.executable, __file__, "--child", task], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return dict(json.loads(said.stdout.splitlines()[-1]))
+
+
+def child(task: str) -> None:
+    """Run one contender and print what it measured."""
+    options = json.loads(task)
+    found = RUNNERS[options.pop("runner")](**options)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    say(json.dumps(found | {"peak_gib": round(peak, 3)}))
+
+
+def window_count(length: int) -> int:
+    """Return how many windows cover an axis."""
+    return max(-(-(length - OVERLAP) // (WINDOW - OVERLAP)), 1)
+
+
+def measure_overhead(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Compare end to end time with that of the bare forward passes of the same windows."""
+    side = args.size
+    options = {
+        "model": save_model(
+            folder / f"m_{args.encoder}_{args.classes}", args.encoder, args.classes
+        ),
+        "scene": write_scene(folder / f"s_{side}.tif", side, side),
+        "output": folder / "overhead.tif",
+        "backend": args.backend,
+    }
+    count = window_count(side) ** 2
+    ours, bare = [], []
+    for _ in range(args.rounds):
+        bare.append(in_child("bare", **options, windows=count)["seconds"])
+        ours.append(in_child("ours", **options)["seconds"])
+    return {
+        "windows": count,
+        "ours_s": min(ours),
+        "bare_s": min(bare),
+        "overhead": min(ours) / min(bare),
+    }
+
+
+def measure_memory(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Compare the peak memory of a narrow and a wide raster of one height."""
+    model = save_model(folder / f"m_{args.encoder}_{args.classes}", args.encoder, args.classes)
+    found: dict[str, Any] = {}
+    for width in (4_000, args.width):
+        scene = write_scene(folder / f"w_{width}.tif", args.height, width)
+        found[f"peak_gib_{width}"] = in_child(
+            "ours", model=model, scene=scene, output=folder / "memory.tif"
+        )["peak_gib"]
+    found["memory_ratio"] = found[f"peak_gib_{args.width}"] / found["peak_gib_4000"]
+    return found
+
+
+def measure_linear(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Compare the time a window of a narrow and a wide raster."""
+    model = save_model(folder / f"m_{args.encoder}_{args.classes}", args.encoder, args.classes)
+    per_window = {}
+    for width in (4_096, args.width):
+        scene = write_scene(folder / f"l_{width}.tif", args.height, width)
+        seconds = in_child("ours", model=model, scene=scene, output=folder / "linear.tif")[
+            "seconds"
+        ]
+        per_window[width] = seconds / (args.height * width)
+    return {"linear": per_window[args.width] / per_window[4_096]}
+
+
+def measure_torchgeo(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Compare speed and memory with a script on torchgeo's sampler."""
+    options = {
+        "model": save_model(
+            folder / f"m_{args.encoder}_{args.classes}", args.encoder, args.classes
+        ),
+        "scene": write_scene(folder / f"s_{args.size}.tif", args.size, args.size),
+        "output": folder / "torchgeo.tif",
+    }
+    theirs = in_child("torchgeo", **options)
+    ours = in_child("ours", **options, backend=args.backend)
+    return {
+        "ours": ours,
+        "torchgeo": theirs,
+        "torchgeo_speed": theirs["seconds"] / ours["seconds"],
+        "torchgeo_memory": ours["peak_gib"] / theirs["peak_gib"],
+    }
+
+
+def measure_seams(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Compare the maps of two window sizes, in the interior; a trained model is named by --model."""
+    from geopointseg.raster.scene import Scene
+
+    model = args.model or save_model(
+        folder / f"m_{args.encoder}_{args.classes}", args.encoder, args.classes
+    )
+    scene = args.scene or write_scene(folder / "seams.tif", 2048, 2048)
+    found = []
+    for window in (512, 768):
+        path = folder / f"seams_{window}.tif"
+        predict(
+            model, scene, folder / "seams_map.tif", probabilities=path, encoding="float32",
+            window_px=window, overlap_px=window // 4, cog=False,
+        )  # fmt: skip
+        found.append(Scene.open(path).read().image)
+    inner = np.s_[:, 128:-128, 128:-128]
+    a, b = found[0][inner], found[1][inner]
+    return {
+        "largest_difference": float(np.abs(a - b).max()),
+        "mean_difference": float(np.abs(a - b).mean()),
+        "equal_classes": float((a.argmax(axis=0) == b.argmax(axis=0)).mean()),
+    }
+
+
+def empty_task(number: int) -> int:
+    """Do nothing, as a worker does with a tile of nodata."""
+    return number
+
+
+def measure_scheduler(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Measure what Dask's scheduler takes for tiles that cost nothing, handed out as predictions are."""
+    del folder
+    from geopointseg.prediction.distributed import TASKS_A_THREAD, open_client
+
+    started = time.perf_counter()
+    with open_client(f"local:{args.workers}") as client:
+        begun = time.perf_counter()
+        at_once = TASKS_A_THREAD * args.workers
+        for first in range(0, args.tiles, at_once):
+            numbers = range(first, min(first + at_once, args.tiles))
+            client.gather([client.submit(empty_task, number, pure=False) for number in numbers])
+        seconds = time.perf_counter() - begun
+    return {
+        "start_s": begun - started,
+        "tiles": args.tiles,
+        "ms_a_tile": 1000 * seconds / args.tiles,
+    }
+
+
+MEASURES = {
+    "overhead": measure_overhead,
+    "memory": measure_memory,
+    "linear": measure_linear,
+    "torchgeo": measure_torchgeo,
+    "seams": measure_seams,
+    "scheduler": measure_scheduler,
+}
+
+
+DEFAULT = ("overhead", "memory", "torchgeo")
+
+
+def say(text: str) -> None:
+    """Write one line."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "what", nargs="*", help=f"any of {', '.join(MEASURES)}; overhead, memory, torchgeo"
+    )
+    parser.add_argument(
+        "--size", type=int, default=2048, help="side of the scene of overhead and torchgeo"
+    )
+    parser.add_argument(
+        "--height", type=int, default=600, help="rows of the scenes of memory and linear"
+    )
+    parser.add_argument("--width", type=int, default=40_000, help="columns of the wide scene")
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--encoder", default="resnet18")
+    parser.add_argument("--backend", default="torch")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--tiles", type=int, default=100_000)
+    parser.add_argument("--model", default="", help="trained model for seams")
+    parser.add_argument("--scene", default="", help="its scene")
+    parser.add_argument(
+        "--folder", default="", help="where scenes and models are kept between runs"
+    )
+    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parse()
+    if args.child:
+        child(args.child)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(args.folder or temporary)
+        found = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
+        for name in args.what or DEFAULT:
+            found[name] = MEASURES[name](folder, args)
+            say(f"{name} {json.dumps(found[name])}")
+    say(json.dumps(found | {"bars": BARS}))
+
+
+if __name__ == "__main__":
+    main()
