@@ -21,10 +21,18 @@ from geopointseg.assessment.calibration import fit_temperature
 from geopointseg.errors import TrainingError
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
+from geopointseg.learning.consistency import has_collapsed
 from geopointseg.learning.ground import LabelledPixels
 from geopointseg.learning.job import Job
 from geopointseg.learning.loss import class_weights
 from geopointseg.learning.objective import Objective
+from geopointseg.learning.pseudo_labels import (
+    Maps,
+    blend_teachers,
+    expand_labels,
+    keep_surest,
+    network_maps,
+)
 from geopointseg.learning.record import TrainingLog
 from geopointseg.learning.selection import (
     Choice,
@@ -44,6 +52,7 @@ from geopointseg.learning.trainer import (
     read_checkpoint,
     write_checkpoint,
 )
+from geopointseg.learning.watch import HeldOutWatch
 from geopointseg.model.architecture import receptive_field_px
 from geopointseg.model.forest import Forest
 from geopointseg.model.member import ForestMember, Member, NetworkMember
@@ -93,12 +102,12 @@ class NetworkSession:
             job.workspace.training, int(state["learner"]["step"]) if state else None
         )
         self.loop = Loop(job.config, job.device, self.log, job.reporter, save=self.save)
-        self.watch = HeldOutWatch(self)
+        self.watch = HeldOutWatch(job.config.selection, self.learner, self._measure, job.reporter)
         self.choice: Choice | None = None
         self.calibration: dict[str, Any] = {}
         self.temperature = 1.0
         self.forest: Forest | None = None
-        self.maps: tuple[NDArray[np.uint8], ...] | None = None
+        self.maps: Maps | None = None
         self._forest_s = 0.0
         if state:
             self._load(state)
@@ -139,8 +148,32 @@ class NetworkSession:
     def _second_part(self) -> None:
         with self.learner.budget.paused():
             self._teach(self.job.everything)
+            if self.choice is not None and self.job.config.teaching.self_training:
+                self.maps = self._second_opinion()
         self._begin(forests_to_come=0)
         self.loop.run(self.learner, self._chips(self.job.everything), 1.0)
+
+    def _second_opinion(self) -> Maps | None:
+        """Let network and forest teach together, unless the network has collapsed onto few classes."""
+        job = self.job
+        assert self.choice is not None  # noqa: S101
+        if self.maps is None:
+            return None
+        tile = 2 * job.config.sampling.chip_size
+        network = network_maps(
+            self.learner.model, job.normalization, job.ready.ground, tile, job.device
+        )
+        shares = [torch.from_numpy(class_shares(maps)) for maps in (network, self.maps)]
+        told = ", ".join(f"{share:.1%}" for share in shares[0].tolist())
+        job.reporter.log(f"Shares of the classes in the network's own map: {told}.")
+        if has_collapsed(shares[0], shares[1]):
+            job.reporter.warn(
+                f"The network's map has collapsed onto few classes ({told} in the order of the legend). The forest goes "
+                "on teaching alone."
+            )
+            return self.maps
+        weight = self.choice.weights.get("network", 0.5)
+        return keep_surest(blend_teachers(self.maps, network, weight))
 
     def _begin(self, forests_to_come: int) -> None:
         """Give the network what preparation and forests leave of the time, and never less than half."""
@@ -164,6 +197,7 @@ class NetworkSession:
         lessons = Lessons.of(job.ready.ground, labelled)
         if job.config.teaching.distillation_weight > 0:
             lessons = replace(lessons, soft=self.maps)
+        lessons = expand_labels(job.ready.ground, lessons, job.normalization, job.config.teaching)
         plan = ChipPlan(
             size=sampling.chip_size,
             batch=sampling.batch_size,
@@ -174,7 +208,12 @@ class NetworkSession:
         )
         return ChipDataset(job.ready.ground, lessons, job.normalization, plan)
 
-    def network_at_held_out(self) -> Probabilities:
+    def _measure(self, progress: float) -> Score:
+        result = score(self._network_at_held_out(), self.job.ready.held_out.class_index)
+        self._log_score(result, progress)
+        return result
+
+    def _network_at_held_out(self) -> Probabilities:
         """Return the network's probabilities of the held-out pixels."""
         job = self.job
         return network_at(
@@ -186,7 +225,7 @@ class NetworkSession:
             job.device,
         )
 
-    def log_score(self, result: Score, progress: float) -> None:
+    def _log_score(self, result: Score, progress: float) -> None:
         """Write the scores of the held-out pixels."""
         values = {f"held_out_{name}": value for name, value in vars(result).items()}
         self.log.write(self.learner.step, self.learner.budget.elapsed_s, progress, values)
@@ -195,8 +234,8 @@ class NetworkSession:
         """Weigh network and forest by what they say on held-out pixels."""
         job, settings = self.job, self.job.config.selection
         truth = job.ready.held_out.class_index
-        network = self.network_at_held_out()
-        self.log_score(score(network, truth), settings.reveal_at)
+        network = self._network_at_held_out()
+        self._log_score(score(network, truth), settings.reveal_at)
         if job.kind == "network":
             named = {"network": score(network, truth)}
             self.choice = Choice({"network": 1.0}, named, "A network was asked for.")
@@ -315,62 +354,6 @@ class LastGoodError(TrainingError):
         super().__init__(message)
         self.outcome = outcome
         self.step = step
-
-
-class HeldOutWatch:
-    """Scores held-out pixels now and then, and ends the first part when they are mapped no better.
-
-    Parameters
-    ----------
-    session
-        The training that is watched.
-    """
-
-    def __init__(self, session: NetworkSession) -> None:
-        self.session = session
-        self.checks = 0
-        self.stale = 0
-        self.best_loss = float("inf")
-        self.best: dict[str, torch.Tensor] = {}
-
-    def __call__(self, progress: float) -> bool:
-        """Score when it is time; return whether to end."""
-        settings = self.session.job.config.selection
-        due = settings.reveal_at * (self.checks + 1) / settings.checks
-        if progress < due or self.checks + 1 >= settings.checks:
-            return False
-        self.checks += 1
-        result = score(
-            self.session.network_at_held_out(), self.session.job.ready.held_out.class_index
-        )
-        self.session.log_score(result, progress)
-        self._remember(result)
-        if self.stale < settings.patience:
-            return False
-        self.session.job.reporter.log(
-            f"Held-out points have been mapped no better in the last {self.stale} checks; at step "
-            f"{self.session.learner.step} the best network goes on with all points."
-        )
-        self.session.learner.network.load_state_dict(self.best)
-        self.session.learner.average.network.load_state_dict(self.best)
-        return True
-
-    def _remember(self, result: Score) -> None:
-        if result.loss < self.best_loss:
-            self.best_loss, self.stale = result.loss, 0
-            state = self.session.learner.model.state_dict()
-            self.best = {name: value.clone() for name, value in state.items()}
-        else:
-            self.stale += 1
-
-    def state(self) -> dict[str, Any]:
-        """Return what a resumed training needs."""
-        return {name: getattr(self, name) for name in ("checks", "stale", "best_loss", "best")}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what `state` returned."""
-        for name, value in state.items():
-            setattr(self, name, value)
 
 
 def build_objective(job: Job) -> Objective:

@@ -17,7 +17,7 @@ from geopointseg.learning.ground import Ground, LabelledPixels, Patch
 from geopointseg.model.forest import Forest
 from geopointseg.progress import Reporter
 
-BLOCK_PX = 512
+BLOCK_PX = 256
 """Side of the blocks in which the forest looks at large patches."""
 
 
@@ -44,12 +44,18 @@ def fit_forest(ground: Ground, labelled: LabelledPixels, config: ForestConfig, s
 
 
 def forest_maps(
-    forest: Forest, ground: Ground, reporter: Reporter, stage: str = "forest"
+    forest: Forest, ground: Ground, reporter: Reporter, around: LabelledPixels | None = None
 ) -> tuple[NDArray[np.uint8], ...]:
-    """Return the forest's probabilities of every patch in 1/255, uint8 ``(class, row, col)``; 0 where invalid."""
+    """Return the forest's probabilities of every patch in 1/255, uint8 ``(class, row, col)``; 0 where invalid.
+
+    With ``around``, only blocks are looked at that hold these pixels, and only the part that they span.
+    """
     maps = [np.zeros((ground.classes, *patch.shape), dtype=np.uint8) for patch in ground.patches]
     blocks = [(i, *block) for i, patch in enumerate(ground.patches) for block in _blocks(patch)]
-    with reporter.stage(stage, total=len(blocks)) as advance:
+    if around is not None:
+        spanned = (_span(around, *block) for block in blocks)
+        blocks = [block for block in spanned if block is not None]
+    with reporter.stage("forest", total=len(blocks)) as advance:
         for position, rows, cols in blocks:
             maps[position][:, rows, cols] = _block(forest, ground.patches[position], rows, cols)
             advance(1)
@@ -72,6 +78,22 @@ def _blocks(patch: Patch) -> Iterator[tuple[slice, slice]]:
     for row in range(0, height, BLOCK_PX):
         for col in range(0, width, BLOCK_PX):
             yield slice(row, min(row + BLOCK_PX, height)), slice(col, min(col + BLOCK_PX, width))
+
+
+def _span(
+    pixels: LabelledPixels, patch: int, rows: slice, cols: slice
+) -> tuple[int, slice, slice] | None:
+    """Return the part of a block that some pixels span, None where it holds none."""
+    own = (pixels.patch == patch) & (pixels.row >= rows.start) & (pixels.row < rows.stop)
+    own &= (pixels.col >= cols.start) & (pixels.col < cols.stop)
+    if not own.any():
+        return None
+    row, col = pixels.row[own], pixels.col[own]
+    return (
+        patch,
+        slice(int(row.min()), int(row.max()) + 1),
+        slice(int(col.min()), int(col.max()) + 1),
+    )
 
 
 def class_shares(maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

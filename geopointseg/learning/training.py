@@ -154,7 +154,8 @@ def _forest_alone(job: Job, reason: str) -> Outcome:
     facts: dict[str, Any] = {"reason": reason, "scores": {}}
     held_out, temperature = job.ready.held_out, 1.0
     if len(held_out):
-        maps = forest_maps(job.fit_forest(job.ready.chosen_on), job.ready.ground, job.reporter)
+        forest = job.fit_forest(job.ready.chosen_on)
+        maps = forest_maps(forest, job.ready.ground, job.reporter, around=held_out)
         probabilities = maps_at(maps, held_out)
         result = score(probabilities, held_out.class_index)
         facts["scores"] = {"how": job.how_scored(), "forest": result.to_json()}

@@ -1,0 +1,236 @@
+"""Labels that nobody clicked: points grown to what looks alike around them, and a second round of teaching.
+
+Grown labels hold the class index plus the number of classes, so that the loss can weigh and fade them on their own.
+Where labels of two classes meet, or a sure forest says another class, none is made: a wrong label costs more than a
+missing one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geopointseg.config import TeachingConfig
+from geopointseg.labels.mask import UNLABELLED
+from geopointseg.learning.chips import Lessons, cut
+from geopointseg.learning.ground import Ground
+from geopointseg.model.member import Normalization
+
+Maps = tuple[NDArray[np.uint8], ...]
+Grow = Callable[[NDArray[np.float32], NDArray[np.bool_], int], NDArray[np.bool_]]
+
+LIKE = 0.35
+"""Pixels of a region differ from its point by less than this, in deviations of the image (root mean square)."""
+SURE = 204
+"""A forest that says another class at this many 255ths or more contradicts a grown label."""
+KEPT_SHARE = 0.5
+"""Share of each class's pixels, the surest ones, that teach in the second round."""
+
+
+def grow_superpixel(
+    image: NDArray[np.float32], valid: NDArray[np.bool_], side_px: int
+) -> NDArray[np.bool_]:
+    """Return the SLIC superpixel of the middle pixel, less what differs from it by more than a deviation.
+
+    Parameters
+    ----------
+    image
+        Normalized ``(band, row, col)``.
+    valid
+        bool ``(row, col)``.
+    side_px
+        Wanted side of a superpixel.
+
+    References
+    ----------
+    R. Achanta et al., SLIC superpixels, TPAMI 2012, doi:10.1109/TPAMI.2012.120.
+    """
+    from skimage.segmentation import slic
+
+    middle = image.shape[1] // 2, image.shape[2] // 2
+    segments = slic(
+        image.transpose(1, 2, 0).astype(np.float64),
+        n_segments=max(image[0].size // side_px**2, 1),
+        compactness=1.0,
+        channel_axis=-1,
+        mask=valid,
+        start_label=1,
+        convert2lab=False,
+    )
+    return np.asarray((segments == segments[middle]) & valid & (_difference(image, middle) < 1.0))
+
+
+def grow_region(
+    image: NDArray[np.float32], valid: NDArray[np.bool_], reach_px: int
+) -> NDArray[np.bool_]:
+    """Return the connected pixels around the middle one that look like it, at most ``reach_px`` away.
+
+    Parameters
+    ----------
+    image
+        Normalized ``(band, row, col)``.
+    valid
+        bool ``(row, col)``.
+    reach_px
+        Largest distance along rows and columns.
+
+    References
+    ----------
+    Y. Xu and P. Ghamisi, Consistency-regularized region-growing network, TIP 2022, doi:10.1109/TIP.2022.3189825.
+    """
+    from scipy import ndimage
+
+    row, col = image.shape[1] // 2, image.shape[2] // 2
+    near = np.zeros_like(valid)
+    near[
+        max(row - reach_px, 0) : row + reach_px + 1, max(col - reach_px, 0) : col + reach_px + 1
+    ] = True
+    regions, _ = ndimage.label((_difference(image, (row, col)) < LIKE) & near & valid)
+    return np.asarray((regions == regions[row, col]) & (regions > 0))
+
+
+def _difference(image: NDArray[np.float32], pixel: tuple[int, int]) -> NDArray[np.float32]:
+    """Return by how much pixels differ from one of them, the root mean square over the bands."""
+    here = image[:, pixel[0], pixel[1]][:, None, None]
+    return np.asarray(np.sqrt(np.square(image - here).mean(axis=0)), dtype=np.float32)
+
+
+GROWERS: dict[str, Grow] = {"superpixels": grow_superpixel, "region": grow_region}
+
+
+def expand_labels(
+    ground: Ground, lessons: Lessons, normalization: Normalization, settings: TeachingConfig
+) -> Lessons:
+    """Grow every labelled pixel to what looks alike around it.
+
+    Parameters
+    ----------
+    ground, lessons
+        Imagery, and labelled pixels with the forest's maps, where there are any.
+    normalization
+        Brings the bands to one scale.
+    settings
+        How to grow, and how far.
+
+    Returns
+    -------
+    Lessons
+        With grown labels where nothing was known; they weigh 1 here, the loss weighs them as a whole.
+    """
+    if settings.expansion == "none":
+        return lessons
+    votes = [np.full(patch.shape, UNLABELLED, dtype=np.int16) for patch in ground.patches]
+    labelled, grow = lessons.labelled, GROWERS[settings.expansion]
+    size = 4 * settings.expansion_px + 1
+    for patch, row, col, label in zip(
+        labelled.patch.tolist(), labelled.row.tolist(), labelled.col.tolist(), labelled.class_index.tolist(), strict=True
+    ):  # fmt: skip
+        source = ground.patches[patch]
+        corner = row - size // 2, col - size // 2
+        valid = cut(source.valid, *corner, size, fill=False)
+        image = normalization.apply(cut(source.image, *corner, size, fill=0.0), valid)
+        _vote(
+            votes[patch], grow(image, valid, settings.expansion_px), corner, label, ground.classes
+        )
+    targets, weights = [], []
+    for position, (vote, target) in enumerate(zip(votes, lessons.target, strict=True)):
+        soft = lessons.soft[position] if lessons.soft is not None else None
+        grown = _keep(vote, target, soft, ground.classes)
+        targets.append(np.where(grown, vote + ground.classes, target).astype(np.int16))
+        weights.append(np.where(grown, 1.0, lessons.weight[position]).astype(np.float32))
+    return replace(lessons, target=tuple(targets), weight=tuple(weights))
+
+
+def _vote(
+    votes: NDArray[np.int16],
+    region: NDArray[np.bool_],
+    corner: tuple[int, int],
+    label: int,
+    classes: int,
+) -> None:
+    """Write a class into the votes; ``classes`` marks pixels that two classes claim."""
+    rows, cols = np.nonzero(region)
+    rows, cols = rows + corner[0], cols + corner[1]
+    inside = (rows >= 0) & (cols >= 0) & (rows < votes.shape[0]) & (cols < votes.shape[1])
+    rows, cols = rows[inside], cols[inside]
+    before = votes[rows, cols]
+    votes[rows, cols] = np.where((before == UNLABELLED) | (before == label), label, classes)
+
+
+def _keep(
+    vote: NDArray[np.int16],
+    target: NDArray[np.int16],
+    soft: NDArray[np.uint8] | None,
+    classes: int,
+) -> NDArray[np.bool_]:
+    keep = (vote >= 0) & (vote < classes) & (target == UNLABELLED)
+    if soft is not None:
+        rows, cols = np.nonzero(keep)
+        said = soft[:, rows, cols]
+        contradicted = (said.argmax(axis=0) != vote[rows, cols]) & (said.max(axis=0) >= SURE)
+        keep[rows[contradicted], cols[contradicted]] = False
+    return np.asarray(keep)
+
+
+def network_maps(
+    network: torch.nn.Module,
+    normalization: Normalization,
+    ground: Ground,
+    tile: int,
+    device: torch.device,
+) -> Maps:
+    """Return a network's probabilities of every patch in 1/255, from tiles that overlap by half."""
+    network.eval()
+    maps = []
+    for patch in ground.patches:
+        height, width = patch.shape
+        map_ = np.zeros((ground.classes, height, width), dtype=np.uint8)
+        core = tile // 2
+        for row in range(0, height, core):
+            for col in range(0, width, core):
+                corner = row - core // 2, col - core // 2
+                valid = cut(patch.valid, *corner, tile, fill=False)
+                image = normalization.apply(cut(patch.image, *corner, tile, fill=0.0), valid)
+                with torch.inference_mode():
+                    batch = torch.from_numpy(image[None]).to(device)
+                    inner = torch.softmax(network(batch).float(), dim=1)[0].cpu().numpy()
+                rows, cols = min(core, height - row), min(core, width - col)
+                own = inner[:, core // 2 : core // 2 + rows, core // 2 : core // 2 + cols]
+                map_[:, row : row + rows, col : col + cols] = np.rint(own * 255)
+        map_[:, ~patch.valid] = 0
+        maps.append(map_)
+    return tuple(maps)
+
+
+def blend_teachers(forest: Maps, network: Maps, network_weight: float) -> Maps:
+    """Return the weighted mean of two teachers' maps."""
+    return tuple(
+        np.rint(network_weight * n + (1 - network_weight) * f).astype(np.uint8)
+        for f, n in zip(forest, network, strict=True)
+    )
+
+
+def keep_surest(maps: Sequence[NDArray[np.uint8]], share: float = KEPT_SHARE) -> Maps:
+    """Keep the surest pixels of every class, the same share of each; the others become 0 and do not teach.
+
+    References
+    ----------
+    Y. Zou et al., Unsupervised domain adaptation via class-balanced self-training, ECCV 2018,
+    doi:10.1007/978-3-030-01219-9_18.
+    """
+    labels = [m.argmax(axis=0) for m in maps]
+    sureness = [m.max(axis=0) for m in maps]
+    levels = np.zeros(len(maps[0]), dtype=np.float64)
+    for index in range(len(levels)):
+        own = np.concatenate(
+            [s[(k == index) & (s > 0)] for s, k in zip(sureness, labels, strict=True)]
+        )
+        levels[index] = np.quantile(own, 1 - share) if own.size else 0.0
+    return tuple(
+        np.where(s >= levels[k], m, 0).astype(np.uint8)
+        for m, s, k in zip(maps, sureness, labels, strict=True)
+    )

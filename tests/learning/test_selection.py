@@ -1,0 +1,215 @@
+"""Held-out ground, scores, and the choice between members; chips, ground and budget that feed them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, log_loss
+
+from geopointseg.config import SamplingConfig
+from geopointseg.labels.mask import rasterize_points
+from geopointseg.learning.budget import Budget
+from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons, cut
+from geopointseg.learning.ground import Ground, LabelledPixels, Patch, build_ground
+from geopointseg.learning.selection import Choice, choose, hold_out, maps_at, score
+from geopointseg.progress import Reporter
+from geopointseg.raster.scene import Scene
+
+
+def make_ground(seed: int = 0, count: int = 90, size: int = 120, classes: int = 3) -> Ground:
+    generator = np.random.default_rng(seed)
+    flat = generator.choice(size * size, count, replace=False)
+    row, col = np.unravel_index(flat, (size, size))
+    labelled = LabelledPixels(
+        np.zeros(count, np.int64), row.astype(np.int64), col.astype(np.int64),
+        generator.integers(0, classes, count), np.ones(count, np.float32),
+    )  # fmt: skip
+    image = generator.normal(50, 9, (2, size, size)).astype(np.float32)
+    return Ground((Patch(0, 0, 0, image, np.ones((size, size), bool)),), labelled, classes, 1.0)
+
+
+@given(st.integers(0, 1000), st.integers(12, 200), st.floats(0.1, 0.4))
+@settings(max_examples=25, deadline=None)
+def test_held_out_pixels_leave_every_class_to_learn_from(seed, count, share) -> None:
+    ground = make_ground(seed, count)
+    held = hold_out(ground, ground.labelled, share, seed)
+    counts = ground.labelled.counts(3)
+    out = ground.labelled.select(held).counts(3)
+    assert np.all(counts - out >= np.minimum(counts, 2))
+    if held.any():
+        assert 0.5 * share <= held.mean() <= 1.6 * share
+        assert np.all(out[counts >= 4] >= 1)
+
+
+def test_held_out_pixels_lie_in_blocks() -> None:
+    ground = make_ground(count=300)
+    held = hold_out(ground, ground.labelled, 0.2, 0)
+    places = np.column_stack([ground.labelled.row, ground.labelled.col]).astype(float)
+    distance = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
+    np.fill_diagonal(distance, np.inf)
+    same = held[distance.argmin(1)] == held
+    assert held.any()
+    assert same.mean() > 0.8
+
+
+def test_nothing_is_held_out_of_two_points_a_class() -> None:
+    ground = make_ground(count=6)
+    assert not hold_out(ground, ground.labelled, 0.2, 0).any()
+
+
+def test_scores_agree_with_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 3, 200)
+    p = generator.dirichlet([2, 2, 2], 200).astype(np.float32).clip(0.02)
+    p /= p.sum(1, keepdims=True)
+    result = score(p, truth)
+    assert result.mean_f1 == pytest.approx(f1_score(truth, p.argmax(1), average="macro"))
+    weight = 1 / np.bincount(truth)[truth]
+    assert result.loss == pytest.approx(log_loss(truth, p, sample_weight=weight), rel=1e-4)
+
+
+def probabilities(truth: np.ndarray, skill: float, seed: int) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, 1, (len(truth), 3))
+    logits[np.arange(len(truth)), truth] += skill
+    p = np.exp(logits)
+    return (p / p.sum(1, keepdims=True)).astype(np.float32)
+
+
+def test_the_better_member_wins_and_equals_share() -> None:
+    truth = np.random.default_rng(1).integers(0, 3, 300)
+    good, poor = probabilities(truth, 4, 2), probabilities(truth, 0.0, 3)
+    assert choose(good, poor, truth).weights == {"forest": 1.0}
+    assert choose(poor, good, truth).weights["network"] >= 0.75
+    both = choose(good, probabilities(truth, 4, 5), truth)
+    assert set(both.weights) == {"network", "forest"}
+    assert "weighted" in both.reason
+    assert Choice.from_json(both.to_json()).to_json() == both.to_json()
+
+
+def test_flat_probabilities_earn_nothing_by_softening_a_forest() -> None:
+    truth = np.random.default_rng(1).integers(0, 3, 150)
+    overconfident = probabilities(truth, 2, 2) ** 6
+    overconfident /= overconfident.sum(1, keepdims=True)
+    flat = np.full((150, 3), 1 / 3, np.float32)
+    assert choose(overconfident, flat, truth).weights == {"forest": 1.0}
+
+
+def test_maps_are_read_where_the_pixels_lie() -> None:
+    ground = make_ground(count=20)
+    maps = np.zeros((3, 120, 120), np.uint8)
+    maps[ground.labelled.class_index, ground.labelled.row, ground.labelled.col] = 255
+    assert np.array_equal(maps_at((maps,), ground.labelled).argmax(1), ground.labelled.class_index)
+
+
+def plan(**changes) -> ChipPlan:
+    values = {
+        "size": 32,
+        "batch": 6,
+        "around_points": 3,
+        "class_balance": 1.0,
+        "jitter": 0.9,
+        "seed": 4,
+    } | changes
+    return ChipPlan(**values)
+
+
+def test_chips_depend_on_seed_and_step_alone() -> None:
+    ground = make_ground()
+    datasets = [
+        ChipDataset(
+            ground, Lessons.of(ground, ground.labelled), ground.normalization(), plan(seed=s)
+        )
+        for s in (4, 4, 5)
+    ]
+    a, b, c = (d[17] for d in datasets)
+    assert np.array_equal(a.image, b.image)
+    assert not np.array_equal(a.image, c.image)
+    assert not np.array_equal(a.image, datasets[0][18].image)
+
+
+def test_chips_around_points_hold_one_and_are_normalized() -> None:
+    ground = make_ground()
+    chips = ChipDataset(ground, Lessons.of(ground, ground.labelled), ground.normalization(), plan())
+    for step in range(20):
+        batch = chips[step]
+        assert batch.image.shape == (6, 2, 32, 32)
+        assert bool((batch.mask[:3] >= 0).flatten(1).any(1).all())
+        assert set(batch.mask.unique().tolist()) <= {-1, 0, 1, 2}
+        assert np.array_equal(batch.weight > 0, batch.mask >= 0)
+    assert abs(float(batch.image.mean())) < 0.2
+
+
+def test_classes_are_drawn_alike() -> None:
+    ground = make_ground(count=200)
+    rare = ground.labelled.select((ground.labelled.class_index != 2) | (np.arange(200) % 20 == 0))
+    chips = ChipDataset(
+        ground, Lessons.of(ground, rare), ground.normalization(), plan(size=1, jitter=0.0, batch=3)
+    )
+    drawn = np.concatenate([chips[step].mask.flatten().numpy() for step in range(64)])
+    assert np.ptp(np.bincount(drawn)) <= 3
+
+
+def test_scene_smaller_than_a_chip_is_padded() -> None:
+    ground = make_ground(count=12, size=20)
+    chips = ChipDataset(ground, Lessons.of(ground, ground.labelled), ground.normalization(), plan())
+    batch = chips[0]
+    assert int(batch.valid[0].sum()) == 400
+    assert bool((batch.image[~batch.valid[:, None].expand_as(batch.image)] == 0).all())
+
+
+@given(st.integers(-6, 12), st.integers(-6, 12), st.integers(1, 9))
+@settings(max_examples=60, deadline=None)
+def test_cut_is_a_padded_slice(row, col, size) -> None:
+    array = np.arange(80).reshape(8, 10)
+    padded = np.pad(array, 20, constant_values=-1)
+    expected = padded[row + 20 : row + 20 + size, col + 20 : col + 20 + size]
+    assert np.array_equal(cut(array, row, col, size, fill=-1), expected)
+
+
+def test_large_scenes_are_kept_in_part_with_labels_first(place) -> None:
+    scene = Scene.open(place.path)
+    mask = rasterize_points(place.points.select(np.arange(60) < 4), scene.grid)
+    sampling = SamplingConfig(chip_size=8, area_mpx=0.006)
+    ground = build_ground(
+        [scene], [mask], classes=3, sampling=sampling, seed=0, reporter=Reporter()
+    )
+    assert sum(p.valid.size for p in ground.patches) <= 7000
+    assert len(ground.labelled) >= 1
+    whole = scene.read()
+    for patch in ground.patches:
+        rows, cols = patch.shape
+        expected = whole.image[:, patch.row : patch.row + rows, patch.col : patch.col + cols]
+        assert np.array_equal(patch.image, expected)
+
+
+def test_normalization_is_that_of_valid_pixels(place) -> None:
+    scene = Scene.open(place.path)
+    mask = rasterize_points(place.points, scene.grid)
+    ground = build_ground(
+        [scene], [mask], classes=3, sampling=SamplingConfig(), seed=0, reporter=Reporter()
+    )
+    chip = scene.read()
+    np.testing.assert_allclose(
+        ground.normalization().mean, chip.image[:, chip.valid].mean(1), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        ground.normalization().std, chip.image[:, chip.valid].std(1), rtol=1e-4
+    )
+
+
+def test_budget_in_seconds_follows_the_clock_but_not_pauses() -> None:
+    now = [0.0]
+    budget = Budget(seconds=100, clock=lambda: now[0])
+    now[0] = 40.0
+    assert budget.progress(7) == pytest.approx(0.4)
+    with budget.paused():
+        now[0] = 90.0
+    assert budget.progress(7) == pytest.approx(0.4)
+    state = budget.state()
+    now[0] = 1000.0
+    resumed = Budget(seconds=100, clock=lambda: now[0])
+    resumed.load_state(state)
+    now[0] = 1010.0
+    assert resumed.progress(7) == pytest.approx(0.5)
