@@ -190,6 +190,23 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     )
 
 
+def without_prevalence(
+    probabilities: Probabilities, prevalence: NDArray[np.float32]
+) -> Probabilities:
+    """Return probabilities as if all classes were equally common on the ground.
+
+    The forest, and a network that it taught, favour classes by how common they are on the ground; a class-balanced
+    loss would punish them for it. So members are compared without that factor.
+
+    Examples
+    --------
+    >>> without_prevalence(np.array([[0.8, 0.2]], np.float32), np.array([4.0, 1.0], np.float32))
+    array([[0.5, 0.5]], dtype=float32)
+    """
+    even = probabilities / prevalence.clip(0.01)
+    return np.asarray(even / even.sum(axis=1, keepdims=True).clip(1e-6), dtype=np.float32)
+
+
 def _reason(
     network_weight: float, scores: Mapping[str, Score], count: int, gain: float, error: float
 ) -> str:

@@ -42,6 +42,7 @@ from geopointseg.learning.selection import (
     maps_at,
     network_at,
     score,
+    without_prevalence,
 )
 from geopointseg.learning.start import network_options
 from geopointseg.learning.teacher import class_shares, forest_maps
@@ -241,7 +242,10 @@ class NetworkSession:
             self.choice = Choice({"network": 1.0}, named, "A network was asked for.")
         else:
             assert self.maps is not None  # noqa: S101
-            self.choice = choose(maps_at(self.maps, job.ready.held_out), network, truth)
+            assert self.forest is not None  # noqa: S101
+            members = [maps_at(self.maps, job.ready.held_out), network]
+            even = [without_prevalence(p, self.forest.prevalence) for p in members]
+            self.choice = choose(even[0], even[1], truth)
             if self.learner.step < settings.least_steps * settings.reveal_at:
                 self.choice = replace(
                     self.choice, weights={"forest": 1.0}, reason=self._too_short()
