@@ -10,7 +10,8 @@ of ground that were held out:
   classes and ground is not, so rare classes are claimed far too often. Probabilities are multiplied by the square
   root of the ratio: half way between no correction and the full one, which the estimate is too coarse for.
 
-Each decision is a number in the model folder.
+Each decision is a number in the model folder. In context half of the trees are grown: smoothing does the rest, and
+every tree is walked for every pixel of a map.
 """
 
 from __future__ import annotations
@@ -113,16 +114,17 @@ class Forest:
         view = View.of(
             images, FilterBank(scales=()) if config.features == "pixel" else FilterBank()
         )
+        in_context = config.features == "context"
         grower = Grower.of(
             images,
             labelled,
             view,
             classes=classes,
-            trees=config.trees,
+            trees=config.trees // 2 if in_context else config.trees,
             seed=seed,
-            dense=config.features == "context",
+            dense=in_context,
         )
-        if config.features != "context":
+        if not in_context:
             trees, out_of_bag = grower.grow(view.count)
             return cls(view, trees, 0, np.ones(classes, np.float32), out_of_bag)
         decisions = grower.decide()

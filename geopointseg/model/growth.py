@@ -25,6 +25,8 @@ FILTER_SHARES = (0.0, 0.5, 1.0)
 """Shares of the trees on filter features that are tried."""
 RADII_PX = (0, 1, 2, 4, 8, 16, 32)
 """Radii of the smoothing that are tried."""
+SMALLEST_GAIN = 0.015
+"""A candidate must lower the held-out loss by this share of it."""
 PREVALENCE_POWER = 0.5
 """Part of the correction for class shares that is made."""
 CELL_PX = 256
@@ -232,23 +234,27 @@ class Grower:
         folds = self._folds()
         trials = [self._try(folds == fold) for fold in range(FOLDS)]
         by_share = {s: self._losses(p) for s, p in self._mix_points(folds, trials).items()}
-        share = self._choose(by_share, default=1.0)
+        share = self._choose(by_share, default=1.0, errors=1.0)
         mixed = [TreeTable.mixed(pair, [1 - share, share]) for pair in trials]
         by_radius = {r: self._losses(p) for r, p in self._smooth_cells(folds, mixed).items()}
         return Decisions(
             filter_share=share,
-            radius_px=int(self._choose(by_radius, default=0)),
+            radius_px=int(self._choose(by_radius, default=0, errors=0.5)),
             share_losses={s: self._balanced(losses) for s, losses in by_share.items()},
             radius_losses={r: self._balanced(losses) for r, losses in by_radius.items()},
         )
 
-    def _choose(self, losses: Mapping[Any, NDArray[np.float64]], default: float) -> float:
-        """Return the best candidate, or the default where the gain is within one standard error or a hundredth."""
+    def _choose(
+        self, losses: Mapping[Any, NDArray[np.float64]], default: float, errors: float
+    ) -> float:
+        """Return the best candidate, or the default where the gain is within some standard errors or small."""
         if default not in losses:
             return default
         best = min(losses, key=lambda c: self._balanced(losses[c]))
         gain = losses[default] - losses[best]
-        enough = max(self._balanced_error(gain), 0.01 * self._balanced(losses[default]))
+        enough = max(
+            errors * self._balanced_error(gain), SMALLEST_GAIN * self._balanced(losses[default])
+        )
         return float(best) if self._balanced(gain) > enough else default
 
     def prevalence(self, trees: TreeTable) -> NDArray[np.float32]:
