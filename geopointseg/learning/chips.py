@@ -69,6 +69,8 @@ class ChipPlan:
         See `geopointseg.sampling.draw`.
     seed
         Decides everything.
+    style
+        Share of chips that get mean and deviation of another patch, band by band.
     """
 
     size: int
@@ -77,6 +79,7 @@ class ChipPlan:
     class_balance: float
     jitter: float
     seed: int
+    style: float = 0.0
 
 
 class ChipDataset(Dataset[Batch]):
@@ -110,7 +113,23 @@ class ChipDataset(Dataset[Batch]):
         corners = self._around_points(step, generator)
         while len(corners) < self.plan.batch:
             corners.append(self._anywhere(generator))
-        return self._cut(corners)
+        return self._cut(corners, np.random.default_rng([self.plan.seed, 23, step]))
+
+    def _styled(
+        self, image: NDArray[np.float32], patch: int, generator: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Give a chip the mean and deviation of another patch, now and then."""
+        if len(self.ground.patches) < 2 or generator.random() >= self.plan.style:
+            return image
+        other = self.ground.patches[int(generator.integers(len(self.ground.patches)))]
+        here = self.ground.patches[patch]
+        moments = [
+            (p.image[:, p.valid].mean(axis=1), p.image[:, p.valid].std(axis=1) + 1e-6)
+            for p in (here, other)
+        ]
+        (mean, std), (new_mean, new_std) = moments
+        scaled = (image - mean[:, None, None]) * (new_std / std)[:, None, None]
+        return np.asarray(scaled + new_mean[:, None, None], dtype=np.float32)
 
     def _around_points(
         self, step: int, generator: np.random.Generator
@@ -155,14 +174,17 @@ class ChipDataset(Dataset[Batch]):
                 break
         return patch, row, col
 
-    def _cut(self, corners: Sequence[tuple[int, int, int]]) -> Batch:
+    def _cut(
+        self, corners: Sequence[tuple[int, int, int]], generator: np.random.Generator
+    ) -> Batch:
         size = self.plan.size
         images, valids, targets, weights, softs = [], [], [], [], []
         for patch, row, col in corners:
             source = self.ground.patches[patch]
             valid = cut(source.valid, row, col, size, fill=False)
             image = cut(source.image, row, col, size, fill=0.0)
-            images.append(self.normalization.apply(image, valid))
+            styled = self._styled(image, patch, generator) if self.plan.style else image
+            images.append(self.normalization.apply(styled, valid))
             valids.append(valid)
             targets.append(cut(self.lessons.target[patch], row, col, size, fill=UNLABELLED))
             weights.append(cut(self.lessons.weight[patch], row, col, size, fill=0.0))

@@ -206,6 +206,7 @@ class NetworkSession:
             class_balance=sampling.class_balance,
             jitter=sampling.jitter,
             seed=job.seed,
+            style=job.config.augmentation.style,
         )
         return ChipDataset(job.ready.ground, lessons, job.normalization, plan)
 

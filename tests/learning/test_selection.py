@@ -141,6 +141,19 @@ def test_chips_around_points_hold_one_and_are_normalized() -> None:
     assert abs(float(batch.image.mean())) < 0.2
 
 
+def test_chips_take_the_style_of_another_patch() -> None:
+    ground = make_ground()
+    bright = Patch(1, 0, 0, ground.patches[0].image * 2 + 100, ground.patches[0].valid)
+    both = Ground((*ground.patches, bright), ground.labelled, 3, 1.0)
+    lessons = Lessons.of(both, both.labelled)
+    plain = ChipDataset(both, lessons, both.normalization(), plan())[3]
+    styled = ChipDataset(both, lessons, both.normalization(), plan(style=1.0))[3]
+    means = np.sort(styled.image[:3, 0].mean((1, 2)).numpy())
+    assert np.allclose(plain.image[:3, 0].mean((1, 2)), plain.image[0, 0].mean(), atol=0.3)
+    assert np.array_equal(plain.mask, styled.mask)
+    assert means.max() - plain.image[:3].mean().item() > 0.5
+
+
 def test_classes_are_drawn_alike() -> None:
     ground = make_ground(count=200)
     rare = ground.labelled.select((ground.labelled.class_index != 2) | (np.arange(200) % 20 == 0))
