@@ -125,7 +125,13 @@ def open_journal(output: Path, job: Mapping[str, Any], *, resume: bool) -> Itera
             yield work
             work.remove()
     except OSError as error:
-        raise explain_write_error(error, output) from error
+        explained = explain_write_error(error, output)
+        if "The disk is full" in str(explained):
+            raise OutputError(
+                f"The disk is full: '{output}' could not be finished. What is done is kept in '{work.path}'; free some "
+                "space and run again with --resume."
+            ) from error
+        raise explained from error
 
 
 def _start(work: WorkFolder, job: Mapping[str, Any], *, resume: bool) -> None:

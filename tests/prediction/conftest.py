@@ -16,6 +16,7 @@ from geopointseg.legend import Legend
 from geopointseg.model.architecture import build_network
 from geopointseg.model.bundle import ModelBundle, NetworkMember, Normalization
 from geopointseg.prediction import predictor
+from geopointseg.progress import Event
 from geopointseg.raster import cog
 
 TRANSFORM = Affine(10, 0, 5e5, 0, -10, 57e5)
@@ -151,3 +152,20 @@ SMALL = {"window_px": 64, "overlap_px": 16}
 
 def all_tiles(plan):
     return list(itertools.product(*map(range, plan.lattice.shape)))
+
+
+class Listener:
+    """A sink that keeps events, and may cancel after some of them."""
+
+    def __init__(self, said, cancel_after=None):
+        self.said = said
+        self.cancel_after = cancel_after
+        self.reporter = None
+
+    def emit(self, event: Event):
+        self.said.append(event)
+        if self.cancel_after is not None and len(self.said) >= self.cancel_after:
+            self.reporter.cancel()
+
+    def close(self):
+        pass

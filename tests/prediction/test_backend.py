@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import SMALL, image_of, network_bundle, write_scene
-from test_predictor import Listener
 
 from geopointseg.errors import MissingDependencyError
 from geopointseg.prediction import backend
@@ -20,6 +18,7 @@ from geopointseg.prediction.backend import (
 from geopointseg.prediction.predictor import predict
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
+from tests.prediction.conftest import SMALL, Listener, image_of, network_bundle, write_scene
 
 UNET = {"architecture": "unet", "encoder_depth": 3, "decoder_channels": (32, 16, 8)}
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import SMALL, BlurMember, image_of, loose_bundle, network_bundle, write_scene
-from test_predictor import Listener
 
 from geopointseg.errors import Cancelled, ConfigError
 from geopointseg.prediction import predictor
 from geopointseg.prediction.distributed import open_client
 from geopointseg.prediction.predictor import predict
 from geopointseg.progress import Reporter
+from tests.prediction.conftest import (
+    SMALL,
+    BlurMember,
+    Listener,
+    image_of,
+    loose_bundle,
+    network_bundle,
+    write_scene,
+)
 
 distributed = pytest.importorskip("distributed")
 

@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from conftest import BlurMember, image_of, loose_bundle, network_bundle
 
 from geopointseg.errors import MissingDependencyError, ModelError
 from geopointseg.prediction import export
 from geopointseg.prediction.export import export_onnx
+from tests.prediction.conftest import BlurMember, image_of, loose_bundle, network_bundle
 
 onnxruntime = pytest.importorskip("onnxruntime")
 

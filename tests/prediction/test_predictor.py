@@ -6,15 +6,6 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from conftest import (
-    SMALL,
-    BlurMember,
-    image_of,
-    legend_of,
-    loose_bundle,
-    network_bundle,
-    write_scene,
-)
 
 from geopointseg.errors import (
     Cancelled,
@@ -26,9 +17,19 @@ from geopointseg.errors import (
 )
 from geopointseg.prediction import predictor
 from geopointseg.prediction.predictor import predict, predict_array
-from geopointseg.progress import Event, Reporter
+from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.scene import Scene
+from tests.prediction.conftest import (
+    SMALL,
+    BlurMember,
+    Listener,
+    image_of,
+    legend_of,
+    loose_bundle,
+    network_bundle,
+    write_scene,
+)
 
 
 def one_shot(member, image, valid=None):
@@ -451,23 +452,6 @@ def test_another_resolution_is_warned_of(tmp_path, small_tiles):
     )
     with pytest.warns(UserWarning, match="pixels of 's.tif' are 2 m.* from 10 m"):
         predict(loose_bundle(tmp_path / "m", BlurMember()), scene, tmp_path / "map.tif", **SMALL)
-
-
-class Listener:
-    """A sink that keeps events, and may cancel after some of them."""
-
-    def __init__(self, said, cancel_after=None):
-        self.said = said
-        self.cancel_after = cancel_after
-        self.reporter = None
-
-    def emit(self, event: Event):
-        self.said.append(event)
-        if self.cancel_after is not None and len(self.said) >= self.cancel_after:
-            self.reporter.cancel()
-
-    def close(self):
-        pass
 
 
 def test_progress_tells_speed_time_and_tiles(tmp_path, small_tiles):

@@ -11,13 +11,13 @@ import time
 
 import numpy as np
 import pytest
-from conftest import SMALL, BlurMember, image_of, loose_bundle, write_scene
 
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.prediction import finishing, journal, ledger, store
 from geopointseg.prediction.journal import WorkFolder, open_journal
 from geopointseg.prediction.predictor import predict
 from geopointseg.raster import output as raster_output
+from tests.prediction.conftest import SMALL, BlurMember, image_of, loose_bundle, write_scene
 
 
 class SlowMember(BlurMember):
@@ -206,7 +206,10 @@ def test_full_disk_is_one_sentence_and_keeps_the_journal(tmp_path, small_tiles, 
 
     with monkeypatch.context() as patch:
         patch.setattr(finishing, "write_arrays", full)
-        with pytest.raises(OutputError, match=r"The disk is full: .* could not be written"):
+        with pytest.raises(
+            OutputError,
+            match=r"The disk is full: .* is kept in .*; free some space and run again with --resume",
+        ):
             predict(bundle, scene, tmp_path / "map.tif", **SMALL)
     assert not (tmp_path / "map.tif").exists()
     assert journal.WorkFolder.beside(tmp_path / "map.tif").job() is not None
