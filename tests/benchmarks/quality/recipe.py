@@ -1,0 +1,83 @@
+"""What is compared: baselines, the default, and the default with one part on or off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Parameters
+    ----------
+    model
+        ``auto``, ``network`` or ``forest``.
+    changes
+        Settings that differ from the defaults, ``{section: {name: value}}``.
+    sees_test_scenes
+        Whether the scenes to be mapped are given as unlabelled ones.
+    is_dense
+        Whether every label of the training ground is given.
+    longer
+        Factor on the training time.
+    """
+
+    model: Literal["auto", "network", "forest"]
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sees_test_scenes: bool = False
+    is_dense: bool = False
+    longer: float = 1.0
+
+
+def _network(section: str, **changes: Any) -> Recipe:
+    return Recipe("network", {section: changes})
+
+
+BARS = {
+    "pixel forest": Recipe("forest", {"forest": {"features": "pixel"}}),
+    "filter forest": Recipe("forest", {"forest": {"features": "filters"}}),
+    "forest in context": Recipe("forest", {"forest": {"features": "context"}}),
+    "default": Recipe("auto"),
+    "network": Recipe("network"),
+    "network, points only": Recipe("network", {"teaching": {"distillation_weight": 0.0}}),
+    "network, dense labels": Recipe(
+        "network", {"teaching": {"distillation_weight": 0.0}}, is_dense=True, longer=3.0
+    ),
+}
+"""What the bars compare."""
+
+PARTS = {
+    "network": Recipe("network"),
+    "without the forest's word": BARS["network, points only"],
+    "taught by the plain filter forest": _network("forest", features="filters"),
+    "without averaged weights": _network("teaching", ema_decay=0.0),
+    "without confidence": _network("teaching", confidence_power=0.0),
+    "with consistency": _network("teaching", consistency_weight=0.5),
+    "with superpixels": _network("teaching", expansion="superpixels"),
+    "with grown regions": _network("teaching", expansion="region"),
+    "with affinity": _network("teaching", affinity_weight=0.1),
+    "with entropy": _network("teaching", entropy_weight=0.1),
+    "with self-training": Recipe("auto", {"teaching": {"self_training": True}}),
+    "seeing the test scenes": Recipe("network", sees_test_scenes=True),
+    "gamma 0": _network("loss", gamma=0.0),
+    "gamma 2": _network("loss", gamma=2.0),
+    "classes weighed alike": _network("loss", class_weight_power=0.0),
+    "without class balance": _network("sampling", class_balance=0.0),
+    "without radiometric augmentation": _network(
+        "augmentation", gain=0.0, offset=0.0, noise=0.0, blur=0.0, gamma=1.0
+    ),
+    "chips of 64": _network("sampling", chip_size=64),
+    "chips of 128": _network("sampling", chip_size=128),
+    "chips of 256": _network("sampling", chip_size=256, batch_size=4),
+    "regnetx_002": _network("model", encoder="tu-regnetx_002"),
+    "mobilenetv3_small": _network("model", encoder="tu-mobilenetv3_small_100"),
+    "encoder of five stages": _network(
+        "model", encoder_depth=5, decoder_channels=[256, 128, 64, 32, 16]
+    ),
+}
+"""The default network with one part on or off."""
+
+RECIPES = BARS | PARTS

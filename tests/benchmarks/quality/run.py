@@ -1,0 +1,188 @@
+"""How good the recipe is: against the forests, against the network on points alone, and part by part.
+
+    python tests/benchmarks/quality/run.py -o DIR [--sets swiss_01 loveda_tb ...] [--points 10 50 200]
+        [--seeds 0 1 2] [--recipes bars|parts|NAME ...] [--minutes M | --steps N]
+
+Each run is written as one JSON file when it is done, so a stopped benchmark goes on where it was; the tables are made
+from whatever files lie in DIR (``--tables`` only prints them). Data come from GEOPOINTSEG_DATA or ../shared/data
+beside the checkout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from ground import Classes, Ground, read_sets
+from recipe import BARS, PARTS, RECIPES, Recipe
+from table import print_tables, say
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model: where, from how many points a class, with which seed and recipe."""
+
+    ground: Ground
+    points: int
+    seed: int
+    recipe: str
+
+    @property
+    def file(self) -> str:
+        """Name of its result."""
+        words = "".join(c if c.isalnum() else "_" for c in self.recipe)
+        return f"{self.ground.name}-{self.points}-{self.seed}-{words}.json"
+
+
+def main() -> None:
+    """Do the runs that are missing, then print the tables."""
+    arguments = parse()
+    output = Path(arguments.output)
+    output.mkdir(parents=True, exist_ok=True)
+    if not arguments.tables:
+        data = Path(os.environ.get("GEOPOINTSEG_DATA", REPOSITORY.parent / "shared" / "data"))
+        if not data.is_dir():
+            sys.exit(f"There are no data in {data}. Set GEOPOINTSEG_DATA to their folder.")
+        sets = read_sets(data, output / "scenes")
+        for run in planned(arguments, sets):
+            path = output / run.file
+            if not path.exists():
+                result = execute(run, output / "model", arguments)
+                path.write_text(json.dumps(result), encoding="utf-8")
+                scores = {k: round(v["mean_f1"], 3) for k, v in result["scores"].items()}
+                say(f"{run.file} {scores} {result['training_s']:.0f} s")
+    print_tables(output)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("-o", "--output", required=True)
+    parser.add_argument("--sets", nargs="*", default=[])
+    parser.add_argument("--points", nargs="*", type=int, default=[10, 50, 200])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--recipes", nargs="*", default=["bars"])
+    parser.add_argument("--minutes", type=float, default=None)
+    parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument(
+        "--point-seed", type=int, default=0, help="points are fixed; -1 draws them by seed"
+    )
+    parser.add_argument("--tables", action="store_true")
+    return parser.parse_args()
+
+
+def planned(arguments: argparse.Namespace, sets: dict[str, list[Ground]]) -> Iterator[Run]:
+    """List the runs that were asked for and make sense."""
+    named = {"bars": list(BARS), "parts": list(PARTS)}
+    recipes = dict.fromkeys(itertools.chain(*(named.get(r, [r]) for r in arguments.recipes)))
+    for unknown in [r for r in recipes if r not in RECIPES]:
+        sys.exit(f"There is no recipe '{unknown}'. Known: {', '.join(RECIPES)}.")
+    for name in arguments.sets or sets:
+        for points, seed, recipe in itertools.product(arguments.points, arguments.seeds, recipes):
+            for ground in sets[name]:
+                most = max(
+                    int((p.reference == c).sum())
+                    for p in ground.training
+                    for c in range(len(ground.legend))
+                )
+                wanted = points if ground.is_dense or most > points else 0
+                if RECIPES[recipe].is_dense and not ground.is_dense:
+                    continue
+                yield Run(ground, wanted, seed, recipe)
+
+
+def execute(run: Run, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train, map the test ground with every member and with all of them, and score."""
+    from geopointseg.config import Config
+    from geopointseg.learning.training import train
+    from geopointseg.progress import NullSink, Reporter
+
+    recipe = RECIPES[run.recipe]
+    config = Config().updated({s: dict(values) for s, values in recipe.changes.items()})
+    started = time.perf_counter()
+    model = train(
+        [place.scene for place in run.ground.training],
+        run.ground.masks(0 if recipe.is_dense else run.points, draw_of(run, arguments)),
+        output=folder,
+        config=config,
+        seed=run.seed,
+        model=recipe.model,
+        unlabelled=[p.scene for p in run.ground.test] if recipe.sees_test_scenes else [],
+        device="cpu",
+        reporter=Reporter(NullSink()),
+        **budget(recipe, config, arguments),
+    )
+    trained = time.perf_counter()
+    scores = score_members(run.ground, model)
+    return {
+        "set": run.ground.pooled,
+        "ground": run.ground.name,
+        "is_sub_metre": run.ground.is_sub_metre,
+        "points": run.points,
+        "seed": run.seed,
+        "recipe": run.recipe,
+        "scores": scores,
+        "weights": {member.kind: member.weight for member in model.members},
+        "steps": model.metadata.get("steps", 0),
+        "reason": model.metadata.get("reason", ""),
+        "training_s": trained - started,
+        "mapping_s": time.perf_counter() - trained,
+    }
+
+
+def draw_of(run: Run, arguments: argparse.Namespace) -> int:
+    """Return the seed of the points."""
+    return run.seed if arguments.point_seed < 0 else arguments.point_seed
+
+
+def budget(recipe: Recipe, config: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the time or the steps that a recipe gets."""
+    if arguments.steps is not None:
+        return {"steps": round(arguments.steps * recipe.longer)}
+    minutes = arguments.minutes or config.optimization.minutes
+    return {"minutes": minutes * recipe.longer}
+
+
+def score_members(ground: Ground, model: Any) -> dict[str, Any]:
+    """Score every member alone, all of them by weight, and all of them alike."""
+    from geopointseg.prediction.predictor import predict_array
+    from geopointseg.raster.scene import Scene
+
+    maps: dict[Path, dict[str, Classes]] = {}
+
+    def classify(path: Path) -> dict[str, Classes]:
+        if path not in maps:
+            scene = Scene.open(path)
+            each = {m.kind: predict_array([m], scene)[0] for m in model.members}
+            named = {**each, "all": sum(m.weight * each[m.kind] for m in model.members)}
+            if len(each) > 1:
+                named["alike"] = sum(each.values())
+            maps[path] = {k: np.argmax(p, axis=0) for k, p in named.items()}
+        return maps[path]
+
+    names = list(classify(ground.test[0].scene))
+    result = {}
+    for name in names:
+        matrix = ground.score(lambda path, name=name: classify(path)[name])
+        result[name] = {"mean_f1": matrix.mean("f1"), "counts": matrix.counts.tolist()}
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Tables from the results of runs: the bars, the parts, and every score."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recipe import BARS, PARTS
+
+Key = tuple[str, int, str]
+Scores = dict[Key, dict[int, float]]
+
+
+def say(text: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def print_tables(folder: Path) -> None:
+    """Print all tables, and write what they hold as ``summary.json``."""
+    runs = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*-*-*-*.json"))]
+    if not runs:
+        say("There are no results yet.")
+        return
+    scores = pool(runs)
+    sub_metre = {run["set"] for run in runs if run["is_sub_metre"]}
+    _print_scores("Mean F1 in % (mean over seeds +- deviation)", scores, BARS)
+    _print_scores("Part by part", scores, PARTS)
+    bars = measure_bars(scores, sub_metre)
+    say("\nBars")
+    for name, value, bar in bars:
+        verdict = "-" if np.isnan(value) else ("met" if _is_met(value, bar) else "not met")
+        say(f"  {name:<74} {value:7.2f}   {bar:<8} {verdict}")
+    summary = {
+        "scores": [
+            {"set": s, "points": n, "recipe": r, "f1": f} for (s, n, r), f in scores.items()
+        ],
+        "bars": [{"bar": n, "value": v, "wanted": b} for n, v, b in bars],
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+
+
+def pool(runs: Iterable[dict[str, Any]]) -> Scores:
+    """Return mean F1 in % by set, points and recipe, then by seed; folds of a set are counted together.
+
+    The members of a model are listed as ``RECIPE: member``.
+    """
+    counts: dict[Key, dict[int, Any]] = defaultdict(dict)
+    for run in runs:
+        members = run["scores"] if len(run["scores"]) > 2 else {"all": run["scores"]["all"]}
+        for member, value in members.items():
+            name = run["recipe"] if member == "all" else f"{run['recipe']}: {member}"
+            cell = counts[run["set"], run["points"], name]
+            cell[run["seed"]] = np.array(value["counts"]) + cell.get(run["seed"], 0)
+    return {key: {s: mean_f1(m) for s, m in seeds.items()} for key, seeds in counts.items()}
+
+
+def mean_f1(counts: Any) -> float:
+    """Return the mean F1 in % over the classes in the reference (columns)."""
+    present = counts.sum(axis=0) > 0
+    hits = np.diag(counts)[present]
+    return float(100 * np.mean(2 * hits / (counts.sum(axis=0) + counts.sum(axis=1))[present]))
+
+
+def _print_scores(title: str, scores: Scores, recipes: Iterable[str]) -> None:
+    columns = sorted({(s, n) for s, n, _ in scores})
+    known = {r for _, _, r in scores}
+    rows = [r for name in recipes for r in (name, *(k for k in known if k.startswith(f"{name}: ")))]
+    say(f"\n{title}\n{'':<44}" + "".join(f"{s[:11]:>12}{n or 'all':>4}" for s, n in columns))
+    for row in rows:
+        if row in known:
+            cells = [_cell(scores.get((s, n, row), {})) for s, n in columns]
+            say(f"{row:<44}" + "".join(f"{c:>16}" for c in cells))
+
+
+def _cell(seeds: dict[int, float]) -> str:
+    if not seeds:
+        return "."
+    values = list(seeds.values())
+    return f"{np.mean(values):.1f} +-{np.std(values):.1f} ({len(values)})"
+
+
+def measure_bars(scores: Scores, sub_metre: set[str]) -> list[tuple[str, float, str]]:
+    """Return name, value and wanted value of every bar."""
+    fine = [g for s in sub_metre for g in _gains(scores, "default", "filter forest", s)]
+    every = sorted({s for s, _, _ in scores})
+    coarse = [s for s in every if s not in sub_metre]
+    all_gains = [g for s in every for g in _gains(scores, "default", "filter forest", s)]
+    pixel = [g for s in sub_metre for g in _gains(scores, "default", "pixel forest", s)]
+    pixel_coarse = [g for s in coarse for g in _gains(scores, "default", "pixel forest", s)]
+    alone = [g for s in every for g in _gains(scores, "default", "network, points only", s)]
+    by_set = [np.mean(g) for s in sub_metre if (g := _gains(scores, "default", "filter forest", s))]
+    ensemble = [g for s in every for g in _ensemble_gains(scores, s)]
+    return [
+        ("default - filter forest, mean over sub-metre sets", _mean(fine), ">= 5"),
+        ("default - filter forest, worst sub-metre set", _least(by_set), ">= 3"),
+        ("default - filter forest, worst of all sets and points", _least(all_gains), ">= -1"),
+        ("default - pixel forest, mean over sub-metre sets", _mean(pixel), ">= 8"),
+        ("default - pixel forest, worst of the 10-30 m sets", _least(pixel_coarse), ">= -1"),
+        ("default - network on points alone, mean over all sets", _mean(alone), ">= 6"),
+        ("network and forest - better of the two, mean over all sets", _mean(ensemble), ">= 1"),
+        ("spread over seeds, default / network on points alone", _spread(scores), "<= 0.5"),
+        ("network from 50 points / network from dense labels", _share_of_dense(scores), ">= 0.9"),
+    ]
+
+
+def _gains(scores: Scores, one: str, other: str, set_name: str) -> list[float]:
+    """Return the difference of two recipes' means for each number of points of a set."""
+    pairs = [
+        (scores[s, n, one], scores[s, n, other])
+        for s, n, recipe in scores
+        if recipe == one and s == set_name and (s, n, other) in scores
+    ]
+    return [float(np.mean(list(a.values())) - np.mean(list(b.values()))) for a, b in pairs]
+
+
+def _ensemble_gains(scores: Scores, set_name: str) -> list[float]:
+    """Return what both members gain over the better one, where a model has both."""
+    gains = []
+    for s, n, recipe in scores:
+        members = [scores.get((s, n, f"default: {kind}"), {}) for kind in ("network", "forest")]
+        if recipe == "default" and s == set_name and all(members):
+            seeds = set(members[0]) & set(members[1])
+            both = scores[s, n, recipe]
+            gains += [both[seed] - max(m[seed] for m in members) for seed in seeds]
+    return gains
+
+
+def _spread(scores: Scores) -> float:
+    ratios = []
+    for s, n, recipe in scores:
+        other = scores.get((s, n, "network, points only"), {})
+        if recipe == "default" and len(other) > 1:
+            ratios.append(
+                (np.std(list(scores[s, n, recipe].values())), np.std(list(other.values())))
+            )
+    return (
+        float(np.sum([a for a, _ in ratios]) / max(np.sum([b for _, b in ratios]), 1e-9))
+        if ratios
+        else np.nan
+    )
+
+
+def _share_of_dense(scores: Scores) -> float:
+    shares = []
+    for s, n, recipe in scores:
+        dense = scores.get((s, n, "network, dense labels"), {})
+        if recipe == "default" and n == 50 and dense:
+            shares.append(
+                np.mean(list(scores[s, n, recipe].values())) / np.mean(list(dense.values()))
+            )
+    return _mean(shares)
+
+
+def _mean(values: Iterable[float]) -> float:
+    values = list(values)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _least(values: Iterable[float]) -> float:
+    return float(min(values, default=float("nan")))
+
+
+def _is_met(value: float, bar: str) -> bool:
+    sign, limit = bar.split()
+    return value >= float(limit) if sign == ">=" else value <= float(limit)
