@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from qgis_installation import FOREIGN, Qgis, find_qgis_python
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGIN_FOLDER = "geopointseg_qgis"
 collect_ignore = ["inside"]
-sys.path.insert(0, str(REPOSITORY))
+sys.path[:0] = [str(REPOSITORY), str(Path(__file__).parent)]
+
+from qgis_installation import FOREIGN, Qgis, find_qgis_python
 
 
 @pytest.fixture(scope="session")
