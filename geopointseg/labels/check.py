@@ -148,6 +148,8 @@ def check_points(
     ------
     InputFileError, RasterError
         If a scene cannot be read.
+    PointsError
+        If there is no scene.
     """
     reporter = reporter or Reporter()
     opened = _open_scenes(scenes)
@@ -182,6 +184,10 @@ def write_questionable(check: PointsCheck, path: str | Path) -> None:
 
 def _open_scenes(scenes: Scene | ScenePath | Sequence[Scene | ScenePath]) -> list[Scene]:
     several = [scenes] if isinstance(scenes, (Scene, str, PathLike)) else list(scenes)
+    if not several:
+        raise PointsError(
+            "No scene was given to check the points against. Expected one or more rasters; name them with --raster."
+        )
     return [scene if isinstance(scene, Scene) else Scene.open(scene) for scene in several]
 
 

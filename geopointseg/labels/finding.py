@@ -25,6 +25,8 @@ FEW_IN_ALL = 100
 _LARGEST_IMBALANCE = 20
 """Warn when the largest class has more than this many times the points of the smallest."""
 
+_MOST_NAMED = 12
+
 _SEVERITIES = ("error", "warning", "note")
 
 Severity = Literal["error", "warning", "note"]
@@ -182,6 +184,11 @@ def _share(count: int, total: int) -> str:
     return f"{count} of {total} points"
 
 
+def _enumerate(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
 def _check_place(e: Evidence) -> Iterator[Problem]:
     total, inside = len(e.points), int(e.placement.inside.sum())
     if inside == 0:
@@ -217,7 +224,7 @@ def _check_classes(e: Evidence) -> Iterator[Problem]:
         only = f"only points of '{present[0].name}'" if present else "no usable point of any class"
         yield Problem(
             "error", "one class",
-            f"There are {only} on the scenes ({e.field} has {', '.join(map(repr, e.points.legend.names))}). Expected "
+            f"There are {only} on the scenes ({e.field} has {_enumerate([repr(name) for name in e.points.legend.names])}). Expected "
             "at least two classes to tell apart; add points of another class.", int(counts.sum()),
         )  # fmt: skip
         return
@@ -225,12 +232,12 @@ def _check_classes(e: Evidence) -> Iterator[Problem]:
     if absent:
         yield Problem(
             "warning", "absent class",
-            f"No usable point is left of {', '.join(absent)}. Expected points of every class in the legend; the map "
+            f"No usable point is left of {_enumerate(absent)}. Expected points of every class in the legend; the map "
             "will not show classes without points.",
         )  # fmt: skip
     few = [row for row in present if row.usable < FEW_POINTS]
     if few:
-        listed = ", ".join(f"{row.name} ({row.usable})" for row in few)
+        listed = _enumerate([f"{row.name} ({row.usable})" for row in few])
         yield Problem(
             "warning", "few points",
             f"Few usable points of {listed}. Expected {FEW_POINTS} or more a class; add some, best where the map is "

@@ -164,7 +164,9 @@ def rasterize_points(
             chunk = chunk.select(chunk.belong_to(scene))
         moved = chunk.to_crs(grid.crs)
         pixel, owner = locate_pixels(moved, grid)
-        outside += len(chunk) - len(np.unique(owner))
+        placed = np.zeros(len(chunk), dtype=bool)
+        placed[owner] = True
+        outside += int((~placed).sum())
         added = _Tally.of(pixel, moved.class_index[owner], moved.weight[owner], len(legend))
         tally = tally.merged(added)
     return _decide(tally, grid, legend, outside)
@@ -269,7 +271,9 @@ def write_mask(mask: SparseMask, path: str | Path) -> Path:
 
 def _labelled_windows(mask: SparseMask) -> Iterator[Window]:
     across = -(-mask.grid.width // BLOCK_PX)
-    for block in np.unique(mask.row // BLOCK_PX * np.int64(across) + mask.col // BLOCK_PX).tolist():
+    labelled = np.zeros((-(-mask.grid.height // BLOCK_PX), across), dtype=bool)
+    labelled[mask.row // BLOCK_PX, mask.col // BLOCK_PX] = True
+    for block in np.flatnonzero(labelled).tolist():
         top, left = (position * BLOCK_PX for position in divmod(block, across))
         yield clip_window(Window(left, top, BLOCK_PX, BLOCK_PX), mask.grid.shape)
 

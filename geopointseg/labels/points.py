@@ -363,7 +363,8 @@ class _Plan:
     ) -> Points:
         class_index = self.coding.encode(values[self.class_field], self.class_field)
         parts, feature = explode_parts(geometries)
-        no_geometry = len(geometries) - len(np.unique(feature))
+        placed = np.zeros(len(geometries), dtype=bool)
+        placed[feature] = True
         no_class = int((class_index < 0).sum())
         keep = class_index[feature] >= 0
         parts, feature = parts[keep], feature[keep]
@@ -386,7 +387,7 @@ class _Plan:
             class_field=self.class_field,
             **{name: parse[name](column)[feature] for name, column in optional.items()},
         )
-        dropped = {"without geometry": no_geometry, "without class": no_class}
+        dropped = {"without geometry": int((~placed).sum()), "without class": no_class}
         return dataclasses.replace(
             points, shapes=shapes, dropped=dropped, text_classes=self.coding.is_text
         )

@@ -125,8 +125,18 @@ class TestErrors:
         ):
             check.raise_if_unusable()
 
+    def test_no_scene(self, scene):
+        with pytest.raises(PointsError, match=r"No scene was given to check the points against"):
+            check_points(good_points(scene), [])
+
 
 class TestWarnings:
+    def test_long_lists_of_classes_are_cut(self, scene):
+        legend = Legend.from_names([f"plot {i}" for i in range(300)])
+        place = good_points(scene, 300)
+        points = Points.from_arrays(place.x, place.y, np.arange(300), legend, place.crs)
+        assert message(check_points(points, scene), "few points").count("plot") == 12
+
     def test_few_points_and_imbalance(self, scene):
         points = good_points(scene, 400)
         index = np.where(np.arange(400) < 5, 1, 0)

@@ -59,7 +59,7 @@ def test_as_many_of_each_class_as_wanted_and_every_label_is_true(seed, per_class
     assert (len(sparse), sparse.conflicts, sparse.outside) == (len(points), 0, 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     small=st.integers(1, 20),
     more=st.integers(0, 30),

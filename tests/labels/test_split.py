@@ -72,6 +72,7 @@ class TestBlocks:
 
 
 class TestFolds:
+    @pytest.mark.filterwarnings("ignore:The part")
     @settings(max_examples=20, deadline=None)
     @given(folds=st.integers(2, 6), seed=st.integers(0, 99))
     def test_each_point_is_in_one_fold_and_blocks_stay_whole(self, folds, seed):
