@@ -110,6 +110,7 @@ class RunnerTest(QgisTestCase):
         QTimer.singleShot(300, feedback.cancel)
         results, feedback, call = self.check_points("polite", feedback)
         self.assertIsNone(results)
+        self.assertIn("Cancelled", feedback.errors[0])
         self.assertEqual(processes_of(str(call.parent)), [])
 
     def test_a_killed_child(self):

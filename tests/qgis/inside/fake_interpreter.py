@@ -114,7 +114,7 @@ def stop_politely():
 
     signal.signal(signal.SIGTERM, stop)
     say(event="log", message="working now")
-    time.sleep(600)
+    time.sleep(60)
 
 
 def die():

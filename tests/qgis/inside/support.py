@@ -7,6 +7,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -148,7 +149,16 @@ def set_interpreter(path: str) -> None:
 
 
 def processes_of(word: str) -> list[str]:
-    """Return the command lines of running processes that contain a word."""
+    """Return the command lines of processes that contain a word and do not end within some seconds."""
+    for _ in range(50):
+        found = _running(word)
+        if not found:
+            break
+        time.sleep(0.1)
+    return found
+
+
+def _running(word: str) -> list[str]:
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
