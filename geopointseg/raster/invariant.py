@@ -1,53 +1,127 @@
 """Pseudo-invariant pixels: ground that two scenes share and that did not change between them.
 
 Fitting a matching to these pixels alone compares like with like: what was sown, cut or flooded in between does
-not bend the curve.
+not bend the curve. They are found by matching and trimming in turn: match all pixels, keep those that then look
+alike in all bands, match these, and so on. (Canonical correlation, the usual way, settles on one homogeneous class
+where most of the ground has changed.)
 
 References
 ----------
-Nielsen (2007), The regularized iteratively reweighted MAD method for change detection, doi:10.1109/TIP.2006.888195.
-Canty, Nielsen (2008), Automatic radiometric normalization of multitemporal satellite imagery with the iteratively
-re-weighted MAD transformation, doi:10.1016/j.rse.2007.07.013.
+Schott, Salvaggio, Volchok (1988), Radiometric scene normalization using pseudoinvariant features,
+doi:10.1016/0034-4257(88)90116-2.
 """
 
 from __future__ import annotations
 
+import base64
 import math
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
-from rasterio.windows import Window
+from rasterio.crs import CRS
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.grid import Grid, transform_coordinates
+from geopointseg.raster.curve import Curve
+from geopointseg.raster.grid import Grid
+from geopointseg.raster.radiometry import (
+    MatchMethod,
+    RadiometricTransform,
+    fit_matching,
+    midpoint_curve,
+)
 from geopointseg.raster.scene import Chip, Scene
 from geopointseg.raster.statistics import SceneStatistics, statistics_of_array
 from geopointseg.raster.warp import read_onto, scaled_grid
 
-INVARIANT_PROBABILITY = 0.5
-"""Pixels at least as probably unchanged as this are used, unless too few are."""
-LEAST_SHARE = 0.1
-"""The most probably unchanged pixels are used to make up this share at least."""
+ALIKE = 0.5
+"""Pixels whose matched values differ by less than this many deviations of the reference count as unchanged."""
+FEWEST_PIXELS = 500
+"""Fewer unchanged pixels than this say nothing."""
 
-_MOST_PIXELS = 1_000_000
-_FEWEST_PIXELS = 500
-_ITERATIONS = 30
+_ROUNDS = 8
+_STARTS: tuple[MatchMethod, ...] = ("percentile", "mean-std", "midpoint")
+_LEVELS = 65534.0
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnail:
+    """A scene seen coarsely, small enough to be kept with a model.
+
+    Parameters
+    ----------
+    grid
+        Where its pixels lie.
+    image
+        float32 ``(band, row, col)``.
+    valid
+        bool ``(row, col)``.
+    name
+        What messages call the scene.
+    """
+
+    grid: Grid
+    image: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    name: str
+
+    @classmethod
+    def of(cls, scene: Scene, most_pixels: int) -> Thumbnail:
+        """Average a scene to pixels at least twice as large, and at most so many of them."""
+        height, width = scene.grid.shape
+        factor = max(math.sqrt(height * width / most_pixels), 2.0)
+        factor = max(1.0, min(factor, math.sqrt(height * width / (4 * FEWEST_PIXELS))))
+        grid = scaled_grid(scene.grid, factor)
+        chip = _read_coarse(scene, grid)
+        return cls(grid, chip.image, chip.valid, scene.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the thumbnail as text: values in 16 bits between each band's ends, compressed."""
+        low = self.image.min(axis=(1, 2), initial=np.inf, where=self.valid).astype(np.float64)
+        high = self.image.max(axis=(1, 2), initial=-np.inf, where=self.valid).astype(np.float64)
+        low, high = (np.where(np.isfinite(ends), ends, 0.0) for ends in (low, high))
+        step = np.maximum((high - low) / _LEVELS, 1e-30)
+        levels = np.rint((self.image - low[:, None, None]) / step[:, None, None])
+        stored = np.where(self.valid, np.clip(levels, 0, _LEVELS) + 1, 0).astype("<u2")
+        return {
+            "name": self.name,
+            "crs": self.grid.crs.to_wkt(),
+            "transform": list(self.grid.transform)[:6],
+            "shape": list(self.image.shape),
+            "low": low.tolist(),
+            "step": step.tolist(),
+            "pixels": base64.b64encode(zlib.compress(stored.tobytes(), 9)).decode(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Thumbnail:
+        """Read what `to_json` returned."""
+        raw = zlib.decompress(base64.b64decode(data["pixels"]))
+        stored = np.frombuffer(raw, dtype="<u2").reshape(data["shape"])
+        low, step = (np.array(data[k])[:, None, None] for k in ("low", "step"))
+        valid = (stored > 0).all(axis=0)
+        image = np.where(valid, (stored - 1.0) * step + low, 0.0).astype(np.float32)
+        crs, transform = CRS.from_wkt(data["crs"]), Affine(*data["transform"])
+        return cls(Grid(crs, transform, *image.shape[1:]), image, valid, str(data["name"]))
 
 
 @dataclass(frozen=True)
 class InvariantPair:
-    """The unchanged pixels of two scenes.
+    """The unchanged pixels of a scene and of what it is compared with.
 
     Parameters
     ----------
     source, reference
-        Statistics of these pixels in the one and in the other scene.
+        Statistics of these pixels in the one and in the other.
     share
-        Share of the shared pixels that are used, 0..1.
+        Share of the shared ground that did not change, 0..1.
     pixels
-        How many they are.
+        How many pixels that are.
     """
 
     source: SceneStatistics
@@ -55,138 +129,136 @@ class InvariantPair:
     share: float
     pixels: int
 
+    def fit(self, whole: SceneStatistics) -> RadiometricTransform:
+        """Return curves fitted to the unchanged pixels, and drawn on to the ends of the whole scene's values."""
+        curves = []
+        triples = zip(self.source.bands, self.reference.bands, whole.bands, strict=True)
+        for source, reference, band in triples:
+            curve = midpoint_curve(source.compact(), reference.compact())
+            slope = reference.std / source.std
+            curves.append(_drawn_on(curve, band.minimum, band.maximum, slope))
+        return RadiometricTransform(tuple(curves), tuple(whole.names), "invariant")
 
-def find_invariant_statistics(
-    source: Scene, reference: Scene, *, reporter: Reporter | None = None
-) -> InvariantPair:
-    """Find the pixels of shared ground that did not change, and return their statistics in both scenes.
 
-    The shared ground is read on one grid, of at most a million pixels, and compared by `invariant_probability`.
+def find_invariant(
+    source: Scene, references: Sequence[Thumbnail], *, reporter: Reporter | None = None
+) -> InvariantPair | None:
+    """Find the pixels of a scene that did not change since the reference was taken.
+
+    Parameters
+    ----------
+    source
+        The scene.
+    references
+        What it is compared with, each where it shows the same ground.
+    reporter
+        Told how much did not change.
+
+    Returns
+    -------
+    InvariantPair or None
+        None where too little ground is shared, or too little of it did not change.
 
     Raises
     ------
     RasterError
-        If the scenes share no ground, or have different numbers of bands.
+        If the numbers of bands differ.
     """
     reporter = reporter or Reporter()
-    if len(source.bands) != len(reference.bands):
-        raise RasterError(
-            f"'{source.name}' has {len(source.bands)} bands and '{reference.name}' {len(reference.bands)}. Expected the "
-            "same bands in both; choose common ones by name."
-        )
-    grid = _shared_grid(source, reference)
-    images = [_read_shared(scene.with_radiometry(None), grid) for scene in (source, reference)]
-    valid = images[0].valid & images[1].valid
-    if valid.sum() < _FEWEST_PIXELS:
-        raise _no_ground(source, reference, int(valid.sum()))
-    x, y = (chip.image[:, valid] for chip in images)
-    probability = invariant_probability(x, y)
-    limit = min(INVARIANT_PROBABILITY, float(np.quantile(probability, 1 - LEAST_SHARE)))
-    kept = probability >= limit
+    pairs = [_shared_pixels(source, thumbnail) for thumbnail in references]
+    pairs = [pair for pair in pairs if pair[0].shape[1]]
+    if sum(x.shape[1] for x, _ in pairs) < FEWEST_PIXELS:
+        return None
+    x, y = (np.concatenate(part, axis=1) for part in zip(*pairs, strict=True))
+    kept = unchanged_pixels(x, y)
+    if kept.sum() < FEWEST_PIXELS or not _varied(x[:, kept]) or not _varied(y[:, kept]):
+        return None
     share = float(kept.mean())
     reporter.log(
-        f"{share:.0%} of the ground that '{source.name}' and '{reference.name}' share did not change and is used.",
+        f"'{source.name}': {share:.0%} of the ground that {references[0].name} shows too did not change; it is matched to "
+        "that ground.",
         invariant_share=round(share, 4),
     )
-    names = source.band_names
     return InvariantPair(
-        statistics_of_array(x[:, kept], names=names, source=source.name),
-        statistics_of_array(y[:, kept], names=names, source=reference.name),
+        statistics_of_array(x[:, kept], names=source.band_names, source=source.name),
+        statistics_of_array(y[:, kept], names=source.band_names, source=references[0].name),
         share,
         int(kept.sum()),
     )
 
 
-def _read_shared(scene: Scene, grid: Grid) -> Chip:
-    finer = grid.resolution_m > 1.5 * scene.grid.resolution_m
-    return read_onto(scene, grid, "average" if finer else "bilinear")
+def unchanged_pixels(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which pixels look alike in two images of one place once these are matched.
 
-
-def invariant_probability(
-    x: NDArray[np.float32], y: NDArray[np.float32], iterations: int = _ITERATIONS
-) -> NDArray[np.float64]:
-    """Return how probably each pixel did not change between two images of one place.
-
-    Canonical correlation finds the combinations of bands that agree best; their differences, in units of their
-    deviation, are chi-squared distributed over unchanged pixels. The probability weighs the pixels of the next
-    round, until the correlations settle. Changes of gain and offset do not matter.
+    Several first guesses are tried; the one that explains most pixels counts.
 
     Parameters
     ----------
     x, y
         The images' valid pixels, ``(band, pixel)``.
-    iterations
-        The largest number of rounds.
 
     Returns
     -------
     NDArray
-        float64 ``(pixel,)``, 0..1.
+        bool ``(pixel,)``.
     """
-    from scipy.stats import chi2
-
-    both = np.concatenate([x, y]).astype(np.float64)
-    bands = len(x)
-    weight = np.ones(both.shape[1])
-    before = np.zeros(bands)
-    for _ in range(iterations):
-        mean = np.average(both, axis=1, weights=weight)
-        centred = both - mean[:, None]
-        covariance = (centred * weight) @ centred.T / weight.sum()
-        a, b, correlation = _canonical(covariance, bands)
-        difference = a.T @ centred[:bands] - b.T @ centred[bands:]
-        variance = np.maximum(2 * (1 - correlation), 1e-9)
-        weight = chi2.sf((difference**2 / variance[:, None]).sum(axis=0), bands)
-        if np.abs(correlation - before).max() < 1e-3:
-            break
-        before = correlation
-    return np.asarray(weight)
+    unit = np.maximum(y.std(axis=1, keepdims=True), 1e-12)
+    quiet = Reporter(_Nowhere())
+    best = np.zeros(x.shape[1], dtype=bool)
+    for method in _STARTS:
+        kept = np.ones(x.shape[1], dtype=bool)
+        for turn in range(_ROUNDS):
+            of_x, of_y = (statistics_of_array(v[:, kept]) for v in (x, y))
+            transform = fit_matching(of_x, of_y, "midpoint" if turn else method, reporter=quiet)
+            unlike = np.sqrt((((transform.apply(x) - y) / unit) ** 2).mean(axis=0))
+            before, kept = kept, unlike < ALIKE
+            if kept.sum() < FEWEST_PIXELS or np.array_equal(before, kept):
+                break
+        if kept.sum() > best.sum():
+            best = kept
+    return best
 
 
-def _canonical(
-    covariance: NDArray[np.float64], bands: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return canonical vectors of both sides as columns, of unit variance, and their correlations."""
-    ridge = np.diag(np.maximum(np.diag(covariance), 1e-12) * 1e-6)
-    regular = covariance + ridge
-    roots = []
-    for part in (slice(0, bands), slice(bands, None)):
-        value, vector = np.linalg.eigh(regular[part, part])
-        roots.append(vector @ np.diag(np.maximum(value, 1e-12) ** -0.5) @ vector.T)
-    u, correlation, vt = np.linalg.svd(roots[0] @ regular[:bands, bands:] @ roots[1])
-    return roots[0] @ u, roots[1] @ vt.T, np.clip(correlation, 0.0, 1.0 - 1e-9)
+class _Nowhere:
+    """A sink for trial fits, whose warnings mean nothing."""
+
+    def emit(self, event: object) -> None:
+        """Drop the event."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
-def _shared_grid(source: Scene, reference: Scene) -> Grid:
-    """Return a grid over the shared ground, in the source's CRS, of the coarser pixels and bounded size."""
-    corner_x, corner_y = _dense_border(reference.grid)
-    x, y = transform_coordinates(corner_x, corner_y, reference.grid.crs, source.grid.crs)
-    row, col = source.grid.world_to_pixel(x, y)
-    seen = np.isfinite(row) & np.isfinite(col)
-    if not seen.any():
-        raise _no_ground(source, reference, 0)
-    top, left = max(0, math.floor(row[seen].min())), max(0, math.floor(col[seen].min()))
-    bottom = min(source.grid.height, math.ceil(row[seen].max()))
-    right = min(source.grid.width, math.ceil(col[seen].max()))
-    if bottom <= top or right <= left:
-        raise _no_ground(source, reference, 0)
-    window = Window(left, top, right - left, bottom - top)
-    coarser = max(1.0, reference.grid.resolution_m / source.grid.resolution_m)
-    bounded = math.sqrt(window.width * window.height / _MOST_PIXELS)
-    factor = max(coarser, bounded)
-    cropped = source.grid.crop(window)
-    return cropped if factor < 1.01 else scaled_grid(cropped, factor)
+def _shared_pixels(
+    source: Scene, thumbnail: Thumbnail
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the valid pixels ``(band, pixel)`` of ground that both show."""
+    if len(source.bands) != len(thumbnail.image):
+        raise RasterError(
+            f"'{source.name}' has {len(source.bands)} bands and '{thumbnail.name}' {len(thumbnail.image)}. Expected the "
+            "same bands in both; choose common ones by name."
+        )
+    chip = _read_coarse(source.with_radiometry(None), thumbnail.grid)
+    both = chip.valid & thumbnail.valid
+    return chip.image[:, both], thumbnail.image[:, both]
 
 
-def _dense_border(grid: Grid, steps: int = 21) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    along = np.linspace(0.0, 1.0, steps)
-    row = np.concatenate([along * 0, along * 0 + 1, along, along]) * grid.height
-    col = np.concatenate([along, along, along * 0, along * 0 + 1]) * grid.width
-    return grid.pixel_to_world(row, col)
+def _read_coarse(scene: Scene, grid: Grid) -> Chip:
+    finer = grid.resolution_m > 1.5 * scene.grid.resolution_m
+    return read_onto(scene, grid, "average" if finer else "bilinear")
 
 
-def _no_ground(source: Scene, reference: Scene, pixels: int) -> RasterError:
-    return RasterError(
-        f"'{source.name}' and '{reference.name}' share {pixels} pixels of ground. Expected {_FEWEST_PIXELS} at least to "
-        "find those that did not change; match without that restriction, or name a reference of the same place."
-    )
+def _varied(pixels: NDArray[np.float32]) -> bool:
+    return bool((pixels.min(axis=1) < pixels.max(axis=1)).all())
+
+
+def _drawn_on(curve: Curve, low: float, high: float, slope: float) -> Curve:
+    """Return a curve that goes on with a slope to wider ends."""
+    source, target = curve.source, curve.target
+    if low < source[0]:
+        target = np.r_[target[0] - slope * (source[0] - low), target]
+        source = np.r_[low, source]
+    if high > source[-1]:
+        target = np.r_[target, target[-1] + slope * (high - source[-1])]
+        source = np.r_[source, high]
+    return replace(curve, source=source, target=target)

@@ -21,7 +21,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.curve import Curve, has_table, look_up, table_values
 from geopointseg.raster.distribution import BandStatistics
-from geopointseg.raster.invariant import find_invariant_statistics
+from geopointseg.raster.invariant import FEWEST_PIXELS, Thumbnail, find_invariant
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.output import whole_file
 from geopointseg.raster.picture_style import PictureStyle
@@ -46,6 +46,7 @@ Reference = ScenePath | Scene | SceneStatistics | PictureStyle
 _ONE = (str, os.PathLike, Scene, SceneStatistics, PictureStyle)
 _LOSSLESS = {"deflate", "lzw", "zstd", "packbits", "lerc", "lzma"}
 _WINDOW_VALUES = 1 << 23
+_SHARED_PX = 250_000
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ def match_raster(
     weighting
         How several references are put together: every ``pixel`` alike, or by ground ``area``.
     invariant
-        Fit only to pixels of shared ground that did not change between raster and reference (one reference).
+        Fit only to pixels of shared ground that did not change between raster and reference (one reference); the
+        method is then that of matched ranks, drawn on beyond them.
     reporter
         Told the progress and what may spoil the result.
 
@@ -165,12 +167,7 @@ def match_raster(
     before = compute_statistics(scene, reporter=reporter)
     reference = _merge_references(known, opened, weighting, reporter)
     if invariant:
-        if len(opened) != 1 or known:
-            raise RasterError(
-                f"{len(listed)} references were given. Unchanged pixels are found between two scenes; name one raster."
-            )
-        pair = find_invariant_statistics(scene, opened[0], reporter=reporter)
-        transform = fit_matching(pair.source, pair.reference, method, reporter=reporter)
+        transform = _fit_invariant(scene, before, known, opened, reporter)
     else:
         transform = fit_matching(before, reference, method, reporter=reporter)
     encoding = _choose_encoding(scene, transform, opened)
@@ -186,6 +183,27 @@ def match_raster(
         None if reference is None else compare_mixtures(before, reference),
         time.perf_counter() - started,
     )
+
+
+def _fit_invariant(
+    scene: Scene,
+    before: SceneStatistics,
+    known: Sequence[SceneStatistics],
+    opened: Sequence[Scene],
+    reporter: Reporter,
+) -> RadiometricTransform:
+    if len(opened) != 1 or known:
+        raise RasterError(
+            f"{len(opened) + len(known)} references were given. Unchanged pixels are found between two scenes; name one "
+            "raster."
+        )
+    pair = find_invariant(scene, [Thumbnail.of(opened[0], _SHARED_PX)], reporter=reporter)
+    if pair is None:
+        raise RasterError(
+            f"'{scene.name}' and '{opened[0].name}' share too little unchanged ground. Expected {FEWEST_PIXELS} pixels at "
+            "least; match without that restriction, or name a reference of the same place."
+        )
+    return pair.fit(before)
 
 
 def _gather_references(

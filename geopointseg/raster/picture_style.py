@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
+from geopointseg.errors import ConfigError, nearest_names
 from geopointseg.progress import Reporter
+from geopointseg.raster.invariant import Thumbnail, find_invariant
 from geopointseg.raster.radiometry import MatchMethod, RadiometricTransform, fit_matching
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.statistics import SceneStatistics, compute_statistics
 
+StyleMethod = Literal["invariant", MatchMethod]
+STYLE_METHODS: tuple[str, ...] = ("invariant", *get_args(MatchMethod))
 
-@dataclass(frozen=True)
+_ELSEWHERE: MatchMethod = "percentile"
+"""How ``invariant`` matches a scene of other ground: the method that different class mixes harm least."""
+_MOST_NUMBERS = 1 << 18
+_MOST_THUMBNAILS = 16
+
+
+@dataclass(frozen=True, eq=False)
 class PictureStyle:
     """The distribution of values that scenes are given, and how.
 
@@ -22,31 +32,60 @@ class PictureStyle:
     Parameters
     ----------
     method
-        One of the methods of `fit_matching`.
+        One of the methods of `fit_matching`; or ``invariant``, which fits to ground that the scene shares with the
+        style's own scenes and that did not change, and matches 2nd and 98th percentiles where there is none.
     reference
         Statistics of the scenes that have the style.
+    ground
+        These scenes seen coarsely, for ``invariant``.
     """
 
-    method: MatchMethod
+    method: StyleMethod
     reference: SceneStatistics
+    ground: tuple[Thumbnail, ...] = ()
 
     @classmethod
     def of(
         cls,
         scenes: Sequence[Scene],
-        method: MatchMethod = "histogram",
+        method: StyleMethod = "histogram",
         *,
         reporter: Reporter | None = None,
     ) -> PictureStyle:
-        """Take the style of scenes, each square metre of ground counting alike."""
+        """Take the style of scenes, each square metre of ground counting alike.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such method.
+        """
+        if method not in STYLE_METHODS:
+            raise ConfigError(
+                f"There is no matching method '{method}'. {nearest_names(method, STYLE_METHODS)}"
+            )
         statistics = compute_statistics(list(scenes), weighting="area", reporter=reporter)
-        return cls(method, statistics)
+        ground: list[Thumbnail] = []
+        if method == "invariant":
+            shown = scenes[:_MOST_THUMBNAILS]
+            most = _MOST_NUMBERS // (len(statistics.bands) * len(shown))
+            ground = [Thumbnail.of(scene, most) for scene in shown]
+        return cls(method, statistics, tuple(ground))
 
     def fit(self, scene: Scene, *, reporter: Reporter | None = None) -> RadiometricTransform:
         """Return the curves that give a scene this style."""
+        reporter = reporter or Reporter()
         plain = scene.with_radiometry(None)
         statistics = compute_statistics(plain, reporter=reporter)
-        return fit_matching(statistics, self.reference, self.method, reporter=reporter)
+        if self.method != "invariant":
+            return fit_matching(statistics, self.reference, self.method, reporter=reporter)
+        pair = find_invariant(plain, self.ground, reporter=reporter)
+        if pair is not None:
+            return pair.fit(statistics)
+        reporter.log(
+            f"'{scene.name}' shows no unchanged ground of the style's own scenes; its 2nd and 98th percentiles are "
+            "matched."
+        )
+        return fit_matching(statistics, self.reference, _ELSEWHERE, reporter=reporter)
 
     def apply(self, scene: Scene, *, reporter: Reporter | None = None) -> Scene:
         """Return the scene so that it is read in this style.
@@ -59,10 +98,16 @@ class PictureStyle:
         return scene.with_radiometry(self.fit(scene, reporter=reporter))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the style as plain numbers, about a thousand a band."""
-        return {"method": self.method, "reference": self.reference.to_json()}
+        """Return the style as plain numbers and text, well under a megabyte."""
+        return {
+            "method": self.method,
+            "reference": self.reference.to_json(),
+            "ground": [thumbnail.to_json() for thumbnail in self.ground],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PictureStyle:
         """Read what `to_json` returned."""
-        return cls(data["method"], SceneStatistics.from_json(data["reference"]))
+        ground = tuple(Thumbnail.from_json(entry) for entry in data.get("ground", []))
+        method = cast("StyleMethod", data["method"])
+        return cls(method, SceneStatistics.from_json(data["reference"]), ground)

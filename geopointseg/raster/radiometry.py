@@ -29,7 +29,7 @@ from geopointseg.raster.statistics import SceneStatistics, find_undeclared_nodat
 MatchMethod = Literal["histogram", "midpoint", "mean-std", "percentile", "equalize"]
 METHODS: tuple[str, ...] = get_args(MatchMethod)
 
-MIXTURE_LIMIT = 0.3
+MIXTURE_LIMIT = 0.2
 """Share of pixels by which class mixes may differ before `fit_matching` warns."""
 
 _FLOAT_KNOTS = 4097

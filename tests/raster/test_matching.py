@@ -17,7 +17,7 @@ from skimage.exposure import match_histograms
 from geopointseg.errors import Cancelled, InputFileError, OutputError, RasterError
 from geopointseg.progress import Event, Reporter
 from geopointseg.raster.curve import look_up, table_index
-from geopointseg.raster.invariant import find_invariant_statistics, invariant_probability
+from geopointseg.raster.invariant import Thumbnail, find_invariant, unchanged_pixels
 from geopointseg.raster.matching import match_raster
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.pipeline import map_ahead
@@ -282,12 +282,43 @@ def changed_pair(tmp_path: Path) -> tuple[Path, Path, np.ndarray]:
 
 def test_unchanged_pixels_are_found(tmp_path: Path):
     after, before, flooded = changed_pair(tmp_path)
-    probability = invariant_probability(
-        read(after).reshape(3, -1).astype(np.float32),
-        read(before).reshape(3, -1).astype(np.float32),
-    )
-    assert probability[flooded.ravel()].mean() < 0.02
-    assert probability[~flooded.ravel()].mean() > 0.3
+    x, y = (gaussian_filter(read(p).astype(np.float32), (0, 1, 1)) for p in (after, before))
+    kept = unchanged_pixels(x.reshape(3, -1), y.reshape(3, -1))
+    assert kept[flooded.ravel()].mean() < 0.15
+    assert kept[~flooded.ravel()].mean() > 0.9
+
+
+def test_a_style_remembers_its_ground(tmp_path: Path):
+    after, before, flooded = changed_pair(tmp_path)
+    style = PictureStyle.of([Scene.open(before)], "invariant")
+    stored = json.loads(json.dumps(style.to_json()))
+    before.unlink()
+    matched = PictureStyle.from_json(stored).apply(Scene.open(after)).read().image
+    truth = ground(5).astype(float)
+    assert np.abs(matched - truth)[:, ~flooded].mean() < 2.5
+    elsewhere = Scene.open(write(tmp_path / "far.tif", veil(ground(7)), left=900000))
+    collect = []
+
+    class Sink:
+        def emit(self, event: Event) -> None:
+            collect.append(event.message)
+
+        def close(self) -> None: ...
+
+    there = PictureStyle.from_json(stored).fit(elsewhere, reporter=Reporter(Sink()))
+    assert there.method == "percentile"
+    assert any("shows no unchanged ground" in message for message in collect)
+
+
+def test_a_thumbnail_survives_json(tmp_path: Path):
+    image = ground(3)
+    image[:, :30] = 0
+    thumbnail = Thumbnail.of(Scene.open(write(tmp_path / "t.tif", image, nodata=0)), 2000)
+    assert thumbnail.image.shape[1] * thumbnail.image.shape[2] <= 2200
+    back = Thumbnail.from_json(json.loads(json.dumps(thumbnail.to_json())))
+    np.testing.assert_array_equal(back.valid, thumbnail.valid)
+    np.testing.assert_allclose(back.image, thumbnail.image, atol=0.01)
+    assert back.grid == thumbnail.grid
 
 
 def test_matching_to_unchanged_pixels_is_not_bent_by_change(tmp_path: Path):
@@ -322,8 +353,10 @@ def test_shared_ground_is_found_over_crs_and_resolution(tmp_path: Path):
     path = write(tmp_path / "coarse.tif", moved, nodata=0, crs="EPSG:3035")
     with rasterio.open(path, "r+") as target:
         target.transform = transform
-    pair = find_invariant_statistics(fine, Scene.open(path))
-    assert pair.pixels > 300
+    pair = find_invariant(fine, [Thumbnail.of(Scene.open(path), 10_000)])
+    assert pair is not None
+    assert pair.pixels > 500
+    assert pair.share > 0.8
     for a, b in zip(pair.source.bands, pair.reference.bands, strict=True):
         assert a.mean == pytest.approx(b.mean, abs=2)
 
@@ -331,7 +364,9 @@ def test_shared_ground_is_found_over_crs_and_resolution(tmp_path: Path):
 def test_no_shared_ground(tmp_path: Path):
     a = write(tmp_path / "a.tif", ground(1))
     far = write(tmp_path / "far.tif", ground(2), left=900000)
-    with pytest.raises(RasterError, match=r"share 0 pixels of ground. Expected 500 at least"):
+    with pytest.raises(
+        RasterError, match=r"share too little unchanged ground. Expected 500 pixels"
+    ):
         match_raster(a, far, tmp_path / "o.tif", invariant=True)
     with pytest.raises(
         RasterError, match=r"2 references were given. Unchanged pixels are found between two"
