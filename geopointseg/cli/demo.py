@@ -16,7 +16,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     "--points", default=None, metavar="P", help="Use these points, together with --scene."
 )
 @click.option("--class-field", default=None, help="Field with the class, text or integer.")
-@click.option("--minutes", type=float, default=1.5, show_default=True, help="Time for training.")
+@click.option("--minutes", type=float, default=1.4, show_default=True, help="Time for training.")
 @common_options
 def demo(
     run: Invocation,

@@ -146,7 +146,7 @@ def run_demo(
     scene: str | None = None,
     points: str | None = None,
     class_field: str | None = None,
-    minutes: float = 1.5,
+    minutes: float = 1.4,
     size: tuple[int, int] = (640, 960),
     seed: int = 0,
     device: str = "auto",
