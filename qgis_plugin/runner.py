@@ -151,8 +151,7 @@ def _attend(
         if feedback.isCanceled() and deadline == float("inf"):
             feedback.pushInfo(tr("Cancelling: waiting for the current step to end."))
             deadline = time.monotonic() + GRACE_SECONDS
-            process.closeWriteChannel()
-            process.terminate()
+            process.closeWriteChannel()  # the child's lifeline; a signal as well would be a second one
     for line in lines.feed(bytes(process.readAllStandardError())) + lines.close():
         take_line(line)
 

@@ -14,11 +14,13 @@ from qgis.core import (
     QgsProcessingUtils,
     QgsProject,
 )
+from qgis.PyQt.QtCore import QCoreApplication, QProcess, QTranslator
 from qgis_plugin import interpreter
 from qgis_plugin.tasks import load_tasks
 
 from support import (
     PLUGIN,
+    REPOSITORY,
     ProcessingConfig,
     QgisTestCase,
     algorithm,
@@ -149,6 +151,22 @@ class ProviderTest(QgisTestCase):
             "--per-class": "25", "--placement": "boundary", "--min-distance-m": "2.5", "--seed": "4",
         }.items():  # fmt: skip
             self.assertEqual(arguments[arguments.index(option) + 1], value)
+
+    def test_it_speaks_german(self):
+        compiled = self.folder / "geopointseg_de.qm"
+        source = REPOSITORY / "qgis_plugin" / "i18n" / "geopointseg_de.ts"
+        if QProcess.execute("lrelease", ["-silent", str(source), "-qm", str(compiled)]) != 0:
+            self.skipTest("Qt's lrelease is not installed")
+        translator = QTranslator()
+        self.assertTrue(translator.load(str(compiled)))
+        QCoreApplication.installTranslator(translator)
+        self.addCleanup(QCoreApplication.removeTranslator, translator)
+        train = algorithm("trainmodel")
+        self.assertEqual(train.displayName(), "Modell trainieren")
+        self.assertEqual(
+            train.parameterDefinition("MINUTES").description(), "Trainingszeit (Minuten)"
+        )
+        self.assertIn("Es ist kein Python-Interpreter", train.canExecute()[1])
 
     def test_unloading_takes_everything_away(self):
         registry = QgsApplication.processingRegistry()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -48,13 +49,17 @@ def record():
         "points": files,
     }
     Path(sys.argv[0]).with_name("call.json").write_text(json.dumps(call), encoding="utf-8")
+    with Path(sys.argv[0]).with_name("calls.txt").open("a", encoding="utf-8") as calls:
+        calls.write(" ".join(ARGUMENTS[:2]) + "\n")
 
 
 def write_outputs():
     """Write something under the name of the output."""
     if "--output" in ARGUMENTS:
         path = Path(ARGUMENTS[ARGUMENTS.index("--output") + 1])
-        if path.suffix:
+        if path.suffix == ".tif" and "--raster" in ARGUMENTS:
+            shutil.copy(ARGUMENTS[ARGUMENTS.index("--raster") + 1], path)
+        elif path.suffix:
             path.write_text("<html>done</html>", encoding="utf-8")
         else:
             path.mkdir(parents=True, exist_ok=True)
@@ -108,13 +113,12 @@ def hang():
 
 
 def stop_politely():
-    def stop(*_):
-        Path(sys.argv[0]).with_name("stopped").touch()
-        sys.exit(130)
-
-    signal.signal(signal.SIGTERM, stop)
+    """End as the child does: when its standard input is closed."""
     say(event="log", message="working now")
-    time.sleep(60)
+    signal.alarm(60)
+    sys.stdin.read()
+    Path(sys.argv[0]).with_name("stopped").touch()
+    sys.exit(130)
 
 
 def die():
