@@ -7,7 +7,7 @@ take a few kilobytes. *Unlabelled* means that nobody said what the pixel is; it 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geopointseg.errors import PointsError
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import (
@@ -153,23 +154,37 @@ def rasterize_points(
     -------
     SparseMask
         Empty if no point lies on the grid. The weight of a pixel is the mean weight of the labels that won it.
+
+    Raises
+    ------
+    PointsError
+        If the parts of an iterable have different legends.
     """
     chunks = [points] if isinstance(points, Points) else points
-    tally = _Tally.empty()
-    legend = Legend(())
+    tallies: list[_Tally] = []
+    legend: Legend | None = None
     outside = 0
     for chunk in chunks:
-        legend = chunk.legend
-        if scene is not None:
-            chunk = chunk.select(chunk.belong_to(scene))
-        moved = chunk.to_crs(grid.crs)
+        legend = _require_legend(chunk, legend)
+        mine = chunk if scene is None else chunk.select(chunk.belong_to(scene))
+        moved = mine.to_crs(grid.crs)
         pixel, owner = locate_pixels(moved, grid)
-        placed = np.zeros(len(chunk), dtype=bool)
+        placed = np.zeros(len(moved), dtype=bool)
         placed[owner] = True
         outside += int((~placed).sum())
-        added = _Tally.of(pixel, moved.class_index[owner], moved.weight[owner], len(legend))
-        tally = tally.merged(added)
-    return _decide(tally, grid, legend, outside)
+        tallies.append(_Tally.of(pixel, moved.class_index[owner], moved.weight[owner]))
+        while len(tallies) > 1 and 2 * len(tallies[-1].pixel) >= len(tallies[-2].pixel):
+            tallies[-2:] = [_Tally.merged(tallies[-2:])]
+    return _decide(_Tally.merged(tallies), grid, legend or Legend(()), outside)
+
+
+def _require_legend(points: Points, legend: Legend | None) -> Legend:
+    if legend is not None and points.legend != legend:
+        raise PointsError(
+            f"Points of '{points.source}' have another legend than those before ({', '.join(points.legend.names)} "
+            f"against {', '.join(legend.names)}). Expected one legend; read all points with the same legend=."
+        )
+    return points.legend
 
 
 def locate_pixels(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -288,54 +303,34 @@ class _Tally:
     count: NDArray[np.int64]
 
     @classmethod
-    def empty(cls) -> _Tally:
-        none = np.empty(0, dtype=np.int64)
-        return cls(none, none, none.astype(np.float64), none)
+    def of(
+        cls, pixel: NDArray[np.int64], class_index: NDArray[np.int64], weight: NDArray[np.float32]
+    ) -> _Tally:
+        count = np.ones(len(pixel), dtype=np.int64)
+        return cls.merged([cls(pixel, class_index, weight.astype(np.float64), count)])
 
     @classmethod
-    def of(
-        cls,
-        pixel: NDArray[np.int64],
-        class_index: NDArray[np.int64],
-        weight: NDArray[np.float32],
-        classes: int,
-    ) -> _Tally:
-        return _sum_by_key(
-            pixel * classes + class_index,
-            weight.astype(np.float64),
-            np.ones(len(pixel), np.int64),
-            classes,
+    def merged(cls, tallies: Sequence[_Tally]) -> _Tally:
+        """Add up what several tallies say of the same pixel and class."""
+        none = np.empty(0, dtype=np.int64)
+        pixel = np.concatenate([none, *(tally.pixel for tally in tallies)])
+        class_index = np.concatenate([none, *(tally.class_index for tally in tallies)])
+        if len(pixel) == 0:
+            return cls(none, none, none.astype(np.float64), none)
+        weight = np.concatenate([tally.weight for tally in tallies])
+        count = np.concatenate([tally.count for tally in tallies])
+        classes = int(class_index.max()) + 1
+        key = pixel * classes + class_index
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+        pixel, class_index = np.divmod(key[first], classes)
+        return cls(
+            pixel,
+            class_index,
+            np.add.reduceat(weight[order], first),
+            np.add.reduceat(count[order], first),
         )
-
-    def merged(self, other: _Tally) -> _Tally:
-        if len(self.pixel) == 0:
-            return other
-        classes = int(max(self.class_index.max(initial=0), other.class_index.max(initial=0))) + 1
-        pixel = np.concatenate([self.pixel, other.pixel])
-        class_index = np.concatenate([self.class_index, other.class_index])
-        return _sum_by_key(
-            pixel * classes + class_index,
-            np.concatenate([self.weight, other.weight]),
-            np.concatenate([self.count, other.count]),
-            classes,
-        )
-
-
-def _sum_by_key(
-    key: NDArray[np.int64], weight: NDArray[np.float64], count: NDArray[np.int64], classes: int
-) -> _Tally:
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.empty(0, np.int64)
-    pixel, class_index = np.divmod(key[first], classes)
-    if not len(key):
-        return _Tally(pixel, class_index, weight, count)
-    return _Tally(
-        pixel,
-        class_index,
-        np.add.reduceat(weight[order], first),
-        np.add.reduceat(count[order], first),
-    )
 
 
 def _decide(tally: _Tally, grid: Grid, legend: Legend, outside: int) -> SparseMask:

@@ -37,6 +37,9 @@ from geopointseg.raster.grid import transform_coordinates
 STREAM_ABOVE = 2_000_000
 """Layers with more features than this are streamed instead of read at once."""
 
+CHUNK_SIZE = 25_000
+"""How many features are held at once while streaming."""
+
 _ARRAYS = ("x", "y", "class_index", "weight", "split", "scene", "fid")
 
 
@@ -273,7 +276,7 @@ def read_points(
         If names or codes in the style clash.
     """
     plan = _plan(VectorLayer.open(path, layer), class_field, legend, style)
-    chunk_size = 100_000 if plan.layer.count > STREAM_ABOVE else None
+    chunk_size = CHUNK_SIZE if plan.layer.count > STREAM_ABOVE else None
     points = Points.concatenate(list(plan.chunks(chunk_size)))
     if len(points) == 0:
         raise PointsError(
@@ -290,7 +293,7 @@ def stream_points(
     class_field: str | None = None,
     layer: str | None = None,
     legend: Legend | None = None,
-    chunk_size: int = 100_000,
+    chunk_size: int = CHUNK_SIZE,
 ) -> Iterator[Points]:
     """Yield labelled points a chunk at a time, for layers that are too large to hold in memory.
 
@@ -420,7 +423,7 @@ def _survey(layer: VectorLayer, class_field: str) -> tuple[set[str], dict[str, s
     """Collect the distinct class values, and their names where a text field gives each exactly one."""
     name_field = find_name_field(layer, class_field)
     columns = [class_field, *([name_field] if name_field else [])]
-    chunk_size = 100_000 if layer.count > STREAM_ABOVE else None
+    chunk_size = CHUNK_SIZE if layer.count > STREAM_ABOVE else None
     values: set[str] = set()
     pairs: set[tuple[str, str]] = set()
     for _, _, found in layer.features(columns, chunk_size, geometry=False):

@@ -1,10 +1,9 @@
 """One million points to labelled pixels of a 20 000 x 20 000 grid, against GDAL's rasterize.
 
-Run by hand: ``python tests/benchmarks/bench_mask.py [POINTS] [SIDE]``. Both sides start from the same million points
-in memory; GDAL gets them as WKB and burns them into one array, once through rasterio and once, where it is installed,
-with the ``gdal_rasterize`` program, which reads them from a GeoPackage and writes a GeoTIFF (ours does the same in the
-third line). Prints seconds, processor
-seconds, their ratios, the peak memory that each adds, and whether the pixels agree.
+Run by hand: ``python tests/benchmarks/bench_mask.py [POINTS] [SIDE]``. *ours* and *gdal* start from the same points in
+memory and end with labelled pixels in memory (GDAL through rasterio). *ours_file*, *ours_streamed* and, where the
+program ``gdal_rasterize`` is installed, *gdal_file* start from a GeoPackage and end with a compressed GeoTIFF. Prints
+seconds, processor seconds, the memory that each adds, how many times as long GDAL takes, and whether all pixels agree.
 """
 
 from __future__ import annotations

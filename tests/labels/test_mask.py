@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geopointseg.errors import OutputError
+from geopointseg.errors import OutputError, PointsError
 from geopointseg.labels.mask import UNLABELLED, SparseMask, rasterize_points, write_mask
 from geopointseg.labels.points import Points, read_points
 from geopointseg.legend import Legend
@@ -162,6 +162,20 @@ def test_points_in_geographic_coordinates_land_on_the_right_pixel():
     mask = rasterize_points(points.to_crs(CRS.from_epsg(4326)), grid)
     np.testing.assert_array_equal(dense(mask), dense(rasterize_points(points, grid)))
     assert len(mask) == row.size
+
+
+def test_chunks_of_different_legends_are_refused():
+    grid = Grid(UTM, GRIDS["north-up"], 40, 30)
+    points = make_points(grid, [1.5], [1], [0])
+    other = Points.from_arrays([1], [1], [0], Legend.from_names(["sea"]), UTM, source="b.gpkg")
+    with pytest.raises(
+        PointsError, match=r"'b\.gpkg' have another legend than those before \(sea against water"
+    ):
+        rasterize_points([points, other], grid)
+
+
+def test_no_chunk_at_all_gives_an_empty_mask():
+    assert len(rasterize_points([], Grid(UTM, GRIDS["north-up"], 40, 30))) == 0
 
 
 def test_points_of_another_scene_are_left_out():
