@@ -184,7 +184,10 @@ def require_filled_bands(scene: Scene) -> None:
 def _find_empty(scene: Scene) -> set[int]:
     """Return the positions in the file of bands without any value."""
     sources = scene.source_bands
-    unseen = {band.index for band in sources}
+    whole = np.dtype(scene.dtype).kind in "iu"
+    unseen = {band.index for band in sources if not whole or band.nodata is not None}
+    if not unseen:
+        return unseen
     for window in _centre_first(scene):
         remaining = [band for band in sources if band.index in unseen]
         stored, _ = scene.with_bands(remaining).read_stored(window)
