@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene
+
+WORTH_WINDOWS = 64
+"""Rasters of fewer windows are done before a network is prepared to run faster."""
 
 RESOLUTION_TOLERANCE = 1.25
 """Ratio of pixel sides beyond which a model is said to see another scale than it learned."""
@@ -82,23 +85,32 @@ class Job:
         return self.bundles or load_models(self.models, self.device)
 
     @cached_property
-    def ensemble(self) -> Ensemble:
-        """The models as one."""
+    def plain(self) -> Ensemble:
+        """The models as one, networks run by PyTorch as they are."""
         specs = union_bands(self.loaded)
         places = tuple(tuple(specs.index(band) for band in b.bands) for b in self.loaded)
         several = sum(len(b.members) for b in self.loaded) > 1
         return Ensemble(
-            tuple(accelerate(bundle, self.backend) for bundle in self.loaded),
+            self.loaded,
             places,
             self.settings.tta,
             disagreement=self.uncertainty and several,
         )
 
     @cached_property
+    def ensemble(self) -> Ensemble:
+        """The models as one, networks run by the backend; for a few windows it is not worth preparing one."""
+        few = self.plan.lattice.window_count < WORTH_WINDOWS
+        if few and self.backend == "torch":
+            return self.plain
+        bundles = tuple(accelerate(bundle, self.backend) for bundle in self.loaded)
+        return replace(self.plain, bundles=bundles)
+
+    @cached_property
     def plan(self) -> Plan:
         """Windows, tiles and files."""
         mosaic = Mosaic.of(self.scenes)
-        ensemble, settings = self.ensemble, self.settings
+        ensemble, settings = self.plain, self.settings
         products = Products(
             ensemble.legend,
             self.probabilities,

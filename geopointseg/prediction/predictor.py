@@ -203,7 +203,7 @@ def predict(
 def _decide_backend(job: Job, work: WorkFolder, reporter: Reporter) -> str:
     """Return the backend that was asked for, that of an earlier run, or the fastest one."""
     asked = job.settings.backend
-    networks = [m for m in job.ensemble.members if m.kind == "network"]
+    networks = [m for m in job.plain.members if m.kind == "network"]
     if asked != "auto" or not networks or job.device != "cpu":
         require_backend(asked)
         return "torch" if asked == "auto" else asked
@@ -328,7 +328,7 @@ def _summary(
     counts: dict[str, int],
     seconds: float,
 ) -> Prediction:
-    legend = job.ensemble.legend
+    legend = job.plain.legend
     by_class = {e.name: counts.get(str(e.code), 0) for e in legend.entries}
     grid = job.plan.mosaic.grid
     path = outputs[CLASSES]
