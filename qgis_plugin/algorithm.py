@@ -79,7 +79,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
             project = context.project()
             if project is None or project.mapLayer(layer.id()) is None:
                 layer.loadDefaultStyle()  # a file that Processing opened; a layer has the user's style
-            field = self.values["CLASS_FIELD"] or inputs.class_field_of(layer)
+            field = self.values.get("CLASS_FIELD") or inputs.class_field_of(layer)
             self.values["CLASS_FIELD"] = field
             inputs.export_style(layer, field, Path(points), feedback)
         return True

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.qgis.qgis_installation import FOREIGN, Qgis, find_qgis_python
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGIN_FOLDER = "geopointseg_qgis"
 collect_ignore = ["inside"]
-sys.path[:0] = [str(REPOSITORY), str(Path(__file__).parent)]
-
-from qgis_installation import FOREIGN, Qgis, find_qgis_python
 
 
 @pytest.fixture(scope="session")

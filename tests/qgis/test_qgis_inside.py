@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from qgis_installation import Qgis
+
+from tests.qgis.qgis_installation import Qgis
 
 INSIDE = Path(__file__).with_name("inside")
 

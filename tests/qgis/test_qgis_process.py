@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import rasterio
-from qgis_installation import Qgis
+
+from tests.qgis.qgis_installation import Qgis
 
 MODEL_OF_THE_MODELER = Path(__file__).resolve().parents[2] / "examples" / "points_to_map.model3"
 LOOK = """

@@ -18,12 +18,26 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.PyQt.QtGui import QColor
+from qgis_plugin import runner
 
 from support import Feedback, QgisTestCase, processes_of, run, set_interpreter
 
 GROUND = Path(os.environ.get("GEOPOINTSEG_TEST_GROUND", "/nowhere"))
 NAMES = {10: "Äcker", 20: "Wiese & Weide", 30: "forêt"}
 COLOURS = {10: "#123456", 20: "#abcdef", 30: "#00ff7f"}
+
+
+class CancelAtStage(Feedback):
+    """Cancels when a stage of the run begins."""
+
+    def __init__(self, stage):
+        super().__init__()
+        self.stage = stage
+
+    def setProgressText(self, text):
+        self.lines.append(text)
+        if text.startswith(self.stage):
+            self.cancel()
 
 
 @unittest.skipUnless(
@@ -33,6 +47,7 @@ class EndToEndTest(QgisTestCase):
     def setUp(self):
         super().setUp()
         set_interpreter(os.environ["GEOPOINTSEG_TEST_PYTHON"])
+        runner.GRACE_SECONDS = 20.0
         self.scene = QgsRasterLayer(str(GROUND / "scene.tif"), "the scene")
         self.points = QgsVectorLayer(str(GROUND / "points.gpkg"), "the points", "ogr")
         QgsProject.instance().addMapLayers([self.scene, self.points])
@@ -88,7 +103,19 @@ class EndToEndTest(QgisTestCase):
         self.assertIn(
             "entropy", loaded["UNCERTAINTY"].bandName(loaded["UNCERTAINTY"].renderer().band())
         )
+        self.check_a_cancelled_map(parameters["MODEL"])
         self.check_suggestions(parameters["MODEL"])
+
+    def check_a_cancelled_map(self, model):
+        """A map that is cancelled in the middle leaves no process and no file that looks like a map."""
+        path = self.folder / "cancelled.tif"
+        parameters = {"MODEL": model, "RASTER": self.scene, "OUTPUT": str(path)}
+        results, feedback = run("predictmap", parameters, CancelAtStage("predict"))
+        self.assertIsNone(results)
+        self.assertIn("Cancelled. No output was written.", feedback.errors[0])
+        self.assertEqual(processes_of(str(path)), [])
+        self.assertFalse(path.exists())
+        self.assertFalse(path.with_suffix(".qml").exists())
 
     def check_suggestions(self, model):
         """Suggested points arrive styled by reason, with a rank to walk through."""
@@ -120,13 +147,7 @@ class EndToEndTest(QgisTestCase):
         return layer
 
     def test_a_training_cancelled_in_the_middle_leaves_nothing(self):
-        class CancelInTheMiddle(Feedback):
-            def setProgressText(self, text):
-                self.lines.append(text)
-                if text.startswith("train"):
-                    self.cancel()
-
-        feedback = CancelInTheMiddle()
+        feedback = CancelAtStage("train")
         results, feedback = self.train(feedback, KIND="network", MINUTES=30.0)
         self.assertIsNone(results)
         self.assertTrue(feedback.isCanceled(), feedback.lines + feedback.errors)

@@ -221,6 +221,16 @@ class InputsTest(QgisTestCase):
         self.assertEqual(arguments[:3], ["predict", str(model), str(model)])
         self.assertIn("--no-cog", arguments)
 
+    def test_points_without_a_class_field_of_their_own(self):
+        layer = make_points()
+        QgsProject.instance().addMapLayer(layer)
+        parameters = {
+            "MODEL": str(self.folder), "RASTER": self.raster, "POINTS": layer, "OUTPUT": str(self.folder / "n.gpkg"),
+        }  # fmt: skip
+        results, feedback = run("suggestpoints", parameters)
+        self.assertIsNotNone(results, feedback.errors)
+        self.assertEqual(len(self.exported(json.loads(self.call.read_text()))["rows"]), 6)
+
     def test_a_missing_layer(self):
         context = QgsProcessingContext()
         results, feedback = run(
