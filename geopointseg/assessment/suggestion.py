@@ -1,0 +1,282 @@
+"""Which places to label next, chosen among candidates.
+
+A good next point is one that the model is in doubt about, in a place unlike those already labelled, typical of much
+other ground, and not beside another suggestion: twenty suggestions shall be twenty different questions.
+
+References
+----------
+Settles, B. (2009). Active learning literature survey. University of Wisconsin-Madison, report 1648.
+
+Zhdanov, F. (2019). Diverse mini-batch active learning. https://doi.org/10.48550/arXiv.1901.05954
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopointseg.errors import PointsError
+
+Array = NDArray[np.float64]
+
+_LEAST_DOUBT = 0.02
+_MOST_NEWNESS = 2.0
+_CORE_SHARE = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Places that could be labelled.
+
+    Parameters
+    ----------
+    position_m
+        Places in metres in a plane, float64 ``(candidate, 2)``.
+    probabilities
+        What the model says, ``(candidate, class)``.
+    disagreement
+        How much the members of the model differ, 0..1, ``(candidate,)``; zeros for a single member.
+    features
+        What the places look like, each feature of deviation about 1, ``(candidate, feature)``.
+    """
+
+    position_m: Array
+    probabilities: Array
+    disagreement: Array
+    features: Array
+
+    def __len__(self) -> int:
+        return len(self.position_m)
+
+    @property
+    def entropy(self) -> Array:
+        """Entropy of the probabilities as a share of the largest possible one, ``(candidate,)``."""
+        return entropy_share(self.probabilities)
+
+    @property
+    def margin(self) -> Array:
+        """Difference of the two largest probabilities, ``(candidate,)``."""
+        return np.asarray(np.diff(np.sort(self.probabilities, axis=1)[:, -2:], axis=1)[:, 0])
+
+    @property
+    def likeliest(self) -> NDArray[np.int64]:
+        """The two most likely classes, int64 ``(candidate, 2)``."""
+        return np.asarray(np.argsort(-self.probabilities, axis=1, kind="stable")[:, :2])
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Places that are labelled already.
+
+    Parameters
+    ----------
+    position_m, features
+        As for `Candidates`.
+    counts
+        Points of each class, ``(class,)``.
+    """
+
+    position_m: Array
+    features: Array
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, classes: int, features: int) -> Labelled:
+        """Return no places at all."""
+        return cls(np.zeros((0, 2)), np.zeros((0, features)), np.zeros(classes, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Chosen candidates, the most useful first.
+
+    Parameters
+    ----------
+    chosen
+        Positions among the candidates, int64 ``(rank,)``.
+    usefulness
+        What they were chosen by, relative to the first, float64 ``(rank,)``.
+    reasons
+        A phrase for each.
+    """
+
+    chosen: NDArray[np.int64]
+    usefulness: Array
+    reasons: tuple[str, ...]
+
+
+def entropy_share(probabilities: Array) -> Array:
+    """Return the entropy along the last axis as a share of the largest possible one.
+
+    Examples
+    --------
+    >>> entropy_share(np.array([[0.5, 0.5], [1.0, 0.0]])).round(3).tolist()
+    [1.0, 0.0]
+    """
+    p = np.maximum(np.asarray(probabilities, dtype=np.float64), 1e-12)
+    return np.asarray(-(p * np.log(p)).sum(axis=-1) / np.log(max(p.shape[-1], 2)))
+
+
+def measure_disagreement(votes: Array) -> Array:
+    """Return how much members differ: entropy of their mean less their mean entropy (Jensen-Shannon), 0..1.
+
+    Parameters
+    ----------
+    votes
+        ``(member, candidate, class)``.
+    """
+    votes = np.asarray(votes, dtype=np.float64)
+    classes, members = votes.shape[-1], len(votes)
+    if members < 2:
+        return np.zeros(votes.shape[1])
+    gap = entropy_share(votes.mean(axis=0)) - entropy_share(votes).mean(axis=0)
+    return np.asarray(gap.clip(min=0) * np.log(max(classes, 2)) / np.log(min(members, classes)))
+
+
+def measure_doubt(candidates: Candidates) -> Array:
+    """Return how much is unsettled at each candidate, 0..1: entropy, margin and, with several members, disagreement."""
+    doubt = 0.5 * candidates.entropy + 0.5 * (1 - candidates.margin)
+    if candidates.disagreement.any():
+        doubt = 0.5 * doubt + 0.5 * np.sqrt(candidates.disagreement.clip(0, 1))
+    return np.asarray(doubt)
+
+
+def rank_candidates(
+    candidates: Candidates,
+    count: int,
+    min_distance_m: float,
+    *,
+    labelled: Labelled | None = None,
+    names: Sequence[str] = (),
+    seed: int = 0,
+) -> Ranking:
+    """Choose the candidates that are worth labelling next.
+
+    Candidates are weighted by doubt times newness (the distance, in features, to the nearest labelled place) and
+    grouped by their looks into as many clusters as points are wanted, heavy ones pulling the centres. Each cluster
+    gives one point: the one with most weight among those near its centre. So suggestions differ from each other and
+    from what is labelled, and are typical of the ground they stand for, which the most doubtful pixels of all, on
+    edges and in odd corners, are not.
+
+    Parameters
+    ----------
+    candidates
+        Places to choose among.
+    count
+        How many are wanted; fewer come back where the distance leaves no room.
+    min_distance_m
+        Smallest distance of two suggestions, and of a suggestion to a labelled place.
+    labelled
+        Places that are labelled already.
+    names
+        Class names, for the reasons.
+    seed
+        Decides where the search for clusters starts.
+
+    Returns
+    -------
+    Ranking
+        The chosen ones, those of the heaviest clusters first.
+
+    Raises
+    ------
+    PointsError
+        If there is no candidate far enough from the labelled places.
+
+    References
+    ----------
+    Zhdanov, F. (2019). Diverse mini-batch active learning. https://doi.org/10.48550/arXiv.1901.05954
+    """
+    labelled = labelled or Labelled.none(
+        candidates.probabilities.shape[1], candidates.features.shape[1]
+    )
+    choice = _Choice.start(candidates, labelled, min_distance_m)
+    if not choice.free.any():
+        raise PointsError(
+            f"None of the {len(candidates)} candidate places is {min_distance_m:g} m or more from every labelled "
+            "point. Expected some room between points; ask for a smaller distance."
+        )
+    choice.take_one_per_cluster(count, seed)
+    choice.take_heaviest(count)
+    chosen = np.array(choice.chosen, dtype=np.int64)
+    usefulness = choice.weight[chosen]
+    reasons = tuple(choice.reason(index, names, labelled.counts) for index in choice.chosen)
+    return Ranking(chosen, usefulness / max(float(usefulness.max()), 1e-300), reasons)
+
+
+@dataclass
+class _Choice:
+    """What is known while choosing."""
+
+    candidates: Candidates
+    features: Array
+    newness: Array
+    weight: Array
+    min_distance_m: float
+    free: NDArray[np.bool_]
+    chosen: list[int]
+
+    @classmethod
+    def start(cls, candidates: Candidates, labelled: Labelled, min_distance_m: float) -> _Choice:
+        from scipy.spatial import cKDTree
+
+        mean, scale = candidates.features.mean(axis=0), candidates.features.std(axis=0)
+        scale = np.where(scale > 0, scale, 1.0)
+        features = (candidates.features - mean) / scale
+        newness = np.ones(len(candidates))
+        free = np.ones(len(candidates), dtype=bool)
+        if len(labelled.features):
+            distance = cKDTree((labelled.features - mean) / scale).query(features)[0]
+            newness = np.minimum(distance / max(float(np.median(distance)), 1e-12), _MOST_NEWNESS)
+            gap = cKDTree(labelled.position_m).query(candidates.position_m)[0]
+            free = np.asarray(gap >= min_distance_m)
+        weight = (measure_doubt(candidates) + _LEAST_DOUBT) * np.maximum(newness, 1e-6)
+        return cls(candidates, features, newness, weight, min_distance_m, free, [])
+
+    def take_one_per_cluster(self, count: int, seed: int) -> None:
+        """Group the free candidates and take one of each group, heavy groups first."""
+        from sklearn.cluster import KMeans
+
+        pool = np.flatnonzero(self.free)
+        clusters = min(count, len(np.unique(self.features[pool], axis=0)))
+        grouped = KMeans(clusters, n_init=1, random_state=seed).fit(
+            self.features[pool], sample_weight=self.weight[pool]
+        )
+        mass = np.bincount(grouped.labels_, self.weight[pool], minlength=clusters)
+        centres = grouped.cluster_centers_
+        for cluster in np.argsort(-mass, kind="stable").tolist():
+            members = pool[grouped.labels_ == cluster]
+            gap = ((self.features[members] - centres[cluster]) ** 2).sum(axis=1)
+            near = members[np.argsort(gap, kind="stable")]
+            core = near[: max(1, round(_CORE_SHARE * len(near)))]
+            open_ones = core[self.free[core]] if self.free[core].any() else near[self.free[near]]
+            if len(open_ones):
+                self._take(int(open_ones[np.argmax(self.weight[open_ones])]))
+
+    def take_heaviest(self, count: int) -> None:
+        """Fill up with the heaviest candidates that are still free."""
+        while len(self.chosen) < count and self.free.any():
+            self._take(int(np.where(self.free, self.weight, -1.0).argmax()))
+
+    def _take(self, index: int) -> None:
+        self.chosen.append(index)
+        offset = self.candidates.position_m - self.candidates.position_m[index]
+        self.free &= (offset**2).sum(axis=1) >= self.min_distance_m**2
+        self.free[index] = False
+
+    def reason(self, index: int, names: Sequence[str], counts: NDArray[np.int64]) -> str:
+        """Return a phrase on why a candidate was chosen."""
+        likeliest = self.candidates.likeliest[index].tolist()
+        first, second = (names[k] if k < len(names) else f"class {k}" for k in likeliest)
+        if self.candidates.disagreement[index] > 0.15:
+            return f"the members of the model disagree ({first} or {second})"
+        if self.candidates.margin[index] < 0.3:
+            return f"the model cannot decide between {first} and {second}"
+        if self.newness[index] > 0.75 * _MOST_NEWNESS:
+            return "it looks unlike any labelled place"
+        if counts.any() and counts[likeliest[0]] < counts[counts > 0].mean():
+            return f"{first} has few points so far"
+        return f"the model is not quite sure that this is {first}"

@@ -1,0 +1,425 @@
+"""Where to click next: look at scenes with a model and suggest points to label."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geopointseg.assessment.suggestion import (
+    Candidates,
+    Labelled,
+    Ranking,
+    measure_disagreement,
+    rank_candidates,
+)
+from geopointseg.errors import PointsError, RasterError
+from geopointseg.labels.layer import new_geopackage, write_layer
+from geopointseg.labels.points import Points, read_points
+from geopointseg.labels.style import Category, Style, store_style
+from geopointseg.legend import Legend
+from geopointseg.model.bundle import ModelBundle, apply_temperature, resolve_device
+from geopointseg.model.features import FilterBank
+from geopointseg.prediction.job import load_models, open_imagery
+from geopointseg.progress import Reporter
+from geopointseg.raster.grid import transform_coordinates
+from geopointseg.raster.scene import Scene, ScenePath
+
+WINDOW_PX = 256
+LARGEST_AREA_PX = 6_000_000
+"""About how many pixels are looked at; larger scenes are seen through windows drawn at random."""
+CANDIDATES = 12_000
+SUGGESTION_LAYER = "suggestions"
+
+_BANK = FilterBank(scales=(2.0, 5.0), kinds=("mean", "deviation"))
+_SEEN_FEATURES = 24
+
+
+@dataclass(frozen=True, eq=False)
+class SuggestedPoints:
+    """Places worth labelling next, the most useful first.
+
+    Parameters
+    ----------
+    x, y
+        Pixel centres in the CRS of the first scene, float64 ``(point,)``.
+    scene
+        Name of the scene that each lies on.
+    likeliest
+        The two most likely classes, int64 ``(point, 2)``.
+    probability
+        Probability of the most likely class.
+    usefulness
+        Relative to the first.
+    reasons
+        A phrase for each.
+    legend
+        Classes of the model.
+    output
+        The GeoPackage they were written to.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    scene: NDArray[np.str_]
+    likeliest: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    usefulness: NDArray[np.float64]
+    reasons: tuple[str, ...]
+    legend: Legend
+    output: Path
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the points as JSON."""
+        names = self.legend.names
+        return {
+            "output": str(self.output),
+            "points": len(self),
+            "suggestions": [
+                {
+                    "rank": rank + 1, "x": float(self.x[rank]), "y": float(self.y[rank]), "scene": str(self.scene[rank]),
+                    "likely": names[self.likeliest[rank, 0]], "or": names[self.likeliest[rank, 1]],
+                    "probability": round(float(self.probability[rank]), 4),
+                    "usefulness": round(float(self.usefulness[rank]), 4), "reason": self.reasons[rank],
+                }
+                for rank in range(len(self))
+            ],
+        }  # fmt: skip
+
+    def tables(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
+        """Return the points as a titled table."""
+        headings = ["reason", "likely", "or", "rank", "x", "y", "probability"]
+        names = self.legend.names
+        rows: list[Sequence[Any]] = [
+            [self.reasons[i], names[self.likeliest[i, 0]], names[self.likeliest[i, 1]], i + 1,
+             f"{self.x[i]:.6g}", f"{self.y[i]:.7g}", float(self.probability[i])]
+            for i in range(len(self))
+        ]  # fmt: skip
+        return [("Where to click next", headings, rows)]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Candidates of one window: pixel positions and what is known of them."""
+
+    scene: int
+    row: NDArray[np.int64]
+    col: NDArray[np.int64]
+    votes: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+def suggest(
+    models: ModelBundle | ScenePath | Sequence[ModelBundle | ScenePath],
+    scenes: Scene | ScenePath | Sequence[Scene | ScenePath],
+    count: int,
+    min_distance_m: float,
+    output: str | os.PathLike[str],
+    *,
+    points: Points | str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> SuggestedPoints:
+    """Suggest where the next points help most, and write them as a GeoPackage to be filled in.
+
+    Candidates are drawn in all scenes, as many of each predicted class as of any other; then
+    `rank_candidates` chooses by doubt (entropy, margin, disagreement of the members), newness in features, and
+    diversity.
+
+    Parameters
+    ----------
+    models
+        A model, its folder, or several.
+    scenes
+        The rasters to be mapped.
+    count
+        How many points.
+    min_distance_m
+        Smallest distance of two suggestions and of a suggestion to a labelled point, in metres.
+    output
+        A ``.gpkg`` file; replaced if it exists.
+    points
+        Points that are labelled already; by default those kept in the models' folders, where there are any.
+    seed
+        Decides the candidates.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    reporter
+        Takes progress; may cancel.
+
+    Returns
+    -------
+    SuggestedPoints
+        The points in order of rank.
+
+    Raises
+    ------
+    PointsError
+        If there is no room at that distance, or count or distance make no sense.
+    RasterError
+        If the scenes hold nothing but nodata.
+    """
+    reporter = reporter or Reporter()
+    _check_wish(count, min_distance_m)
+    bundles = load_models(_as_list(models), str(resolve_device(device)))
+    opened = open_imagery(_as_list(scenes), bundles, reporter)
+    looker = _Looker(bundles, opened, np.random.default_rng(seed))
+    existing = _existing_points(points, bundles)
+    places = list(looker.draw(reporter))
+    if not places:
+        raise RasterError(
+            "The scenes hold nothing but nodata. Expected imagery; check the files and their nodata values."
+        )
+    candidates = looker.candidates(places)
+    labelled = looker.describe_points(existing)
+    legend = bundles[0].legend
+    ranking = rank_candidates(
+        candidates, count, min_distance_m, labelled=labelled, names=legend.names, seed=seed
+    )
+    if len(ranking.chosen) < count:
+        reporter.warn(
+            f"There was room for {len(ranking.chosen)} of {count} points at {min_distance_m:g} m from each other; "
+            "ask for a smaller distance to get more."
+        )
+    suggested = looker.suggested(places, candidates, ranking, Path(output))
+    _write(suggested, opened[0])
+    return suggested
+
+
+class _Looker:
+    """Looks at scenes through windows, with models."""
+
+    def __init__(
+        self, bundles: Sequence[ModelBundle], scenes: Sequence[Scene], rng: np.random.Generator
+    ) -> None:
+        self.bundles, self.scenes, self.rng = bundles, scenes, rng
+        self.margin = max(member.margin_px for bundle in bundles for member in bundle.members)
+        self.margin = min(max(self.margin, _BANK.margin_px), WINDOW_PX // 2)
+        self.legend = bundles[0].legend
+
+    def draw(self, reporter: Reporter) -> Iterator[_Place]:
+        """Yield candidates window by window."""
+        windows = self._windows()
+        each = -(-CANDIDATES // max(len(windows), 1))
+        with reporter.stage("suggest", total=len(windows)) as advance:
+            for position, window in windows:
+                place = self._look(position, window, each)
+                if place is not None:
+                    yield place
+                advance(1)
+
+    def _windows(self) -> list[tuple[int, Window]]:
+        found = [
+            (position, Window(left, top, min(WINDOW_PX, width - left), min(WINDOW_PX, height - top)))
+            for position, scene in enumerate(self.scenes)
+            for height, width in [scene.grid.shape]
+            for top in range(0, height, WINDOW_PX)
+            for left in range(0, width, WINDOW_PX)
+        ]  # fmt: skip
+        most = max(1, LARGEST_AREA_PX // WINDOW_PX**2)
+        if len(found) <= most:
+            return found
+        chosen = np.sort(self.rng.choice(len(found), most, replace=False))
+        return [found[i] for i in chosen]
+
+    def _look(self, position: int, window: Window, wanted: int) -> _Place | None:
+        """Predict one window with its surroundings; draw candidates evenly over predicted classes."""
+        image, valid, inside = self._read(self.scenes[position], window)
+        if not valid[inside].any():
+            return None
+        votes, mean = self._predict(image, valid)
+        crop = (slice(None), slice(None), *inside)
+        votes, mean = votes[crop], mean[crop[1:]]
+        features = self._features(image, valid)[crop[1:]]
+        row, col = self._draw_evenly(mean.argmax(axis=0), valid[inside], wanted)
+        return _Place(
+            position,
+            row + int(window.row_off),
+            col + int(window.col_off),
+            votes[:, :, row, col].transpose(0, 2, 1),
+            mean[:, row, col].T,
+            features[:, row, col].T,
+        )
+
+    def _read(
+        self, scene: Scene, window: Window
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[slice, slice]]:
+        m = self.margin
+        around = Window(
+            window.col_off - m, window.row_off - m, window.width + 2 * m, window.height + 2 * m
+        )
+        chip = scene.read(around)
+        inside = slice(m, m + int(window.height)), slice(m, m + int(window.width))
+        return chip.image, chip.valid, inside
+
+    def _predict(
+        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return each member's probabilities ``(member, class, row, col)`` and the models' mean."""
+        votes, means = [], []
+        for bundle in self.bundles:
+            own = [
+                apply_temperature(m.probabilities(image[None], valid[None]), bundle.temperature)[0]
+                for m in bundle.members
+            ]
+            weights = [m.weight for m in bundle.members]
+            votes += own
+            means.append(np.average(own, axis=0, weights=weights))
+        return np.stack(votes), np.mean(means, axis=0, dtype=np.float32)
+
+    def _features(
+        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        seen = self.bundles[0].normalization.apply(image, valid)
+        return _BANK.compute(seen[:_SEEN_FEATURES], valid)
+
+    def _draw_evenly(
+        self, predicted: NDArray[np.int64], valid: NDArray[np.bool_], wanted: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        predicted = np.where(valid, predicted, -1).ravel()
+        present = np.unique(predicted[predicted >= 0])
+        each = -(-wanted // len(present))
+        picked = []
+        for index in present:
+            pixels = np.flatnonzero(predicted == index)
+            picked.append(self.rng.choice(pixels, min(each, len(pixels)), replace=False))
+        row, col = np.divmod(np.concatenate(picked), valid.shape[1])
+        return row, col
+
+    def candidates(self, places: Sequence[_Place]) -> Candidates:
+        """Put the candidates of all windows together."""
+        x, y = self._world(places)
+        votes = np.concatenate([p.votes for p in places], axis=1)
+        return Candidates(
+            self._metres(x, y),
+            np.concatenate([p.probabilities for p in places]).astype(np.float64),
+            measure_disagreement(votes),
+            np.concatenate([p.features for p in places]).astype(np.float64),
+        )
+
+    def describe_points(self, points: Points | None) -> Labelled:
+        """Return where labelled points lie and what they look like, those on the scenes."""
+        classes = len(self.legend)
+        empty = Labelled.none(classes, _BANK.count(min(len(self.scenes[0].bands), _SEEN_FEATURES)))
+        if points is None:
+            return empty
+        position = {name: i for i, name in enumerate(self.legend.names)}
+        names = np.array(points.legend.names, dtype=object)[points.class_index]
+        index = np.array([position.get(name, -1) for name in names], dtype=np.int64)
+        features, places = [], []
+        for scene in self.scenes:
+            moved = points.to_crs(scene.grid.crs)
+            row, col = scene.grid.world_to_pixel(moved.x, moved.y)
+            height, width = scene.grid.shape
+            on_it = np.flatnonzero((row >= 0) & (row < height) & (col >= 0) & (col < width))
+            for i in on_it.tolist():
+                features.append(self._features_at(scene, math.floor(row[i]), math.floor(col[i])))
+                places.append(i)
+        moved = points.to_crs(self.scenes[0].grid.crs)
+        counts = np.bincount(index[index >= 0], minlength=classes)
+        if not places:
+            return Labelled(empty.position_m, empty.features, counts)
+        metres = self._metres(moved.x[places], moved.y[places])
+        return Labelled(metres, np.stack(features).astype(np.float64), counts)
+
+    def _features_at(self, scene: Scene, row: int, col: int) -> NDArray[np.float32]:
+        m = _BANK.margin_px
+        chip = scene.read(Window(col - m, row - m, 2 * m + 1, 2 * m + 1))
+        return self._features(chip.image, chip.valid)[:, m, m]
+
+    def suggested(
+        self, places: Sequence[_Place], candidates: Candidates, ranking: Ranking, output: Path
+    ) -> SuggestedPoints:
+        """Describe the chosen candidates."""
+        x, y = self._world(places)
+        names = np.concatenate([[self.scenes[p.scene].name] * len(p.row) for p in places])
+        chosen = ranking.chosen
+        likeliest = candidates.likeliest[chosen]
+        probability = candidates.probabilities[chosen, likeliest[:, 0]]
+        return SuggestedPoints(
+            x[chosen], y[chosen], names[chosen], likeliest, probability, ranking.usefulness,
+            ranking.reasons, self.legend, output,
+        )  # fmt: skip
+
+    def _world(self, places: Sequence[_Place]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        target = self.scenes[0].grid.crs
+        parts = [
+            transform_coordinates(
+                *self.scenes[p.scene].grid.pixel_to_world(p.row + 0.5, p.col + 0.5),
+                self.scenes[p.scene].grid.crs, target,
+            )
+            for p in places
+        ]  # fmt: skip
+        x, y = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return x, y
+
+    def _metres(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return places in metres; degrees are stretched as they are at the middle of the first scene."""
+        grid = self.scenes[0].grid
+        if not grid.crs.is_geographic:
+            factor = grid.crs.linear_units_factor[1] if grid.crs.is_projected else 1.0
+            return np.column_stack([x, y]) * factor
+        degree = np.radians(1) * 6_371_008.8
+        middle = np.radians(grid.pixel_to_world(grid.height / 2, grid.width / 2)[1])
+        return np.column_stack([x * degree * np.cos(middle), y * degree])
+
+
+def _check_wish(count: int, min_distance_m: float) -> None:
+    if count < 1:
+        raise PointsError(f"{count} points were asked for. Expected at least one; ask for more.")
+    if not min_distance_m >= 0:
+        raise PointsError(
+            f"The smallest distance is {min_distance_m} m. Expected zero or more metres; correct it."
+        )
+
+
+def _as_list(value: Any) -> list[Any]:
+    single = isinstance(value, (str, os.PathLike, ModelBundle, Scene))
+    return [value] if single else list(value)
+
+
+def _existing_points(
+    points: Points | str | os.PathLike[str] | None, bundles: Sequence[ModelBundle]
+) -> Points | None:
+    if isinstance(points, Points):
+        return points
+    if points is not None:
+        return read_points(Path(points))
+    kept = [Path(bundle.folder) / "training" / "points.gpkg" for bundle in bundles]
+    return next((read_points(path) for path in kept if path.exists()), None)
+
+
+def _write(suggested: SuggestedPoints, scene: Scene) -> None:
+    """Write suggestions with an empty class; QGIS colours them by their likeliest class."""
+    names = np.array(suggested.legend.names, dtype=object)
+    empty = np.full(len(suggested), None, dtype=object)
+    fields: dict[str, NDArray[Any]] = {
+        "rank": np.arange(1, len(suggested) + 1),
+        "class": empty,
+        "likely": names[suggested.likeliest[:, 0]],
+        "or_else": names[suggested.likeliest[:, 1]],
+        "probability": suggested.probability.round(4),
+        "usefulness": suggested.usefulness.round(4),
+        "reason": np.array(suggested.reasons, dtype=object),
+        "scene": suggested.scene.astype(object),
+    }
+    style = Style(
+        "likely", tuple(Category(e.name, e.name, e.color) for e in suggested.legend.entries)
+    )
+    with new_geopackage(suggested.output) as partial:
+        geometry = np.asarray(shapely.points(suggested.x, suggested.y))
+        write_layer(partial, SUGGESTION_LAYER, geometry, fields, scene.grid.crs)
+        store_style(partial, SUGGESTION_LAYER, style)
