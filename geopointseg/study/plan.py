@@ -353,4 +353,13 @@ def _parse_data(name: str, row: dict[str, Any], folder: Path) -> StudyData:
             raise ConfigError(
                 f"The study's data '{name}' has the {key} '{part}'. {nearest_names(part, PARTS)}"
             )
-    return StudyData(name, palette=str(row.get("palette", "")), **lists, **parts)
+    return StudyData(
+        name=name,
+        images=lists["images"],
+        masks=lists["masks"],
+        test_images=lists["test_images"],
+        test_masks=lists["test_masks"],
+        palette=str(row.get("palette", "")),
+        part=parts["part"],
+        test_part=parts["test_part"],
+    )
