@@ -136,6 +136,12 @@ def validate(
     help="Smallest distance between them.",
 )
 @click.option("-o", "--output", required=True, metavar="OUT.gpkg", help="Points to write.")
+@click.option(
+    "--points",
+    default=None,
+    metavar="POINTS",
+    help="Points there are already; by default those that the model was trained on.",
+)
 @common_options
 def suggest(
     run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, **options: Any

@@ -151,7 +151,9 @@ class FilterBank:
     def _planes(self, band: Plane, window: _Window) -> Iterator[Plane]:
         """Yield one band's features at one scale."""
         smooth, scale = window.average(band), np.float32(window.scale)
-        gradient = np.gradient(smooth) if {"gradient", "structure"} & set(self.kinds) else None
+        gradient: list[Plane] | None = None
+        if {"gradient", "structure"} & set(self.kinds):
+            gradient = list(np.gradient(smooth))
         for kind in self.kinds:
             if kind == "mean":
                 yield smooth

@@ -72,8 +72,9 @@ class GuidedFilter:
         for plane, out in zip(planes, smooth, strict=True):
             inner = plane * inside
             level = self._box(inner) / share
-            slope = (self._box(inner * guide) / share - level * mean) / (variance + self.tolerance)
-            offset = (level - slope * mean) * inside
+            shared = self._box(inner * guide) / share - level * mean
+            slope: Plane = np.asarray(shared / (variance + self.tolerance), dtype=np.float32)
+            offset: Plane = np.asarray((level - slope * mean) * inside, dtype=np.float32)
             slope *= inside
             np.divide(self._box(slope) * guide + self._box(offset), share, out=out)
         return np.maximum(smooth, 0, out=smooth)
