@@ -211,6 +211,10 @@
 <translation>Punkte je Klasse.</translation></message>
 <message><source>Points in each class</source>
 <translation>Punkte in jeder Klasse</translation></message>
+<message><source>Points that are there already</source>
+<translation>Punkte, die es schon gibt</translation></message>
+<message><source>Points there are already; by default those that the model was trained on.</source>
+<translation>Punkte, die es schon gibt; sonst die, mit denen das Modell gelernt hat.</translation></message>
 <message><source>Points to suggest.</source>
 <translation>Vorzuschlagende Punkte.</translation></message>
 <message><source>Points to write.</source>
