@@ -36,9 +36,7 @@ def points() -> Points:
 
 
 @pytest.fixture(scope="module")
-def model(
-    scene: Scene, points: Points, tmp_path_factory: pytest.TempPathFactory
-) -> ModelBundle:
+def model(scene: Scene, points: Points, tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
     config = Config().updated({"forest": {"trees": 10, "features": "filters"}})
     folder = tmp_path_factory.mktemp("model") / "m"
     return train([scene.path], points, output=folder, config=config, model="forest")
