@@ -105,7 +105,6 @@ def measure(task: str, source: Path, reference: Path, output: Path) -> dict[str,
 
 def run_task(task: str, source: Path, reference: Path, output: Path) -> None:
     """Run one task and print its seconds and peak memory; imports do not count."""
-    import skimage.exposure
 
     import geopointseg.raster.matching  # noqa: F401
 
