@@ -14,20 +14,19 @@ prediction models. Methods in Ecology and Evolution 12, 1620-1633. https://doi.o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.errors import PointsError
 
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
-
 Array = NDArray[np.float64]
 
 LARGEST_TRAINING_SET = 5000
 """Of more training places a random part is kept, which changes distances little."""
+
+_PIECE_VALUES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,21 +112,13 @@ class Applicability:
             ``(place, feature)``.
         """
         values = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
-        return np.asarray(self._tree.query(values)[0] / self.mean_distance, dtype=np.float32)
+        return np.asarray(
+            _distance_to_nearest(values, self.places) / self.mean_distance, np.float32
+        )
 
     def is_applicable(self, features: ArrayLike) -> NDArray[np.bool_]:
         """Return which places lie inside the area of applicability, bool ``(place,)``."""
         return np.asarray(self.dissimilarity(features) <= self.threshold)
-
-    @property
-    def _tree(self) -> cKDTree:
-        from scipy.spatial import cKDTree
-
-        tree: cKDTree | None = self.__dict__.get("_kept_tree")
-        if tree is None:
-            tree = cKDTree(self.places)
-            object.__setattr__(self, "_kept_tree", tree)
-        return tree
 
 
 def _mean_distance(places: Array) -> float:
@@ -144,14 +135,27 @@ def _mean_distance(places: Array) -> float:
     return mean
 
 
+def _distance_to_nearest(values: Array, places: Array) -> Array:
+    """Return the distance of each row to the nearest place.
+
+    With tens of features no tree beats plain matrix products, which are done in pieces of bounded size.
+    """
+    nearest = np.empty(len(values))
+    lengths = (places**2).sum(axis=1)
+    step = max(1, _PIECE_VALUES // max(len(places), 1))
+    for first in range(0, len(values), step):
+        piece = values[first : first + step]
+        square = lengths - 2 * piece @ places.T
+        nearest[first : first + step] = square.min(axis=1) + (piece**2).sum(axis=1)
+    return np.sqrt(nearest.clip(min=0))
+
+
 def _distance_across_folds(places: Array, fold: NDArray[np.generic]) -> Array:
     """Return the distance of each training place to the nearest one of another fold."""
-    from scipy.spatial import cKDTree
-
     distance = np.zeros(len(places))
     for name in np.unique(fold):
         own = fold == name
-        distance[own] = cKDTree(places[~own]).query(places[own])[0]
+        distance[own] = _distance_to_nearest(places[own], places[~own])
     return distance
 
 
