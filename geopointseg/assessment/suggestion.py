@@ -89,6 +89,16 @@ class Labelled:
         return cls(np.zeros((0, 2)), np.zeros((0, features)), np.zeros(classes, dtype=np.int64))
 
 
+REASON_KINDS = (
+    "members disagree",
+    "undecided",
+    "unlike any labelled place",
+    "few points of the class",
+    "unsure",
+)
+"""Why a place is suggested; points are coloured by this in QGIS."""
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """Chosen candidates, the most useful first.
@@ -99,12 +109,15 @@ class Ranking:
         Positions among the candidates, int64 ``(rank,)``.
     usefulness
         What they were chosen by, relative to the first, float64 ``(rank,)``.
+    kinds
+        Why each was chosen, one of `REASON_KINDS`.
     reasons
-        A phrase for each.
+        The same as a phrase that names the classes.
     """
 
     chosen: NDArray[np.int64]
     usefulness: Array
+    kinds: tuple[str, ...]
     reasons: tuple[str, ...]
 
 
@@ -203,8 +216,13 @@ def rank_candidates(
     choice.take_heaviest(count)
     chosen = np.array(choice.chosen, dtype=np.int64)
     usefulness = choice.weight[chosen]
-    reasons = tuple(choice.reason(index, names, labelled.counts) for index in choice.chosen)
-    return Ranking(chosen, usefulness / max(float(usefulness.max()), 1e-300), reasons)
+    explained = [choice.reason(index, names, labelled.counts) for index in choice.chosen]
+    return Ranking(
+        chosen,
+        usefulness / max(float(usefulness.max()), 1e-300),
+        kinds=tuple(kind for kind, _ in explained),
+        reasons=tuple(phrase for _, phrase in explained),
+    )
 
 
 @dataclass
@@ -267,16 +285,18 @@ class _Choice:
         self.free &= (offset**2).sum(axis=1) >= self.min_distance_m**2
         self.free[index] = False
 
-    def reason(self, index: int, names: Sequence[str], counts: NDArray[np.int64]) -> str:
-        """Return a phrase on why a candidate was chosen."""
+    def reason(
+        self, index: int, names: Sequence[str], counts: NDArray[np.int64]
+    ) -> tuple[str, str]:
+        """Return why a candidate was chosen: one of `REASON_KINDS`, and a phrase."""
         likeliest = self.candidates.likeliest[index].tolist()
         first, second = (names[k] if k < len(names) else f"class {k}" for k in likeliest)
         if self.candidates.disagreement[index] > 0.15:
-            return f"the members of the model disagree ({first} or {second})"
+            return "members disagree", f"the members of the model disagree ({first} or {second})"
         if self.candidates.margin[index] < 0.3:
-            return f"the model cannot decide between {first} and {second}"
+            return "undecided", f"the model cannot decide between {first} and {second}"
         if self.newness[index] > 0.75 * _MOST_NEWNESS:
-            return "it looks unlike any labelled place"
+            return "unlike any labelled place", "it looks unlike any labelled place"
         if counts.any() and counts[likeliest[0]] < counts[counts > 0].mean():
-            return f"{first} has few points so far"
-        return f"the model is not quite sure that this is {first}"
+            return "few points of the class", f"{first} has few points so far"
+        return "unsure", f"the model is not quite sure that this is {first}"

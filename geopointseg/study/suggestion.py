@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.assessment.suggestion import (
+    REASON_KINDS,
     Candidates,
     Labelled,
     Ranking,
@@ -25,7 +26,7 @@ from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.layer import new_geopackage, write_layer
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.style import Category, Style, store_style
-from geopointseg.legend import Legend
+from geopointseg.legend import Legend, default_colors
 from geopointseg.model.bundle import ModelBundle, apply_temperature, resolve_device
 from geopointseg.model.features import FilterBank
 from geopointseg.prediction.job import load_models, open_imagery
@@ -59,8 +60,10 @@ class SuggestedPoints:
         Probability of the most likely class.
     usefulness
         Relative to the first.
+    kinds
+        Why each was chosen, in a word or two.
     reasons
-        A phrase for each.
+        The same as a phrase that names the classes.
     legend
         Classes of the model.
     output
@@ -73,6 +76,7 @@ class SuggestedPoints:
     likeliest: NDArray[np.int64]
     probability: NDArray[np.float64]
     usefulness: NDArray[np.float64]
+    kinds: tuple[str, ...]
     reasons: tuple[str, ...]
     legend: Legend
     output: Path
@@ -91,7 +95,8 @@ class SuggestedPoints:
                     "rank": rank + 1, "x": float(self.x[rank]), "y": float(self.y[rank]), "scene": str(self.scene[rank]),
                     "likely": names[self.likeliest[rank, 0]], "or": names[self.likeliest[rank, 1]],
                     "probability": round(float(self.probability[rank]), 4),
-                    "usefulness": round(float(self.usefulness[rank]), 4), "reason": self.reasons[rank],
+                    "usefulness": round(float(self.usefulness[rank]), 4), "reason": self.kinds[rank],
+                    "detail": self.reasons[rank],
                 }
                 for rank in range(len(self))
             ],
@@ -351,7 +356,7 @@ class _Looker:
         probability = candidates.probabilities[chosen, likeliest[:, 0]]
         return SuggestedPoints(
             x[chosen], y[chosen], names[chosen], likeliest, probability, ranking.usefulness,
-            ranking.reasons, self.legend, output,
+            ranking.kinds, ranking.reasons, self.legend, output,
         )  # fmt: skip
 
     def _world(self, places: Sequence[_Place]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -403,7 +408,7 @@ def _existing_points(
 
 
 def _write(suggested: SuggestedPoints, scene: Scene) -> None:
-    """Write suggestions with an empty class; QGIS colours them by their likeliest class."""
+    """Write suggestions with an empty class; QGIS colours them by the reason."""
     names = np.array(suggested.legend.names, dtype=object)
     empty = np.full(len(suggested), None, dtype=object)
     fields: dict[str, NDArray[Any]] = {
@@ -413,11 +418,14 @@ def _write(suggested: SuggestedPoints, scene: Scene) -> None:
         "or_else": names[suggested.likeliest[:, 1]],
         "probability": suggested.probability.round(4),
         "usefulness": suggested.usefulness.round(4),
-        "reason": np.array(suggested.reasons, dtype=object),
+        "reason": np.array(suggested.kinds, dtype=object),
+        "detail": np.array(suggested.reasons, dtype=object),
         "scene": suggested.scene.astype(object),
     }
+    colors = default_colors(len(REASON_KINDS))
     style = Style(
-        "likely", tuple(Category(e.name, e.name, e.color) for e in suggested.legend.entries)
+        "reason",
+        tuple(Category(k, k, c) for k, c in zip(REASON_KINDS, colors, strict=True)),
     )
     with new_geopackage(suggested.output) as partial:
         geometry = np.asarray(shapely.points(suggested.x, suggested.y))
