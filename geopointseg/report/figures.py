@@ -221,7 +221,7 @@ def draw_areas(assessment: Assessment) -> Figure:
 @_styled
 def draw_reliability(before: Reliability, after: Reliability | None = None) -> Figure:
     """Draw how often the model was right against how sure it was, before and after calibration."""
-    figure = _figure(4.6, 4.6)
+    figure = _figure(WIDTH_IN, 5.4)
     axis = figure.add_subplot()
     axis.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="as sure as right")
     both = [(before, WARM, "o", "as trained")]
