@@ -31,7 +31,7 @@ from geopointseg.model.bundle import ModelBundle, NetworkMember, Normalization
 from geopointseg.prediction.predictor import predict
 
 TRANSFORM = Affine(1, 0, 400_000, 0, -1, 5_700_000)
-WINDOW, OVERLAP, BATCH, BANDS = 512, 128, 4, 4
+WINDOW, OVERLAP, BATCH, BANDS = 512, 128, 2, 4
 BARS = {
     "overhead": 1.10, "memory_ratio": 1.10, "peak_gib": 1.5, "linear": 1.05, "torchgeo_speed": 1.5,
     "torchgeo_memory": 0.25,
