@@ -4,7 +4,7 @@ Three forests in one class. ``pixel`` is what every GIS has: single pixels. ``fi
 (`FilterBank`). ``context`` starts from both and lets the points themselves decide on the rest, by predicting blocks
 of ground that were held out:
 
-- how much say the single-pixel trees get: on small or coarse scenes filters mostly learn where the points lie;
+- whether trees see filters or single pixels: on small or coarse scenes filters mostly learn where points lie;
 - how far probabilities are smoothed along the edges of the image: much at centimetres, not at all at 30 metres;
 - and, from the forest's own map of the ground, how common each class is. Points are mostly spread evenly over
   classes and ground is not, so rare classes are claimed far too often. Probabilities are multiplied by the square

@@ -19,10 +19,11 @@ Samples = NDArray[np.float32]
 
 FOLDS = 5
 """Parts of the ground that are held out in turn."""
-TRIAL_TREES = 100
+TRIAL_TREES = 50
 """Trees of the forests that are tried on held-out ground."""
-FILTER_SHARES = (0.0, 0.5, 1.0)
-"""Shares of the trees on filter features that are tried."""
+FILTER_SHARES = (0.0, 1.0)
+"""Shares of the trees on filter features that are tried. Halves are not: a mix is less sure of itself, which lowers
+the log loss without a better map."""
 RADII_PX = (0, 1, 2, 4, 8, 16, 32)
 """Radii of the smoothing that are tried."""
 SMALLEST_GAIN = 0.015

@@ -85,7 +85,7 @@ def test_context_leaves_single_pixels_alone_where_neighbours_say_nothing() -> No
     ).astype(np.float32)
     forest = fitted(image, points_on(truth, 60), "context", 3)
     assert forest.radius_px == 0
-    assert forest.notes["filter_share"] <= 0.5
+    assert forest.notes["filter_share"] == 0
 
 
 def test_context_learns_how_common_classes_are() -> None:
@@ -108,7 +108,7 @@ def test_the_decisions_are_told() -> None:
     assert set(told) == {
         "filter_share", "radius_px", "held_out_loss_by_filter_share", "held_out_loss_by_radius", "prevalence",
     }  # fmt: skip
-    assert set(told["held_out_loss_by_filter_share"]) == {"0", "0.5", "1"}
+    assert set(told["held_out_loss_by_filter_share"]) == {"0", "1"}
 
 
 @pytest.mark.parametrize("features", ["pixel", "filters", "context"])
