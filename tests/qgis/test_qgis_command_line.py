@@ -82,11 +82,11 @@ def test_the_library_reads_what_a_barely_filled_form_builds(name: str) -> None:
 
 def test_train() -> None:
     values = {
-        "RASTER": "/data/scene 1.tif", "MORE_RASTERS": ["/data/Größe.tif"], "POINTS": "/tmp/points.gpkg", "CLASS_FIELD": "cover",
+        "RASTER": "/data/scene 1.tif", "MORE_RASTERS": ["/data/Größe.tif"], "POINTS": "/data/points.gpkg", "CLASS_FIELD": "cover",
         "KIND": "forest", "MINUTES": 2.5, "RESUME": False, "CONFIG": None, "OUTPUT": "/models/new",
     }  # fmt: skip
     assert build(TASKS["trainmodel"], values) == [
-        "train", "/data/scene 1.tif", "/data/Größe.tif", "--points", "/tmp/points.gpkg", "--class-field", "cover",
+        "train", "/data/scene 1.tif", "/data/Größe.tif", "--points", "/data/points.gpkg", "--class-field", "cover",
         "--model", "forest", "--minutes", "2.5", "--output", "/models/new", "--progress", "json", "--json",
     ]  # fmt: skip
 
