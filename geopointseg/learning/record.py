@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from geopointseg.labels.points import Points
-from geopointseg.learning.ground import Ground
+from geopointseg.assessment.overlap import LARGEST_COUNT
+from geopointseg.labels.mask import locate_pixels
+from geopointseg.labels.points import Points, write_points
+from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.legend import Legend
 from geopointseg.raster.scene import Scene
+
+POINTS_FILE = "points.gpkg"
+"""In the ``training`` folder of a model: the points that it learnt from."""
 
 COLUMNS = (
     "step", "seconds", "progress", "learning_rate", "loss", "points", "distillation", "consistency", "grown",
@@ -150,3 +157,78 @@ def describe_points(points: Points, counts: Sequence[int]) -> dict[str, Any]:
         "sha256": digest.hexdigest(),
         "per_class": dict(zip(names, map(int, counts), strict=True)),
     }
+
+
+def learnt_points(
+    labels: Points | None,
+    scenes: Sequence[Scene],
+    ground: Ground,
+    learnt: LabelledPixels,
+    legend: Legend,
+) -> Points:
+    """Return the points that a model learnt from, so that nobody tests its maps on them unawares.
+
+    Points that only decided between members, that lie on no image, or that lost their pixel to another class are
+    not among them.
+
+    Parameters
+    ----------
+    labels
+        The points given; None where masks were given, whose labelled pixels then count as points at their centres.
+    scenes
+        All scenes, in the order of the ground.
+    ground
+        Says where its patches lie.
+    learnt
+        The labelled pixels that were learnt from.
+    legend
+        The classes.
+    """
+    shares = [_pixels_on(scene, i, ground, learnt) for i, scene in enumerate(scenes)]
+    if labels is None:
+        crs = scenes[0].grid.crs
+        parts = [
+            _pixel_centres(scene, pixel, learnt.class_index[own], legend).to_crs(crs)
+            for scene, (pixel, own) in zip(scenes, shares, strict=True)
+        ]
+        return Points.concatenate(parts)
+    kept = np.zeros(len(labels), dtype=bool)
+    for scene, (pixel, _) in zip(scenes, shares, strict=True):
+        given = np.flatnonzero(
+            labels.belong_to(scene.name) & np.isin(labels.split, _NOT_LEARNT, invert=True)
+        )
+        place, owner = locate_pixels(labels.select(given).to_crs(scene.grid.crs), scene.grid)
+        kept[given[owner[np.isin(place, pixel)]]] = True
+    return labels.select(kept)
+
+
+_NOT_LEARNT = ("validation", "test", "buffer")
+
+
+def _pixels_on(
+    scene: Scene, position: int, ground: Ground, learnt: LabelledPixels
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the flat positions of the labelled pixels of a scene, and which of all labelled pixels they are."""
+    of = np.array([patch.scene for patch in ground.patches])[learnt.patch]
+    top = np.array([patch.row for patch in ground.patches])[learnt.patch]
+    left = np.array([patch.col for patch in ground.patches])[learnt.patch]
+    own = of == position
+    pixel = (learnt.row + top) * scene.grid.width + learnt.col + left
+    return pixel[own].astype(np.int64), own
+
+
+def _pixel_centres(
+    scene: Scene, pixel: NDArray[np.int64], class_index: NDArray[np.int64], legend: Legend
+) -> Points:
+    row, col = np.divmod(pixel, scene.grid.width)
+    x, y = scene.grid.pixel_to_world(row + 0.5, col + 0.5)
+    return Points.from_arrays(x, y, class_index, legend, scene.grid.crs)
+
+
+def keep_points(points: Points, folder: Path) -> None:
+    """Write the points that were learnt from into a model's ``training`` folder.
+
+    Dense masks make more points than anybody looks at: more than 20 000 are not written.
+    """
+    if len(points) <= LARGEST_COUNT:
+        write_points(points, folder / POINTS_FILE)

@@ -14,11 +14,19 @@ from typing import Any
 import torch
 
 from geopointseg.assessment.calibration import fit_temperature
+from geopointseg.assessment.overlap import encode_locations
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, TrainingError
+from geopointseg.labels.points import Points
 from geopointseg.learning.job import Job, ModelKind
 from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
-from geopointseg.learning.record import describe_points, describe_scenes, library_versions
+from geopointseg.learning.record import (
+    describe_points,
+    describe_scenes,
+    keep_points,
+    learnt_points,
+    library_versions,
+)
 from geopointseg.learning.selection import maps_at, score
 from geopointseg.learning.session import LastGoodError, NetworkSession, Outcome
 from geopointseg.learning.start import build_starting_network
@@ -122,7 +130,7 @@ def train(
                 started_s=started_s,
             )
             outcome = _train(job, resume=resume)
-            assemble(job, outcome).write(workspace.folder)
+            _write(job, outcome)
         workspace.publish()
     except LastGoodError as error:
         raise _keep_last_good(job, error) from error
@@ -167,13 +175,21 @@ def _forest_alone(job: Job, reason: str) -> Outcome:
 
 def _keep_last_good(job: Job, error: LastGoodError) -> TrainingError:
     """Write the last good state beside the output and return the error that says where."""
-    assemble(job, error.outcome).write(job.workspace.folder)
+    _write(job, error.outcome)
     job.workspace.checkpoint.unlink()
     kept = job.workspace.publish_beside(f"step-{error.step}")
     return TrainingError(str(error).format(folder=kept))
 
 
-def assemble(job: Job, outcome: Outcome) -> ModelBundle:
+def _write(job: Job, outcome: Outcome) -> None:
+    """Write the files of a model, and the points that it learnt from."""
+    ready = job.ready
+    learnt = learnt_points(ready.points, ready.scenes, ready.ground, job.everything, ready.legend)
+    keep_points(learnt, job.workspace.training)
+    assemble(job, outcome, learnt).write(job.workspace.folder)
+
+
+def assemble(job: Job, outcome: Outcome, learnt: Points) -> ModelBundle:
     """Return the model of an outcome, with all that is to be known about it."""
     ground, points = job.ready.ground, job.ready.points
     counts = job.everything.counts(ground.classes).tolist()
@@ -194,6 +210,7 @@ def assemble(job: Job, outcome: Outcome) -> ModelBundle:
             "seed": job.seed,
             "style": job.ready.style.to_json() if job.ready.style else None,
             "points": describe_points(points, counts) if points else {"per_class": per_class},
+            "training_points": encode_locations(learnt.x, learnt.y, learnt.crs),
             "scenes": describe_scenes(job.ready.scenes, job.ready.roles, ground),
             "versions": library_versions(),
         },

@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from geopointseg.assessment.accuracy import assess
+from geopointseg.assessment.overlap import recognize_locations
 from geopointseg.errors import (
     Cancelled,
     ConfigError,
@@ -18,11 +20,14 @@ from geopointseg.errors import (
     RasterError,
     TrainingError,
 )
-from geopointseg.labels.mask import SparseMask
-from geopointseg.learning import trainer
+from geopointseg.labels.mask import SparseMask, rasterize_points
+from geopointseg.labels.points import Points, read_points
+from geopointseg.learning import record, trainer
 from geopointseg.learning.objective import Objective
 from geopointseg.learning.training import train
+from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle
+from geopointseg.prediction.predictor import predict
 from geopointseg.progress import Event, Reporter
 from geopointseg.raster.scene import Scene
 
@@ -73,7 +78,7 @@ def test_auto_writes_a_whole_model_folder(place, tiny, tmp_path) -> None:
         "README.md", "model.json", "model.safetensors", "training"
     }  # fmt: skip
     written = {p.name.split(".out")[0] for p in (tmp_path / "m" / "training").iterdir()}
-    assert written == {"checkpoint.pt", "curves.png", "events", "metrics.csv"}
+    assert written == {"checkpoint.pt", "curves.png", "events", "metrics.csv", "points.gpkg"}
     assert bundle.legend == place.points.legend
     assert bundle.bands == ("red", "green", "nir")
     assert bundle.resolution_m == pytest.approx(10)
@@ -268,6 +273,62 @@ def test_dense_masks_instead_of_points(place, tiny, tmp_path) -> None:
         device="cpu",
     )
     assert accuracy(bundle, place) > 0.85
+    assert (
+        not (tmp_path / "m" / "training" / "points.gpkg").exists() or mask.counts().sum() <= 20_000
+    )
+
+
+def test_model_remembers_the_points_it_learnt_from(place, make_place, tiny, tmp_path) -> None:
+    split = np.array([""] * 60, dtype=object)
+    split[[1, 21, 41]], split[[2, 22, 42]], split[[3, 23, 43]] = "test", "validation", "buffer"
+    elsewhere = place.points.select(np.arange(4))
+    elsewhere = replace(elsewhere, x=elsewhere.x + 5000, split=np.array([""] * 4))
+    points = Points.concatenate([place.points.with_split(split.tolist()), elsewhere])
+    bundle = train(place.path, points, output=tmp_path / "m", config=tiny, model="forest")
+    learnt = np.isin(np.arange(64), [1, 2, 3, 21, 22, 23, 41, 42, 43, 60, 61, 62, 63], invert=True)
+    kept = read_points(tmp_path / "m" / "training" / "points.gpkg")
+    assert kept.x.tolist() == points.x[learnt].tolist()
+    assert kept.y.tolist() == points.y[learnt].tolist()
+    assert kept.legend == points.legend
+    known = recognize_locations(points.x, points.y, points.crs, bundle.metadata["training_points"])
+    assert known.tolist() == learnt.tolist()
+
+
+def test_map_is_not_tested_on_its_training_points_unawares(place, tiny, tmp_path) -> None:
+    bundle = train(place.path, place.points, output=tmp_path / "m", config=tiny, model="forest")
+    predict(bundle, place.path, tmp_path / "map.tif")
+    with pytest.raises(PointsError, match=r"60 of 60 test points are training points .* --force"):
+        assess(tmp_path / "map.tif", place.points)
+    forced = assess(tmp_path / "map.tif", place.points, force=True)
+    assert forced.training_points == 60
+    shifted = replace(place.points, x=place.points.x + 10)
+    assert assess(tmp_path / "map.tif", shifted).training_points == 0
+
+
+def test_pixels_of_masks_are_remembered_on_all_scenes(place, make_place, tiny, tmp_path) -> None:
+    other = make_place(tmp_path, "other.tif", seed=3)
+    scenes = [Scene.open(path) for path in (place.path, other.path)]
+    masks = [
+        rasterize_points(points, scene.grid)
+        for points, scene in zip((place.points, other.points), scenes, strict=True)
+    ]
+    bundle = train(scenes, masks, output=tmp_path / "m", config=tiny, model="forest")
+    kept = read_points(tmp_path / "m" / "training" / "points.gpkg")
+    given = Points.concatenate([place.points, other.points])
+    assert set(zip(kept.x, kept.y, kept.codes, strict=True)) == set(
+        zip(given.x, given.y, given.codes, strict=True)
+    )
+    encoded = bundle.metadata["training_points"]
+    assert recognize_locations(given.x, given.y, given.crs, encoded).all()
+
+
+def test_pixels_of_dense_masks_are_recognized_but_not_listed(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(record, "LARGEST_COUNT", 3)
+    four = Points.from_arrays(np.arange(4), np.zeros(4), [0] * 4, Legend.from_names(["a"]), 32633)
+    record.keep_points(four, tmp_path)
+    assert not list(tmp_path.iterdir())
+    record.keep_points(four.select(np.arange(3)), tmp_path)
+    assert len(read_points(tmp_path / record.POINTS_FILE)) == 3
 
 
 @pytest.mark.parametrize(("model", "steps"), [("network", 10), ("forest", 1)])
