@@ -34,6 +34,14 @@ class RunScore:
         Wall time of training and mapping.
     failure
         Why there is no score; empty where there is one.
+    key
+        Short name of the run; what is kept of it lies in ``runs/KEY``.
+    cpu_seconds
+        Processor time of training and mapping, which other work on the machine does not lengthen.
+    steps
+        Optimizer steps of the network; 0 where only a forest was trained.
+    confusion
+        Counts of the test pixels, ``[map class][reference class]``; all other scores follow from them.
     """
 
     data: str
@@ -44,6 +52,10 @@ class RunScore:
     class_f1: Mapping[str, float] | None = None
     seconds: float = math.nan
     failure: str = ""
+    key: str = ""
+    cpu_seconds: float = math.nan
+    steps: int = 0
+    confusion: Sequence[Sequence[int]] | None = None
 
 
 @dataclass(frozen=True)

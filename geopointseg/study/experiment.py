@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from geopointseg.labels.dense import DenseMask, read_dense_mask
 from geopointseg.labels.mask import SparseMask
 from geopointseg.labels.points import Points
 from geopointseg.labels.simulate import simulate_points
+from geopointseg.learning.record import POINTS_FILE
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.prediction.predictor import predict
@@ -30,11 +33,9 @@ from geopointseg.raster.scene import Scene
 from geopointseg.study.comparison import RunScore
 from geopointseg.study.plan import POINT_FACTORS, RUN_FACTORS, StudyData, StudyRun
 
-DEFAULT_POINTS = {"points.per_class": 50, "points.placement": "stratified"}
-
 
 @dataclass(frozen=True)
-class _Material:
+class Material:
     """A data set, read: scenes with dense masks in one legend."""
 
     scenes: tuple[Scene, ...]
@@ -47,7 +48,6 @@ class _Material:
 def run_experiment(
     run: StudyRun,
     data: StudyData,
-    fixed: Mapping[str, Any],
     folder: Path,
     *,
     device: str = "auto",
@@ -58,11 +58,9 @@ def run_experiment(
     Parameters
     ----------
     run
-        Data set, levels and seed.
+        Data set, levels, their values, and seed.
     data
         The data set's files.
-    fixed
-        Values of all that is not varied; levels overrule them.
     folder
         Where model folders and maps go.
     device
@@ -76,15 +74,16 @@ def run_experiment(
         Scores over all test images together.
     """
     reporter = reporter or Reporter()
-    started = time.perf_counter()
-    material = _read_material(data, folder, reporter)
-    values = {**DEFAULT_POINTS, **fixed, **run.levels}
-    baseline = str(values.get("baseline", ""))
+    started, worked = time.perf_counter(), time.process_time()
+    material = read_material(data, folder, reporter)
+    values, baseline = run.values, run.baseline
+    steps = 0
     if baseline == "majority":
         matrix = _majority(material)
     else:
         models = _train_models(material, values, baseline, run.seed, folder, device, reporter)
         matrix = _score(models, material, values, folder, device, reporter)
+        steps = _steps_of(models[0])
     return RunScore(
         data=run.data,
         levels=run.levels,
@@ -93,11 +92,51 @@ def run_experiment(
         overall_accuracy=matrix.overall_accuracy,
         class_f1=dict(zip(matrix.legend.names, matrix.f1.tolist(), strict=True)),
         seconds=time.perf_counter() - started,
+        key=run.key,
+        cpu_seconds=time.process_time() - worked,
+        steps=steps,
+        confusion=matrix.counts.tolist(),
     )
 
 
-def _read_material(data: StudyData, folder: Path, reporter: Reporter) -> _Material:
-    """Read scenes and masks; classes that training or testing lacks altogether are left unlabelled in both."""
+def keep_results(folder: Path, kept: Path, *, maps: bool) -> None:
+    """Keep what a report shows of a run: the losses, the points, and its maps where asked for.
+
+    Parameters
+    ----------
+    folder
+        Where the run worked.
+    kept
+        Where the files go.
+    maps
+        Whether to keep the maps, too.
+    """
+    training = folder / "model_0" / "training"
+    wanted = [training / "metrics.csv", training / POINTS_FILE]
+    found = [path for path in wanted if path.exists()]
+    for path in found + (sorted(folder.glob("map_*.tif")) if maps else []):
+        kept.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, kept / path.name)
+
+
+def read_material(data: StudyData, folder: Path, reporter: Reporter | None = None) -> Material:
+    """Read scenes and masks; classes that training or testing lacks altogether are left unlabelled in both.
+
+    Parameters
+    ----------
+    data
+        The data set's files.
+    folder
+        Where copies of parts of images go.
+    reporter
+        Warned of colours that no palette names.
+
+    Raises
+    ------
+    PointsError
+        If training and test masks share fewer than two classes.
+    """
+    reporter = reporter or Reporter()
     scenes, masks = _read_pairs(data.images, data.masks, data.palette, data.part, folder, reporter)
     test_scenes, test_masks = _read_pairs(
         data.test_images, data.test_masks, data.palette, data.test_part, folder, reporter
@@ -109,7 +148,7 @@ def _read_material(data: StudyData, folder: Path, reporter: Reporter) -> _Materi
             "Expected at least two; choose masks that show the same classes."
         )
     legend = _joint_legend([*masks, *test_masks], shared)
-    return _Material(
+    return Material(
         scenes,
         tuple(_translate(mask, legend) for mask in masks),
         test_scenes,
@@ -184,7 +223,7 @@ def _translate(mask: DenseMask, legend: Legend) -> DenseMask:
     return replace(mask, class_index=table[mask.class_index], legend=legend)
 
 
-def _majority(material: _Material) -> ConfusionMatrix:
+def _majority(material: Material) -> ConfusionMatrix:
     """Score the map that shows the commonest training class everywhere."""
     counts = sum(
         np.bincount(m.class_index[m.class_index >= 0], minlength=len(material.legend))
@@ -199,8 +238,14 @@ def _majority(material: _Material) -> ConfusionMatrix:
     )
 
 
+def _steps_of(model: Path) -> int:
+    """Return how many steps a model's network was trained for."""
+    document = json.loads((model / "model.json").read_text(encoding="utf-8"))
+    return int(document.get("steps", 0))
+
+
 def _train_models(
-    material: _Material, values: Mapping[str, Any], baseline: str, seed: int, folder: Path, device: str,
+    material: Material, values: Mapping[str, Any], baseline: str, seed: int, folder: Path, device: str,
     reporter: Reporter,
 ) -> list[Path]:  # fmt: skip
     """Train the run's models; more than one only where the ensemble is a factor."""
@@ -244,7 +289,7 @@ def _model_kind(values: Mapping[str, Any], baseline: str) -> Literal["auto", "ne
 def _configure(values: Mapping[str, Any], baseline: str) -> Config:
     changes: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
-        if name not in POINT_FACTORS and name not in RUN_FACTORS and name != "baseline":
+        if name not in POINT_FACTORS and name not in RUN_FACTORS:
             section, _, setting = name.partition(".")
             changes.setdefault(section, {})[setting] = value
     config = Config().updated(changes)
@@ -254,7 +299,7 @@ def _configure(values: Mapping[str, Any], baseline: str) -> Config:
     return config
 
 
-def _draw_points(material: _Material, values: Mapping[str, Any], seed: int) -> Points:
+def _draw_points(material: Material, values: Mapping[str, Any], seed: int) -> Points:
     """Draw the budget of points, shared by the training images."""
     options = {name.partition(".")[2]: values[name] for name in POINT_FACTORS if name in values}
     return simulate_points(material.masks, seed=seed, **options)
@@ -265,7 +310,7 @@ def _as_sparse(mask: DenseMask) -> SparseMask:
 
 
 def _score(
-    models: Sequence[Path], material: _Material, values: Mapping[str, Any], folder: Path, device: str,
+    models: Sequence[Path], material: Material, values: Mapping[str, Any], folder: Path, device: str,
     reporter: Reporter,
 ) -> ConfusionMatrix:  # fmt: skip
     matrices = []

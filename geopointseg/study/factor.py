@@ -157,12 +157,11 @@ def _do_runs(
     plan: StudyPlan, folder: Path, jobs: int, device: str, reporter: Reporter
 ) -> list[RunScore]:
     runs = list(plan.runs())
-    settings = json.dumps(dict(plan.fixed), sort_keys=True, default=str)
     scores: dict[int, RunScore] = {}
     with reporter.stage("study", total=len(runs)) as advance:
         waiting = []
         for number, run in enumerate(runs):
-            known = _read_score(folder / f"{run.key}.json", settings)
+            known = _read_score(folder / f"{run.key}.json", run)
             if known is None:
                 waiting.append((number, run))
             else:
@@ -170,7 +169,7 @@ def _do_runs(
                 advance(1, f"{run.label}: done before")
         for number, score in _execute(plan, waiting, folder, jobs, device):
             scores[number] = score
-            _write_score(folder / f"{runs[number].key}.json", score, settings)
+            _write_score(folder / f"{runs[number].key}.json", score)
             said = f"failed: {score.failure}" if score.failure else f"mean F1 {score.mean_f1:.3f}"
             advance(1, f"{runs[number].label}: {said}")
     return [scores[number] for number in range(len(runs))]
@@ -195,36 +194,38 @@ def _execute(
 
 
 def _attempt(plan: StudyPlan, run: StudyRun, folder: Path, device: str) -> RunScore:
-    """Do one run; a failure becomes part of the result. Models and maps are removed afterwards."""
-    from geopointseg.study.experiment import run_experiment
+    """Do one run; a failure becomes part of the result. Models are removed afterwards."""
+    from geopointseg.study.experiment import keep_results, run_experiment
 
     workspace = folder / f"{run.key}.work"
     shutil.rmtree(workspace, ignore_errors=True)
     workspace.mkdir(parents=True)
     try:
-        return run_experiment(run, plan.data_named(run.data), plan.fixed, workspace, device=device)
+        score = run_experiment(run, plan.data_named(run.data), workspace, device=device)
+        keep_results(workspace, folder / run.key, maps=run.seed == plan.seeds[0])
     except Cancelled:
         raise
     except Exception as error:  # noqa: BLE001 - one failed run must not end the study
         return RunScore(run.data, run.levels, run.seed, failure=f"{type(error).__name__}: {error}")
+    else:
+        return score
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
 
 
-def _read_score(path: Path, settings: str) -> RunScore | None:
+def _read_score(path: Path, run: StudyRun) -> RunScore | None:
+    """Return the score of a run that was done before, under this study's names of its levels."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        score = RunScore(**kept)
+    except (OSError, ValueError, TypeError):
         return None
-    if kept.get("settings") != settings or kept["score"]["failure"]:
-        return None
-    return RunScore(**kept["score"])
+    return None if score.failure else dataclasses.replace(score, levels=run.levels)
 
 
-def _write_score(path: Path, score: RunScore, settings: str) -> None:
-    text = json.dumps({"settings": settings, "score": dataclasses.asdict(score)}, default=str)
+def _write_score(path: Path, score: RunScore) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(json.dumps(dataclasses.asdict(score), default=str), encoding="utf-8")
     temporary.replace(path)
 
 

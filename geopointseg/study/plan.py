@@ -24,6 +24,18 @@ A study is one TOML file, so that it can be read, kept and run again::
     name = "points.placement"
     levels = ["stratified", "boundary"]
 
+    [[factors]]
+    name = "unlabelled pixels"        # a name of your own, where a level sets several things
+
+    [factors.levels.off]
+    "teaching.distillation_weight" = 0.0
+
+    [factors.levels.forest]
+    "teaching.distillation_weight" = 0.7
+
+    [baseline_levels]                 # where baselines need not be run at all levels of the points
+    "points.placement" = ["stratified"]
+
     [fixed]                           # everything else; any setting of geopointseg
     "optimization.minutes" = 2.0
 
@@ -69,6 +81,9 @@ RUN_FACTORS = {
 }
 """Factors of the run as a whole."""
 
+DEFAULT_POINTS: dict[str, Any] = {"points.per_class": 50, "points.placement": "stratified"}
+"""The points where a study does not say."""
+
 PARTS = ("all", "top", "bottom", "left", "right", "centre")
 """Parts of an image that training or testing may be confined to."""
 
@@ -106,10 +121,25 @@ class StudyData:
 
 @dataclass(frozen=True)
 class Factor:
-    """Something that is varied: its name and the levels that it takes."""
+    """Something that is varied: its name and the levels that it takes.
+
+    Parameters
+    ----------
+    name
+        A setting; or any name, where each level stands for several settings.
+    levels
+        Values of the setting; or names.
+    settings
+        Values by setting of each named level; empty for a factor that is a setting.
+    """
 
     name: str
     levels: tuple[Any, ...]
+    settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def values(self, level: Any) -> Mapping[str, Any]:
+        """Return what a level sets: value by setting."""
+        return self.settings[level] if self.settings else {self.name: level}
 
     @property
     def title(self) -> str:
@@ -150,16 +180,26 @@ class StudyRun:
         Level by factor, or the name of a baseline under ``"baseline"``.
     seed
         Seed of points and training.
+    values
+        Value by setting: what the levels set, and what is fixed.
     """
 
     data: str
     levels: Mapping[str, Any]
     seed: int
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def baseline(self) -> str:
+        """Which baseline this is; empty for a combination of levels."""
+        return str(self.levels.get("baseline", ""))
 
     @property
     def key(self) -> str:
-        """A short name that is the same for the same run, for resuming."""
-        text = json.dumps([self.data, dict(self.levels), self.seed], sort_keys=True, default=str)
+        """A short name, the same for all runs that do the same, for resuming."""
+        text = json.dumps(
+            [self.data, self.baseline, dict(self.values), self.seed], sort_keys=True, default=str
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -183,6 +223,7 @@ class StudyPlan:
     seeds: tuple[int, ...]
     baselines: tuple[str, ...]
     hypotheses: tuple[Hypothesis, ...]
+    baseline_levels: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | Path) -> StudyPlan:
@@ -214,7 +255,7 @@ class StudyPlan:
 
     def quick(self) -> StudyPlan:
         """Return a small version: the centre of one data set, few levels, seeds and baselines, a few steps."""
-        factors = tuple(Factor(f.name, f.levels[:2]) for f in self.factors)
+        factors = tuple(dataclasses.replace(f, levels=f.levels[:2]) for f in self.factors)
         budget = {"optimization.steps": 12, "optimization.minutes": 0.2, "forest.trees": 30}
         data = dataclasses.replace(self.data[0], part="centre", test_part="centre")
         return dataclasses.replace(
@@ -228,19 +269,27 @@ class StudyPlan:
 
     def runs(self) -> Iterator[StudyRun]:
         """Yield all runs: baselines first, then every combination of levels, for each data set and seed."""
-        point_factors = [f for f in self.factors if f.name in POINT_FACTORS]
         for data, seed in itertools.product(self.data, self.seeds):
             for baseline in self.baselines:
-                if baseline in ("majority", "dense"):
-                    yield StudyRun(data.name, {"baseline": baseline}, seed)
-                    continue
-                for levels in itertools.product(*(f.levels for f in point_factors)):
-                    named = dict(zip((f.name for f in point_factors), levels, strict=True))
-                    yield StudyRun(data.name, {"baseline": baseline} | named, seed)
+                yield from self._baseline_runs(data.name, baseline, seed)
             for levels in itertools.product(*(f.levels for f in self.factors)):
-                yield StudyRun(
-                    data.name, dict(zip((f.name for f in self.factors), levels, strict=True)), seed
-                )
+                named = dict(zip((f.name for f in self.factors), levels, strict=True))
+                set_by = [f.values(level) for f, level in zip(self.factors, levels, strict=True)]
+                values = {k: v for part in (self.fixed, *set_by) for k, v in part.items()}
+                yield StudyRun(data.name, named, seed, DEFAULT_POINTS | values)
+
+    def _baseline_runs(self, data: str, baseline: str, seed: int) -> Iterator[StudyRun]:
+        """Yield the runs of one baseline: forests at the levels of the points, the others once."""
+        values = DEFAULT_POINTS | dict(self.fixed)
+        if baseline in ("majority", "dense"):
+            kept = {k: v for k, v in values.items() if k not in POINT_FACTORS}
+            yield StudyRun(data, {"baseline": baseline}, seed, kept if baseline == "dense" else {})
+            return
+        factors = [f for f in self.factors if f.name in POINT_FACTORS]
+        for levels in itertools.product(*(f.levels for f in factors)):
+            named = dict(zip((f.name for f in factors), levels, strict=True))
+            if all(level in self.baseline_levels.get(k, (level,)) for k, level in named.items()):
+                yield StudyRun(data, {"baseline": baseline} | named, seed, values | named)
 
     def data_named(self, name: str) -> StudyData:
         """Return one data set."""
@@ -257,7 +306,9 @@ def known_factors() -> list[str]:
     return [*POINT_FACTORS, *RUN_FACTORS, *settings]
 
 
-_KEYS = {"title", "purpose", "seeds", "baselines", "data", "factors", "fixed", "hypotheses"}
+_KEYS = {
+    "title", "purpose", "seeds", "baselines", "baseline_levels", "data", "factors", "fixed", "hypotheses",
+}  # fmt: skip
 
 
 def _parse(document: dict[str, Any], folder: Path) -> StudyPlan:
@@ -288,17 +339,45 @@ def _parse(document: dict[str, Any], folder: Path) -> StudyPlan:
         seeds=tuple(int(seed) for seed in document.get("seeds", (0, 1, 2))),
         baselines=baselines,
         hypotheses=tuple(_parse_hypothesis(row, factors) for row in document.get("hypotheses", ())),
+        baseline_levels=_parse_baseline_levels(document.get("baseline_levels", {}), factors),
     )
 
 
 def _parse_factor(row: dict[str, Any]) -> Factor:
     name, levels = str(row.get("name", "")), row.get("levels")
+    if isinstance(levels, dict) and levels:
+        for level, settings in levels.items():
+            if not isinstance(settings, dict):
+                raise ConfigError(
+                    f"The level '{level}' of the factor '{name}' is {settings!r}. Expected a section "
+                    f"[factors.levels.{level}] with settings."
+                )
+            for setting in settings:
+                _check_factor(setting)
+        return Factor(name, tuple(levels), levels)
     _check_factor(name)
     if not isinstance(levels, list) or not levels:
         raise ConfigError(
             f"The factor '{name}' has the levels {levels!r}. Expected a list like [10, 50]."
         )
     return Factor(name, tuple(levels))
+
+
+def _parse_baseline_levels(
+    row: dict[str, Any], factors: tuple[Factor, ...]
+) -> dict[str, tuple[Any, ...]]:
+    known = {f.name: f.levels for f in factors if f.name in POINT_FACTORS}
+    for name, levels in row.items():
+        if name not in known:
+            raise ConfigError(
+                f"[baseline_levels] names '{name}'. Expected a factor of the points that this study varies: "
+                f"{', '.join(known) or 'there is none'}."
+            )
+        if not isinstance(levels, list) or not set(levels) <= set(known[name]):
+            raise ConfigError(
+                f"[baseline_levels] gives '{name}' the levels {levels!r}. Expected some of {list(known[name])}."
+            )
+    return {name: tuple(levels) for name, levels in row.items()}
 
 
 def _check_factor(name: str) -> None:
