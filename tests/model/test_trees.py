@@ -85,3 +85,45 @@ def test_damaged_arrays_are_refused(name: str, wrong: float) -> None:
     arrays[name][0] = wrong
     with pytest.raises(ModelError, match=r"do not form trees.*copy the model folder again"):
         TreeTable.from_arrays(arrays, 6)
+
+
+@pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier])
+@pytest.mark.parametrize("options", [{}, {"max_depth": 1}, {"max_depth": 3}, {"bootstrap": False}])
+def test_visiting_all_nodes_equals_walking(kind: Any, options: dict[str, Any]) -> None:
+    samples = sample(seed=8, count=20_001)
+    labels = np.random.default_rng(9).integers(0, 5, 300)
+    model = kind(300, random_state=0, **options).fit(samples[:300], labels)
+    table = TreeTable.from_forest(model, 5)
+    visited, walked = table._evaluate(samples, 2), table._walk(samples, 2)
+    assert visited.shape == walked.shape == (20_001, 5)
+    np.testing.assert_allclose(visited, walked, atol=5e-6)
+
+
+def test_thresholds_that_32_bits_cannot_hold() -> None:
+    samples = np.linspace(0.1, 0.1 + 1e-6, 200, dtype=np.float32)[:, None]
+    labels = np.random.default_rng(0).integers(0, 3, 200)
+    table = TreeTable.from_forest(
+        RandomForestClassifier(20, random_state=0).fit(samples, labels), 3
+    )
+    np.testing.assert_allclose(table._evaluate(samples, 1), table._walk(samples, 1), atol=1e-6)
+
+
+def test_trees_of_different_say_and_size_are_visited_alike() -> None:
+    stump = RandomForestClassifier(3, random_state=0).fit(sample(), np.full(200, 2))
+    tables = [TreeTable.from_forest(m, 4) for m in (fitted(features=3), stump, fitted())]
+    table = TreeTable.mixed(tables, [0.2, 0.3, 0.5])
+    samples = sample(seed=10, count=500)
+    np.testing.assert_allclose(table._evaluate(samples, 2), table._walk(samples, 1), atol=1e-6)
+
+
+def test_large_trees_are_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = TreeTable.from_forest(fitted(), 4)
+    called = []
+    for name in ("_evaluate", "_walk"):
+        monkeypatch.setattr(TreeTable, name, lambda *_, name=name: called.append(name))
+    many, few = sample(count=10_000), sample(count=10)
+    table.probabilities(many)
+    table.probabilities(few)
+    monkeypatch.setattr("geopointseg.model.trees.LARGEST_MEAN_NODES", 3)
+    table.probabilities(many)
+    assert called == ["_evaluate", "_walk", "_walk"]
