@@ -10,12 +10,14 @@ features.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import ConfigError, RasterError, nearest_names
+from geopointseg.model.trees import usable_cores
 
 KINDS = ("mean", "deviation", "gradient", "laplacian", "structure")
 _TRUNCATE = 3.0
@@ -139,13 +141,17 @@ class FilterBank:
         features[: len(image)] = image
         padded_valid = np.pad(valid, 1)
         windows = [_Window(padded_valid, scale) for scale in self.scales]
-        position = len(image)
-        for band in image:
+        each = len(features) // len(image) - 1
+        pieces = features[len(image) :].reshape(len(image), each, *valid.shape)
+
+        def fill(band: Plane, planes: Plane) -> None:
             padded = np.pad(band, 1)
-            for window in windows:
-                for plane in self._planes(padded, window):
-                    np.multiply(plane[1:-1, 1:-1], valid, out=features[position])
-                    position += 1
+            found = (plane for window in windows for plane in self._planes(padded, window))
+            for plane, out in zip(found, planes, strict=True):
+                np.multiply(plane[1:-1, 1:-1], valid, out=out)
+
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            list(pool.map(fill, image, pieces))
         return features
 
     def _planes(self, band: Plane, window: _Window) -> Iterator[Plane]:

@@ -128,8 +128,8 @@ class TreeTable:
         """
         small = len(self.left) <= LARGEST_MEAN_NODES * len(self.weight)
         if small and len(samples) >= _THICKET_BLOCK:
-            return self._evaluate(samples, jobs or _cores())
-        return self._walk(samples, jobs or _cores())
+            return self._evaluate(samples, jobs or usable_cores())
+        return self._walk(samples, jobs or usable_cores())
 
     def _evaluate(self, samples: NDArray[np.float32], jobs: int) -> NDArray[np.float32]:
         """Visit all nodes of small trees."""
@@ -269,6 +269,6 @@ class TreeTable:
             )
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
