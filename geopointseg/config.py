@@ -51,11 +51,12 @@ class SceneConfig:
         "Bands to read: numbers from 1, names, or formulas like 'ndvi = (nir - red) / (nir + red)'; empty reads all.",
     )
     matching: Literal[
-        "none", "invariant", "histogram", "midpoint", "mean-std", "percentile", "equalize"
+        "none", "invariant", "mixed", "histogram", "midpoint", "mean-std", "percentile", "equalize"
     ] = setting(
         "none",
         "How every scene is given the style of the reference, in training and in prediction; 'invariant' fits to "
-        "shared ground that did not change, and to percentiles where no ground is shared.",
+        "shared ground that did not change, and to percentiles where no ground is shared; 'mixed' does the same and "
+        "also mixes the bands linearly, for images of different cameras.",
     )
     reference: str = setting(
         "", "Scene whose style all others take; empty takes all training scenes together."

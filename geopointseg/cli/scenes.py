@@ -40,6 +40,11 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     help="Fit only to pixels of shared ground that did not change.",
 )
 @click.option(
+    "--mix-bands",
+    is_flag=True,
+    help="With --invariant: mix the bands linearly before, for images of different cameras.",
+)
+@click.option(
     "--figure",
     default=None,
     metavar="F.png",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -181,12 +181,18 @@ def look_up(
     target = out.reshape(-1)
     if index.itemsize == 1 and table.itemsize == 1 and index.size > _PAIRS_PAY:
         even = index.size // 2 * 2
-        low = table.view(np.uint8).astype(np.uint16)
-        pairs = ((low[:, None] << 8) | low).ravel()  # entry of 256 * second byte + first byte
+        pairs = _pair_table(table.tobytes())
         _take_pieces(pairs, index[:even].view("<u2"), target[:even].view("<u2"))
         index, target = index[even:], target[even:]
     _take_pieces(table, index, target)
     return out
+
+
+@lru_cache(maxsize=32)
+def _pair_table(table: bytes) -> NDArray[np.uint16]:
+    """Return the entries of two bytes at once, at 256 * second byte + first byte."""
+    entry = np.frombuffer(table, dtype=np.uint8).astype(np.uint16)
+    return np.asarray(((entry[:, None] << 8) | entry).ravel())
 
 
 _PIECE = 1 << 16

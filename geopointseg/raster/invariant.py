@@ -29,6 +29,7 @@ from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.curve import Curve
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.mixing import Mixing, fit_mixing
 from geopointseg.raster.radiometry import (
     MatchMethod,
     RadiometricTransform,
@@ -117,31 +118,43 @@ class InvariantPair:
     Parameters
     ----------
     source, reference
-        Statistics of these pixels in the one and in the other.
+        Statistics of these pixels in the one, its bands mixed, and in the other.
     share
         Share of the shared ground that did not change, 0..1.
     pixels
         How many pixels that are.
+    mixing
+        How the bands of the one are mixed; None where each stays for itself.
     """
 
     source: SceneStatistics
     reference: SceneStatistics
     share: float
     pixels: int
+    mixing: Mixing | None = None
 
     def fit(self, whole: SceneStatistics) -> RadiometricTransform:
         """Return curves fitted to the unchanged pixels, and drawn on to the ends of the whole scene's values."""
+        low = np.array([band.minimum for band in whole.bands])
+        high = np.array([band.maximum for band in whole.bands])
+        if self.mixing is not None:
+            low, high = self.mixing.span(low, high)
         curves = []
-        triples = zip(self.source.bands, self.reference.bands, whole.bands, strict=True)
-        for source, reference, band in triples:
+        pairs = zip(self.source.bands, self.reference.bands, strict=True)
+        for k, (source, reference) in enumerate(pairs):
             curve = midpoint_curve(source.compact(), reference.compact())
             slope = reference.std / source.std
-            curves.append(_drawn_on(curve, band.minimum, band.maximum, slope))
-        return RadiometricTransform(tuple(curves), tuple(whole.names), "invariant")
+            curves.append(_drawn_on(curve, float(low[k]), float(high[k]), slope))
+        method = "invariant" if self.mixing is None else "mixed"
+        return RadiometricTransform(tuple(curves), tuple(whole.names), method, self.mixing)
 
 
 def find_invariant(
-    source: Scene, references: Sequence[Thumbnail], *, reporter: Reporter | None = None
+    source: Scene,
+    references: Sequence[Thumbnail],
+    *,
+    mix_bands: bool = False,
+    reporter: Reporter | None = None,
 ) -> InvariantPair | None:
     """Find the pixels of a scene that did not change since the reference was taken.
 
@@ -151,6 +164,8 @@ def find_invariant(
         The scene.
     references
         What it is compared with, each where it shows the same ground.
+    mix_bands
+        Whether bands may be mixed linearly to look alike, as other cameras and haze do (`fit_mixing`).
     reporter
         Told how much did not change.
 
@@ -170,7 +185,7 @@ def find_invariant(
     if sum(x.shape[1] for x, _ in pairs) < FEWEST_PIXELS:
         return None
     x, y = (np.concatenate(part, axis=1) for part in zip(*pairs, strict=True))
-    kept = unchanged_pixels(x, y)
+    kept = unchanged_pixels(x, y, mix_bands=mix_bands)
     if kept.sum() < FEWEST_PIXELS or not _varied(x[:, kept]) or not _varied(y[:, kept]):
         return None
     share = float(kept.mean())
@@ -179,15 +194,20 @@ def find_invariant(
         "that ground.",
         invariant_share=round(share, 4),
     )
+    x, y = x[:, kept], y[:, kept]
+    mixing = fit_mixing(x, y) if mix_bands else None
     return InvariantPair(
-        statistics_of_array(x[:, kept], names=source.band_names, source=source.name),
-        statistics_of_array(y[:, kept], names=source.band_names, source=references[0].name),
+        statistics_of_array(_mixed(x, mixing), names=source.band_names, source=source.name),
+        statistics_of_array(y, names=source.band_names, source=references[0].name),
         share,
-        int(kept.sum()),
+        x.shape[1],
+        mixing,
     )
 
 
-def unchanged_pixels(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.bool_]:
+def unchanged_pixels(
+    x: NDArray[np.float32], y: NDArray[np.float32], *, mix_bands: bool = False
+) -> NDArray[np.bool_]:
     """Return which pixels look alike in two images of one place once these are matched.
 
     Several first guesses are tried; the one that explains most pixels counts.
@@ -196,6 +216,8 @@ def unchanged_pixels(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[
     ----------
     x, y
         The images' valid pixels, ``(band, pixel)``.
+    mix_bands
+        Whether bands may be mixed linearly to look alike.
 
     Returns
     -------
@@ -203,20 +225,31 @@ def unchanged_pixels(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[
         bool ``(pixel,)``.
     """
     unit = np.maximum(y.std(axis=1, keepdims=True), 1e-12)
-    quiet = Reporter(_Nowhere())
     best = np.zeros(x.shape[1], dtype=bool)
     for method in _STARTS:
         kept = np.ones(x.shape[1], dtype=bool)
         for turn in range(_ROUNDS):
-            of_x, of_y = (statistics_of_array(v[:, kept]) for v in (x, y))
-            transform = fit_matching(of_x, of_y, "midpoint" if turn else method, reporter=quiet)
-            unlike = np.sqrt((((transform.apply(x) - y) / unit) ** 2).mean(axis=0))
+            mixing = fit_mixing(x[:, kept], y[:, kept]) if mix_bands and turn else None
+            matched = _match_pixels(_mixed(x, mixing), y, kept, "midpoint" if turn else method)
+            unlike = np.sqrt((((matched - y) / unit) ** 2).mean(axis=0))
             before, kept = kept, unlike < ALIKE
             if kept.sum() < FEWEST_PIXELS or np.array_equal(before, kept):
                 break
         if kept.sum() > best.sum():
             best = kept
     return best
+
+
+def _match_pixels(
+    x: NDArray[np.float32], y: NDArray[np.float32], kept: NDArray[np.bool_], method: MatchMethod
+) -> NDArray[np.float32]:
+    """Return all pixels of ``x`` moved by the curves that match the kept ones."""
+    of_x, of_y = (statistics_of_array(v[:, kept]) for v in (x, y))
+    return fit_matching(of_x, of_y, method, reporter=Reporter(_Nowhere())).apply(x)
+
+
+def _mixed(x: NDArray[np.float32], mixing: Mixing | None) -> NDArray[np.float32]:
+    return x if mixing is None else mixing.apply(x)
 
 
 class _Nowhere:

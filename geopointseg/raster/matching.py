@@ -16,7 +16,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.errors import InputFileError, RasterError
+from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.curve import Curve, has_table, look_up, table_values
@@ -45,7 +45,7 @@ Reference = ScenePath | Scene | SceneStatistics | PictureStyle
 
 _ONE = (str, os.PathLike, Scene, SceneStatistics, PictureStyle)
 _LOSSLESS = {"deflate", "lzw", "zstd", "packbits", "lerc", "lzma"}
-_WINDOW_VALUES = 1 << 23
+_WINDOW_VALUES = 1 << 22
 _SHARED_PX = 250_000
 
 
@@ -121,6 +121,7 @@ def match_raster(
     method: MatchMethod = "histogram",
     weighting: Weighting = "pixel",
     invariant: bool = False,
+    mix_bands: bool = False,
     reporter: Reporter | None = None,
 ) -> Matching:
     """Write a raster whose values are moved to look like a reference's, band by band.
@@ -146,6 +147,8 @@ def match_raster(
     invariant
         Fit only to pixels of shared ground that did not change between raster and reference (one reference); the
         method is then that of matched ranks, drawn on beyond them.
+    mix_bands
+        With ``invariant``: mix the bands linearly before, as another camera or haze does (`fit_mixing`).
     reporter
         Told the progress and what may spoil the result.
 
@@ -153,6 +156,8 @@ def match_raster(
     ------
     InputFileError
         If a file is missing or no raster.
+    ConfigError
+        If bands shall be mixed without ``invariant``.
     RasterError
         If the bands do not correspond, one side holds no image, or no ground is shared.
     OutputError
@@ -160,6 +165,11 @@ def match_raster(
     """
     reporter = reporter or Reporter()
     started = time.perf_counter()
+    if mix_bands and not invariant:
+        raise ConfigError(
+            "Bands shall be mixed, but not by unchanged pixels. How bands mix can only be told where both images show the "
+            "same ground; ask for invariant pixels too."
+        )
     (scene,) = open_scenes(raster, stack="never", reporter=reporter)
     _require_other_file(scene, Path(output))
     listed = [references] if isinstance(references, _ONE) else list(references)
@@ -167,7 +177,7 @@ def match_raster(
     before = compute_statistics(scene, reporter=reporter)
     reference = _merge_references(known, opened, weighting, reporter)
     if invariant:
-        transform = _fit_invariant(scene, before, known, opened, reporter)
+        transform = _fit_invariant(scene, before, known, opened, reporter, mix_bands=mix_bands)
     else:
         transform = fit_matching(before, reference, method, reporter=reporter)
     encoding = _choose_encoding(scene, transform, opened)
@@ -178,7 +188,7 @@ def match_raster(
         opened[0] if opened else None,
         transform,
         before,
-        _moved(before, transform),
+        _after(before, transform, Path(output)),
         reference,
         None if reference is None else compare_mixtures(before, reference),
         time.perf_counter() - started,
@@ -191,13 +201,16 @@ def _fit_invariant(
     known: Sequence[SceneStatistics],
     opened: Sequence[Scene],
     reporter: Reporter,
+    *,
+    mix_bands: bool,
 ) -> RadiometricTransform:
     if len(opened) != 1 or known:
         raise RasterError(
             f"{len(opened) + len(known)} references were given. Unchanged pixels are found between two scenes; name one "
             "raster."
         )
-    pair = find_invariant(scene, [Thumbnail.of(opened[0], _SHARED_PX)], reporter=reporter)
+    ground = [Thumbnail.of(opened[0], _SHARED_PX)]
+    pair = find_invariant(scene, ground, mix_bands=mix_bands, reporter=reporter)
     if pair is None:
         raise RasterError(
             f"'{scene.name}' and '{opened[0].name}' share too little unchanged ground. Expected {FEWEST_PIXELS} pixels at "
@@ -366,6 +379,7 @@ def _make_tables(
 ) -> list[NDArray[Any]] | None:
     """Return stored value to stored value, a table a band, where the raster's type allows."""
     plain = all(band.expression is None for band in scene.bands)
+    plain = plain and transform.mixing is None
     if not (plain and type(scene) is Scene and has_table(scene.dtype)):
         return None
     return [
@@ -425,6 +439,15 @@ def _profile(scene: Scene, encoding: _Encoding) -> dict[str, Any]:
 
 
 # --- results ---------------------------------------------------------------------------------------------------
+
+
+def _after(
+    statistics: SceneStatistics, transform: RadiometricTransform, output: Path
+) -> SceneStatistics:
+    """Return the statistics of the written raster; what curves alone moved need not be read again."""
+    if transform.mixing is None:
+        return _moved(statistics, transform)
+    return compute_statistics(Scene.open(output), cache=False, reporter=Reporter())
 
 
 def _moved(statistics: SceneStatistics, transform: RadiometricTransform) -> SceneStatistics:

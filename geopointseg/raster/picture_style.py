@@ -13,11 +13,12 @@ from geopointseg.raster.radiometry import MatchMethod, RadiometricTransform, fit
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.statistics import SceneStatistics, compute_statistics
 
-StyleMethod = Literal["invariant", MatchMethod]
-STYLE_METHODS: tuple[str, ...] = ("invariant", *get_args(MatchMethod))
+StyleMethod = Literal["invariant", "mixed", MatchMethod]
+STYLE_METHODS: tuple[str, ...] = ("invariant", "mixed", *get_args(MatchMethod))
+_BY_GROUND = ("invariant", "mixed")
 
 _ELSEWHERE: MatchMethod = "percentile"
-"""How ``invariant`` matches a scene of other ground: the method that different class mixes harm least."""
+"""How these match a scene of other ground: the method that different class mixes harm least."""
 _MOST_NUMBERS = 1 << 18
 _MOST_THUMBNAILS = 16
 
@@ -33,11 +34,12 @@ class PictureStyle:
     ----------
     method
         One of the methods of `fit_matching`; or ``invariant``, which fits to ground that the scene shares with the
-        style's own scenes and that did not change, and matches 2nd and 98th percentiles where there is none.
+        style's own scenes and that did not change, and matches 2nd and 98th percentiles where there is none; or
+        ``mixed``, which does the same and also mixes the bands linearly, as other cameras do.
     reference
         Statistics of the scenes that have the style.
     ground
-        These scenes seen coarsely, for ``invariant``.
+        These scenes seen coarsely, for ``invariant`` and ``mixed``.
     """
 
     method: StyleMethod
@@ -65,7 +67,7 @@ class PictureStyle:
             )
         statistics = compute_statistics(list(scenes), weighting="area", reporter=reporter)
         ground: list[Thumbnail] = []
-        if method == "invariant":
+        if method in _BY_GROUND:
             shown = scenes[:_MOST_THUMBNAILS]
             most = _MOST_NUMBERS // (len(statistics.bands) * len(shown))
             ground = [Thumbnail.of(scene, most) for scene in shown]
@@ -76,9 +78,15 @@ class PictureStyle:
         reporter = reporter or Reporter()
         plain = scene.with_radiometry(None)
         statistics = compute_statistics(plain, reporter=reporter)
-        if self.method != "invariant":
-            return fit_matching(statistics, self.reference, self.method, reporter=reporter)
-        pair = find_invariant(plain, self.ground, reporter=reporter)
+        if self.method == "invariant" or self.method == "mixed":  # noqa: PLR1714  narrows the type
+            return self._fit_ground(plain, statistics, reporter)
+        return fit_matching(statistics, self.reference, self.method, reporter=reporter)
+
+    def _fit_ground(
+        self, scene: Scene, statistics: SceneStatistics, reporter: Reporter
+    ) -> RadiometricTransform:
+        mixed = self.method == "mixed"
+        pair = find_invariant(scene, self.ground, mix_bands=mixed, reporter=reporter)
         if pair is not None:
             return pair.fit(statistics)
         reporter.log(

@@ -24,6 +24,7 @@ from geopointseg.errors import ConfigError, RasterError, nearest_names
 from geopointseg.progress import Reporter
 from geopointseg.raster.curve import IDENTITY, Curve, has_table
 from geopointseg.raster.distribution import BandStatistics
+from geopointseg.raster.mixing import Mixing
 from geopointseg.raster.statistics import SceneStatistics, find_undeclared_nodata
 
 MatchMethod = Literal["histogram", "midpoint", "mean-std", "percentile", "equalize"]
@@ -43,6 +44,8 @@ _MOST_PAIRS = 15
 class RadiometricTransform:
     """How each band's values are moved to look like a reference: one monotone curve a band.
 
+    Where scenes come from different cameras, bands may be mixed linearly before that.
+
     Parameters
     ----------
     curves
@@ -51,6 +54,8 @@ class RadiometricTransform:
         Names of the bands; empty where not known.
     method
         How it was fitted.
+    mixing
+        How the bands are mixed before the curves; None leaves each for itself.
 
     Examples
     --------
@@ -62,6 +67,7 @@ class RadiometricTransform:
     curves: tuple[Curve, ...]
     names: tuple[str, ...] = ()
     method: str = ""
+    mixing: Mixing | None = None
 
     def apply(
         self, image: NDArray[Any], valid: NDArray[np.bool_] | None = None
@@ -85,6 +91,8 @@ class RadiometricTransform:
                 f"The image has {len(image)} bands and the radiometric transform {len(self.curves)}. "
                 "Expected as many; fit the transform to this image's bands."
             )
+        if self.mixing is not None:
+            image = self.mixing.apply(np.asarray(image, dtype=np.float32))
         moved = np.stack([c.apply(plane) for c, plane in zip(self.curves, image, strict=True)])
         if valid is not None:
             np.copyto(moved, np.float32(0), where=~valid)
@@ -96,13 +104,15 @@ class RadiometricTransform:
             "method": self.method,
             "names": list(self.names),
             "curves": [curve.to_json() for curve in self.curves],
+            "mixing": None if self.mixing is None else self.mixing.to_json(),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RadiometricTransform:
         """Read what `to_json` returned."""
         curves = tuple(Curve.from_json(curve) for curve in data["curves"])
-        return cls(curves, tuple(data["names"]), str(data["method"]))
+        mixing = Mixing.from_json(data["mixing"]) if data.get("mixing") else None
+        return cls(curves, tuple(data["names"]), str(data["method"]), mixing)
 
 
 def fit_matching(

@@ -28,6 +28,7 @@ from geopointseg.raster.band import Band, describe_bands
 from geopointseg.raster.curve import Curve, has_table, look_up
 from geopointseg.raster.dataset import HANDLES, HandlePool, fingerprint_files, open_dataset
 from geopointseg.raster.grid import Grid, clip_window
+from geopointseg.raster.mixing import Mixing
 
 __all__ = [
     "HANDLES",
@@ -44,11 +45,15 @@ ScenePath = str | os.PathLike[str]
 
 
 class Radiometry(Protocol):
-    """Anything that has one curve a band, such as a `RadiometricTransform`."""
+    """Anything that has one curve a band and may mix bands, such as a `RadiometricTransform`."""
 
     @property
     def curves(self) -> tuple[Curve, ...]:
         """The curves, in the order of the scene's bands."""
+
+    @property
+    def mixing(self) -> Mixing | None:
+        """How bands are mixed before the curves; None leaves each for itself."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Scene:
         What messages call the scene; its file name by default.
     date
         When it was taken, ISO 8601 (``2020-08-31``, or ``2020``), empty where not known.
+    mixing
+        How the bands are mixed before their curves are applied; None leaves each for itself.
     """
 
     path: str
@@ -101,6 +108,7 @@ class Scene:
     block_shape: tuple[int, int]
     label: str = ""
     date: str = ""
+    mixing: Mixing | None = None
 
     @classmethod
     def open(
@@ -159,7 +167,18 @@ class Scene:
             return self.with_bands(_select_bands(describe_bands(dataset), indices, self._shown))
 
     def with_bands(self, bands: Sequence[Band]) -> Scene:
-        """Return the same scene with these bands, in this order; they may be computed ones."""
+        """Return the same scene with these bands, in this order; they may be computed ones.
+
+        Raises
+        ------
+        RasterError
+            If the bands are mixed to match a reference and others are wanted.
+        """
+        if self.mixing is not None and [b.label for b in bands] != self.band_names:
+            raise RasterError(
+                f"'{self._shown}' is matched to a reference by mixing its bands {', '.join(self.band_names)}. Expected "
+                "the bands to be chosen before; choose them first and match afterwards."
+            )
         return replace(self, bands=tuple(bands))
 
     def with_nodata(self, nodata: float | None) -> Scene:
@@ -186,14 +205,14 @@ class Scene:
                 f"'{self._shown}' has {len(self.bands)} bands and the radiometric transform {len(curves)}. "
                 "Expected as many; fit the transform to this scene's bands."
             )
-        return self.with_bands(
-            [replace(band, curve=curve) for band, curve in zip(self.bands, curves, strict=True)]
-        )
+        moved = [replace(band, curve=curve) for band, curve in zip(self.bands, curves, strict=True)]
+        mixing = None if transform is None else transform.mixing
+        return replace(self, bands=tuple(moved), mixing=mixing)
 
     def fingerprint(self) -> str | None:
         """Return a text that changes when the scene's files or bands change; None for remote files."""
         files = fingerprint_files(self.path)
-        return None if files is None else repr((files, self.grid, self.bands))
+        return None if files is None else repr((files, self.grid, self.bands, self.mixing))
 
     def read(self, window: Window | None = None) -> Chip:
         """Read a window, which may reach beyond the border of the scene.
@@ -313,7 +332,10 @@ class Scene:
         places = {band.index: k for k, band in enumerate(self.source_bands)}
         image = np.empty((len(self.bands), *valid.shape), dtype=np.float32)
         for plane, band in zip(image, self.bands, strict=True):
-            _fill_plane(plane, band, stored, places)
+            unmixed = band if self.mixing is None else replace(band, curve=None)
+            _fill_plane(plane, unmixed, stored, places)
+        if self.mixing is not None:
+            image = _mix(image, valid, self.mixing, self.bands)
         if not valid.all():
             np.copyto(image, 0.0, where=~valid)
         return Chip(image, valid, undeclared)
@@ -368,6 +390,18 @@ def _fill_plane(
             plane[...] = values
     else:
         plane[...] = band.to_physical(values)
+
+
+def _mix(
+    image: NDArray[np.float32], valid: NDArray[np.bool_], mixing: Mixing, bands: Sequence[Band]
+) -> NDArray[np.float32]:
+    """Mix bands, and move each mixture by its band's curve."""
+    np.copyto(image, 0.0, where=~valid)
+    mixed = mixing.apply(image)
+    for plane, band in zip(mixed, bands, strict=True):
+        if band.curve is not None:
+            plane[...] = band.curve.apply(plane)
+    return mixed
 
 
 def _named_inputs(band: Band) -> Iterator[tuple[str, Band]]:

@@ -306,6 +306,7 @@ def _scan(scene: Scene, advance: Any) -> SceneStatistics:
 def _is_plain(scene: Scene) -> bool:
     """Whether a scene's stored integers can be counted as they are."""
     unchanged = all(b.curve is None and b.expression is None for b in scene.bands)
+    unchanged = unchanged and scene.mixing is None
     return type(scene) is Scene and has_table(scene.dtype) and unchanged
 
 

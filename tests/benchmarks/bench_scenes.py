@@ -1,6 +1,6 @@
 """What matching is worth: a model of one date maps other dates, with and without it.
 
-    python tests/benchmarks/bench_scenes.py naip    [--model forest] [--methods none percentile ...] [--minutes 5]
+    python tests/benchmarks/bench_scenes.py naip    [--model forest] [--features context] [--methods none percentile ...] [--minutes 5]
     python tests/benchmarks/bench_scenes.py landsat [...]
 
 naip: one place in 2010, 2014, 2018 and 2020 (aerial, four bands, other cameras and light). Five classes come from a
@@ -38,7 +38,7 @@ from geopointseg.raster.statistics import compute_statistics
 from geopointseg.raster.warp import read_onto
 
 DATA = Path(os.environ.get("GEOPOINTSEG_DATA", Path(__file__).parents[3] / "shared" / "data"))
-METHODS = ("none", "histogram", "midpoint", "mean-std", "percentile", "invariant")
+METHODS = ("none", "histogram", "midpoint", "mean-std", "percentile", "invariant", "mixed")
 CLUSTERS = 5
 PER_CLASS = 100
 
@@ -48,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("place", choices=["naip", "landsat"])
     parser.add_argument("--model", default="forest", choices=["forest", "network", "auto"])
+    parser.add_argument("--features", default="context", choices=["pixel", "filters", "context"])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=0)
@@ -58,10 +59,15 @@ def main() -> None:
         run(Path(folder), chosen)
 
 
-def settings(method: str, minutes: float, nodata: str = "", bands: Sequence[str] = ()) -> Config:
+def settings(
+    chosen: argparse.Namespace, method: str, nodata: str = "", bands: Sequence[str] = ()
+) -> Config:
     """Return the settings of one way of matching."""
     scene = {"matching": method, "nodata": nodata, "bands": tuple(bands)}
-    return Config().updated({"scene": scene, "optimization": {"minutes": minutes}})
+    groups: dict[str, dict[str, object]] = {"scene": scene}
+    groups["optimization"] = {"minutes": chosen.minutes}
+    groups["forest"] = {"features": chosen.features}
+    return Config().updated(groups)
 
 
 # --- one place in four years -----------------------------------------------------------------------------------
@@ -83,7 +89,7 @@ def naip(folder: Path, chosen: argparse.Namespace) -> None:
     points = cluster_points(chips[0].image, valid, scenes[0], chosen.seed)
     table: dict[str, list[float]] = {}
     for method in chosen.methods:
-        config = settings(method, chosen.minutes)
+        config = settings(chosen, method)
         model = train(
             [files[0]],
             points,
@@ -105,7 +111,7 @@ def naip(folder: Path, chosen: argparse.Namespace) -> None:
     stable = [float((valid & (kind == kinds[0])).sum() / valid.sum()) for kind in kinds[1:]]
     differ = [compare_mixtures(s, statistics[0]).share for s in statistics[1:]]
     print(
-        f"\nAgreement with the map of {years[0]} on stable ground, {chosen.model}, seed {chosen.seed}"
+        f"\nAgreement with the map of {years[0]} on stable ground, {chosen.model} ({chosen.features}), seed {chosen.seed}"
     )
     print("| matching | " + " | ".join(years[1:]) + " | mean | gain |")
     print("|---|" + "---|" * (len(years) + 1))
@@ -181,7 +187,7 @@ def landsat(folder: Path, chosen: argparse.Namespace) -> None:
     print("| train -> test | matching | overall agreement | mean F1 |\n|---|---|---|---|")
     for first, second in ((0, 1), (1, 0)):
         for method in chosen.methods:
-            config = settings(method, chosen.minutes, "16000", bands)
+            config = settings(chosen, method, "16000", bands)
             output = folder / f"{method}_{first}"
             model = train(
                 [files[first]],
