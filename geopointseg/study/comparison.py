@@ -1,7 +1,9 @@
 """Compare levels of a factor run by run, and judge hypotheses by intervals.
 
 Scores of two levels are paired: the same data set, the same seed, the same levels of all other factors. The
-difference of a pair is free of what data and seed do to both, so few seeds say more than two unpaired means.
+difference of a pair is free of what data and seed do to both, so few seeds say more than two unpaired means. Runs of
+one data set and seed share points and starting weights and so err together: their differences are averaged over the
+other factors first and count as one pair.
 """
 
 from __future__ import annotations
@@ -94,7 +96,7 @@ def compare_levels(scores: Sequence[RunScore], factor: str, better: Any, than: A
     Returns
     -------
     Comparison
-        Difference, Student-t interval (NaN with fewer than two pairs) and number of pairs.
+        Difference, Student-t interval (NaN with fewer than two pairs) and number of pairs of data set and seed.
 
     Examples
     --------
@@ -105,7 +107,10 @@ def compare_levels(scores: Sequence[RunScore], factor: str, better: Any, than: A
     from scipy.stats import t
 
     first, second = _by_rest(scores, factor, better), _by_rest(scores, factor, than)
-    differences = np.array([100 * (first[k] - second[k]) for k in first.keys() & second.keys()])
+    blocks: dict[tuple[Any, ...], list[float]] = {}
+    for rest in first.keys() & second.keys():
+        blocks.setdefault(rest[:2], []).append(100 * (first[rest] - second[rest]))
+    differences = np.array([np.mean(values) for values in blocks.values()])
     if not differences.size:
         return Comparison(factor, better, than, math.nan, math.nan, math.nan, 0)
     mean = round(float(differences.mean()), 10)

@@ -18,7 +18,7 @@ import numpy as np
 from geopointseg.errors import Cancelled, OutputError
 from geopointseg.progress import Reporter
 from geopointseg.study.comparison import RunScore, judge
-from geopointseg.study.plan import StudyPlan, StudyRun
+from geopointseg.study.plan import StudyPlan, StudyRun, title_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,29 @@ class StudyResult:
     plan: StudyPlan
     scores: tuple[RunScore, ...]
     folder: Path
+
+    def ours(self, data: str) -> list[RunScore]:
+        """Return the finished runs of a data set that are no baselines."""
+        return [
+            s
+            for s in self.scores
+            if s.data == data and "baseline" not in s.levels and not s.failure
+        ]
+
+    def baseline(self, data: str, name: str) -> list[RunScore]:
+        """Return the finished runs of one baseline on a data set."""
+        own = (s for s in self.scores if s.data == data and not s.failure)
+        return [s for s in own if s.levels.get("baseline") == name]
+
+    def columns(self, data: str) -> dict[str, list[RunScore]]:
+        """Return the runs of a data set's best combination of levels, then of each baseline at its best levels."""
+        ours = _best_group(self.ours(data))
+        columns = {level_name(ours[0]): ours} if ours else {}
+        for name in self.plan.baselines:
+            found = _best_group(self.baseline(data, name))
+            if found:
+                columns[level_name(found[0])] = found
+        return columns
 
     def level_rows(self) -> list[tuple[str, ...]]:
         """Return one row for each combination of levels: name, then mean F1 +- deviation by data set."""
@@ -61,7 +84,11 @@ class StudyResult:
         names = [data.name for data in self.plan.data]
         seeds = len(self.plan.seeds)
         tables: list[tuple[str, Sequence[str], list[tuple[str, ...]]]] = [
-            (f"Mean F1 +- deviation over {seeds} seeds", ["levels", *names], self.level_rows())
+            (
+                f"Mean F1 in percent +- deviation over {seeds} seeds",
+                ["levels", *names],
+                self.level_rows(),
+            )
         ]
         if self.plan.hypotheses:
             headings = ["hypothesis", "outcome", "difference in mean F1"]
@@ -144,13 +171,19 @@ def run_study(
     return result
 
 
+def _best_group(scores: Sequence[RunScore]) -> list[RunScore]:
+    """Return the runs of the combination of levels with the highest mean."""
+    groups: dict[str, list[RunScore]] = {}
+    for score in scores:
+        groups.setdefault(level_name(score), []).append(score)
+    return max(groups.values(), key=lambda g: float(np.mean([s.mean_f1 for s in g])), default=[])
+
+
 def level_name(score: RunScore | StudyRun) -> str:
     """Return what tables call a combination of levels."""
     levels = dict(score.levels)
     start = [str(levels.pop("baseline"))] if "baseline" in levels else []
-    return ", ".join(
-        start + [f"{k.rpartition('.')[2].replace('_', ' ')} {v}" for k, v in levels.items()]
-    )
+    return ", ".join(start + [f"{title_of(name)} {level}" for name, level in levels.items()])
 
 
 def _do_runs(
@@ -242,6 +275,8 @@ def _write_csv(scores: Sequence[RunScore], path: Path) -> None:
                 "mean_f1",
                 "overall_accuracy",
                 "seconds",
+                "cpu_seconds",
+                "steps",
                 "failure",
                 *(f"f1 {c}" for c in classes),
             ]
@@ -257,6 +292,8 @@ def _write_csv(scores: Sequence[RunScore], path: Path) -> None:
                     s.mean_f1,
                     s.overall_accuracy,
                     s.seconds,
+                    s.cpu_seconds,
+                    s.steps,
                     s.failure,
                     *by_class,
                 ]
@@ -273,6 +310,8 @@ def _write_tensorboard(scores: Sequence[RunScore], folder: Path) -> None:
             with SummaryWriter(str(folder / name)) as writer:
                 writer.add_scalar("mean_f1", score.mean_f1, score.seed)
                 writer.add_scalar("overall_accuracy", score.overall_accuracy, score.seed)
+                for class_name, f1 in (score.class_f1 or {}).items():
+                    writer.add_scalar(f"f1/{class_name}", f1, score.seed)
 
 
 def _cell(scores: Sequence[RunScore]) -> str:

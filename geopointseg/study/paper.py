@@ -1,234 +1,219 @@
 """The report of a study: Markdown and one HTML file, with the figures beside them.
 
-The order is that of a paper: purpose, hypotheses as they were stated before the runs, data and process, results,
-outcome of each hypothesis. Numbers come from the scores and from nowhere else.
+The order is that of a paper: purpose, hypotheses as they were stated before the runs, process, results, places where
+it fails, runs that failed. Numbers come from the scores and from nowhere else.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geopointseg.study.comparison import RunScore
+from geopointseg.assessment.confusion import ConfusionMatrix
+from geopointseg.legend import Legend
+from geopointseg.report.document import write_document
+from geopointseg.report.section import DataTable, Document, Illustration, Section
+from geopointseg.study.chart import draw_classes, draw_curves, draw_factor
+from geopointseg.study.comparison import RunScore, compare_levels
+from geopointseg.study.gallery import draw_failures, draw_maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from geopointseg.study.factor import StudyResult
-    from geopointseg.study.plan import Factor
+
+CHART_DPI, PICTURE_DPI = 120, 100
 
 
 def write_paper(result: StudyResult) -> None:
-    """Write ``report.md``, ``report.html`` and ``figures/*.png`` into the study's folder."""
-    figures = _write_figures(result)
-    text = _compose(result, figures)
-    (result.folder / "report.md").write_text(text, encoding="utf-8")
-    (result.folder / "report.html").write_text(_to_html(result, figures), encoding="utf-8")
-
-
-def _write_figures(result: StudyResult) -> dict[str, Path]:
-    """Draw one figure for each factor with at least two levels; return caption -> file."""
+    """Write ``report.md``, ``report.html`` and ``figures/*`` into the study's folder."""
+    document = compose(result)
+    write_document(document, result.folder / "report.html")
     folder = result.folder / "figures"
     folder.mkdir(exist_ok=True)
-    drawn: dict[str, Path] = {}
-    for factor in result.plan.factors:
-        if len(factor.levels) > 1:
-            path = folder / f"{factor.title.replace(' ', '_')}.png"
-            draw_factor(result, factor).savefig(path, dpi=120)
-            drawn[f"Mean F1 by {factor.title}; each dot is one run, lines join the means."] = path
-    path = folder / "classes.png"
-    draw_classes(result).savefig(path, dpi=120)
-    drawn["F1 by class, mean over seeds, for the best combination of levels and the baselines."] = (
-        path
-    )
-    return drawn
+    for section in document.sections:
+        for illustration in section.illustrations:
+            dpi = PICTURE_DPI if illustration.is_picture else CHART_DPI
+            illustration.figure.savefig(folder / _file_name(illustration), dpi=dpi)
+    (result.folder / "report.md").write_text(to_markdown(document), encoding="utf-8")
 
 
-def draw_factor(result: StudyResult, factor: Factor) -> Figure:
-    """Draw mean F1 against the levels of one factor, a panel for each data set.
-
-    Baselines are dashed lines at their mean.
-    """
-    from matplotlib.figure import Figure
-
-    data = result.plan.data
-    figure = Figure(figsize=(4.2 * len(data), 3.4), layout="constrained")
-    axes = figure.subplots(1, len(data), squeeze=False)[0]
-    positions = np.arange(len(factor.levels))
-    for axis, source in zip(axes, data, strict=True):
-        groups = [
-            [100 * s.mean_f1 for s in _ours(result, source.name) if s.levels[factor.name] == level]
-            for level in factor.levels
-        ]
-        for position, values in zip(positions, groups, strict=True):
-            axis.plot(
-                [position] * len(values), values, "o", color="#4477aa", alpha=0.5, markersize=4
-            )
-        axis.plot(positions, [np.mean(v) if v else np.nan for v in groups], "-", color="#4477aa")
-        for number, baseline in enumerate(result.plan.baselines):
-            score = [100 * s.mean_f1 for s in _baseline(result, source.name, baseline)]
-            if score:
-                color = ("#bbbbbb", "#ccbb44", "#228833", "#aa3377")[number % 4]
-                axis.axhline(
-                    np.mean(score), color=color, linestyle="--", linewidth=1, label=baseline
-                )
-        axis.set_xticks(positions, [str(level) for level in factor.levels])
-        axis.set(title=source.name, xlabel=factor.title, ylabel="mean F1 (%)")
-        axis.grid(axis="y", alpha=0.3)
-    if axes[-1].get_legend_handles_labels()[0]:
-        axes[-1].legend(fontsize=7, loc="lower right")
-    return figure
+def _file_name(illustration: Illustration) -> str:
+    """Charts stay sharp; pictures stay small."""
+    return f"{illustration.name}.{'jpg' if illustration.is_picture else 'png'}"
 
 
-def draw_classes(result: StudyResult) -> Figure:
-    """Draw F1 by class for the best combination of levels and for each baseline, a panel for each data set."""
-    from matplotlib.figure import Figure
-
-    data = result.plan.data
-    figure = Figure(figsize=(5.2 * len(data), 3.6), layout="constrained")
-    axes = figure.subplots(1, len(data), squeeze=False)[0]
-    for axis, source in zip(axes, data, strict=True):
-        series = {
-            name: _mean_by_class(scores) for name, scores in _columns(result, source.name).items()
-        }
-        classes = list(next(iter(series.values()), {}))
-        width = 0.8 / max(len(series), 1)
-        for number, (name, by_class) in enumerate(series.items()):
-            heights = [100 * by_class[c] for c in classes]
-            axis.bar(np.arange(len(classes)) + number * width, heights, width, label=name)
-        axis.set_xticks(np.arange(len(classes)) + 0.4 - width / 2, classes, rotation=35, ha="right")
-        axis.set(title=source.name, ylabel="F1 (%)", ylim=(0, 100))
-    if axes[0].get_legend_handles_labels()[0]:
-        axes[0].legend(fontsize=7)
-    return figure
-
-
-def _ours(result: StudyResult, data: str) -> list[RunScore]:
-    return [
-        s for s in result.scores if s.data == data and "baseline" not in s.levels and not s.failure
-    ]
-
-
-def _baseline(result: StudyResult, data: str, name: str) -> list[RunScore]:
-    return [
-        s
-        for s in result.scores
-        if s.data == data and s.levels.get("baseline") == name and not s.failure
-    ]
-
-
-def _columns(result: StudyResult, data: str) -> dict[str, list[RunScore]]:
-    """Return the runs of the best combination of levels and of each baseline."""
-    from geopointseg.study.factor import level_name
-
-    columns: dict[str, list[RunScore]] = {}
-    groups: dict[str, list[RunScore]] = {}
-    for score in _ours(result, data):
-        groups.setdefault(level_name(score), []).append(score)
-    if groups:
-        best = max(groups, key=lambda name: float(np.mean([s.mean_f1 for s in groups[name]])))
-        columns[best] = groups[best]
-    for baseline in result.plan.baselines:
-        found = _baseline(result, data, baseline)
-        if found:
-            columns[baseline] = found
-    return columns
-
-
-def _mean_by_class(scores: Sequence[RunScore]) -> dict[str, float]:
-    names = list(scores[0].class_f1 or {})
-    return {name: float(np.nanmean([(s.class_f1 or {})[name] for s in scores])) for name in names}
-
-
-def _compose(result: StudyResult, figures: dict[str, Path]) -> str:
+def compose(result: StudyResult) -> Document:
+    """Return the report of a study."""
     plan = result.plan
-    lines = [f"# {plan.title}", "", plan.purpose, "", "## Hypotheses, stated before the runs", ""]
-    lines += [f"{n}. {h.text} (`{h.factor}`: {h.better} against {h.than}, by more than {h.margin} points of mean F1)"
-              for n, h in enumerate(plan.hypotheses, 1)] or ["None were stated."]  # fmt: skip
-    lines += ["", "## Process", "", *_process(result), "", "## Results", ""]
-    for title, headings, rows in result.tables():
-        lines += [f"**{title}**", "", *_markdown_table(headings, rows), ""]
-    for caption, path in figures.items():
-        lines += [
-            f"![{caption}]({path.relative_to(result.folder).as_posix()})",
-            "",
-            f"*{caption}*",
-            "",
-        ]
-    failures = [f"- {s.data}, seed {s.seed}: {s.failure}" for s in result.scores if s.failure]
-    if failures:
-        lines += ["## Runs that failed", "", *failures, ""]
-    return "\n".join(lines)
+    stated = [
+        f"{h.text} ({h.factor}: {h.better} against {h.than}, by more than {h.margin:g} points of mean F1)"
+        for h in plan.hypotheses
+    ]
+    sections = [
+        Section("Purpose", [plan.purpose] if plan.purpose else []),
+        Section("Hypotheses, stated before the runs", points=stated or ["None were stated."]),
+        Section("Process", points=_process(result)),
+        Section("Results", illustrations=list(_factor_charts(result)), tables=_tables(result)),
+        Section("Class by class", illustrations=[_class_chart(result)], tables=_class_tables(result)),
+        Section("Learning curves", illustrations=list(_curve_charts(result))),
+        Section("Maps", illustrations=list(_pictures(result))),
+        Section("Runs that failed", points=list(_failures(result))),
+    ]  # fmt: skip
+    kept = [s for s in sections if s.sentences or s.points or s.illustrations or s.tables]
+    names = ", ".join(data.name for data in plan.data)
+    return Document(plan.title, f"{len(result.scores)} runs on {names}", sections=kept)
 
 
 def _process(result: StudyResult) -> list[str]:
     plan = result.plan
-    seconds = float(np.nansum([s.seconds for s in result.scores]))
-    fixed = (
-        ", ".join(f"`{name} = {value}`" for name, value in plan.fixed.items())
-        or "all at their defaults"
+    cpu = float(np.nansum([s.cpu_seconds for s in result.scores]))
+    fixed = ", ".join(f"{name} = {value}" for name, value in plan.fixed.items())
+    lines = [f"Factor {f.name}: {', '.join(str(level) for level in f.levels)}." for f in plan.factors]  # fmt: skip
+    for factor in plan.factors:
+        lines += [
+            f"Level '{level}': {', '.join(f'{k} = {v}' for k, v in values.items())}."
+            for level, values in factor.settings.items()
+        ]
+    return [
+        *lines,
+        f"Fixed: {fixed or 'everything at its default'}.",
+        f"Seeds: {', '.join(map(str, plan.seeds))}. A seed draws points and starting weights; all levels share them.",
+        f"Baselines: {', '.join(plan.baselines) or 'none'}.",
+        f"{len(result.scores)} runs, {cpu / 60:.1f} minutes of one processor core in all.",
+        *(_data_line(result, data.name) for data in plan.data),
+    ]
+
+
+def _data_line(result: StudyResult, name: str) -> str:
+    data = result.plan.data_named(name)
+    parts = [
+        f"{', '.join(path.name for path in paths)}" + ("" if part == "all" else f" ({part})")
+        for paths, part in ((data.images, data.part), (data.test_images, data.test_part))
+    ]
+    return f"Data {name}: trained on {parts[0]}; tested on {parts[1]}."
+
+
+def _tables(result: StudyResult) -> list[DataTable]:
+    tables = [DataTable(title, headings, rows) for title, headings, rows in result.tables()]
+    return [*tables, _comparison_table(result)]
+
+
+def _comparison_table(result: StudyResult) -> DataTable:
+    """Compare each level with the next, over all data sets and for each."""
+    rows = []
+    for factor in result.plan.factors:
+        for than, better in zip(factor.levels, factor.levels[1:], strict=False):
+            cells = [compare_levels(result.scores, factor.name, better, than).phrase]
+            for data in result.plan.data:
+                own = [s for s in result.scores if s.data == data.name]
+                cells.append(compare_levels(own, factor.name, better, than).phrase)
+            rows.append((f"{factor.title}: {better} against {than}", *cells))
+    headings = ["levels", "all data", *(data.name for data in result.plan.data)]
+    title = (
+        "Differences in points of mean F1, paired by data set and seed [95 % interval], and pairs"
     )
-    lines = [
-        f"- Factors: {'; '.join(f'`{f.name}` at {list(f.levels)}' for f in plan.factors)}",
-        f"- Fixed: {fixed}",
-        f"- Seeds: {list(plan.seeds)}; a seed draws the points, which then stay the same for all levels",
-        f"- Baselines: {', '.join(plan.baselines)}",
-        f"- {len(result.scores)} runs, {seconds / 60:.0f} minutes of computing in all",
-    ]
-    lines += [
-        f"- Data `{d.name}`: trained on {', '.join(p.name for p in d.images)}; "
-        f"tested on {', '.join(p.name for p in d.test_images)}"
-        for d in plan.data
-    ]
-    return lines
+    return DataTable(title, headings, rows)
 
 
-def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    lines = ["| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
-    return lines + [
-        "| " + " | ".join(str(cell).replace("|", "/") for cell in row) + " |" for row in rows
-    ]
+def _class_tables(result: StudyResult) -> list[DataTable]:
+    """Return the scores of each class, of all seeds pooled, for the best combination of levels of each data set."""
+    tables = []
+    for data in result.plan.data:
+        columns = result.columns(data.name)
+        best = next(iter(columns), None)
+        if best is None or columns[best][0].confusion is None:
+            continue
+        matrices = {name: pool(scores) for name, scores in columns.items()}
+        rows = []
+        for row in matrices[best].table():
+            shown = [row["class"], row["reference"] / max(matrices[best].total, 1)]
+            shown += [row[k] for k in ("users_accuracy", "producers_accuracy", "iou", "f1")]
+            position = matrices[best].legend.names.index(row["class"]) if row["code"] is not None else None  # fmt: skip
+            for matrix in list(matrices.values())[1:]:
+                shown.append(matrix.mean("f1") if position is None else matrix.f1[position])
+            rows.append(shown)
+        headings = ["class", "share of test pixels", "precision", "recall", "IoU", "F1"]
+        headings += [f"F1 {name.split(',')[0]}" for name in list(matrices)[1:]]
+        title = f"{data.name}: {best}"
+        tables.append(DataTable(title, headings, rows, shares=range(1, len(headings))))
+    return tables
 
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ plan.title }}</title><style>
-:root { color-scheme: light dark; } body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; } th, td { text-align: left; padding: .3rem .6rem;
-border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transparent); } img { max-width: 100%; background: #fff; border-radius: 6px; }
-.wide { overflow-x: auto; } figure { margin: 1.5rem 0; } figcaption { font-size: .85rem; opacity: .8; }
-</style></head><body>
-<h1>{{ plan.title }}</h1><p>{{ plan.purpose }}</p>
-<h2>Hypotheses, stated before the runs</h2>
-<ol>{% for h in plan.hypotheses %}<li>{{ h.text }} (<code>{{ h.factor }}</code>: {{ h.better }} against {{ h.than }},
-by more than {{ h.margin }} points of mean F1)</li>{% else %}<li>None were stated.</li>{% endfor %}</ol>
-<h2>Process</h2><ul>{% for line in process %}<li>{{ line }}</li>{% endfor %}</ul>
-<h2>Results</h2>
-{% for title, headings, rows in tables %}<h3>{{ title }}</h3><div class="wide"><table>
-<thead><tr>{% for h in headings %}<th scope="col">{{ h }}</th>{% endfor %}</tr></thead>
-<tbody>{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>{% endfor %}
-{% for caption, source in figures %}<figure><img src="{{ source }}" alt="{{ caption }}"><figcaption>{{ caption }}</figcaption></figure>{% endfor %}
-{% if failures %}<h2>Runs that failed</h2><ul>{% for s in failures %}<li>{{ s.data }}, seed {{ s.seed }}: {{ s.failure }}</li>{% endfor %}</ul>{% endif %}
-</body></html>
-"""
+def pool(scores: Sequence[RunScore]) -> ConfusionMatrix:
+    """Return the confusion matrix of several runs together."""
+    names = list(scores[0].class_f1 or {})
+    counts = np.sum([s.confusion for s in scores if s.confusion is not None], axis=0)
+    return ConfusionMatrix(counts, Legend.from_names(names))
 
 
-def _to_html(result: StudyResult, figures: dict[str, Path]) -> str:
-    from jinja2 import Environment
+def _factor_charts(result: StudyResult) -> Iterator[Illustration]:
+    for factor in result.plan.factors:
+        if len(factor.levels) > 1:
+            caption = f"Mean F1 by {factor.title}. Each dot is one run, lines join the means."
+            yield _illustration(f"by_{factor.title}", draw_factor(result, factor), caption)
 
-    pictures = [
-        (caption, "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode())
-        for caption, path in figures.items()
-    ]
-    page = Environment(autoescape=True).from_string(_PAGE)
-    return page.render(
-        plan=result.plan,
-        process=[line.removeprefix("- ").replace("`", "") for line in _process(result)],
-        tables=result.tables(),
-        figures=pictures,
-        failures=[s for s in result.scores if s.failure],
-    )
+
+def _class_chart(result: StudyResult) -> Illustration:
+    caption = "F1 by class, mean over seeds, of the best combination of levels and the baselines."
+    return _illustration("classes", draw_classes(result), caption)
+
+
+def _curve_charts(result: StudyResult) -> Iterator[Illustration]:
+    if any(s.steps for s in result.scores):
+        for factor in result.plan.factors:
+            caption = f"Learning curves by {factor.title}, means over seeds and the other levels."
+            yield _illustration(f"curves_{factor.title}", draw_curves(result, factor), caption)
+
+
+def _pictures(result: StudyResult) -> Iterator[Illustration]:
+    for data in result.plan.data:
+        maps = draw_maps(result, data)
+        if maps is not None:
+            caption = f"{data.name}: test images, reference, and the maps of the first seed."
+            yield _illustration(f"maps_{data.name}", maps, caption, is_picture=True)
+        failures = draw_failures(result, data)
+        if failures is not None:
+            caption = f"{data.name}: where the best combination of levels is wrong most often; wrong pixels in red."
+            yield _illustration(f"failures_{data.name}", failures, caption, is_picture=True)
+
+
+def _illustration(
+    name: str, figure: Figure, caption: str, *, is_picture: bool = False
+) -> Illustration:
+    plain = "".join(c if c.isalnum() else "_" for c in name)
+    return Illustration(plain, figure, caption, caption, is_picture=is_picture)
+
+
+def _failures(result: StudyResult) -> Iterator[str]:
+    for score in result.scores:
+        if score.failure:
+            yield f"{score.data}, seed {score.seed}: {score.failure}"
+
+
+def to_markdown(document: Document) -> str:
+    """Return a report as Markdown; figures are linked as ``figures/NAME``."""
+    lines = [f"# {document.title}", "", f"{document.subtitle}.", ""]
+    for section in document.sections:
+        lines += [f"## {section.title}", ""]
+        for sentence in section.sentences:
+            lines += [sentence, ""]
+        lines += [*(f"- {point}" for point in section.points), ""] if section.points else []
+        for table in section.tables:
+            lines += [f"**{table.title}**", "", *_table_lines(table), ""]
+        for picture in section.illustrations:
+            path = Path("figures") / _file_name(picture)
+            lines += [f"![{picture.description}]({path.as_posix()})", "", f"*{picture.caption}*", ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _table_lines(table: DataTable) -> list[str]:
+    def line(cells: Sequence[Any]) -> str:
+        return "| " + " | ".join(str(c).replace("|", "/") for c in cells) + " |"
+
+    aligned = ["---:" if is_number else "---" for _, is_number in table.cells[0]] if table.rows else ["---"] * len(table.headings)  # fmt: skip
+    rows = [line([text for text, _ in row]) for row in table.cells]
+    return [line(table.headings), "| " + " | ".join(aligned) + " |", *rows]

@@ -72,6 +72,12 @@ POINT_FACTORS = {
 }
 """Factors of the simulated points."""
 
+TITLES = {
+    "points.per_class": "points a class",
+    "points.min_distance_m": "smallest distance of points (m)",
+}
+"""What tables and figures call factors whose names do not speak for themselves."""
+
 RUN_FACTORS = {
     "model": "What is trained: auto, network or forest.",
     "ensemble": "Number of models, of different seeds, whose probabilities are averaged.",
@@ -143,8 +149,13 @@ class Factor:
 
     @property
     def title(self) -> str:
-        """The name without its section, for figures."""
-        return self.name.rpartition(".")[2].replace("_", " ")
+        """The name in words, for figures."""
+        return title_of(self.name)
+
+
+def title_of(name: str) -> str:
+    """Return a factor's name in words, without its section."""
+    return TITLES.get(name, name.rpartition(".")[2].replace("_", " "))
 
 
 @dataclass(frozen=True)
@@ -206,7 +217,7 @@ class StudyRun:
     def label(self) -> str:
         """A phrase for progress and tables."""
         levels = ", ".join(
-            f"{name.rpartition('.')[2]} {value}" for name, value in self.levels.items()
+            str(v) if k == "baseline" else f"{title_of(k)} {v}" for k, v in self.levels.items()
         )
         return f"{self.data}: {levels} (seed {self.seed})"
 
@@ -254,10 +265,12 @@ class StudyPlan:
         return _parse(document, Path(root))
 
     def quick(self) -> StudyPlan:
-        """Return a small version: the centre of one data set, few levels, seeds and baselines, a few steps."""
+        """Return a small version: one data set, of whole images their centre, few levels, seeds and baselines, a few steps."""
         factors = tuple(dataclasses.replace(f, levels=f.levels[:2]) for f in self.factors)
         budget = {"optimization.steps": 12, "optimization.minutes": 0.2, "forest.trees": 30}
-        data = dataclasses.replace(self.data[0], part="centre", test_part="centre")
+        data = self.data[0]
+        if (data.part, data.test_part) == ("all", "all"):
+            data = dataclasses.replace(data, part="centre", test_part="centre")
         return dataclasses.replace(
             self,
             data=(data,),

@@ -1,16 +1,23 @@
 """A study runs all its levels, resumes, survives a level that fails, and writes its report."""
 
 import csv
+import dataclasses
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 
+from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.landscape import LEGEND, make_landscape, write_scene
 from geopointseg.raster.class_map import write_class_map
 from geopointseg.study import experiment
+from geopointseg.study.chart import draw_curves, draw_factor
 from geopointseg.study.factor import run_study
+from geopointseg.study.gallery import worst_squares
+from geopointseg.study.paper import pool
 
 PLAN = """
 title = "Points and trees"
@@ -60,27 +67,75 @@ def test_every_level_has_a_score_and_more_points_help(result):
     names = [row[0] for row in result.level_rows()]
     assert names == [
         "majority",
-        "pixel forest, per class 3",
-        "pixel forest, per class 40",
-        "per class 3",
-        "per class 40",
+        "pixel forest, points a class 3",
+        "pixel forest, points a class 40",
+        "points a class 3",
+        "points a class 40",
     ]
     by_name = {name: float(cell.split()[0]) for name, cell in result.level_rows()}
-    assert by_name["per class 40"] > by_name["per class 3"] > by_name["majority"]
+    assert by_name["points a class 40"] > by_name["points a class 3"] > by_name["majority"]
 
 
 def test_the_report_states_hypotheses_and_outcomes(result):
     text = (result.folder / "report.md").read_text(encoding="utf-8")
     assert text.index("More points help.") < text.index("## Results")
     assert result.hypothesis_rows()[0][1] in ("held", "undecided")
-    page = (result.folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 2
-    assert "http" not in page.replace("http-equiv", "")
+    assert (result.folder / "report.html").read_text(encoding="utf-8").count("<figure>") == 4
     with (result.folder / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(result.scores)
     assert float(rows[-1]["f1 forest"]) >= 0
     assert any((result.folder / "tensorboard").rglob("events*"))
+
+
+def test_every_picture_that_the_report_links_is_there(result):
+    text = (result.folder / "report.md").read_text(encoding="utf-8")
+    linked = re.findall(r"\]\((figures/[^)]+)\)", text)
+    assert len(linked) == 4
+    assert all((result.folder / path).stat().st_size < 500_000 for path in linked)
+
+
+def test_scores_of_classes_follow_from_the_confusion_that_is_kept(result):
+    best = result.columns("landscape")["points a class 40"]
+    matrix = pool(best)
+    table = (result.folder / "report.md").read_text(encoding="utf-8").split("## Class by class")[1]
+    row = next(line for line in table.splitlines() if line.startswith("| lake "))
+    cells = [float(cell.strip(" %")) for cell in row.strip("|").split("|")[1:]]
+    position = matrix.legend.names.index("lake")
+    for cell, name in zip(cells[1:5], ("precision", "recall", "iou", "f1"), strict=True):
+        assert cell == pytest.approx(100 * matrix.score(name)[position], abs=0.06)
+    single = [ConfusionMatrix(np.array(s.confusion), matrix.legend).mean("f1") for s in best]
+    assert single == pytest.approx([s.mean_f1 for s in best])
+
+
+def test_maps_are_kept_of_the_first_seed_and_points_of_all(result):
+    for score in result.ours("landscape"):
+        kept = {path.name for path in (result.folder / "runs" / score.key).iterdir()}
+        assert "points.gpkg" in kept
+        assert ("map_0.tif" in kept) == (score.seed == 0)
+
+
+def test_the_squares_shown_are_those_with_most_errors(result):
+    reference = np.zeros((30, 50), int)
+    mapped = reference.copy()
+    mapped[10:20, 20:30] = 1
+    mapped[0:5, 0:10] = 1
+    reference[20:, 40:] = -1
+    mapped[20:, 40:] = 1
+    assert worst_squares([(reference, mapped)], 2, size=10) == [(0, 10, 20), (0, 0, 0)]
+
+
+def test_charts_show_every_level_and_the_learning_curves(result, tmp_path):
+    factor = result.plan.factors[0]
+    axis = draw_factor(result, factor).axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["3", "40"]
+    for score in result.ours("landscape"):
+        folder = tmp_path / "runs" / score.key
+        folder.mkdir(parents=True)
+        (folder / "metrics.csv").write_text("step,points,held_out_mean_f1\n1,2.0,\n2,1.0,0.5\n")
+    kept = dataclasses.replace(result, folder=tmp_path)
+    lines = draw_curves(kept, factor).axes[0].lines
+    assert [line.get_ydata().tolist() for line in lines] == [[2.0, 1.0], [2.0, 1.0]]
 
 
 def test_a_second_run_does_nothing_again(study, result, monkeypatch):
@@ -99,8 +154,8 @@ def test_a_level_that_fails_leaves_a_hole_and_the_rest_goes_on(study, tmp_path, 
     path.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
     done = run_study(path, tmp_path)
     cells = dict(done.level_rows())
-    assert cells["per class -1"] == "failed"
-    assert float(cells["per class 40"].split()[0]) > 0
+    assert cells["points a class -1"] == "failed"
+    assert float(cells["points a class 40"].split()[0]) > 0
     assert done.hypothesis_rows()[0][1] == "not run"
     assert "## Runs that failed" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert json.loads(json.dumps(done.to_json()))["failed"] == 2

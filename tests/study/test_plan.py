@@ -46,6 +46,47 @@ def test_all_combinations_are_run_for_every_seed(read):
     assert sorted(run.levels["points.per_class"] for run in forests) == [10, 10, 50, 50, 200, 200]
 
 
+NAMED = """
+[[factors]]
+name = "unlabelled pixels"
+[factors.levels.off]
+"teaching.distillation_weight" = 0.0
+[factors.levels.all]
+"teaching.distillation_weight" = 0.7
+"teaching.consistency_weight" = 1.0
+"""
+
+
+def test_a_named_level_sets_several_things(read):
+    plan = read('seeds = [0]\nbaselines = []\n[fixed]\n"loss.gamma" = 2.0\n' + DATA + NAMED)
+    off, everything = plan.runs()
+    assert everything.levels == {"unlabelled pixels": "all"}
+    assert everything.values["teaching.consistency_weight"] == 1.0
+    assert everything.values["loss.gamma"] == off.values["loss.gamma"] == 2.0
+    assert "unlabelled pixels" not in everything.values
+
+
+def test_runs_that_do_the_same_are_the_same_in_two_studies(read):
+    """So that two studies in one folder of runs share what both need."""
+    start = 'seeds = [0]\nbaselines = ["dense"]\n'
+    one = read(start + '[fixed]\n"loss.gamma" = 1.0\n"points.per_class" = 20\n' + DATA + NAMED)
+    other = read(
+        start + '[fixed]\n"teaching.distillation_weight" = 0.0\n"points.per_class" = 20\n' + DATA
+        + '[[factors]]\nname = "loss.gamma"\nlevels = [0.0, 1.0]'
+    )  # fmt: skip
+    keys = {run.key for run in one.runs()} & {run.key for run in other.runs()}
+    assert len(keys) == 1
+    assert len({run.key for run in one.runs()}) == 3
+
+
+def test_baselines_can_be_kept_to_some_levels_of_the_points(read):
+    start = (
+        'seeds = [0]\nbaselines = ["pixel forest"]\n[baseline_levels]\n"points.per_class" = [50]\n'
+    )
+    runs = [run for run in read(start + DATA + FACTORS).runs() if run.baseline]
+    assert [run.values["points.per_class"] for run in runs] == [50]
+
+
 def test_the_quick_version_is_small_and_short(read):
     quick = read("seeds = [0, 1, 2]\n" + DATA + FACTORS).quick()
     assert [len(factor.levels) for factor in quick.factors] == [2, 2]
@@ -68,6 +109,22 @@ def test_the_quick_version_is_small_and_short(read):
         (FACTORS, r"The study has no data. Expected at least one"),
         (DATA, r"The study has no factors"),
         (DATA + '[[factors]]\nname = "tta"\nlevels = "d4"', r"Expected a list like \[10, 50\]"),
+        (
+            DATA + NAMED.replace("consistency_weight", "consistensy_weight"),
+            "Did you mean 'teaching.consistency_weight'",
+        ),
+        (
+            DATA + '[[factors]]\nname = "mine"\nlevels = { off = 0 }',
+            r"level 'off' of the factor 'mine' is 0. Expected a section \[factors.levels.off\]",
+        ),
+        (
+            '[baseline_levels]\n"loss.gamma" = [0]\n' + DATA + FACTORS,
+            r"names 'loss.gamma'. Expected a factor of the points that this study varies: points.per_class",
+        ),
+        (
+            '[baseline_levels]\n"points.per_class" = [51]\n' + DATA + FACTORS,
+            r"the levels \[51\]. Expected some of \[10, 50, 200\]",
+        ),
         ("sedes = [1]" + DATA + FACTORS, "unknown key 'sedes'. Did you mean 'seeds'"),
         (
             DATA.replace('["b_mask.png"]', '["b_mask.png", "a_mask.png"]') + FACTORS,
