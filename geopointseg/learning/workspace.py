@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from geopointseg.errors import OutputError, TrainingError
 from geopointseg.model.bundle import is_model_folder, publish_folder, require_free_folder
+from geopointseg.raster.lock import hold_lock
 from geopointseg.raster.output import explain_write_error
 
 CHECKPOINT = "checkpoint.pt"
@@ -16,7 +18,7 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a training writes until it is done.
+    """Where a training writes until it is done; one training at a time.
 
     Parameters
     ----------
@@ -28,12 +30,18 @@ class Workspace:
 
     output: Path
     is_ours: Callable[[Path], bool] = is_model_folder
+    _held: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
 
     @property
     def folder(self) -> Path:
         """The hidden folder beside the output."""
         absolute = self.output.absolute()
         return absolute.with_name(f".{absolute.name}.partial")
+
+    @property
+    def _lock_file(self) -> Path:
+        absolute = self.output.absolute()
+        return absolute.with_name(f".{absolute.name}.lock")
 
     @property
     def training(self) -> Path:
@@ -46,18 +54,21 @@ class Workspace:
         return self.training / CHECKPOINT
 
     def open(self, *, resume: bool) -> None:
-        """Make the folder: empty, or as a stopped (or finished) training left it.
+        """Make the folder: empty, or as a stopped (or finished) training left it, and keep other runs out.
+
+        The output stays locked until it is published or discarded.
 
         Raises
         ------
         OutputError
-            If the output folder holds something else, or nothing can be written there.
+            If the output folder holds something else, nothing can be written there, or another run is at work there.
         TrainingError
             If there is nothing to resume.
         """
         require_free_folder(self.output, self.is_ours)
         finished = self.output / "training" / CHECKPOINT
         try:
+            self._held.enter_context(hold_lock(self._lock_file, self.output))
             if not resume:
                 shutil.rmtree(self.folder, ignore_errors=True)
             elif (
@@ -66,6 +77,7 @@ class Workspace:
                 shutil.copytree(finished.parent, self.training, dirs_exist_ok=True)
             self.training.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            self._held.close()
             raise explain_write_error(error, self.output) from error
         if resume and not self.checkpoint.exists():
             self.discard()
@@ -80,6 +92,7 @@ class Workspace:
             publish_folder(self.folder, self.output.absolute(), self.is_ours)
         except OSError as error:
             raise explain_write_error(error, self.output) from error
+        self._held.close()
 
     def publish_beside(self, suffix: str) -> Path:
         """Move the folder to a name of its own beside the output, and return it."""
@@ -91,9 +104,11 @@ class Workspace:
             )
         shutil.rmtree(beside, ignore_errors=True)
         self.folder.rename(beside)
+        self._held.close()
         return beside
 
     def discard(self) -> None:
         """Remove the folder, unless it holds a checkpoint to resume from."""
         if not self.checkpoint.exists():
             shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()

@@ -8,19 +8,18 @@ keeps a second run out.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.prediction.store import is_whole
 from geopointseg.prediction.tiling import Tile
+from geopointseg.raster.lock import hold_lock
 from geopointseg.raster.output import explain_write_error, require_writable_folder
 
 JOB_FILE = "job.json"
@@ -119,8 +118,7 @@ def open_journal(output: Path, job: Mapping[str, Any], *, resume: bool) -> Itera
     require_writable_folder(output)
     work = WorkFolder.beside(output)
     try:
-        work.path.mkdir(exist_ok=True)
-        with _locked(work.path / LOCK_FILE, output):
+        with hold_lock(work.path / LOCK_FILE, output):
             _start(work, job, resume=resume)
             yield work
             work.remove()
@@ -157,36 +155,3 @@ def _require_same_job(earlier: Mapping[str, Any], now: Mapping[str, Any], work: 
 def _short(value: Any, length: int = 120) -> str:
     text = str(value)
     return text if len(text) <= length else f"{text[:length]}..."
-
-
-@contextmanager
-def _locked(path: Path, output: Path) -> Iterator[None]:
-    with path.open("a+") as file:
-        if not _try_lock(file):
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            raise OutputError(
-                f"Another run is writing '{output}' at this moment (process {owner}). One output takes one run; "
-                "wait for it to end or choose another output."
-            )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def _try_lock(file: IO[str]) -> bool:
-    """Lock a file for this process; False where another process holds it."""
-    try:
-        import fcntl
-    except ImportError:
-        import msvcrt
-
-        with contextlib.suppress(OSError):
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-            return True
-        return False
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False

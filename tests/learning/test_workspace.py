@@ -1,0 +1,51 @@
+"""Where a training writes: one at a time, and nothing of another one is touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from geopointseg.errors import OutputError
+from geopointseg.learning.workspace import Workspace
+
+
+def test_a_second_training_of_the_same_folder_is_refused_and_harms_nothing(tmp_path) -> None:
+    first = Workspace(tmp_path / "model")
+    first.open(resume=False)
+    first.checkpoint.write_text("hours of work")
+    code = (
+        "from pathlib import Path; from geopointseg.learning.workspace import Workspace\n"
+        f"Workspace(Path({str(tmp_path / 'model')!r})).open(resume=False)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert (
+        f"Another run is writing '{tmp_path / 'model'}' at this moment (process {os.getpid()}). "
+        "One output takes one run; wait for it to end or choose another output." in said.stderr
+    )
+    assert first.checkpoint.read_text() == "hours of work"
+    with pytest.raises(OutputError, match="Another run is writing"):
+        Workspace(tmp_path / "model").open(resume=True)
+    assert first.checkpoint.exists()
+
+
+def test_the_folder_is_free_again_when_a_training_ends(tmp_path) -> None:
+    for _ in range(2):
+        workspace = Workspace(tmp_path / "model")
+        workspace.open(resume=False)
+        workspace.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_a_killed_training_left_does_not_matter(tmp_path) -> None:
+    code = (
+        "import os; from pathlib import Path; from geopointseg.learning.workspace import Workspace\n"
+        f"held = Workspace(Path({str(tmp_path / 'model')!r})); held.open(resume=False); os._exit(9)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=False)
+    assert said.returncode == 9
+    assert (tmp_path / ".model.lock").exists()
+    Workspace(tmp_path / "model").open(resume=False)
