@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from geopointseg.prediction.ensemble import Ensemble
@@ -12,6 +13,7 @@ from geopointseg.prediction.journal import WorkFolder
 from geopointseg.prediction.pipeline import Batch, Plan, compute_tiles
 from geopointseg.prediction.product import Arrays
 from geopointseg.prediction.store import write_arrays
+from geopointseg.prediction.strips import decode_strips_once
 from geopointseg.prediction.tiling import Tile
 from geopointseg.progress import Reporter
 
@@ -83,7 +85,9 @@ class Ledger:
             write_arrays(self.work.part(tile), arrays)
             self.finish(self.part_done(tile))
 
-        return compute_tiles(self.plan, ensemble, self.missing, take, progress.batch_done)
+        mosaic = decode_strips_once(self.plan.mosaic, self.plan.lattice, self.work.path)
+        plan = replace(self.plan, mosaic=mosaic)
+        return compute_tiles(plan, ensemble, self.missing, take, progress.batch_done)
 
 
 class TileProgress:
