@@ -134,8 +134,8 @@ def _write(plan: Plan, work: WorkFolder, tile: Tile, arrays: Arrays) -> None:
         for level, (counts, data) in enumerate(zip(encoded.counts, encoded.data, strict=True)):
             stored[f"{name}.counts.{level}"] = counts
             stored[f"{name}.data.{level}"] = data
-    codes, pixels = np.unique(arrays[CLASSES], return_counts=True)
-    facts = dict(zip(map(str, codes.tolist()), pixels.tolist(), strict=True))
+    pixels = np.bincount(arrays[CLASSES].ravel())
+    facts = {str(code): int(pixels[code]) for code in np.flatnonzero(pixels)}
     write_arrays(work.output_tile(tile), stored, facts)
 
 
