@@ -309,6 +309,39 @@ def test_augmentation_leaves_a_symmetric_model_alone(tmp_path, small_tiles, augm
     np.testing.assert_allclose(found, one_shot(member, image), atol=1e-5)
 
 
+def test_scales_are_the_mean_of_magnified_and_reduced_answers(tmp_path, small_tiles):
+    from torch import from_numpy
+    from torch.nn.functional import interpolate
+
+    image, member = image_of((64, 64)), BlurMember()
+    scene = write_scene(tmp_path / "s.tif", image)
+    predict(
+        loose_bundle(tmp_path / "m", member), scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif",
+        tta="scales", encoding="float32", **SMALL,
+    )  # fmt: skip
+
+    def resampled(array, side):
+        return interpolate(from_numpy(array)[None], (side, side), mode="bilinear")[0].numpy()
+
+    answers = [resampled(one_shot(member, resampled(image, side)), 64) for side in (48, 64, 80)]
+    np.testing.assert_allclose(read_all(tmp_path / "p.tif")[0], np.mean(answers, 0), atol=1e-5)
+
+
+def test_scales_see_nothing_of_nodata(tmp_path, small_tiles):
+    image, bundle = image_of((100, 90)), loose_bundle(tmp_path / "m", BlurMember(radius=0))
+    valid = np.ones((100, 90), bool)
+    valid[20:50, 30:70] = False
+    found = []
+    for nodata in (-9999.0, 3e30):
+        scene = write_scene(tmp_path / "s.tif", image, nodata=nodata, valid=valid)
+        options = {"tta": "scales", "encoding": "float32", **SMALL}
+        predict(bundle, scene, tmp_path / "m.tif", probabilities=tmp_path / "p.tif", **options)
+        found.append(read_all(tmp_path / "p.tif"))
+    assert np.array_equal(found[0][1], valid)
+    np.testing.assert_array_equal(found[0][0][:, valid], found[1][0][:, valid])
+    np.testing.assert_allclose(found[0][0][:, valid].sum(axis=0), 1, atol=1e-4)
+
+
 def maps_of_two_tilings(tmp_path, bundle):
     scene = write_scene(tmp_path / "s.tif", image_of((320, 352)))
     found = []
