@@ -2,7 +2,8 @@
 
 Run by hand: ``python tests/benchmarks/bench_predict.py [overhead memory linear torchgeo seams scheduler]`` or ``geopointseg
 bench predict``. Every contender runs in a process of its own, so that its peak memory is its own; times that are
-compared are taken in one run, in turns. Prints one line a measurement and, as the last line, one JSON object.
+compared are taken in one run, in turns; where other programs run on the machine, compare the processor times
+(``_cpu``). Prints one line a measurement and, as the last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -74,14 +75,27 @@ def save_model(folder: Path, encoder: str, classes: int) -> Path:
     return bundle.save(folder).folder
 
 
+class Watch:
+    """Counts seconds, and seconds of processor time of all threads, which other programs do not disturb."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Return both since the watch was made."""
+        now = time.perf_counter(), time.process_time()
+        return {"seconds": now[0] - self.started[0], "cpu_s": now[1] - self.started[1]}
+
+
 def run_ours(
     model: str, scene: str, output: str, backend: str = "torch", **options: Any
 ) -> dict[str, Any]:
     """Predict with a model that is in memory, as it is for the others."""
+    bundle, watch = ModelBundle.load(model), Watch()
     done = predict(
-        ModelBundle.load(model), scene, output, window_px=WINDOW, overlap_px=OVERLAP, batch_size=BATCH, backend=backend, **options
+        bundle, scene, output, window_px=WINDOW, overlap_px=OVERLAP, batch_size=BATCH, backend=backend, **options
     )  # fmt: skip
-    return {"seconds": done.seconds, "backend": done.backend}
+    return {**watch.read(), "backend": done.backend}
 
 
 def run_bare(
@@ -98,11 +112,11 @@ def run_bare(
     valid = np.ones((BATCH, WINDOW, WINDOW), dtype=bool)
     for _ in range(2):
         member.probabilities(batch, valid)
-    started = time.perf_counter()
+    watch = Watch()
     for first in range(0, windows, BATCH):
         count = min(BATCH, windows - first)
         member.probabilities(batch[:count], valid[:count])
-    return {"seconds": time.perf_counter() - started}
+    return watch.read()
 
 
 def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
@@ -113,7 +127,7 @@ def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
 
     member = ModelBundle.load(model).members[0]
     member.network(torch.zeros(1, BANDS, WINDOW, WINDOW))
-    started = time.perf_counter()
+    watch = Watch()
     dataset = RasterDataset(scene)
     stride = WINDOW - OVERLAP
     sampler = GriddedPatchSampler(dataset, size=WINDOW, stride=stride)
@@ -140,7 +154,7 @@ def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
     profile.pop("photometric", None)
     with rasterio.open(output, "w", **profile) as target:
         target.write(classes, 1)
-    return {"seconds": time.perf_counter() - started}
+    return watch.read()
 
 
 RUNNERS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -188,13 +202,18 @@ def measure_overhead(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     count = window_count(side) ** 2
     ours, bare = [], []
     for _ in range(args.rounds):
-        bare.append(in_child("bare", **options, windows=count)["seconds"])
-        ours.append(in_child("ours", **options)["seconds"])
+        bare.append(in_child("bare", **options, windows=count))
+        ours.append(in_child("ours", **options))
+    best = {
+        f"{name}_{unit}": min(run[unit] for run in runs)
+        for name, runs in (("ours", ours), ("bare", bare))
+        for unit in ("seconds", "cpu_s")
+    }
     return {
         "windows": count,
-        "ours_s": min(ours),
-        "bare_s": min(bare),
-        "overhead": min(ours) / min(bare),
+        **best,
+        "overhead": best["ours_seconds"] / best["bare_seconds"],
+        "overhead_cpu": best["ours_cpu_s"] / best["bare_cpu_s"],
     }
 
 
@@ -214,14 +233,16 @@ def measure_memory(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 def measure_linear(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Compare the time a window of a narrow and a wide raster."""
     model = save_model(folder / f"m_{args.encoder}_{args.classes}", args.encoder, args.classes)
-    per_window = {}
+    found = {}
     for width in (4_096, args.width):
         scene = write_scene(folder / f"l_{width}.tif", args.height, width)
-        seconds = in_child("ours", model=model, scene=scene, output=folder / "linear.tif")[
-            "seconds"
-        ]
-        per_window[width] = seconds / (args.height * width)
-    return {"linear": per_window[args.width] / per_window[4_096]}
+        run = in_child("ours", model=model, scene=scene, output=folder / "linear.tif")
+        found[width] = {unit: run[unit] / (args.height * width) for unit in ("seconds", "cpu_s")}
+    narrow, wide = found[4_096], found[args.width]
+    return {
+        "linear": wide["seconds"] / narrow["seconds"],
+        "linear_cpu": wide["cpu_s"] / narrow["cpu_s"],
+    }
 
 
 def measure_torchgeo(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -239,6 +260,7 @@ def measure_torchgeo(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         "ours": ours,
         "torchgeo": theirs,
         "torchgeo_speed": theirs["seconds"] / ours["seconds"],
+        "torchgeo_speed_cpu": theirs["cpu_s"] / ours["cpu_s"],
         "torchgeo_memory": ours["peak_gib"] / theirs["peak_gib"],
     }
 
