@@ -66,7 +66,7 @@ def assess(
         same but says that intervals and areas may not hold.
     strata
         A raster whose classes were the strata, where they are not the classes of the map itself (for instance an
-        older version of the map).
+        older version of the map). A sample of unknown kind is then taken for a stratified one.
     force
         Assess even on points that the model was trained on.
     confidence
@@ -104,7 +104,8 @@ def assess(
         points = reference
         if not isinstance(points, Points):
             points = read_points(Path(points), class_field=class_field, layer=layer)
-        setting = _Setting(sampling, None if strata is None else _open(strata), force, confidence)
+        drawn: Sampling = "stratified" if strata is not None and sampling == "unknown" else sampling
+        setting = _Setting(drawn, None if strata is None else _open(strata), force, confidence)
         assessed = _assess_points(described, points, setting, reporter)
     for warning in assessed.warnings:
         reporter.warn(warning)

@@ -41,9 +41,35 @@ from geopointseg.cli.setting import settings_options
 @click.option("--sampling", type=click.Choice(["unknown", "simple", "stratified"]), default="unknown", show_default=True,
     help="How the test points were drawn; areas and intervals need a probability sample.")  # fmt: skip
 @click.option(
+    "--strata", default=None, metavar="S.tif",
+    help="Raster whose classes the sample was drawn from, where these are not the map's own.",
+)  # fmt: skip
+@click.option(
     "--force",
     is_flag=True,
     help="Assess even on points that the model was trained on; the report says so.",
+)
+@click.option(
+    "--raster", default=None, metavar="R", help="Show the scene of the map in the report."
+)
+@click.option(
+    "--model", default=None, metavar="MODEL_DIR",
+    help="Show the model's training, calibration, origin and training points in the report.",
+)  # fmt: skip
+@click.option(
+    "--training", default=None, metavar="POINTS",
+    help="Show these training points instead of those that the model keeps.",
+)  # fmt: skip
+@click.option(
+    "--applicability", default=None, metavar="A.tif",
+    help="Show the area of applicability that 'predict --applicability' wrote, and how test points fare in it.",
+)  # fmt: skip
+@click.option(
+    "--learning-curve", is_flag=True,
+    help="Show whether more training points would pay; takes a minute or more.",
+)  # fmt: skip
+@click.option(
+    "--figures", default=None, metavar="DIR", help="Also save the report's figures, as PNG and SVG."
 )
 @common_options
 def assess(
@@ -54,7 +80,10 @@ def assess(
     points: str | None,
     **options: Any,
 ) -> None:
-    """Compare a class map with test points: accuracy, confusion matrix, areas."""
+    """Compare a class map with test points: accuracy, confusion matrix, areas.
+
+    With -o, a report for any browser is written; --raster, --model and the options after them add to it.
+    """
     if design is not None:
         _design_sample(run, map_path, design, output)
         return
@@ -78,18 +107,27 @@ def _design_sample(run: Invocation, map_path: str, count: int, output: str | Non
     )
 
 
+_REPORT_OPTIONS = ("raster", "model", "training", "applicability", "learning_curve", "figures")
+
+
 def _assess_map(
     run: Invocation, map_path: str, points: str, output: str | None, **options: Any
 ) -> None:
     from geopointseg.assessment.accuracy import assess as assess_map
 
+    shown = {name: options.pop(name) for name in _REPORT_OPTIONS}
+    if output is None and any(shown.values()):
+        first = next(name for name, value in shown.items() if value).replace("_", "-")
+        raise click.UsageError(f"--{first} adds to the report; name its file with -o REPORT.html.")
     assessed = assess_map(map_path, points, reporter=run.reporter, **options)
     if output:
-        from geopointseg.report.document import write_report
+        from geopointseg.study.map_report import report_map
 
-        write_report(assessed, output)
+        shown["class_field"] = options["class_field"]
+        report_map(assessed, output, seed=run.seed, reporter=run.reporter, **shown)
     tables = [Table(title, headings, rows) for title, headings, rows in assessed.tables()]
-    run.finish(assessed.to_json() | {"report": output}, *tables, *assessed.sentences())
+    said = [line for line in assessed.sentences() if line not in assessed.warnings]
+    run.finish(assessed.to_json() | {"report": output}, *tables, *said)
 
 
 @click.command()
@@ -106,6 +144,19 @@ def _assess_map(
     metavar="M",
     help="Side of a block; from the labels by default.",
 )
+@click.option(
+    "--buffer-m", type=float, default=None, metavar="M",
+    help="Leave out training points this near to a test point; as far as training chips reach by default, less where "
+    "too few points would be left.",
+)  # fmt: skip
+@click.option(
+    "--strict", is_flag=True,
+    help="Fail where a test point lies within reach of a training chip, instead of warning.",
+)  # fmt: skip
+@click.option(
+    "--model", type=click.Choice(["auto", "network", "forest"]), default="auto", show_default=True,
+    help="What the recipe trains, as for 'train'.",
+)  # fmt: skip
 @click.option("-o", "--output", default=None, metavar="REPORT.html", help="Also write a report.")
 @common_options
 def validate(
@@ -121,7 +172,8 @@ def validate(
         device=run.device, reporter=run.reporter, **options,
     )  # fmt: skip
     tables = [Table(title, headings, rows) for title, headings, rows in validated.tables()]
-    run.finish(validated.to_json(), *tables, *validated.sentences())
+    said = [line for line in validated.sentences() if line not in validated.warnings]
+    run.finish(validated.to_json(), *tables, *said)
 
 
 @click.command()

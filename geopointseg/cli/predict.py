@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from geopointseg.cli.invocation import (
     raster_option,
 )
 from geopointseg.cli.setting import setting_option
+
+if TYPE_CHECKING:
+    from geopointseg.report.applicability import ApplicabilityMap
 
 
 @click.command()
@@ -28,6 +31,16 @@ from geopointseg.cli.setting import setting_option
     metavar="U.tif",
     help="Also write confidence, entropy and margin.",
 )
+@click.option(
+    "--applicability", default=None, metavar="A.tif",
+    help="Also write how unlike the training points each place is, and beside it, as A_mask.tif, where that is too "
+    "unlike for the model to be trusted.",
+)  # fmt: skip
+@click.option(
+    "--trained-on", multiple=True, metavar="R",
+    help="Raster that the training points lie on, for --applicability; the mapped one by default. May be given "
+    "several times.",
+)  # fmt: skip
 @setting_option("prediction", "tta")
 @setting_option("prediction", "overlap_px", "--overlap", metavar="PX")
 @setting_option("prediction", "window_px", "--window", metavar="PX")
@@ -56,11 +69,13 @@ from geopointseg.cli.setting import setting_option
 )
 @common_options
 def predict(
-    run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, **options: Any
-) -> None:
+    run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, applicability: str | None,
+    trained_on: tuple[str, ...], **options: Any,
+) -> None:  # fmt: skip
     """Write a georeferenced class map of rasters with one or more models."""
     from geopointseg.prediction.predictor import predict as predict_map
 
+    known = _map_applicability(run, models, rasters, applicability, trained_on)
     given = {name: value for name, value in options.items() if value is not None}
     done = predict_map(
         list(models), list(rasters), output, device=run.device, reporter=run.reporter, **given
@@ -70,10 +85,32 @@ def predict(
         for name, pixels in done.class_pixels.items()
     ]
     run.finish(
-        done.to_json(),
+        done.to_json() | {"applicability": known.to_json() if known else None},
         Table(f"Map {output}", ["class", "pixels", "share"], rows),
+        *(known.sentences() if known else ()),
         f"Wrote {output} in {done.seconds:.0f} s. Open it in QGIS; names and colours come with it.",
     )
+
+
+def _map_applicability(
+    run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str | None, trained_on: tuple[str, ...]
+) -> ApplicabilityMap | None:  # fmt: skip
+    """Write the area of applicability where it is asked for; before the map, so that what is lacking shows early."""
+    if output is None:
+        if trained_on:
+            raise click.UsageError("--trained-on is for --applicability A.tif; give both.")
+        return None
+    if len(models) > 1 or len(rasters) > 1:
+        raise click.UsageError(
+            f"--applicability is about one model on one raster, and {len(models)} models and {len(rasters)} rasters "
+            "were given. Write it for one pair at a time."
+        )
+    from geopointseg.study.applicability import map_applicability
+
+    return map_applicability(
+        models[0], rasters[0], output, training_scenes=list(trained_on) or None, seed=run.seed,
+        reporter=run.reporter,
+    )  # fmt: skip
 
 
 @click.command()

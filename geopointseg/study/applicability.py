@@ -19,67 +19,27 @@ from geopointseg.errors import PointsError
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.split import assign_blocks
 from geopointseg.labels.variogram import variogram_range
-from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.model.features import FilterBank
 from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
-from geopointseg.raster.class_map import ClassMap, class_map_tags, colormap, write_sidecars
+from geopointseg.raster.class_map import class_map_tags, colormap, write_sidecars
 from geopointseg.raster.output import whole_file
 from geopointseg.raster.scene import Scene, ScenePath
-from geopointseg.report.figures import draw_map
-from geopointseg.report.section import Illustration, Section
+from geopointseg.report.applicability import (
+    INSIDE_LEGEND,
+    THRESHOLD_TAG,
+    ApplicabilityMap,
+    mask_path,
+)
 from geopointseg.study.lookup import locate
 
-INSIDE_LEGEND = Legend.from_names(
-    ["within the area of applicability", "unlike anything trained on"],
-    codes=[1, 2],
-    colors=["#a6dba0", "#c51b7d"],
-)
 NODATA = -1.0
 
 _BANK = FilterBank(scales=(2.0, 5.0), kinds=("mean", "deviation"))
 _MOST_BANDS = 12
 _STRIP_PX = 1_000_000
 _FOLDS = 10
-
-
-@dataclass(frozen=True)
-class ApplicabilityMap:
-    """A finished map of applicability.
-
-    Parameters
-    ----------
-    dissimilarity, mask
-        The files.
-    threshold
-        Largest dissimilarity that counts as known.
-    share_inside
-        Share of the imaged area that lies within the area of applicability.
-    """
-
-    dissimilarity: Path
-    mask: Path
-    threshold: float
-    share_inside: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON."""
-        return {
-            "dissimilarity": str(self.dissimilarity),
-            "mask": str(self.mask),
-            "threshold": self.threshold,
-            "share_inside": self.share_inside,
-        }
-
-    def sentences(self) -> list[str]:
-        """Return what it means."""
-        return [
-            (
-                f"{100 * self.share_inside:.1f} % of the scene looks like ground that the model was trained on. In the "
-                "rest its scores do not hold; points there would help most."
-            )
-        ]
 
 
 def map_applicability(
@@ -131,24 +91,9 @@ def map_applicability(
     describe = _Describer(bundle)
     known = _learn(describe, trained_on, _training_points(points, bundle), seed)
     path = Path(output)
-    mask = path.with_name(f"{path.stem}_mask.tif")
+    mask = mask_path(path)
     inside, total = _write(describe, known, target, path, mask, reporter)
     return ApplicabilityMap(path, mask, known.threshold, inside / max(total, 1))
-
-
-def applicability_section(found: ApplicabilityMap) -> Section:
-    """Return the part of a report that shows where a model can be trusted at all."""
-    picture = Illustration(
-        "applicability",
-        draw_map(ClassMap.open(found.mask)),
-        f"Map of the area of applicability. {found.sentences()[0]}",
-        f"Dissimilarity above {found.threshold:.2f} counts as unlike the training points (Meyer & Pebesma 2021).",
-        is_picture=True,
-        legend=INSIDE_LEGEND,
-    )
-    return Section(
-        "Where the model is out of its depth", found.sentences(), illustrations=[picture]
-    )
 
 
 @dataclass(frozen=True)
@@ -190,7 +135,7 @@ def _training_points(points: Points | str | os.PathLike[str] | None, bundle: Mod
     if points is None and not path.exists():
         raise PointsError(
             f"The model '{bundle.folder}' does not keep its training points, and none were given. Expected the "
-            "points it was trained with; name them with --points (points= in Python)."
+            "points it was trained with; train it again, or give them with points= in Python."
         )
     return read_points(path)
 
@@ -211,7 +156,7 @@ def _learn(
     if len(kept) < 2:
         raise PointsError(
             f"{len(kept)} of {len(points)} training points lie on an image of the training scenes. Expected at least "
-            "two; name the scenes that the model was trained on."
+            "two; name the scenes that the model was trained on (--trained-on, or training_scenes= in Python)."
         )
     values, used = np.stack(features).astype(np.float64), points.select(np.array(kept))
     forest = RandomForestClassifier(100, random_state=seed, class_weight="balanced")
@@ -251,9 +196,8 @@ def _write(
         mask_file = stack.enter_context(
             rasterio.open(partial[1], "w", dtype="uint8", nodata=0, **profile)
         )
-        index_file.update_tags(
-            threshold=f"{known.threshold:.6g}", model=describe.bundle.fingerprint
-        )
+        tags = {THRESHOLD_TAG: f"{known.threshold:.6g}", "model": describe.bundle.fingerprint}
+        index_file.update_tags(**tags)
         index_file.set_band_description(1, "dissimilarity index")
         mask_file.update_tags(**class_map_tags(INSIDE_LEGEND, describe.bundle.fingerprint))
         mask_file.write_colormap(1, colormap(INSIDE_LEGEND))

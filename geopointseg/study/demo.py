@@ -16,6 +16,7 @@ import numpy as np
 
 from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.confusion import ConfusionMatrix
+from geopointseg.assessment.outcome import Assessment
 from geopointseg.config import Config
 from geopointseg.errors import OutputError
 from geopointseg.labels.points import Points, read_points, write_points
@@ -120,7 +121,7 @@ class DemoResult:
         total = sum(self.seconds.values())
         parts = ", ".join(f"{name} {value:.0f} s" for name, value in self.seconds.items())
         return [
-            f"Look at {self.folder / self.files['picture']}.",
+            f"Look at {self.folder / self.files['picture']} and {self.folder / self.files['report']}.",
             (
                 f"Open in QGIS: {self.folder / self.files['map']}, {self.folder / self.files['scene']} and "
                 f"{self.folder / self.files['points']}; names and colours come with them."
@@ -185,16 +186,20 @@ def run_demo(
         else:
             ground = _own_ground(folder, scene, points, class_field, seed)
     config = Config().updated({"optimization": {"minutes": minutes}})
-    scores: dict[str, ConfusionMatrix] = {}
+    assessed: dict[str, Assessment] = {}
     for recipe in _RECIPES:
         reporter.log(f"Training {recipe.title} ...")
         with _Stopwatch(seconds, recipe.title):
-            scores[recipe.title] = _train_and_map(
+            assessed[recipe.title] = _train_and_map(
                 folder, ground, recipe, config, seed, device, reporter
             )
-    with _Stopwatch(seconds, "picture"):
+    scores = {title: found.confusion for title, found in assessed.items()}
+    with _Stopwatch(seconds, "picture and report"):
         _draw(folder, ground, scores)
-    files = ground.files | {"map": "map.tif", "model": "model", "picture": "overview.png"}
+        _report(folder, ground, assessed[_RECIPES[-1].title])
+    files = ground.files | {
+        "map": "map.tif", "model": "model", "picture": "overview.png", "report": "report.html"
+    }  # fmt: skip
     return DemoResult(folder, files, scores, seconds, ground.tested_on)
 
 
@@ -264,7 +269,7 @@ def _train_and_map(
     seed: int,
     device: str,
     reporter: Reporter,
-) -> ConfusionMatrix:
+) -> Assessment:
     model = train(
         [ground.scene.path],
         ground.points,
@@ -277,7 +282,18 @@ def _train_and_map(
     )
     predict(model, ground.scene, folder / recipe.map_name, device=device, reporter=reporter)
     muted = Reporter(NullSink())
-    return assess(folder / recipe.map_name, ground.reference, reporter=muted).confusion
+    return assess(folder / recipe.map_name, ground.reference, reporter=muted)
+
+
+def _report(folder: Path, ground: _Ground, assessed: Assessment) -> None:
+    """Write the report of the last map."""
+    from geopointseg.report.document import write_report
+
+    recipe = _RECIPES[-1]
+    write_report(
+        assessed, folder / "report.html", scene=ground.scene, training_points=ground.points,
+        model=folder / recipe.folder,
+    )  # fmt: skip
 
 
 def _draw(folder: Path, ground: _Ground, scores: dict[str, ConfusionMatrix]) -> None:

@@ -24,6 +24,7 @@ from geopointseg.labels.split import (
     Fold,
     assign_blocks,
     iterate_folds,
+    require_out_of_reach,
     split_points,
     training_reach_m,
 )
@@ -182,6 +183,7 @@ def validate(
     folds: int = 5,
     block_size_m: float | None = None,
     buffer_m: float | None = None,
+    strict: bool = False,
     curve: bool = True,
     output: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -207,6 +209,8 @@ def validate(
     buffer_m
         Training points this near to a test point are left out; by default as far as training chips reach, less
         where too few points would be left.
+    strict
+        Refuse to run, instead of warning, where the buffer leaves a test point within reach of a training chip.
     curve
         Whether to measure how scores grow with the number of points (on the filter forest, which is quick).
     output
@@ -226,7 +230,7 @@ def validate(
     Raises
     ------
     PointsError
-        If the points lie in fewer blocks than folds, or none lies on a scene.
+        If the points lie in fewer blocks than folds, none lies on a scene, or ``strict`` is not kept.
     """
     reporter = reporter or Reporter()
     config = config or Config()
@@ -237,6 +241,9 @@ def validate(
     divided, size = _divide(used, folds, block_size_m, seed, warnings, reporter)
     reach = _reach_m(config, opened[0])
     rounds, buffer = _rounds(divided, opened[0], reach, buffer_m, warnings)
+    if strict:
+        for fold in rounds:
+            require_out_of_reach(fold.train, fold.test, reach, grid=opened[0].grid)
     block = assign_blocks(divided, size)
     bench = _Bench(sources, config, model, seed, device, _Background(reporter))
     trials = bench.trials(curve=curve)
@@ -405,6 +412,11 @@ def _rounds(
 ) -> tuple[list[Fold], float]:
     """Return the rounds with the largest buffer that leaves enough training points of every class."""
     if wanted_m is not None:
+        if wanted_m < reach_m:
+            warnings.append(
+                f"Training chips reach {reach_m:.0f} m and the buffer is {wanted_m:g} m: some test points were seen in "
+                "training, without their class, so scores may be a little too good."
+            )
         return list(iterate_folds(points, buffer_m=wanted_m, grid=scene.grid)), wanted_m
     buffer = 0.0
     for share in (1.0, 0.5, 0.25, 0.125, 0.0):

@@ -71,15 +71,26 @@ def validation_sections(validation: Validation) -> list[Section]:
         Section("What is taken for what", illustrations=[confusion]),
     ]
     if validation.curve is not None and len(validation.curve.points) > 1:
-        curve = validation.curve
-        drawn = draw_learning_curve(
-            [p.points_per_class for p in curve.points],
-            {curve.method: [[p.low, p.mean_f1, p.high] for p in curve.points]},
-        )
-        illustration = Illustration(
-            "learning_curve", drawn, f"Mean F1 against training points a class. {curve.advice()}"
-        )
-        sections.append(
-            Section("Would more points pay?", [curve.advice()], illustrations=[illustration])
-        )
+        sections.append(learning_curve_section(validation))
     return sections
+
+
+def learning_curve_section(validation: Validation) -> Section:
+    """Return the part of a report that says whether more points would pay."""
+    curve = validation.curve
+    if curve is None:
+        return Section(
+            "Would more points pay?",
+            ["It was not measured how scores grow with the number of points."],
+        )
+    drawn = draw_learning_curve(
+        [p.points_per_class for p in curve.points],
+        {curve.method: [[p.low, p.mean_f1, p.high] for p in curve.points]},
+    )
+    illustration = Illustration(
+        "learning_curve",
+        drawn,
+        f"Mean F1 against training points a class. {curve.advice()}",
+        f"Cross-validated on {validation.folds} folds of blocks of {validation.block_size_m:.0f} m.",
+    )
+    return Section("Would more points pay?", [curve.advice()], illustrations=[illustration])

@@ -13,6 +13,8 @@
 <translation>Schreibt auch die Wahrscheinlichkeiten der Klassen.</translation></message>
 <message><source>Also write confidence, entropy and margin.</source>
 <translation>Schreibt auch Konfidenz, Entropie und Abstand der besten Klassen.</translation></message>
+<message><source>Also write how unlike the training points each place is, and beside it, as A_mask.tif, where that is too unlike for the model to be trusted.</source>
+<translation>Schreibt auch, wie unähnlich jeder Ort den Trainingspunkten ist, und daneben als A_mask.tif, wo er zu unähnlich ist, um dem Modell zu trauen.</translation></message>
 <message><source>Area of interest; outside it the map is nodata.</source>
 <translation>Interessengebiet; außerhalb davon ist die Karte ohne Daten.</translation></message>
 <message><source>Assess even on points that the model was trained on; the report says so.</source>
@@ -59,8 +61,11 @@
 <translation>Cloud-optimiertes GeoTIFF</translation></message>
 <message><source>Cloud-optimized layout with overviews.</source>
 <translation>Cloud-optimierter Aufbau mit Übersichten.</translation></message>
-<message><source>Compare a class map with test points: accuracy, confusion matrix, areas.</source>
-<translation>Vergleicht eine Klassenkarte mit Testpunkten: Genauigkeit, Konfusionsmatrix, Flächen.</translation></message>
+<message><source>Compare a class map with test points: accuracy, confusion matrix, areas.
+
+    With -o, a report for any browser is written; --raster, --model and the options after them add to it.
+    </source>
+<translation type="unfinished"></translation></message>
 <message><source>Create environment</source>
 <translation>Umgebung anlegen</translation></message>
 <message><source>Cross-validate the recipe on blocks of other ground, beside the majority class and the forests.</source>
@@ -93,6 +98,10 @@
 <translation>Beendet eine Berechnung, die angehalten wurde.</translation></message>
 <message><source>Finish a stopped map</source>
 <translation>Angehaltene Karte fertigstellen</translation></message>
+<message><source>Fit only to pixels of shared ground that did not change.</source>
+<translation type="unfinished"></translation></message>
+<message><source>Fit to ground that did not change</source>
+<translation type="unfinished"></translation></message>
 <message><source>Folder for the environment (empty: in your QGIS profile)</source>
 <translation>Ordner für die Umgebung (leer: in Ihrem QGIS-Profil)</translation></message>
 <message><source>Folder of tables, figures and the report.</source>
@@ -165,10 +174,14 @@
 <translation>Kleinere Flecken als diese gehen in ihrer Umgebung auf.</translation></message>
 <message><source>Method</source>
 <translation>Verfahren</translation></message>
+<message><source>Mix the bands, for images of different cameras</source>
+<translation type="unfinished"></translation></message>
 <message><source>Model</source>
 <translation>Modell</translation></message>
 <message><source>Model folder</source>
 <translation>Modellordner</translation></message>
+<message><source>Model to show in the report</source>
+<translation>Modell, das der Bericht zeigt</translation></message>
 <message><source>More models to average (model.json)</source>
 <translation>Weitere Modelle zum Mitteln (model.json)</translation></message>
 <message><source>More options for pip</source>
@@ -253,16 +266,22 @@
 <translation>Raster mit Klassen</translation></message>
 <message><source>Raster that holds a class code in every pixel.</source>
 <translation>Raster, das in jedem Pixel einen Klassencode hat.</translation></message>
+<message><source>Raster that the training points lie on, for --applicability; the mapped one by default. May be given several times.</source>
+<translation>Raster, auf dem die Trainingspunkte liegen, für --applicability; sonst das kartierte. Kann mehrmals angegeben werden.</translation></message>
 <message><source>Raster to change</source>
 <translation>Zu änderndes Raster</translation></message>
 <message><source>Raster to learn from</source>
 <translation>Raster, aus dem gelernt wird</translation></message>
+<message><source>Raster to show in the report</source>
+<translation>Raster, das der Bericht zeigt</translation></message>
 <message><source>Raster to write.</source>
 <translation>Zu schreibendes Raster.</translation></message>
 <message><source>Raster whose values are changed, band by band; the file itself stays as it is.</source>
 <translation>Raster, dessen Werte Kanal für Kanal geändert werden; die Datei selbst bleibt, wie sie ist.</translation></message>
 <message><source>Raster, folder, or model folder, whose look is taken; may be given several times.</source>
 <translation>Raster, Ordner oder Modellordner, dessen Aussehen übernommen wird; es dürfen mehrere sein.</translation></message>
+<message><source>Rasters the model was trained on</source>
+<translation>Raster, mit denen das Modell trainiert wurde</translation></message>
 <message><source>Rasters to look like</source>
 <translation>Raster, deren Aussehen übernommen wird</translation></message>
 <message><source>Rasters without points</source>
@@ -301,6 +320,10 @@
 <translation>Anteil der Punkte mit falscher Klasse.</translation></message>
 <message><source>Share of wrong labels</source>
 <translation>Anteil falscher Klassen</translation></message>
+<message><source>Show the model's training, calibration, origin and training points in the report.</source>
+<translation>Zeigt im Bericht Training, Kalibrierung, Herkunft und Trainingspunkte des Modells.</translation></message>
+<message><source>Show the scene of the map in the report.</source>
+<translation>Zeigt im Bericht die Szene der Karte.</translation></message>
 <message><source>Side of a block (m)</source>
 <translation>Seitenlänge eines Blocks (m)</translation></message>
 <message><source>Side of a block on the ground; by default the range of the labels' variogram.</source>
@@ -369,6 +392,8 @@
 <translation>Trainingszeit (Minuten)</translation></message>
 <message><source>Uncertainty</source>
 <translation>Unsicherheit</translation></message>
+<message><source>Unlikeness to the training points</source>
+<translation>Unähnlichkeit zu den Trainingspunkten</translation></message>
 <message><source>Validate by spatial blocks</source>
 <translation>Mit räumlichen Blöcken validieren</translation></message>
 <message><source>Vary factors, train and assess again and again, and write the report.</source>
@@ -385,6 +410,8 @@
 <translation>Was pip installiert: ein Paketname mit oder ohne Version, eine Wheel-Datei oder ein Ordner.</translation></message>
 <message><source>What runs the network; auto measures and keeps the fastest that agrees with torch.</source>
 <translation>Womit das Netz rechnet; auto misst und behält das Schnellste, das mit torch übereinstimmt.</translation></message>
+<message><source>What the recipe trains, as for 'train'.</source>
+<translation>Was das Rezept trainiert, wie bei 'train'.</translation></message>
 <message><source>What to train; auto keeps what is best on held-out points and says why.</source>
 <translation>Was trainiert wird; auto behält, was auf zurückgehaltenen Punkten am besten ist, und sagt warum.</translation></message>
 <message><source>Where networks run; auto takes a GPU where there is one.</source>
@@ -393,6 +420,8 @@
 <translation>Wohin Punkte gesetzt werden.</translation></message>
 <message><source>Why this kind of model was kept</source>
 <translation>Warum diese Art von Modell behalten wurde</translation></message>
+<message><source>With --invariant: mix the bands linearly before, for images of different cameras.</source>
+<translation type="unfinished"></translation></message>
 <message><source>Write a georeferenced class map of rasters with one or more models.</source>
 <translation>Schreibt mit einem oder mehreren Modellen eine georeferenzierte Klassenkarte von Rastern.</translation></message>
 <message><source>Write questionable points here, with reasons.</source>

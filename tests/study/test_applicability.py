@@ -58,11 +58,14 @@ def test_training_ground_is_known(folder: Path, model: ModelBundle, tmp_path: Pa
 
 
 def test_report_shows_it(folder: Path, model: ModelBundle, tmp_path: Path) -> None:
+    from geopointseg.report.applicability import ApplicabilityMap, applicability_section
     from geopointseg.report.document import write_document
     from geopointseg.report.section import Document
-    from geopointseg.study.applicability import applicability_section
 
     found = map_applicability(model, folder / "scene.tif", tmp_path / "aoa.tif", points=POINTS)
+    assert ApplicabilityMap.open(tmp_path / "aoa.tif").share_inside == pytest.approx(
+        found.share_inside
+    )
     document = Document("Map", "", sections=[applicability_section(found)])
     text = write_document(document, tmp_path / "r.html").read_text(encoding="utf-8")
     assert "unlike anything trained on" in text

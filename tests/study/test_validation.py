@@ -105,6 +105,48 @@ def test_buffer_shrinks_with_a_warning_where_points_are_few(scene: Scene, points
     assert found.buffer_m < found.reach_m == 144
 
 
+def test_strict_refuses_test_points_within_reach(scene: Scene, points: Points) -> None:
+    common = {"config": SMALL, "model": "forest", "folds": 2, "block_size_m": 40, "curve": False}
+    with pytest.raises(
+        PointsError, match=r"test points lie within 144 m of a training point, where"
+    ):
+        validate(scene.path, points, strict=True, buffer_m=10, **common)
+    small_chips = SMALL.updated({"sampling": {"chip_size": 4}})
+    found = validate(scene.path, points, strict=True, **common | {"config": small_chips})
+    assert found.buffer_m == found.reach_m == 6
+    assert not any("too good" in warning for warning in found.warnings)
+
+
+def test_a_buffer_that_is_too_small_is_told(scene: Scene, points: Points) -> None:
+    with pytest.warns(UserWarning, match=r"reach 144 m and the buffer is 10 m: some test points"):
+        found = validate(
+            scene.path, points, config=SMALL, model="forest", folds=2, block_size_m=40, curve=False,
+            buffer_m=10,
+        )  # fmt: skip
+    assert found.buffer_m == 10
+
+
+@quiet
+@pytest.mark.parametrize("model", ["network", "auto"])
+def test_networks_are_validated_like_forests(scene: Scene, points: Points, model: str) -> None:
+    """A network of a few steps knows little, but it is asked on the same ground, with no message of its own."""
+    config = SMALL.updated(
+        {
+            "model": {"encoder_depth": 3, "decoder_channels": [16, 8, 8]},
+            "sampling": {"chip_size": 32, "batch_size": 4},
+            "selection": {"least_steps": 0, "forest_below": 0, "checks": 2},
+            "optimization": {"steps": 3},
+        }
+    )
+    found = validate(
+        scene.path, points, config=config, model=model, folds=2, block_size_m=40, curve=False, device="cpu"
+    )  # fmt: skip
+    assert found.recipe.confusion.total == len(points) - found.left_out
+    assert found.recipe.confusion != found.scores["forest on filters"].confusion
+    assert np.isfinite(found.recipe.mean_f1).all()
+    assert found.reach_m == 48
+
+
 @quiet
 def test_points_on_no_image_are_left_out(scene: Scene, points: Points) -> None:
     beyond = points.to_crs(scene.grid.crs)
