@@ -45,7 +45,7 @@ Reference = ScenePath | Scene | SceneStatistics | PictureStyle
 
 _ONE = (str, os.PathLike, Scene, SceneStatistics, PictureStyle)
 _LOSSLESS = {"deflate", "lzw", "zstd", "packbits", "lerc", "lzma"}
-_WINDOW_VALUES = 1 << 22
+_WINDOW_VALUES = 1 << 23
 _SHARED_PX = 250_000
 
 
