@@ -2,7 +2,8 @@
 
 Every pixel has a random priority that depends on nothing but the seed, the name of the image and the pixel's
 position. A draw takes the pixels of smallest priority in each group, so that a draw of 50 contains the draw of 20,
-and what happens in one image does not change another.
+and what happens in one image does not change another. `thin`, which keeps a smallest distance, is the exception:
+classes take turns and compete for room, so the draw of 50 need not hold all of the draw of 20.
 """
 
 from __future__ import annotations
@@ -132,6 +133,9 @@ def take_first(draw: Draw, quota: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def thin(draw: Draw, width: int, min_distance_px: float, quota: NDArray[np.int64] | None) -> Draw:
     """Drop pixels that lie too near to one that comes before them; groups take turns.
+
+    Because groups take turns, a larger quota of one may take a place that another had under a smaller quota: draws
+    with a smallest distance are not strictly nested.
 
     Parameters
     ----------

@@ -2,7 +2,8 @@
 
 With a dense mask one can ask what points would have achieved: how many, where, how careful. A draw is fixed by its
 seed and the names of the images, so that a budget is a budget: the larger one contains the smaller, and adding an
-image changes nothing in the others.
+image changes nothing in the others. Only with a smallest distance between points do budgets not nest strictly: a
+class that gets more points takes places that another class would have had, so a few points differ.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def simulate_points(
         other class. ``instance``: each object gets a point before any gets a second. ``clustered``: several at one
         place, as people click. Where a class has too few pixels in the wanted zone, the rest is drawn beside it.
     min_distance_m
-        Smallest distance of two points in one image.
+        Smallest distance of two points in one image, of all classes. With it a larger budget shares most, but not
+        always all, of its points with a smaller one, because classes compete for room.
     label_noise
         Chance of each point to get a wrong class, 0..1.
     position_error_m

@@ -34,6 +34,19 @@ def test_assess_and_report(tmp_path):
     assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_suggest_points(tmp_path):
+    suggested = run("suggest_points", tmp_path, count=6, trees=20)
+    assert len(suggested) == 6
+    assert (tmp_path / "suggested.gpkg").exists()
+
+
+def test_published_dataset(tmp_path):
+    points = run("published_dataset", tmp_path, per_class=20)
+    assert points.legend.names == ["urban", "agriculture", "rangeland", "forest", "water"]
+    assert points.counts().tolist() == [20] * 5
+    assert (tmp_path / "model" / "model.json").exists()
+
+
 def test_the_gallery_names_every_script():
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for script in EXAMPLES.glob("*.py"):
