@@ -135,8 +135,13 @@ def _assess_map(
 @points_options()
 @settings_options(("optimization", "minutes", "M"), ("optimization", "steps", "N"))
 @click.option(
-    "--folds", type=int, default=5, show_default=True, metavar="K", help="Number of folds."
-)
+    "--by", type=click.Choice(["block", "scene"]), default="block", show_default=True,
+    help="Hold out blocks of ground, or whole scenes (other dates, other sensors), in turn.",
+)  # fmt: skip
+@click.option(
+    "--folds", type=int, default=5, show_default=True, metavar="K",
+    help="Number of folds; with --by scene as many as scenes.",
+)  # fmt: skip
 @click.option(
     "--block-size-m",
     type=float,

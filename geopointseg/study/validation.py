@@ -1,6 +1,6 @@
 """Cross-validation on other ground: how well the recipe would map a place where nobody clicked.
 
-Blocks of ground are held out in turn. Beside the recipe stand the majority class and two plain forests on the very
+Blocks of ground, or whole scenes, are held out in turn. Beside the recipe stand the majority class and two plain forests on the very
 same folds, because a score means little without something to compare it with.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +38,9 @@ from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.study.bootstrap import BlockScores, score_blocks
 from geopointseg.study.learning_curve import LearningCurve, summarize_curve, thin_points
 from geopointseg.study.lookup import predict_points
+from geopointseg.study.scene_folds import divide_by_scene, fold_scene
 
+HeldOut = Literal["block", "scene"]
 ModelKind = Literal["auto", "network", "forest"]
 RECIPE = "this recipe"
 MAJORITY = "majority class"
@@ -74,6 +76,8 @@ class Validation:
         Points that lie on no image.
     warnings
         Sentences on what may spoil the result.
+    by
+        What was held out in turn: ``block`` or ``scene``.
     """
 
     legend: Legend
@@ -85,6 +89,14 @@ class Validation:
     curve: LearningCurve | None
     left_out: int
     warnings: tuple[str, ...]
+    by: HeldOut = "block"
+
+    @property
+    def design(self) -> str:
+        """What was held out, in words."""
+        if self.by == "scene":
+            return f"{self.folds} scenes, each left out in turn"
+        return f"{self.folds} folds of blocks of {self.block_size_m:.0f} m"
 
     @property
     def recipe(self) -> BlockScores:
@@ -98,6 +110,7 @@ class Validation:
             "overall_accuracy": number_or_none(matrix.overall_accuracy),
             "mean_f1": number_or_none(matrix.mean("f1")),
             "mean_iou": number_or_none(matrix.mean("iou")),
+            "by": self.by,
             "folds": self.folds,
             "block_size_m": self.block_size_m,
             "buffer_m": self.buffer_m,
@@ -150,7 +163,7 @@ class Validation:
         lines = [
             (
                 f"On ground where nobody clicked, the recipe reaches a mean F1 of {value:.3f} (95 % interval {low:.3f} "
-                f"to {high:.3f}, from {total} points in {self.folds} folds of blocks of {self.block_size_m:.0f} m)."
+                f"to {high:.3f}, from {total} points in {self.design})."
             )
         ]
         lines += [self._compared_with(name) for name in PLAIN_FORESTS]
@@ -180,6 +193,7 @@ def validate(
     *,
     config: Config | None = None,
     model: ModelKind = "auto",
+    by: HeldOut = "block",
     folds: int = 5,
     block_size_m: float | None = None,
     buffer_m: float | None = None,
@@ -202,8 +216,11 @@ def validate(
         Settings of the recipe; the time budget is that of one fold.
     model
         What the recipe trains: ``auto``, ``network`` or ``forest``.
+    by
+        What is held out in turn: ``block`` of ground; or ``scene``, so that each scene is mapped by a model that has
+        not seen it (another date or sensor). Where scenes overlap, a block of ground is tested on one of them.
     folds
-        Number of folds.
+        Number of folds; with ``scene`` there are as many as scenes with points.
     block_size_m
         Side of a block; the range of the labels' variogram by default, less where that leaves too few blocks.
     buffer_m
@@ -238,16 +255,22 @@ def validate(
     warnings: list[str] = []
     opened = open_scenes(sources, bands=config.scene.bands, reporter=reporter)
     used = points.select(points.split != "buffer")
-    divided, size = _divide(used, folds, block_size_m, seed, warnings, reporter)
+    bench = _Bench(sources, config, model, seed, device, _Background(reporter))
+    if by == "scene":
+        bench = replace(bench, **_single_scenes(sources, config, reporter))
+        size = block_size_m or variogram_range(used, seed=seed)
+        divided = divide_by_scene(used, bench.sources, size, seed=seed, reporter=reporter)
+        folds = len({name for name in divided.split.tolist() if name})
+    else:
+        divided, size = _divide(used, folds, block_size_m, seed, warnings, reporter)
     reach = _reach_m(config, opened[0])
     rounds, buffer = _rounds(divided, opened[0], reach, buffer_m, warnings)
     if strict:
         for fold in rounds:
             require_out_of_reach(fold.train, fold.test, reach, grid=opened[0].grid)
     block = assign_blocks(divided, size)
-    bench = _Bench(sources, config, model, seed, device, _Background(reporter))
-    trials = bench.trials(curve=curve)
-    found = _run(rounds, divided, trials, reporter)
+    benches = [bench if by == "block" else bench.without(fold_scene(fold)) for fold in rounds]
+    found = _run(rounds, divided, [b.trials(curve=curve) for b in benches], reporter)
     on_image = np.all([guess >= 0 for guess in found.values()], axis=0)
     if not on_image.any():
         raise PointsError(
@@ -270,6 +293,7 @@ def validate(
         curve=_curve(scored, rounds) if curve else None,
         left_out=int((~on_image).sum()),
         warnings=tuple(warnings),
+        by=by,
     )
     for warning in warnings:
         reporter.warn(warning)
@@ -317,6 +341,13 @@ class _Bench:
     seed: int
     device: str
     reporter: Reporter
+    asked: Sequence[Any] | None = None
+    """The scenes that are mapped, where they are not those that are learnt from."""
+
+    def without(self, position: int) -> _Bench:
+        """Return a bench that learns from all scenes but one, and is asked about that one."""
+        others = [s for k, s in enumerate(self.sources) if k != position]
+        return replace(self, sources=others, asked=[self.sources[position]])
 
     def trials(self, *, curve: bool) -> dict[str, Guess]:
         """Return what turns training points and test points into class indices, by name."""
@@ -338,7 +369,7 @@ class _Bench:
                     self.sources, training, output=Path(folder) / "model", config=config, model=model,
                     seed=self.seed, device=self.device, reporter=self.reporter,
                 )  # fmt: skip
-                scenes = open_imagery(self.sources, [bundle], self.reporter)
+                scenes = open_imagery(self.asked or self.sources, [bundle], self.reporter)
                 said = predict_points(bundle, scenes, test, reporter=self.reporter)
             index = _translate(bundle.legend, test.legend)[np.nan_to_num(said).argmax(axis=1)]
             return np.where(np.isnan(said).any(axis=1), -1, index)
@@ -363,15 +394,28 @@ def _translate(source: Legend, target: Legend) -> NDArray[np.int64]:
     return np.array([place[name] for name in source.names], dtype=np.int64)
 
 
+def _single_scenes(sources: Sequence[Any], config: Config, reporter: Reporter) -> dict[str, Any]:
+    """Return the scenes one by one, and settings that take each as it is."""
+    settings = config.scene
+    scenes = open_scenes(sources, stack=settings.stack, dates=settings.dates, reporter=reporter)
+    return {
+        "sources": scenes,
+        "config": config.updated({"scene": {"dates": "scenes", "stack": "never"}}),
+    }
+
+
 def _run(
-    rounds: Sequence[Fold], points: Points, trials: Mapping[str, Guess], reporter: Reporter
+    rounds: Sequence[Fold],
+    points: Points,
+    trials: Sequence[Mapping[str, Guess]],
+    reporter: Reporter,
 ) -> dict[str, NDArray[np.int64]]:
     """Return each trial's class index at every point, from the round in which its fold was held out."""
-    found = {name: np.full(len(points), -1, dtype=np.int64) for name in trials}
-    with reporter.stage("validate", total=len(rounds) * len(trials)) as advance:
-        for fold in rounds:
+    found = {name: np.full(len(points), -1, dtype=np.int64) for name in trials[0]}
+    with reporter.stage("validate", total=len(rounds) * len(found)) as advance:
+        for fold, guesses in zip(rounds, trials, strict=True):
             held_out = points.split == fold.name
-            for name, guess in trials.items():
+            for name, guess in guesses.items():
                 found[name][held_out] = guess(
                     fold.train.with_split([""] * len(fold.train)), fold.test
                 )

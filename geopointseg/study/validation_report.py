@@ -39,7 +39,7 @@ def write_validation_report(validation: Validation, path: str | os.PathLike[str]
     )
     sections = [meaning, *validation_sections(validation)]
     title = "How well would this recipe map other ground?"
-    subtitle = f"{validation.folds} folds of blocks of {validation.block_size_m:.0f} m, buffer {validation.buffer_m:.0f} m"
+    subtitle = f"{validation.design}, buffer {validation.buffer_m:.0f} m"
     return write_document(Document(title, subtitle, tiles, sections), path)
 
 
@@ -91,6 +91,6 @@ def learning_curve_section(validation: Validation) -> Section:
         "learning_curve",
         drawn,
         f"Mean F1 against training points a class. {curve.advice()}",
-        f"Cross-validated on {validation.folds} folds of blocks of {validation.block_size_m:.0f} m.",
+        f"Cross-validated on {validation.design}.",
     )
     return Section("Would more points pay?", [curve.advice()], illustrations=[illustration])
