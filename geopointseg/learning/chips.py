@@ -118,11 +118,12 @@ class ChipDataset(Dataset[Batch]):
     def _styled(
         self, image: NDArray[np.float32], patch: int, generator: np.random.Generator
     ) -> NDArray[np.float32]:
-        """Give a chip the mean and deviation of another patch, now and then."""
-        if len(self.ground.patches) < 2 or generator.random() >= self.plan.style:
-            return image
-        other = self.ground.patches[int(generator.integers(len(self.ground.patches)))]
+        """Give a chip the mean and deviation of a patch of another scene, now and then."""
         here = self.ground.patches[patch]
+        others = [p for p in self.ground.patches if p.scene != here.scene]
+        if not others or generator.random() >= self.plan.style:
+            return image
+        other = others[int(generator.integers(len(others)))]
         moments = [
             (p.image[:, p.valid].mean(axis=1), p.image[:, p.valid].std(axis=1) + 1e-6)
             for p in (here, other)

@@ -154,6 +154,27 @@ def test_chips_take_the_style_of_another_patch() -> None:
     assert means.max() - plain.image[:3].mean().item() > 0.5
 
 
+def test_another_style_leaves_labels_and_nodata_alone() -> None:
+    ground = make_ground()
+    hole = ground.patches[0].valid.copy()
+    hole[30:70, 20:90] = False
+    image = np.where(hole, ground.patches[0].image, 0).astype(np.float32)
+    patch, bright = (Patch(k, 0, 0, image * (k + 1) + 100 * k, hole) for k in (0, 1))
+    both = Ground((patch, bright), ground.labelled, 3, 1.0)
+    lessons = Lessons.of(both, both.labelled)
+    plain, styled = (
+        ChipDataset(both, lessons, both.normalization(), plan(style=share))[2] for share in (0, 1.0)
+    )
+    nodata = ~plain.valid.numpy()
+    assert nodata.any()
+    assert np.array_equal(plain.valid, styled.valid)
+    assert np.array_equal(plain.mask, styled.mask)
+    assert np.array_equal(plain.weight, styled.weight)
+    of_images = styled.image.numpy().swapaxes(0, 1)
+    assert not of_images[:, nodata].any()
+    assert not np.allclose(plain.image, styled.image)
+
+
 def test_classes_are_drawn_alike() -> None:
     ground = make_ground(count=200)
     rare = ground.labelled.select((ground.labelled.class_index != 2) | (np.arange(200) % 20 == 0))
