@@ -396,6 +396,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+class _Unused(nn.Module):
+    """Stands where a module was whose output nobody needs; some encoders still call it, with options."""
+
+    def forward(self, image: Tensor, *_: Any) -> Tensor:
+        """Return the image as it is."""
+        return image
+
+
 def _drop_unused(body: nn.Module, image: Tensor) -> None:
     """Replace modules that take no part in the output, such as stages below ``encoder_depth``."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -404,7 +412,7 @@ def _drop_unused(body: nn.Module, image: Tensor) -> None:
         for name, child in list(module.named_children()):
             parameters = list(child.parameters())
             if parameters and all(p.grad is None for p in parameters):
-                setattr(module, name, nn.Identity())
+                setattr(module, name, _Unused())
     body.zero_grad(set_to_none=True)
     for child in body.modules():
         if isinstance(child, nn.BatchNorm2d):

@@ -165,3 +165,11 @@ def test_one_class_is_refused() -> None:
 def test_usual_spellings() -> None:
     assert resolve_architecture("DeepLabV3+") == "deeplabv3plus"
     assert resolve_architecture("U-Net") == "unet"
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet-b0", "mobilenet_v2"])
+def test_depth_wise_encoders_run_without_their_deepest_stages(encoder) -> None:
+    """EfficientNet hands an option to blocks whose output nobody uses."""
+    network = build("unet", encoder).eval()
+    with torch.inference_mode():
+        assert network(torch.rand(2, 3, 64, 72)).shape == (2, 4, 64, 72)
