@@ -146,9 +146,11 @@ def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
             for one, transform in zip(probabilities, batch["transform"], strict=True):
                 a, _, x, _, e, y = transform.flatten()[:6].tolist()
                 col, row = round((x - TRANSFORM.c) / a), round((y - TRANSFORM.f) / e)
-                rows, cols = min(WINDOW, height - row), min(WINDOW, width - col)
-                total[:, row : row + rows, col : col + cols] += one[:, :rows, :cols]
-                count[row : row + rows, col : col + cols] += 1
+                rows = slice(max(row, 0), min(row + WINDOW, height))
+                cols = slice(max(col, 0), min(col + WINDOW, width))
+                own = one[:, rows.start - row : rows.stop - row, cols.start - col : cols.stop - col]
+                total[:, rows, cols] += own
+                count[rows, cols] += 1
     classes = (total / count.clamp(min=1)).argmax(dim=0).to(torch.uint8).numpy()
     profile |= {"count": 1, "dtype": "uint8"}
     profile.pop("photometric", None)
@@ -265,28 +267,60 @@ def measure_torchgeo(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def train_model(folder: Path, steps: int) -> tuple[Path, Path]:
+    """Train a network on the demo's landscape, unless it is there; return it and the scene."""
+    from geopointseg import train
+    from geopointseg.landscape import draw_points, make_landscape
+    from geopointseg.landscape import write_scene as write_landscape
+
+    scene, model = folder / "landscape.tif", folder / f"trained_{steps}"
+    if not model.exists():
+        landscape = make_landscape(1152, 1728)
+        write_landscape(landscape, str(scene))
+        train([scene], draw_points(landscape, 50, 0), model, model="network", steps=steps)
+    return model, scene
+
+
+def shifted_scene(scene: Path, folder: Path, row: int, col: int) -> Path:
+    """Write a scene without its first rows and columns."""
+    path = folder / "shifted.tif"
+    with rasterio.open(scene) as source:
+        window = rasterio.windows.Window(col, row, source.width - col, source.height - row)
+        profile = source.profile | {
+            "height": window.height,
+            "width": window.width,
+            "transform": source.window_transform(window),
+        }
+        with rasterio.open(path, "w", **profile) as target:
+            target.write(source.read(window=window))
+            target.descriptions = source.descriptions
+    return path
+
+
 def measure_seams(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Compare the maps of two window sizes, in the interior; a trained model is named by --model."""
+    """Compare the maps of a trained network: windows of 512 and 768 pixels, and a shifted origin."""
     from geopointseg.raster.scene import Scene
 
-    model = args.model or save_model(
-        folder / f"m_{args.encoder}_{args.classes}", args.encoder, args.classes
-    )
-    scene = args.scene or write_scene(folder / "seams.tif", 2048, 2048)
+    model, scene = train_model(folder, args.steps)
+    row, col, margin = 100, 60, 128
+    shifted = shifted_scene(scene, folder, row, col)
     found = []
-    for window in (512, 768):
-        path = folder / f"seams_{window}.tif"
+    for source, window in ((scene, 512), (scene, 768), (shifted, 512)):
+        path = folder / "seams_probabilities.tif"
         predict(
-            model, scene, folder / "seams_map.tif", probabilities=path, encoding="float32",
-            window_px=window, overlap_px=window // 4, cog=False,
+            model, source, folder / "seams.tif", probabilities=path, encoding="float32", window_px=window,
+            backend="torch", cog=False,
         )  # fmt: skip
-        found.append(Scene.open(path).read().image)
-    inner = np.s_[:, 128:-128, 128:-128]
-    a, b = found[0][inner], found[1][inner]
+        whole = Scene.open(path).read().image
+        found.append(whole if source is shifted else whole[:, row:, col:])
+    first, *others = (one[:, margin:-margin, margin:-margin] for one in found)
     return {
-        "largest_difference": float(np.abs(a - b).max()),
-        "mean_difference": float(np.abs(a - b).mean()),
-        "equal_classes": float((a.argmax(axis=0) == b.argmax(axis=0)).mean()),
+        name: {
+            "largest_difference": float(np.abs(first - other).max()),
+            "mean_difference": float(np.abs(first - other).mean()),
+            "equal_classes": float((first.argmax(axis=0) == other.argmax(axis=0)).mean()),
+        }
+        for name, other in zip(("768", "shifted"), others, strict=True)
     }
 
 
@@ -355,8 +389,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tiles", type=int, default=100_000)
-    parser.add_argument("--model", default="", help="trained model for seams")
-    parser.add_argument("--scene", default="", help="its scene")
+    parser.add_argument("--steps", type=int, default=150, help="of the training of seams")
     parser.add_argument(
         "--folder", default="", help="where scenes and models are kept between runs"
     )
