@@ -13,7 +13,7 @@ Yang, Lo (2000), Relative radiometric normalization performance, doi:10.1080/014
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal, get_args
 
@@ -160,8 +160,8 @@ def fit_matching(
         reference.require_pixels()
         _require_corresponding(source, reference)
         _warn_of_mixture(source, reference, method, reporter)
-    sources = _trimmed(source)
-    references = sources if reference is None else _trimmed(reference)
+    sources = _without_suspects(source).bands
+    references = sources if reference is None else _without_suspects(reference).bands
     own_range = reference is None and source.dtype == "uint8"
     curves = [
         _fit_band(s, r, method, reporter, exact=has_table(source.dtype), bytes_=own_range)
@@ -234,15 +234,19 @@ def equalization_curve(source: BandStatistics, low: float, high: float) -> Curve
     return Curve(source.values, low + (high - low) * (shares - shares[0]) / (1 - shares[0]))
 
 
-def _trimmed(statistics: SceneStatistics) -> list[BandStatistics]:
-    """Return the bands without values that look like undeclared nodata."""
+def _without_suspects(statistics: SceneStatistics) -> SceneStatistics:
+    """Return the statistics without values that look like undeclared nodata."""
     suspects: dict[str, list[float]] = {}
     for suspect in find_undeclared_nodata(statistics):
         suspects.setdefault(suspect.band, []).append(suspect.value)
-    return [
-        band.without(suspects[band.name]) if band.name in suspects else band
-        for band in statistics.bands
+    if not suspects:
+        return statistics
+    bands = tuple(band.without(suspects.get(band.name, ())) for band in statistics.bands)
+    found = [
+        np.isin(values, np.float32(suspects.get(band.name, ())))
+        for values, band in zip(statistics.sample.T, bands, strict=True)
     ]
+    return replace(statistics, bands=bands, sample=statistics.sample[~np.any(found, axis=0)])
 
 
 def _require_corresponding(source: SceneStatistics, reference: SceneStatistics) -> None:
@@ -298,6 +302,7 @@ def compare_mixtures(source: SceneStatistics, reference: SceneStatistics) -> Mix
     what is on the ground. Compared are the joint distributions of ranks (copulas) of pairs of bands, less what
     chance would give for samples of this size.
     """
+    source, reference = _without_suspects(source), _without_suspects(reference)
     shape = tuple(
         _shape_difference(s, r) for s, r in zip(source.bands, reference.bands, strict=True)
     )

@@ -378,7 +378,7 @@ def _merge_samples(
     for sample, share in zip(samples, shares / total if total else shares, strict=True):
         take = min(_round_randomly(size * share, generator), 8 * len(sample))
         if take and len(sample):
-            drawn.append(sample[generator.permutation(np.resize(np.arange(len(sample)), take))])
+            drawn.append(sample[np.resize(generator.permutation(len(sample)), take)])
     return np.concatenate(drawn) if drawn else samples[0]
 
 

@@ -19,7 +19,11 @@ from geopointseg.raster.radiometry import (
     compare_mixtures,
     fit_matching,
 )
-from geopointseg.raster.statistics import SceneStatistics, statistics_of_array
+from geopointseg.raster.statistics import (
+    SceneStatistics,
+    merge_statistics,
+    statistics_of_array,
+)
 
 
 def scene_like(seed: int = 0, size: int = 120) -> np.ndarray:
@@ -262,3 +266,30 @@ def test_curves_extrapolate_where_asked():
     np.testing.assert_allclose(curve.apply([-1.0, 3.0]), [-1, 7])
     assert hash(curve) == hash(Curve([0, 1, 2], [0, 1, 4], extrapolates=True))
     assert curve != Curve([0, 1, 2], [0, 1, 4])
+
+
+def _quarters(side: int = 160) -> np.ndarray:
+    """Four fields whose two bands go together differently: what a part shows is not what the whole shows."""
+    generator = np.random.default_rng(0)
+    image = generator.normal(0, 3, (2, side, side))
+    image[0] += np.where(np.arange(side)[:, None] < side // 2, 60, 120)
+    image[1] += np.where(np.arange(side)[None] < side // 2, 60, 120)
+    image[1, : side // 2] += 40
+    return np.clip(image, 1, 254).astype(np.uint8)
+
+
+def test_scenes_together_are_sampled_all_over():
+    """The sample of several scenes stands for all their ground, not for where reading begins."""
+    one = statistics_of_array(_quarters())
+    together = merge_statistics([one, one])
+    assert compare_mixtures(one, together).share < 0.05
+    share = (together.sample[:, 0] > 90).mean()
+    assert share == pytest.approx(0.5, abs=0.05)
+
+
+def test_undeclared_nodata_is_no_class_of_its_own():
+    image = _quarters().astype(np.uint16)
+    holed = image.copy()
+    holed[:, np.random.default_rng(1).random(image.shape[1:]) < 0.3] = 60000
+    difference = compare_mixtures(statistics_of_array(holed), statistics_of_array(image))
+    assert difference.share < 0.05
