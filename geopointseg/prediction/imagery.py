@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from rasterio.windows import Window
 from geopointseg.errors import InputFileError, PointsError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Bounds, Grid, clip_window, crs_name, transform_coordinates
-from geopointseg.raster.scene import Chip, Scene
+from geopointseg.raster.scene import HANDLES, Chip, Scene
 from geopointseg.raster.warp import warped
 
 _LINE_STEPS = 64
@@ -76,6 +77,11 @@ class Mosaic:
             valid |= new
             undeclared += chip.undeclared_nan
         return Chip(image, valid, undeclared)
+
+    def files(self) -> set[Path]:
+        """Return the local files that are read, those behind virtual rasters too."""
+        names = {name for scene in self.scenes for name in HANDLES.get(scene.path).files}
+        return {Path(name).resolve() for name in names if not name.startswith("/vsi")}
 
     def fingerprint(self) -> str:
         """Return a text that changes when a scene's file or bands change."""

@@ -183,6 +183,10 @@ def predict(
         UNCERTAINTY: Path(uncertainty) if uncertainty else None,
     }
     _require_outputs(outputs)
+    if min_area_px < 0:
+        raise ConfigError(
+            f"The smallest patch is {min_area_px} pixels. Expected 0, which keeps all patches, or a positive number."
+        )
     chosen = Config().updated({"prediction": settings}).prediction
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         job = _make_job(
@@ -191,6 +195,7 @@ def predict(
             uncertainty=outputs[UNCERTAINTY] is not None,
             min_area_px=min_area_px, cog=cog,
         )  # fmt: skip
+        _spare_imagery(job.plan.mosaic, outputs)
         plan, identity = job.plan, job.identity()
         HANDLES.close()
         with open_journal(Path(output).absolute(), identity, resume=resume) as work:
@@ -246,6 +251,17 @@ def _require_outputs(outputs: dict[str, Path | None]) -> None:
             f"The output '{paths[0]}' was named for two products. Each product goes into a file of its own; "
             "choose different names."
         )
+
+
+def _spare_imagery(mosaic: Mosaic, outputs: dict[str, Path | None]) -> None:
+    """Raise `OutputError` if an output would replace what is read."""
+    read = mosaic.files()
+    for path in outputs.values():
+        if path is not None and path.resolve() in read:
+            raise OutputError(
+                f"The output '{path}' is also the raster, or a file of it, that is to be mapped. Expected another "
+                "file, so that your imagery is kept; choose another name."
+            )
 
 
 def _make_job(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
+from rasterio.vrt import WarpedVRT
 
 from geopointseg.errors import (
     Cancelled,
@@ -472,6 +474,8 @@ def test_bad_settings_by_their_words(tmp_path):
         predict(bundle, scene, tmp_path / "none" / "map.tif")
     with pytest.raises(OutputError, match="named for two products"):
         predict(bundle, scene, tmp_path / "map.tif", probabilities=tmp_path / "map.tif")
+    with pytest.raises(ConfigError, match=r"smallest patch is -3 pixels\. Expected 0"):
+        predict(bundle, scene, tmp_path / "map.tif", min_area_px=-3)
     with pytest.raises(ConfigError, match="No model or no raster"):
         predict([], scene, tmp_path / "map.tif")
     with pytest.raises(InputFileError, match="does not exist"):
@@ -500,6 +504,22 @@ def test_progress_tells_speed_time_and_tiles(tmp_path, small_tiles):
     tiles = [e.data["tile_map"] for e in steps if "tile_map" in e.data]
     assert set("".join(tiles[-1])) == {"#"}
     assert "".join(tiles[0]).count("#") == 1
+
+
+@pytest.mark.parametrize("name", ["scene.tif", "link/../scene.tif", "mosaic.vrt"])
+def test_imagery_is_never_overwritten(tmp_path, small_tiles, name):
+    scene = write_scene(tmp_path / "scene.tif", image_of((70, 70)))
+    (tmp_path / "link").mkdir()
+    before = scene.read_bytes()
+    with rasterio.open(scene) as source, WarpedVRT(source) as virtual:
+        rasterio.shutil.copy(virtual, tmp_path / "mosaic.vrt", driver="VRT")
+    raster, output = (tmp_path / "mosaic.vrt" if "vrt" in name else scene), tmp_path / name
+    bundle = loose_bundle(tmp_path / "m", BlurMember())
+    for outputs in ({"output": output}, {"output": tmp_path / "m.tif", "probabilities": scene}):
+        with pytest.raises(OutputError, match=r"is also the raster.*choose another name"):
+            predict(bundle, raster, **outputs, **SMALL)
+    assert scene.read_bytes() == before
+    assert not (tmp_path / "m.tif").exists()
 
 
 @pytest.mark.parametrize("after", [1, 3, 8])
