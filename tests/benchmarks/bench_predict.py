@@ -277,7 +277,7 @@ def train_model(folder: Path, steps: int) -> tuple[Path, Path]:
     if not model.exists():
         landscape = make_landscape(1152, 1728)
         write_landscape(landscape, str(scene))
-        train([scene], draw_points(landscape, 50, 0), model, model="network", steps=steps)
+        train([scene], draw_points(landscape, 50, 0), output=model, model="network", steps=steps)
     return model, scene
 
 
