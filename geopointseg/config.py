@@ -26,10 +26,10 @@ class ModelConfig:
     )
     encoder: str = setting("resnet18", "Encoder of the network; 'tu-NAME' takes any timm encoder.")
     encoder_depth: int = setting(
-        4, "Number of times the encoder halves the resolution.", minimum=3, maximum=5
+        3, "Number of times the encoder halves the resolution.", minimum=3, maximum=5
     )
     decoder_channels: tuple[int, ...] = setting(
-        (96, 48, 32, 16), "Width of the decoder's stages, coarse to fine (U-Net and its kin)."
+        (64, 32, 16), "Width of the decoder's stages, coarse to fine (U-Net and its kin)."
     )
     weights: str = setting(
         "none",
@@ -189,7 +189,7 @@ class TeachingConfig:
     """What the network learns from pixels that nobody labelled; a weight of 0 switches a part off."""
 
     distillation_weight: float = setting(
-        0.7, "Weight of the loss to the forest's probabilities (Hinton et al. 2015).", minimum=0
+        4.0, "Weight of the loss to the forest's probabilities (Hinton et al. 2015).", minimum=0
     )
     sharpening: float = setting(
         1.0,
@@ -198,7 +198,7 @@ class TeachingConfig:
         maximum=10,
     )
     confidence_power: float = setting(
-        1.0,
+        0.0,
         "Taught pixels weigh (1 - normalized entropy) to this power; 0 weighs all alike.",
         minimum=0,
     )

@@ -26,6 +26,10 @@ Probabilities = NDArray[np.float32]
 BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
 """Held-out blocks: the longer side of the labelled ground is divided by the first number that does."""
 NETWORK_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+LEAST_SKILL = 0.5
+"""A network with this share of the forest's skill on held-out ground gets some of the say at least."""
+LEAST_WEIGHT = 0.25
+"""How much."""
 SMALLEST_PROBABILITY = 0.01
 """Probabilities are clipped here before logarithms are taken: one confident error must not decide alone."""
 _BATCH = 16
@@ -159,10 +163,13 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     """Choose the weights of forest and network by their probabilities on held-out pixels.
 
     Each candidate is brought to its best temperature first: averaging with any noise flattens probabilities, and
-    that alone must not look like merit. The mixture that fits best is taken; but where it is better than the forest
-    by no more than the standard error of the difference, the network gets no more than half of the say. Held-out
-    pixels are few and the network goes on learning after this choice, so an average of both risks less than
-    either alone.
+    that alone must not look like merit. The mixture that fits best is taken, within two bounds, because held-out
+    pixels are few, lie in the scenes that were learnt from, and the network goes on learning after this choice:
+
+    - where the mixture is better than the forest by no more than the standard error of the difference, the network
+      gets no more than half of the say;
+    - where the network has half of the forest's skill or more (what the loss lies below that of guessing), it gets
+      a quarter at least. On ground that looks otherwise, the average of two that err differently errs least.
 
     Parameters
     ----------
@@ -177,6 +184,8 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     best = min(scores, key=lambda w: scores[w].loss)
     gain, error = _gain(mixes[0.0], mixes[best], class_index)
     chosen = best if gain > error else min(best, 0.5)
+    if _skill(scores[1.0], class_index) >= LEAST_SKILL * _skill(scores[0.0], class_index):
+        chosen = max(chosen, LEAST_WEIGHT)
     named = {"forest": scores[0.0], "network": scores[1.0]}
     if 0 < best < 1:
         named["together"] = scores[best]
@@ -217,6 +226,11 @@ def _reason(
         f"{kept}: on {count} held-out labelled pixels the class-balanced log loss is {told}; the best of them gains "
         f"{gain:.3f} on the forest, with a standard error of {error:.3f}."
     )
+
+
+def _skill(result: Score, class_index: NDArray[np.int64]) -> float:
+    """Return by how much the loss lies below that of guessing."""
+    return float(np.log(max(len(np.unique(class_index)), 2))) - result.loss
 
 
 def _gain(

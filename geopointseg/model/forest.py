@@ -7,8 +7,8 @@ of ground that were held out:
 - whether trees see filters or single pixels: on small or coarse scenes filters mostly learn where points lie;
 - how far probabilities are smoothed along the edges of the image: much at centimetres, not at all at 30 metres;
 - and, from the forest's own map of the ground, how common each class is. Points are mostly spread evenly over
-  classes and ground is not, so rare classes are claimed far too often. Probabilities are multiplied by the square
-  root of the ratio: half way between no correction and the full one, which the estimate is too coarse for.
+  classes and ground is not, so rare classes are claimed far too often. Probabilities are multiplied by the ratio to
+  the power 0.4: less than half of the correction, because the estimate is coarse and other scenes have other shares.
 
 Each decision is a number in the model folder. In context half of the trees are grown: smoothing does the rest, and
 every tree is walked for every pixel of a map.

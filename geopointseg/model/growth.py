@@ -28,7 +28,7 @@ RADII_PX = (0, 1, 2, 4, 8, 16, 32)
 """Radii of the smoothing that are tried."""
 SMALLEST_GAIN = 0.015
 """A candidate must lower the held-out loss by this share of it."""
-PREVALENCE_POWER = 0.5
+PREVALENCE_POWER = 0.4
 """Part of the correction for class shares that is made."""
 CELL_PX = 256
 """Side of the cells in which ground is looked at densely."""

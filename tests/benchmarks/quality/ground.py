@@ -144,6 +144,8 @@ def _loveda(data: Path, folder: Path) -> Iterator[Ground]:
 
 
 def _cut_rows(source: Path, rows: slice, path: Path) -> None:
+    if path.exists():
+        return
     with rasterio.open(source) as dataset:
         window = Window(0, rows.start, dataset.width, rows.stop - rows.start)
         profile = dataset.profile | {

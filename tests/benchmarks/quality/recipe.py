@@ -54,7 +54,9 @@ PARTS = {
     "without the forest's word": BARS["network, points only"],
     "taught by the plain filter forest": _network("forest", features="filters"),
     "without averaged weights": _network("teaching", ema_decay=0.0),
-    "without confidence": _network("teaching", confidence_power=0.0),
+    "taught by sure pixels above all": _network("teaching", confidence_power=1.0),
+    "taught less": _network("teaching", distillation_weight=0.7),
+    "taught more": _network("teaching", distillation_weight=10.0),
     "with consistency": _network("teaching", consistency_weight=0.5),
     "with superpixels": _network("teaching", expansion="superpixels"),
     "with grown regions": _network("teaching", expansion="region"),
@@ -74,6 +76,7 @@ PARTS = {
     "chips of 256": _network("sampling", chip_size=256, batch_size=4),
     "regnetx_002": _network("model", encoder="tu-regnetx_002"),
     "mobilenetv3_small": _network("model", encoder="tu-mobilenetv3_small_100"),
+    "encoder of four stages": _network("model", encoder_depth=4, decoder_channels=[96, 48, 32, 16]),
     "encoder of five stages": _network(
         "model", encoder_depth=5, decoder_channels=[256, 128, 64, 32, 16]
     ),

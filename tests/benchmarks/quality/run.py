@@ -61,7 +61,7 @@ def main() -> None:
         for run in planned(arguments, sets):
             path = output / run.file
             if not path.exists():
-                result = execute(run, output / "model", arguments)
+                result = execute(run, output / f"model-{os.getpid()}", arguments)
                 path.write_text(json.dumps(result), encoding="utf-8")
                 scores = {k: round(v["mean_f1"], 3) for k, v in result["scores"].items()}
                 say(f"{run.file} {scores} {result['training_s']:.0f} s")
