@@ -184,7 +184,8 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     best = min(scores, key=lambda w: scores[w].loss)
     gain, error = _gain(mixes[0.0], mixes[best], class_index)
     chosen = best if gain > error else min(best, 0.5)
-    if _skill(scores[1.0], class_index) >= LEAST_SKILL * _skill(scores[0.0], class_index):
+    skills = [_skill(scores[w], class_index) for w in (0.0, 1.0)]
+    if skills[1] > 0 and skills[1] >= LEAST_SKILL * skills[0]:
         chosen = max(chosen, LEAST_WEIGHT)
     named = {"forest": scores[0.0], "network": scores[1.0]}
     if 0 < best < 1:
@@ -222,9 +223,11 @@ def _reason(
         network_weight,
         f"Network and forest are kept, weighted {network_weight:.2f} to {1 - network_weight:.2f}",
     )
+    why = f"the best of them gains {gain:.3f} on the forest, with a standard error of {error:.3f}"
+    if network_weight > 0 and gain <= 0:
+        why = "the network has its say because two that err differently err less on ground that looks otherwise"
     return (
-        f"{kept}: on {count} held-out labelled pixels the class-balanced log loss is {told}; the best of them gains "
-        f"{gain:.3f} on the forest, with a standard error of {error:.3f}."
+        f"{kept}: on {count} held-out labelled pixels the class-balanced log loss is {told}; {why}."
     )
 
 

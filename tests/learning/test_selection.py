@@ -88,6 +88,14 @@ def test_the_better_member_wins_and_equals_share() -> None:
     assert Choice.from_json(both.to_json()).to_json() == both.to_json()
 
 
+def test_a_network_of_some_skill_has_a_say_though_the_forest_is_better() -> None:
+    truth = np.random.default_rng(1).integers(0, 3, 300)
+    forest, network = probabilities(truth, 6, 2), probabilities(truth, 2.5, 2)
+    choice = choose(forest, network, truth)
+    assert choice.weights == {"network": 0.25, "forest": 0.75}
+    assert "has its say because" in choice.reason
+
+
 def test_flat_probabilities_earn_nothing_by_softening_a_forest() -> None:
     truth = np.random.default_rng(1).integers(0, 3, 150)
     overconfident = probabilities(truth, 2, 2) ** 6
