@@ -200,6 +200,8 @@
 <translation>Anzahl der Teile (Folds) statt eines Anteils</translation></message>
 <message><source>Number of folds.</source>
 <translation>Anzahl der Teile (Folds).</translation></message>
+<message><source>Number of folds; with --by scene as many as scenes.</source>
+<translation type="unfinished"></translation></message>
 <message><source>Number of optimizer steps; 0 trains until the time budget is used.</source>
 <translation>Anzahl der Optimierungsschritte; 0 trainiert, bis die Zeit verbraucht ist.</translation></message>
 <message><source>Number of points</source>
