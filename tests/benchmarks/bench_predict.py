@@ -298,11 +298,15 @@ def shifted_scene(scene: Path, folder: Path, row: int, col: int) -> Path:
 
 
 def measure_seams(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Compare the maps of a trained network: windows of 512 and 768 pixels, and a shifted origin."""
+    """Compare the maps of a trained network: windows of 512 and 768 pixels, and a shifted origin.
+
+    The origin is shifted by a multiple of the network's stride. By other steps it sees other pixels together, however
+    it is tiled.
+    """
     from geopointseg.raster.scene import Scene
 
     model, scene = train_model(folder, args.steps)
-    row, col, margin = 100, 60, 128
+    row, col, margin = 96, 64, 128
     shifted = shifted_scene(scene, folder, row, col)
     found = []
     for source, window in ((scene, 512), (scene, 768), (shifted, 512)):
