@@ -165,8 +165,7 @@ def _assess_map(
 @click.option("-o", "--output", default=None, metavar="REPORT.html", help="Also write a report.")
 @common_options
 def validate(
-    run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None,
-    config: str | None, assignments: tuple[str, ...], minutes: float | None, steps: int | None, **options: Any,
+    run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Cross-validate the recipe on blocks of other ground, beside the majority class and the forests."""
     from geopointseg.labels.points import read_points

@@ -28,6 +28,7 @@ from geopointseg.raster.band_names import band_specs
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.raster.warp import in_resolution
 
 FEW_A_CLASS = 20
 """Classes with fewer labelled pixels than this are warned of."""
@@ -128,7 +129,7 @@ def open_alike(
     config: Config,
     reporter: Reporter,
 ) -> tuple[list[Scene], list[Scene], PictureStyle | None]:
-    """Open training scenes and scenes without points, all with the same bands and in one picture style.
+    """Open training scenes and scenes without points, with the same bands, pixel size and picture style.
 
     Raises
     ------
@@ -138,6 +139,9 @@ def open_alike(
     settings = config.scene
     training = _open(scenes, settings.bands, settings, reporter)
     others = _open(unlabelled, band_specs(training[0]), settings, reporter) if unlabelled else []
+    size = training[0].grid.resolution_m
+    training = [in_resolution(scene, size, reporter=reporter) for scene in training]
+    others = [in_resolution(scene, size, reporter=reporter) for scene in others]
     style = None
     if settings.matching != "none":
         reference = training

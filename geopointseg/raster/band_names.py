@@ -164,8 +164,10 @@ def drop_empty_bands(scene: Scene, *, reporter: Reporter | None = None) -> Scene
             f"'{scene.name}' holds no image: all its bands ({', '.join(lost)}) are nodata everywhere. Expected "
             "values in some; check the nodata value that the file declares."
         )
+    listed = ", ".join(lost)
     reporter.warn(
-        f"'{scene.name}': {'band' if len(lost) == 1 else 'bands'} {', '.join(lost)} hold nodata only and are left out."
+        f"'{scene.name}': {f'band {lost[0]} holds' if len(lost) == 1 else f'bands {listed} hold'} nodata only and "
+        f"{'is' if len(lost) == 1 else 'are'} left out."
     )
     return scene.with_bands(kept)
 

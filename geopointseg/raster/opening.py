@@ -293,7 +293,9 @@ def _by_common_names(scenes: Sequence[Scene], reporter: Reporter) -> list[Scene]
         )
     dropped = sorted({name for scene in scenes for name in scene.band_names} - set(shared))
     if dropped:
+        one = len(dropped) == 1
         reporter.warn(
-            f"Bands {', '.join(dropped)} are not in all {len(scenes)} scenes and are left out; {', '.join(shared)} are used."
+            f"{'Band' if one else 'Bands'} {', '.join(dropped)} {'is' if one else 'are'} not in all {len(scenes)} scenes "
+            f"and left out; of each, {', '.join(shared)} {'is' if len(shared) == 1 else 'are'} used."
         )
     return [resolve_bands(scene, shared, reporter=reporter) for scene in scenes]

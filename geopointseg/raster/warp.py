@@ -21,9 +21,10 @@ from rasterio.warp import calculate_default_transform, reproject
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
+from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.grid import Bounds, Grid, clip_window, transform_coordinates
-from geopointseg.raster.scene import Chip, Scene
+from geopointseg.raster.scene import Chip, Radiometry, Scene
 
 ResamplingName = Literal["nearest", "bilinear", "cubic", "average", "mode"]
 
@@ -272,6 +273,10 @@ class WarpedScene(Scene):
         """Return the same view with these bands, in this order; they may be computed ones."""
         return warped(self.source.with_bands(bands), self.grid, self.resampling)
 
+    def with_radiometry(self, transform: Radiometry | None) -> Scene:
+        """Return the same view with its values moved as they are read, before they are resampled."""
+        return warped(self.source.with_radiometry(transform), self.grid, self.resampling)
+
 
 def warped(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear") -> Scene:
     """See a scene on another grid, without writing anything.
@@ -294,6 +299,34 @@ def warped(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear") ->
         return scene
     described = {f.name: getattr(scene, f.name) for f in fields(Scene)}
     return WarpedScene(**described | {"grid": grid}, source=scene, resampling=resampling)
+
+
+def in_resolution(
+    scene: Scene, resolution_m: float, *, tolerance: float = 1.25, reporter: Reporter | None = None
+) -> Scene:
+    """See a scene in another resolution where its own differs, and say so.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    resolution_m
+        The side of a pixel wanted, in metres.
+    tolerance
+        Pixels up to so many times as large or small are taken as they are.
+    reporter
+        Told the factor.
+    """
+    factor = resolution_m / scene.grid.resolution_m
+    if 1 / tolerance <= factor <= tolerance:
+        return scene
+    (reporter or Reporter()).warn(
+        f"The pixels of '{scene.name}' are {scene.grid.resolution_m:.3g} m and those of the first scene "
+        f"{resolution_m:.3g} m. It is resampled as it is read, to pixels {factor:.3g} times as large, so that things "
+        "have one size in pixels.",
+        resampling_factor=round(factor, 4),
+    )
+    return warped(scene, scaled_grid(scene.grid, factor))
 
 
 def scaled_grid(grid: Grid, factor: float) -> Grid:

@@ -14,6 +14,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
 
 _FOLD = "fold"
+_DRAWS = 200
 
 
 def divide_by_scene(
@@ -26,7 +27,8 @@ def divide_by_scene(
 ) -> Points:
     """Give each point the scene on which it is tested, as a fold for `iterate_folds`.
 
-    Where several scenes show the same ground, each block of ground is tested on one of them, drawn at random. So
+    Where several scenes show the same ground, each block of ground is tested on one of them, drawn so that classes are
+    shared out evenly. So
     neither the scene nor the ground of a test point was learnt from, also where the scenes are dates of one place.
 
     Parameters
@@ -54,9 +56,7 @@ def divide_by_scene(
     """
     shown = np.stack([_on_scene(points, scene) for scene in scenes])
     block = assign_blocks(points, block_size_m)
-    _, number = np.unique(block, return_inverse=True)
-    luck = np.random.default_rng(seed).random((len(scenes), int(number.max()) + 1))
-    place = np.where(shown, luck[:, number.ravel()], -1.0).argmax(axis=0)
+    place = _draw_places(shown, block, points.class_index, np.random.default_rng(seed))
     split = np.where(shown.any(axis=0), [f"{_FOLD}{k + 1}" for k in place], "")
     tested = [k for k in range(len(scenes)) if (split == f"{_FOLD}{k + 1}").any()]
     if len(tested) < 2:
@@ -75,6 +75,25 @@ def divide_by_scene(
 def fold_scene(fold: Fold) -> int:
     """Return the position of the scene that a fold tests."""
     return int(fold.name.removeprefix(_FOLD)) - 1
+
+
+def _draw_places(
+    shown: NDArray[np.bool_],
+    block: NDArray[np.int64],
+    class_index: NDArray[np.int64],
+    generator: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Return the scene of each point: of many draws of blocks, the one that shares out classes most evenly."""
+    scenes, classes = len(shown), int(class_index.max(initial=0)) + 1
+    best, chosen = np.inf, np.zeros(shown.shape[1], dtype=np.int64)
+    for _ in range(_DRAWS):
+        luck = generator.random((scenes, int(block.max(initial=0)) + 1))
+        place = np.where(shown, luck[:, block], -1.0).argmax(axis=0)
+        counts = np.bincount(place * classes + class_index, minlength=scenes * classes)
+        uneven = float(np.square(counts, dtype=np.float64).sum())
+        if uneven < best:
+            best, chosen = uneven, place
+    return chosen
 
 
 def _on_scene(points: Points, scene: Scene) -> NDArray[np.bool_]:

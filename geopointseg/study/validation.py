@@ -258,7 +258,7 @@ def validate(
     bench = _Bench(sources, config, model, seed, device, _Background(reporter))
     if by == "scene":
         bench = replace(bench, **_single_scenes(sources, config, reporter))
-        size = block_size_m or variogram_range(used, seed=seed)
+        size = _block_size(used, len(bench.sources), block_size_m, seed, warnings)
         divided = divide_by_scene(used, bench.sources, size, seed=seed, reporter=reporter)
         folds = len({name for name in divided.split.tolist() if name})
     else:
@@ -431,7 +431,15 @@ def _divide(
     warnings: list[str],
     reporter: Reporter,
 ) -> tuple[Points, float]:
-    """Split points into folds; blocks from the variogram are halved until there are enough of them."""
+    """Split points into folds of blocks."""
+    size = _block_size(points, folds, block_size_m, seed, warnings)
+    return split_points(points, folds=folds, block_size_m=size, seed=seed, reporter=reporter), size
+
+
+def _block_size(
+    points: Points, folds: int, block_size_m: float | None, seed: int, warnings: list[str]
+) -> float:
+    """Return the side of a block; from the variogram, halved until there are enough blocks."""
     size = block_size_m
     if size is None:
         wanted = size = variogram_range(points, seed=seed)
@@ -442,7 +450,7 @@ def _divide(
                 f"Labels resemble each other up to {wanted:.0f} m, but blocks of that size would be fewer than "
                 f"{_BLOCKS_PER_FOLD} a fold; blocks of {size:.0f} m are used, so scores may be a little too good."
             )
-    return split_points(points, folds=folds, block_size_m=size, seed=seed, reporter=reporter), size
+    return size
 
 
 def _reach_m(config: Config, scene: Scene) -> float:

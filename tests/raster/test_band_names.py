@@ -217,7 +217,7 @@ def test_bands_wholly_nodata_are_dropped_with_a_warning(tmp_path: Path):
     collect = Collect()
     kept = drop_empty_bands(scene, reporter=Reporter(collect))
     assert kept.band_names == ["red", "blue"]
-    assert "band green hold nodata only" in collect.messages[0]
+    assert "band green holds nodata only and is left out" in collect.messages[0]
     assert kept.read().valid.sum() == 700
     assert drop_empty_bands(kept) is kept
 

@@ -363,7 +363,7 @@ def test_bands_are_matched_by_name_over_scenes(tmp_path: Path):
     b = write(tmp_path / "b.tif", np.concatenate([flat(2), flat(1)]), names=("nir", "red"))
     with pytest.warns(
         UserWarning,
-        match=r"Bands extra are not in all 2 scenes and are left out; red, nir are used",
+        match=r"Band extra is not in all 2 scenes and left out; of each, red, nir are used",
     ):
         scenes = open_scenes([a, b])
     assert [s.read().image[:, 0, 0].tolist() for s in scenes] == [[1, 2], [1, 2]]
@@ -392,7 +392,7 @@ def test_a_band_that_is_empty_in_one_scene_is_dropped_in_all(tmp_path: Path):
         scenes = open_scenes([full, write(tmp_path / "gap.tif", gap, nodata=0)])
     assert [s.band_names for s in scenes] == [["band_1", "band_3"]] * 2
     assert all(s.read().valid.all() for s in scenes)
-    assert any("band_2 hold nodata only" in str(w.message) for w in caught)
+    assert any("band_2 holds nodata only" in str(w.message) for w in caught)
     with pytest.raises(
         RasterError, match=r"'gap.tif' holds nodata only in band band_2, which the model"
     ):

@@ -18,11 +18,14 @@ from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.raster import warp
+from geopointseg.raster.curve import Curve
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.radiometry import RadiometricTransform
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.warp import (
     align,
     covering_grid,
+    in_resolution,
     projected_grid,
     read_onto,
     scaled_grid,
@@ -180,3 +183,41 @@ def test_projected_grid_covers_the_scene(scene):
     grid = projected_grid(scene.grid, CRS.from_epsg(4326))
     assert abs(grid.width * grid.height / (120 * 150) - 1) < 0.8
     assert warped(scene, grid).read().valid.mean() > 0.9
+
+
+def _textured(tmp_path: Path, name: str, size: int, resolution: float) -> Scene:
+    image = np.kron(np.arange(64).reshape(8, 8) * 3, np.ones((size // 8, size // 8)))
+    path = tmp_path / name
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=size, width=size, dtype="uint8", crs="EPSG:32633",
+        transform=Affine(resolution, 0, 500000, 0, -resolution, 5700000),
+    ) as target:  # fmt: skip
+        target.write(image.astype(np.uint8), 1)
+    return Scene.open(path)
+
+
+def test_a_coarser_scene_is_resampled_and_the_factor_told(tmp_path: Path):
+    fine, coarse = _textured(tmp_path, "f.tif", 160, 1), _textured(tmp_path, "c.tif", 80, 2)
+    with pytest.warns(
+        UserWarning, match=r"'c.tif' are 2 m and those of the first scene 1 m. It is"
+    ):
+        seen = in_resolution(coarse, 1.0)
+    assert seen.grid == fine.grid
+    inner = np.s_[:, 5:15, 5:15]
+    np.testing.assert_allclose(seen.read().image[inner], fine.read().image[inner], atol=0.5)
+    with pytest.warns(UserWarning, match=r"to pixels 2 times as large"):
+        assert in_resolution(fine, 2.0).grid.shape == (80, 80)
+
+
+def test_pixels_of_about_one_size_are_left_alone(tmp_path: Path):
+    scene = _textured(tmp_path, "f.tif", 160, 1)
+    assert in_resolution(scene, 1.2) is scene
+
+
+def test_a_resampled_scene_is_matched_as_it_is_read(tmp_path: Path):
+    scene = _textured(tmp_path, "f.tif", 160, 1)
+    seen = warped(scene, scaled_grid(scene.grid, 2))
+    doubled = RadiometricTransform((Curve([0, 200], [0, 400], extrapolates=True),))
+    moved = seen.with_radiometry(doubled)
+    np.testing.assert_allclose(moved.read().image, 2 * seen.read().image, atol=1e-3)
+    np.testing.assert_array_equal(moved.with_radiometry(None).read().image, seen.read().image)
