@@ -16,7 +16,12 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     "--points", default=None, metavar="P", help="Use these points, together with --scene."
 )
 @click.option("--class-field", default=None, help="Field with the class, text or integer.")
-@click.option("--minutes", type=float, default=1.4, show_default=True, help="Time for training.")
+@click.option(
+    "--minutes",
+    type=float,
+    default=None,
+    help="Time for training; without it, a number of steps that takes about a minute on two cores.",
+)
 @common_options
 def demo(
     run: Invocation,
@@ -24,7 +29,7 @@ def demo(
     scene: str | None,
     points: str | None,
     class_field: str | None,
-    minutes: float,
+    minutes: float | None,
 ) -> None:
     """Train, predict and assess in three minutes, and draw the result into DIR."""
     if (scene is None) != (points is None):

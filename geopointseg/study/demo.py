@@ -33,6 +33,8 @@ TRAINING_SHARE = 0.58
 TEST_SHARE = 0.64
 """Scores are taken east of this share of the width; between the two nothing is clicked or scored."""
 POINTS_PER_CLASS = 50
+STEPS = 350
+"""Optimizer steps of the network."""
 BLOCKS_ACROSS = 8
 """Own data: a scene's longer side is divided into this many blocks to choose test points from."""
 
@@ -147,7 +149,7 @@ def run_demo(
     scene: str | None = None,
     points: str | None = None,
     class_field: str | None = None,
-    minutes: float = 1.4,
+    minutes: float | None = None,
     size: tuple[int, int] = (640, 960),
     seed: int = 0,
     device: str = "auto",
@@ -162,7 +164,7 @@ def run_demo(
     scene, points, class_field
         Own raster, own points and their class field; the synthetic landscape where not given.
     minutes
-        Time for training.
+        Time for training; None takes `STEPS` steps, so that every machine draws the same map.
     size
         Rows and columns of the synthetic landscape.
     seed
@@ -185,7 +187,8 @@ def run_demo(
             ground = _synthetic_ground(folder, size, seed)
         else:
             ground = _own_ground(folder, scene, points, class_field, seed)
-    config = Config().updated({"optimization": {"minutes": minutes}})
+    length = {"steps": STEPS} if minutes is None else {"minutes": minutes}
+    config = Config().updated({"optimization": length})
     assessed: dict[str, Assessment] = {}
     for recipe in _RECIPES:
         reporter.log(f"Training {recipe.title} ...")
