@@ -241,9 +241,9 @@ def _without_suspects(statistics: SceneStatistics) -> SceneStatistics:
         suspects.setdefault(suspect.band, []).append(suspect.value)
     if not suspects:
         return statistics
-    bands = tuple(band.without(suspects.get(band.name, ())) for band in statistics.bands)
+    bands = tuple(band.without(suspects.get(band.name, [])) for band in statistics.bands)
     found = [
-        np.isin(values, np.float32(suspects.get(band.name, ())))
+        np.isin(values, np.array(suspects.get(band.name, []), dtype=np.float32))
         for values, band in zip(statistics.sample.T, bands, strict=True)
     ]
     return replace(statistics, bands=bands, sample=statistics.sample[~np.any(found, axis=0)])

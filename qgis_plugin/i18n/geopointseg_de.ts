@@ -65,7 +65,7 @@
 
     With -o, a report for any browser is written; --raster, --model and the options after them add to it.
     </source>
-<translation type="unfinished"></translation></message>
+<translation>Vergleicht eine Klassenkarte mit Testpunkten: Genauigkeit, Konfusionsmatrix, Flächen. Mit -o wird ein Bericht für jeden Browser geschrieben; --raster, --model und die Optionen danach ergänzen ihn.</translation></message>
 <message><source>Create environment</source>
 <translation>Umgebung anlegen</translation></message>
 <message><source>Cross-validate the recipe on blocks of other ground, beside the majority class and the forests.</source>
@@ -99,9 +99,9 @@
 <message><source>Finish a stopped map</source>
 <translation>Angehaltene Karte fertigstellen</translation></message>
 <message><source>Fit only to pixels of shared ground that did not change.</source>
-<translation type="unfinished"></translation></message>
+<translation>Passt nur an Pixel gemeinsamer Flächen an, die sich nicht verändert haben.</translation></message>
 <message><source>Fit to ground that did not change</source>
-<translation type="unfinished"></translation></message>
+<translation>An unveränderte Flächen anpassen</translation></message>
 <message><source>Folder for the environment (empty: in your QGIS profile)</source>
 <translation>Ordner für die Umgebung (leer: in Ihrem QGIS-Profil)</translation></message>
 <message><source>Folder of tables, figures and the report.</source>
@@ -122,6 +122,8 @@
 <translation>Setzt ein Training fort, das angehalten wurde.</translation></message>
 <message><source>Go to the next suggested point</source>
 <translation>Zum nächsten vorgeschlagenen Punkt</translation></message>
+<message><source>Hold out blocks of ground, or whole scenes (other dates, other sensors), in turn.</source>
+<translation>Hält reihum Blöcke der Fläche zurück oder ganze Szenen (andere Tage, andere Sensoren).</translation></message>
 <message><source>How overlapping windows are combined.</source>
 <translation>Wie überlappende Fenster verbunden werden.</translation></message>
 <message><source>How the look is matched.</source>
@@ -175,7 +177,7 @@
 <message><source>Method</source>
 <translation>Verfahren</translation></message>
 <message><source>Mix the bands, for images of different cameras</source>
-<translation type="unfinished"></translation></message>
+<translation>Kanäle mischen, für Bilder verschiedener Kameras</translation></message>
 <message><source>Model</source>
 <translation>Modell</translation></message>
 <message><source>Model folder</source>
@@ -201,7 +203,7 @@
 <message><source>Number of folds.</source>
 <translation>Anzahl der Teile (Folds).</translation></message>
 <message><source>Number of folds; with --by scene as many as scenes.</source>
-<translation type="unfinished"></translation></message>
+<translation>Anzahl der Teile; mit --by scene so viele wie Szenen.</translation></message>
 <message><source>Number of optimizer steps; 0 trains until the time budget is used.</source>
 <translation>Anzahl der Optimierungsschritte; 0 trainiert, bis die Zeit verbraucht ist.</translation></message>
 <message><source>Number of points</source>
@@ -408,6 +410,8 @@
 <translation>Version von geopointseg</translation></message>
 <message><source>Weights folder</source>
 <translation>Ordner der Gewichte</translation></message>
+<message><source>What is held out in turn</source>
+<translation>Was reihum zurückgehalten wird</translation></message>
 <message><source>What pip installs: a package name with or without version, a wheel file, or a folder.</source>
 <translation>Was pip installiert: ein Paketname mit oder ohne Version, eine Wheel-Datei oder ein Ordner.</translation></message>
 <message><source>What runs the network; auto measures and keeps the fastest that agrees with torch.</source>
@@ -423,7 +427,7 @@
 <message><source>Why this kind of model was kept</source>
 <translation>Warum diese Art von Modell behalten wurde</translation></message>
 <message><source>With --invariant: mix the bands linearly before, for images of different cameras.</source>
-<translation type="unfinished"></translation></message>
+<translation>Mit --invariant: mischt zuvor die Kanäle linear, für Bilder verschiedener Kameras.</translation></message>
 <message><source>Write a georeferenced class map of rasters with one or more models.</source>
 <translation>Schreibt mit einem oder mehreren Modellen eine georeferenzierte Klassenkarte von Rastern.</translation></message>
 <message><source>Write questionable points here, with reasons.</source>
