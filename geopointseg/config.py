@@ -280,8 +280,8 @@ class SelectionConfig:
         5, "How often the held-out points are scored before that.", minimum=1, maximum=100
     )
     patience: int = setting(
-        3,
-        "Checks without improvement after which training goes on to its last part.",
+        100,
+        "Checks without improvement after which training goes on to its last part; with 'checks' or more, never.",
         minimum=1,
         maximum=100,
     )
