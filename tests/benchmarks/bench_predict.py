@@ -1,6 +1,6 @@
 """Prediction against its own forward passes, a torchgeo script, other widths and other tilings.
 
-Run by hand: ``python tests/benchmarks/bench_predict.py [overhead memory linear torchgeo seams scheduler]`` or ``geopointseg
+Run by hand: ``python tests/benchmarks/bench_predict.py [overhead memory linear torchgeo seams curve scheduler]`` or ``geopointseg
 bench predict``. Every contender runs in a process of its own, so that its peak memory is its own; times that are
 compared are taken in one run, in turns; where other programs run on the machine, compare the processor times
 (``_cpu``). Prints one line a measurement and, as the last line, one JSON object.
@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -353,12 +354,62 @@ def measure_scheduler(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def save_pixel_forest(folder: Path, classes: int) -> Path:
+    """Save the lightest model: five trees on single pixels of noise, unless it is there."""
+    from geopointseg.config import ForestConfig
+    from geopointseg.model.bundle import ForestMember
+    from geopointseg.model.forest import Forest
+
+    if folder.exists():
+        return folder
+    generator = np.random.default_rng(0)
+    image = generator.integers(20, 220, (BANDS, 64, 64)).astype(np.float32)
+    row, col = np.divmod(generator.permutation(64 * 64)[:200], 64)
+    label = generator.integers(0, classes, 200)
+    forest = Forest.fit(
+        [(image, np.ones((64, 64), bool))], [(row, col, label, np.ones(200, np.float32))],
+        classes=classes, config=ForestConfig(features="pixel", trees=5),
+    )  # fmt: skip
+    norm = Normalization(np.full(BANDS, 120.0), np.full(BANDS, 60.0))
+    legend = Legend.from_names([f"class {k}" for k in range(classes)])
+    bands = tuple(f"band_{k + 1}" for k in range(BANDS))
+    members = (ForestMember(forest, 1.0),)
+    bundle = ModelBundle(folder, legend, bands, norm, 1.0, 256, 0, Config(), members)
+    return bundle.save(folder).folder
+
+
+def resident_gib() -> float:
+    """Return the memory that this process holds at the moment (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**30
+
+
+def measure_curve(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Follow the memory of a long prediction with the lightest model."""
+    scene = write_scene(folder / f"c_{args.height}.tif", args.height, args.width)
+    model = save_pixel_forest(folder / f"f_{args.classes}", args.classes)
+    watch, curve, ended = Watch(), [], threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(0.5):
+            curve.append((round(watch.read()["seconds"], 1), round(resident_gib(), 3)))
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    predict(model, scene, folder / "curve.tif")
+    ended.set()
+    thread.join()
+    peak = max(gib for _, gib in curve)
+    return {**watch.read(), "peak_gib": peak, "curve": curve[:: max(len(curve) // 20, 1)]}
+
+
 MEASURES = {
     "overhead": measure_overhead,
     "memory": measure_memory,
     "linear": measure_linear,
     "torchgeo": measure_torchgeo,
     "seams": measure_seams,
+    "curve": measure_curve,
     "scheduler": measure_scheduler,
 }
 
@@ -384,7 +435,7 @@ def parse() -> argparse.Namespace:
         "--size", type=int, default=2048, help="side of the scene of overhead and torchgeo"
     )
     parser.add_argument(
-        "--height", type=int, default=600, help="rows of the scenes of memory and linear"
+        "--height", type=int, default=600, help="rows of the scenes of memory, linear and curve"
     )
     parser.add_argument("--width", type=int, default=40_000, help="columns of the wide scene")
     parser.add_argument("--classes", type=int, default=10)
