@@ -223,7 +223,7 @@ def _confusion_section(assessment: Assessment) -> Section:
         "confusion", figures.draw_confusion(assessment.confusion),
         "Confusion matrix; rows are what the map says, columns what the reference says. The table below holds the "
         "same numbers.",
-        "Rows are the map, columns the reference. The darker a cell, the larger its share of the reference class.",
+        "Rows are the map, columns the reference. The fuller a cell's colour, the larger its share of the reference class.",
     )  # fmt: skip
     return Section("What is taken for what", illustrations=[chart], tables=[table], folded=True)
 
