@@ -24,7 +24,7 @@ def main(folder: Path, count: int = 20, trees: int = 100) -> SuggestedPoints:
         folder / "scene.tif", points, output=folder / "model", config=settings, model="forest"
     )
     suggested = suggest(
-        model, folder / "scene.tif", count, 200, folder / "suggested.gpkg", points=points
+        model, folder / "scene.tif", count, 20, folder / "suggested.gpkg", points=points
     )
     print(f"{len(suggested)} places to look at next are in {folder / 'suggested.gpkg'}")
     return suggested
