@@ -235,7 +235,7 @@ class Grower:
         folds = self._folds()
         trials = [self._try(folds == fold) for fold in range(FOLDS)]
         by_share = {s: self._losses(p) for s, p in self._mix_points(folds, trials).items()}
-        share = self._choose(by_share, default=1.0, errors=1.0)
+        share = self._choose(by_share, default=0.0, errors=1.0)
         mixed = [TreeTable.mixed(pair, [1 - share, share]) for pair in trials]
         by_radius = {r: self._losses(p) for r, p in self._smooth_cells(folds, mixed).items()}
         return Decisions(
