@@ -188,7 +188,7 @@ def _aspect(shown: list[Shown]) -> float:
 
 
 def _step(picture: Picture) -> int:
-    return max(1, max(picture.shape[:2]) // LONGEST_PX)
+    return max(1, int(max(picture.shape[:2])) // LONGEST_PX)
 
 
 def _grid(rows: int, columns: int, aspect: float) -> tuple[Figure, list[list[Axes]]]:
