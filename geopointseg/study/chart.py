@@ -78,7 +78,7 @@ def draw_classes(result: StudyResult) -> Figure:
             )
             shift = (number - (len(columns) - 1) / 2) * 0.13
             marker, color = "osD^v"[number % 5], (ACCENT, MUTED, WARM, "#6b8e23", INK)[number % 5]
-            label = "best combination of levels" if number == 0 else name
+            label = "best combination of levels" if number == 0 else name.split(",")[0]
             axis.plot(
                 positions + shift, by_class.mean(axis=0), marker, color=color, markersize=5, label=label
             )  # fmt: skip
