@@ -144,6 +144,10 @@ class OptimizationConfig:
         0.05, "Share of the budget in which the learning rate rises.", minimum=0, maximum=0.5
     )
     gradient_clip: float = setting(1.0, "Largest norm of the gradient.", minimum=0)
+    precision: Literal["auto", "float32"] = setting(
+        "auto",
+        "Floats that networks are trained with; auto takes 16 bits where the processor or GPU multiplies them itself.",
+    )
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ class Objective:
         generator
             Source of randomness for the views.
         """
-        weak, strong = self.augmentation.views(batch, generator)
+        with torch.autocast(batch.image.device.type, enabled=False):
+            weak, strong = self.augmentation.views(batch, generator)
         consistency = self._consistency_weight(progress)
         taught = averaged.probabilities(weak.image) if consistency > 0 else None
         strong, taught = self._mix(strong, taught, generator)

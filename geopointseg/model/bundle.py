@@ -265,6 +265,12 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies 16-bit floats itself; elsewhere they are slower than 32-bit ones."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
 def is_model_folder(folder: Path) -> bool:
     """Whether a folder holds a model."""
     try:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geopointseg.errors import MissingDependencyError
-from geopointseg.model.bundle import Member, ModelBundle, NetworkMember
+from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, has_bfloat16
 from geopointseg.progress import Reporter
 
 Image = NDArray[np.float32]
@@ -145,18 +145,12 @@ def require_backend(backend: str) -> None:
 def available_backends() -> list[str]:
     """Return the backends that can run here, PyTorch first."""
     found = ["torch"]
-    if _has_bfloat16():
+    if has_bfloat16():
         found.append("torch-bf16")
     for name, packages in _PACKAGES.items():
         if all(importlib.util.find_spec(package) for package in packages):
             found.append(name)
     return found
-
-
-def _has_bfloat16() -> bool:
-    """Whether the processor multiplies 16-bit floats itself; elsewhere they are slower than 32-bit ones."""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 def build_engine(member: NetworkMember, backend: str, example: Image) -> Engine:
