@@ -110,7 +110,9 @@ def test_two_models_disagree_somewhere(
 def test_no_room_is_a_warning_and_no_sense_an_error(
     scene: Scene, model: ModelBundle, tmp_path: Path
 ) -> None:
-    with pytest.warns(UserWarning, match=r"There was room for \d+ of 30 points at 90 m"):
+    with pytest.warns(UserWarning, match=r"There was room for \d+ of 60 points at 16 m"):
+        suggest(model, scene, 60, 16.0, tmp_path / "n.gpkg")
+    with pytest.raises(PointsError, match="90 m or more from every labelled point"):
         suggest(model, scene, 30, 90.0, tmp_path / "n.gpkg")
     with pytest.raises(PointsError, match="0 points were asked for"):
         suggest(model, scene, 0, 1.0, tmp_path / "n.gpkg")
