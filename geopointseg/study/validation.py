@@ -32,7 +32,7 @@ from geopointseg.labels.variogram import variogram_range
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.prediction.job import open_imagery
-from geopointseg.progress import Event, Reporter
+from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.study.bootstrap import BlockScores, score_blocks
@@ -271,18 +271,7 @@ def validate(
     block = assign_blocks(divided, size)
     benches = [bench if by == "block" else bench.without(fold_scene(fold)) for fold in rounds]
     found = _run(rounds, divided, [b.trials(curve=curve) for b in benches], reporter)
-    on_image = np.all([guess >= 0 for guess in found.values()], axis=0)
-    if not on_image.any():
-        raise PointsError(
-            f"None of the {len(divided)} points lies on an image of the scenes. Expected points on the imagery; "
-            "'geopointseg points check' says where they lie."
-        )
-    scored = {
-        name: score_blocks(
-            np.where(on_image, guess, -1), divided.class_index, block, divided.legend, seed=seed
-        )
-        for name, guess in found.items()
-    }
+    scored, on_image = _score(found, divided, block, seed)
     done = Validation(
         legend=divided.legend,
         scores={name: scored[name] for name in (MAJORITY, *PLAIN_FORESTS, RECIPE)},
@@ -304,21 +293,11 @@ def validate(
     return done
 
 
-class _DroppingSink:
-    """Drops everything: what each of many trainings has to say would bury what the study says."""
-
-    def emit(self, event: Event) -> None:
-        """Drop the event."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 class _Background(Reporter):
     """A reporter for trainings inside a study: silent, but cancelled with the study."""
 
     def __init__(self, foreground: Reporter) -> None:
-        super().__init__(_DroppingSink())
+        super().__init__(NullSink())
         self._foreground = foreground
 
     @property
@@ -421,6 +400,25 @@ def _run(
                 )
                 advance(1, f"{fold.name}, {name}")
     return found
+
+
+def _score(
+    found: Mapping[str, NDArray[np.int64]], points: Points, block: NDArray[np.int64], seed: int
+) -> tuple[dict[str, BlockScores], NDArray[np.bool_]]:
+    """Return the scores of each trial, and which points lie on an image and count."""
+    on_image = np.all([guess >= 0 for guess in found.values()], axis=0)
+    if not on_image.any():
+        raise PointsError(
+            f"None of the {len(points)} points lies on an image of the scenes. Expected points on the imagery; "
+            "'geopointseg points check' says where they lie."
+        )
+    scored = {
+        name: score_blocks(
+            np.where(on_image, guess, -1), points.class_index, block, points.legend, seed=seed
+        )
+        for name, guess in found.items()
+    }
+    return scored, on_image
 
 
 def _divide(
