@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate, estimate_accuracy
 from geopointseg.assessment.inventory import Inventory, read_on_grid, take_inventory
 from geopointseg.assessment.matching import MatchedLegend, match_legends, used_classes
-from geopointseg.assessment.outcome import AssessedPixels, Assessment, ClassArea, Sampling
+from geopointseg.assessment.outcome import AssessedPixels, Assessment, ClassArea, Sampling, percent
 from geopointseg.assessment.overlap import TRAINING_TAG, recognize_locations
 from geopointseg.errors import InputFileError, PointsError, RasterError
 from geopointseg.labels.mask import locate_pixels
@@ -32,6 +33,7 @@ __all__ = ["Assessment", "assess"]
 
 Raster = str | os.PathLike[str] | ClassMap
 _FULL_COVER = 0.999
+_TOO_MUCH_MERGED = 0.25
 
 
 def assess(
@@ -303,12 +305,31 @@ def _estimate(
             "there ('geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws some)."
         )
     estimates = estimate_accuracy(counts, sizes, setting.confidence)
-    merged = ", ".join(names[i] for i in estimates.collapsed)
-    warnings.add_if(
-        merged,
-        f"Strata with fewer than two test points were merged for the area-adjusted figures ({merged}).",
-    )
+    _warn_of_merged(list(estimates.collapsed), names, per_stratum, sizes, warnings)
     return estimates
+
+
+def _warn_of_merged(
+    merged: list[int],
+    names: Sequence[str],
+    points: NDArray[np.int64],
+    sizes: NDArray[np.float64],
+    warnings: _Warnings,
+) -> None:
+    """Say which strata were merged, and when most of the area-adjusted result is their guess."""
+    listed = ", ".join(names[i] for i in merged)
+    thin = (points < 2) & (sizes > 0)
+    share = sizes[thin].sum() / sizes.sum()
+    warnings.add_if(
+        listed,
+        f"Strata with fewer than two test points were merged for the area-adjusted figures ({listed}).",
+    )
+    warnings.add_if(
+        share > _TOO_MUCH_MERGED,
+        f"{percent(share)} of the area is in strata that hold {int(points[thin].sum())} of {int(points.sum())} "
+        "test points, so do not rely on the area-adjusted figures; add test points there "
+        "('geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws some).",
+    )
 
 
 def _count_by_stratum(

@@ -258,6 +258,12 @@ class Assessment:
 
     def _area_table(self) -> TitledTable:
         areas = self.class_areas.items()
+        if all(math.isnan(a.estimated_ha) for _, a in areas):
+            return (
+                "Area by class",
+                ["class", "on the map, ha"],
+                [[n, a.mapped_ha] for n, a in areas],
+            )
         if self.sampling == "raster":
             headings = ["class", "on the map, ha", "in the reference, ha"]
             return "Area by class", headings, [[n, a.mapped_ha, a.estimated_ha] for n, a in areas]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -203,7 +204,7 @@ def draw_class_scores(assessment: Assessment) -> Figure:
 
 @_styled
 def draw_areas(assessment: Assessment) -> Figure:
-    """Draw the area of each class as mapped, and as estimated on the ground with its interval."""
+    """Draw the area of each class as mapped and, where it is known, on the ground with its interval."""
     areas = list(assessment.class_areas.values())
     figure = _figure(WIDTH_IN, 1.2 + 0.42 * len(areas))
     axis = figure.add_subplot()
@@ -211,7 +212,10 @@ def draw_areas(assessment: Assessment) -> Figure:
     colors = assessment.legend.colors
     axis.barh(positions - 0.13, [a.mapped_ha for a in areas], 0.4, color=colors, label="as mapped")
     ground = [Estimate(a.estimated_ha, a.standard_error_ha, a.low_ha, a.high_ha) for a in areas]
-    _whiskers(axis, ground, positions + 0.26, INK, "o", "on the ground, with its interval")
+    if any(math.isfinite(estimate.value) for estimate in ground):
+        has_intervals = any(math.isfinite(estimate.low) for estimate in ground)
+        label = "on the ground, with its interval" if has_intervals else "in the reference"
+        _whiskers(axis, ground, positions + 0.26, INK, "o", label)
     _class_axis(axis, assessment.legend)
     axis.set_xlabel("hectares")
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2)

@@ -186,6 +186,16 @@ def test_all_points_in_one_stratum_are_refused(tmp_path: Path, truth: np.ndarray
         assess(path, points.select(points.class_index == 1))
 
 
+def test_strata_that_rest_on_almost_no_points_are_named(tmp_path: Path, truth: np.ndarray) -> None:
+    path = write_class_map(tmp_path / "m.tif", truth, GRID, LEGEND)
+    points = _points(truth, 200)
+    kept = points.class_index == 1
+    kept[np.flatnonzero(points.class_index == 2)[0]] = True
+    expected = r"\d % of the area is in strata that hold 1 of \d+ test points"
+    with pytest.warns(UserWarning, match=expected):
+        assess(path, points.select(kept), sampling="stratified")
+
+
 def test_class_that_the_map_lacks_counts_as_wrong(map_path: Path, truth: np.ndarray) -> None:
     larger = Legend.from_names(["water", "forest", "field", "rock"], codes=[0, 20, 30, 40])
     strange = truth.copy()
@@ -265,6 +275,7 @@ def test_partial_reference_gives_no_areas(
     assert assessed.confusion.total == 4 * 80
     assert assessed.estimates is None
     assert np.isnan(assessed.class_areas["water"].estimated_ha)
+    assert ["class", "on the map, ha"] in [headings for _, headings, _ in assessed.tables()]
     assert sum(area.mapped_ha for area in assessed.class_areas.values()) == pytest.approx(48)
     json.dumps(assessed.to_json(), allow_nan=False)
 

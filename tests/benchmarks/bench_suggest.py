@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.config import Config
+from geopointseg.labels.dense import read_dense_mask
 from geopointseg.labels.points import Points
 from geopointseg.landscape import make_landscape, write_scene
 from geopointseg.learning.training import train
@@ -30,6 +31,8 @@ from geopointseg.prediction.predictor import predict_array
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.scene import Scene
 from geopointseg.study.suggestion import suggest
+
+LEAST_PIXELS = 500
 
 
 @dataclass
@@ -86,18 +89,20 @@ def open_ground(name: str, folder: Path) -> Mapper:
         scene = Scene.open(data / name / "nc_landsat7_5band.tif")
         reference = ClassMap.open(data / name / "nc_landclass96_reference.tif")
         truth = reference.read()[0].astype(np.int64)
-        counts = np.bincount(truth[truth >= 0], minlength=len(reference.legend))
-        kept = np.flatnonzero(counts >= 500)
-        lookup = np.full(len(counts) + 1, -1)
-        lookup[kept] = np.arange(len(kept))
-        legend = Legend(tuple(reference.legend.entries[k] for k in kept))
-        truth = np.where(scene.read().valid, lookup[truth], -1)
-        return Mapper(scene, truth, legend)
-    from geopointseg.labels.palette import read_dense_mask
-
+        truth = np.where(scene.read().valid, truth, -1)
+        return _with_common_classes(scene, truth, reference.legend)
     scene = Scene.open(data / name / "scene_8733.tif")
-    mask = read_dense_mask(data / name / "mask_8733.png", palette="swiss_drone", like=scene.grid)
-    return Mapper(scene, mask.class_index.astype(np.int64), mask.legend)
+    mask = read_dense_mask(data / name / "mask_8733.png", palette="swiss_drone", grid=scene.grid)
+    return _with_common_classes(scene, mask.class_index.astype(np.int64), mask.legend)
+
+
+def _with_common_classes(scene: Scene, truth: NDArray[np.int64], legend: Legend) -> Mapper:
+    """Keep classes with enough pixels to be drawn from and scored."""
+    counts = np.bincount(truth[truth >= 0], minlength=len(legend))
+    kept = np.flatnonzero(counts >= LEAST_PIXELS)
+    lookup = np.full(len(counts) + 1, -1)
+    lookup[kept] = np.arange(len(kept))
+    return Mapper(scene, lookup[truth], Legend(tuple(legend.entries[k] for k in kept)))
 
 
 def run(
