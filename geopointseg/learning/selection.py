@@ -26,10 +26,8 @@ Probabilities = NDArray[np.float32]
 BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
 """Held-out blocks: the longer side of the labelled ground is divided by the first number that does."""
 NETWORK_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-LEAST_SKILL = 0.5
-"""A network with this share of the forest's skill on held-out ground gets some of the say at least."""
-LEAST_WEIGHT = 0.25
-"""How much."""
+LEAST_WEIGHTS = ((0.75, 0.5), (0.5, 0.25))
+"""A network with the first share of the forest's skill on held-out ground gets the second share of the say at least."""
 SMALLEST_PROBABILITY = 0.01
 """Probabilities are clipped here before logarithms are taken: one confident error must not decide alone."""
 _BATCH = 16
@@ -168,8 +166,9 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
 
     - where the mixture is better than the forest by no more than the standard error of the difference, the network
       gets no more than half of the say;
-    - where the network has half of the forest's skill or more (what the loss lies below that of guessing), it gets
-      a quarter at least. On ground that looks otherwise, the average of two that err differently errs least.
+    - where the network has three quarters of the forest's skill or more (what the loss lies below that of guessing),
+      it gets half of the say at least; from half of the skill on, a quarter. On ground that looks otherwise, the
+      average of two that err differently errs least, and weights estimated from few cases lose to equal ones [1]_.
 
     Parameters
     ----------
@@ -178,15 +177,20 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     class_index
         ``(pixel,)``.
 
+    References
+    ----------
+    .. [1] Smith, J., & Wallis, K. F. (2009). A simple explanation of the forecast combination puzzle. Oxford Bulletin
+       of Economics and Statistics 71(3), 331-355. https://doi.org/10.1111/j.1468-0084.2008.00541.x
     """
     mixes = {w: _tempered(w * network + (1 - w) * forest, class_index) for w in NETWORK_WEIGHTS}
     scores = {w: score(mix, class_index) for w, mix in mixes.items()}
     best = min(scores, key=lambda w: scores[w].loss)
     gain, error = _gain(mixes[0.0], mixes[best], class_index)
     chosen = best if gain > error else min(best, 0.5)
-    skills = [_skill(scores[w], class_index) for w in (0.0, 1.0)]
-    if skills[1] > 0 and skills[1] >= LEAST_SKILL * skills[0]:
-        chosen = max(chosen, LEAST_WEIGHT)
+    of_forest, of_network = (_skill(scores[w], class_index) for w in (0.0, 1.0))
+    if of_network > 0:
+        earned = [say for share, say in LEAST_WEIGHTS if of_network >= share * of_forest]
+        chosen = max(chosen, *earned, 0.0)
     named = {"forest": scores[0.0], "network": scores[1.0]}
     if 0 < best < 1:
         named["together"] = scores[best]

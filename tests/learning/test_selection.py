@@ -88,11 +88,12 @@ def test_the_better_member_wins_and_equals_share() -> None:
     assert Choice.from_json(both.to_json()).to_json() == both.to_json()
 
 
-def test_a_network_of_some_skill_has_a_say_though_the_forest_is_better() -> None:
+@pytest.mark.parametrize(("strength", "share"), [(1.5, 0.25), (2.5, 0.5)])
+def test_a_network_of_some_skill_has_a_say_though_the_forest_is_better(strength, share) -> None:
     truth = np.random.default_rng(1).integers(0, 3, 300)
-    forest, network = probabilities(truth, 6, 2), probabilities(truth, 2.5, 2)
+    forest, network = probabilities(truth, 6, 2), probabilities(truth, strength, 2)
     choice = choose(forest, network, truth)
-    assert choice.weights == {"network": 0.25, "forest": 0.75}
+    assert choice.weights == {"network": share, "forest": 1 - share}
     assert "has its say because" in choice.reason
 
 

@@ -25,11 +25,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ground import Classes, Ground, read_sets
+from ground import Ground, read_sets
 from recipe import BARS, PARTS, RECIPES, Recipe
 from table import print_tables, say
 
 REPOSITORY = Path(__file__).parents[3]
+Votes = dict[Path, dict[str, Any]]
+"""Probabilities float32 ``(class, row, col)`` by test scene, then by member."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ def main() -> None:
             if not path.exists():
                 result = execute(run, output / f"model-{os.getpid()}", arguments)
                 path.write_text(json.dumps(result), encoding="utf-8")
+                together = score_seeds_together(run, arguments)
+                if together is not None:
+                    name = run.file.replace(f"-{run.seed}-", "-all-", 1)
+                    (output / name).write_text(json.dumps(together), encoding="utf-8")
                 scores = {k: round(v["mean_f1"], 3) for k, v in result["scores"].items()}
                 say(f"{run.file} {scores} {result['training_s']:.0f} s")
     print_tables(output)
@@ -129,7 +135,9 @@ def execute(run: Run, folder: Path, arguments: argparse.Namespace) -> dict[str, 
         **budget(recipe, config, arguments),
     )
     trained = time.perf_counter()
-    scores = score_members(run.ground, model)
+    votes = read_votes(run.ground, model)
+    keep_votes(votes, votes_folder(run, arguments), run.seed)
+    scores = score_votes(run.ground, votes)
     return {
         "set": run.ground.pooled,
         "ground": run.ground.name,
@@ -159,29 +167,64 @@ def budget(recipe: Recipe, config: Any, arguments: argparse.Namespace) -> dict[s
     return {"minutes": minutes * recipe.longer}
 
 
-def score_members(ground: Ground, model: Any) -> dict[str, Any]:
-    """Score every member alone, all of them by weight, and all of them alike."""
+def read_votes(ground: Ground, model: Any) -> Votes:
+    """Return the probabilities of every member on every test scene, and of all members by their weights."""
     from geopointseg.prediction.predictor import predict_array
     from geopointseg.raster.scene import Scene
 
-    maps: dict[Path, dict[str, Classes]] = {}
+    votes: Votes = {}
+    for path in dict.fromkeys(place.scene for place in ground.test):
+        scene = Scene.open(path)
+        each = {m.kind: predict_array([m], scene)[0] for m in model.members}
+        each["all"] = sum(m.weight * each[m.kind] for m in model.members)
+        if len(model.members) > 1:
+            each["alike"] = sum(each[m.kind] for m in model.members) / len(model.members)
+        votes[path] = each
+    return votes
 
-    def classify(path: Path) -> dict[str, Classes]:
-        if path not in maps:
-            scene = Scene.open(path)
-            each = {m.kind: predict_array([m], scene)[0] for m in model.members}
-            named = {**each, "all": sum(m.weight * each[m.kind] for m in model.members)}
-            if len(each) > 1:
-                named["alike"] = sum(each.values())
-            maps[path] = {k: np.argmax(p, axis=0) for k, p in named.items()}
-        return maps[path]
 
-    names = list(classify(ground.test[0].scene))
+def score_votes(ground: Ground, votes: Votes) -> dict[str, Any]:
+    """Score every member alone, all of them by weight, and all of them alike."""
     result = {}
-    for name in names:
-        matrix = ground.score(lambda path, name=name: classify(path)[name])
+    for name in next(iter(votes.values())):
+        maps = {path: np.argmax(each[name], axis=0) for path, each in votes.items()}
+        matrix = ground.score(lambda path, maps=maps: maps[path])
         result[name] = {"mean_f1": matrix.mean("f1"), "counts": matrix.counts.tolist()}
     return result
+
+
+def votes_folder(run: Run, arguments: argparse.Namespace) -> Path:
+    """Return where the votes of one recipe lie, all seeds beside each other."""
+    return Path(arguments.output) / "votes" / Path(run.file.replace(f"-{run.seed}-", "-", 1)).stem
+
+
+def keep_votes(votes: Votes, folder: Path, seed: int) -> None:
+    """Write votes as bytes, so that models of several seeds can vote together later."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, each in votes.items():
+        as_bytes = {name: np.rint(255 * p).astype(np.uint8) for name, p in each.items()}
+        np.savez_compressed(folder / f"{path.stem}-{seed}.npz", **as_bytes)
+
+
+def score_seeds_together(run: Run, arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Score the models of all seeds as one ensemble; nothing where a seed is missing."""
+    folder = votes_folder(run, arguments)
+    votes: Votes = {}
+    for path in dict.fromkeys(place.scene for place in run.ground.test):
+        files = [folder / f"{path.stem}-{seed}.npz" for seed in arguments.seeds]
+        if len(files) < 2 or not all(file.exists() for file in files):
+            return None
+        kept = [dict(np.load(file)) for file in files]
+        votes[path] = {n: np.mean([k[n] for k in kept], axis=0, dtype=np.float32) for n in kept[0]}
+    return {
+        "set": run.ground.pooled,
+        "ground": run.ground.name,
+        "is_sub_metre": run.ground.is_sub_metre,
+        "points": run.points,
+        "seed": len(arguments.seeds),
+        "recipe": f"{run.recipe}, all seeds together",
+        "scores": score_votes(run.ground, votes),
+    }
 
 
 if __name__ == "__main__":
