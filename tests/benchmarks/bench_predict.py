@@ -1,14 +1,16 @@
 """Prediction against its own forward passes, a torchgeo script, other widths and other tilings.
 
-Run by hand: ``python tests/benchmarks/bench_predict.py [overhead memory linear torchgeo seams curve scheduler]`` or ``geopointseg
-bench predict``. Every contender runs in a process of its own, so that its peak memory is its own; times that are
-compared are taken in one run, in turns; where other programs run on the machine, compare the processor times
-(``_cpu``). Prints one line a measurement and, as the last line, one JSON object.
+Run by hand: ``python tests/benchmarks/bench_predict.py [overhead memory linear torchgeo peers seams curve scheduler]``
+or ``geopointseg bench predict``. Every contender runs in a process of its own, so that its peak memory is its own;
+times that are compared are taken in one run, in turns; where other programs run on the machine, compare the processor
+times (``_cpu``). ``peers`` runs geoai and terratorch where they are installed beside the project (no dependency of it
+needs them). Prints one line a measurement and, as the last line, one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -126,8 +128,8 @@ def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
     from torchgeo.datasets import RasterDataset, stack_samples
     from torchgeo.samplers import GriddedPatchSampler
 
-    member = ModelBundle.load(model).members[0]
-    member.network(torch.zeros(1, BANDS, WINDOW, WINDOW))
+    network = Classifier(model, softmax=True)
+    network(torch.zeros(1, BANDS, WINDOW, WINDOW))
     watch = Watch()
     dataset = RasterDataset(scene)
     stride = WINDOW - OVERLAP
@@ -135,12 +137,10 @@ def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
     loader = DataLoader(dataset, sampler=sampler, batch_size=BATCH, collate_fn=stack_samples)
     with rasterio.open(scene) as source:
         profile, height, width = source.profile, source.height, source.width
-    mean = torch.from_numpy(member.normalization.mean).float()[:, None, None]
-    std = torch.from_numpy(member.normalization.std).float()[:, None, None]
     total = count = None
     with torch.inference_mode():
         for batch in loader:
-            probabilities = torch.softmax(member.network((batch["image"] - mean) / std), dim=1)
+            probabilities = network(batch["image"])
             if total is None:
                 total = torch.zeros(probabilities.shape[1], height, width)
                 count = torch.zeros(height, width)
@@ -160,10 +160,70 @@ def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
     return watch.read()
 
 
+class Classifier(torch.nn.Module):
+    """A member's network with what belongs to it: normalization before, softmax after if wanted.
+
+    Parameters
+    ----------
+    model
+        Folder of the model.
+    scale
+        What the caller divided pixel values by.
+    softmax
+        Whether probabilities are returned instead of logits.
+    """
+
+    def __init__(self, model: str, scale: float = 1.0, *, softmax: bool = False) -> None:
+        super().__init__()
+        member = ModelBundle.load(model).members[0]
+        self.network, self.scale, self.softmax = member.network, scale, softmax
+        self.mean = torch.from_numpy(member.normalization.mean).float()[:, None, None]
+        self.std = torch.from_numpy(member.normalization.std).float()[:, None, None]
+
+    def forward(self, image: torch.Tensor, **_: Any) -> torch.Tensor:
+        """Return logits or probabilities of raw pixel values divided by the scale."""
+        logits = self.network((image * self.scale - self.mean) / self.std)
+        return torch.softmax(logits, dim=1) if self.softmax else logits
+
+
+def run_geoai(model: str, scene: str, output: str) -> dict[str, Any]:
+    """Predict with geoai's sliding windows."""
+    from geoai.train import semantic_inference_on_geotiff
+
+    network, classes = Classifier(model, 255.0), len(ModelBundle.load(model).legend)
+    watch = Watch()
+    semantic_inference_on_geotiff(
+        network, scene, output, window_size=WINDOW, overlap=OVERLAP, batch_size=BATCH, num_channels=BANDS,
+        num_classes=classes, device=torch.device("cpu"), quiet=True,
+    )  # fmt: skip
+    return watch.read()
+
+
+def run_terratorch(model: str, scene: str, output: str) -> dict[str, Any]:
+    """Predict with terratorch's tiled inference on an image in memory, as its tasks do, and write once."""
+    from terratorch.tasks.tiled_inference import tiled_inference
+
+    network = Classifier(model, softmax=True)
+    watch = Watch()
+    with rasterio.open(scene) as source:
+        profile, image = source.profile, torch.from_numpy(source.read()).float()[None]
+    with torch.inference_mode():
+        probabilities = tiled_inference(
+            network, image, crop=WINDOW, stride=WINDOW - OVERLAP, delta=0, batch_size=BATCH
+        )
+    profile |= {"count": 1, "dtype": "uint8"}
+    profile.pop("photometric", None)
+    with rasterio.open(output, "w", **profile) as target:
+        target.write(probabilities[0].argmax(dim=0).to(torch.uint8).numpy(), 1)
+    return watch.read()
+
+
 RUNNERS: dict[str, Callable[..., dict[str, Any]]] = {
     "ours": run_ours,
     "bare": run_bare,
     "torchgeo": run_torchgeo,
+    "geoai": run_geoai,
+    "terratorch": run_terratorch,
 }
 
 
@@ -266,6 +326,30 @@ def measure_torchgeo(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         "torchgeo_speed_cpu": theirs["cpu_s"] / ours["cpu_s"],
         "torchgeo_memory": ours["peak_gib"] / theirs["peak_gib"],
     }
+
+
+def measure_peers(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Compare speed and memory with the tiled inference of geoai and of terratorch, where they are installed."""
+    options = {
+        "model": save_model(
+            folder / f"m_{args.encoder}_{args.classes}", args.encoder, args.classes
+        ),
+        "scene": write_scene(folder / f"s_{args.size}.tif", args.size, args.size),
+        "output": folder / "peers.tif",
+    }
+    ours = in_child("ours", **options, backend=args.backend)
+    found: dict[str, Any] = {"ours": ours}
+    for peer in ("geoai", "terratorch"):
+        if importlib.util.find_spec(peer) is None:
+            found[peer] = "not installed"
+            continue
+        theirs = in_child(peer, **options)
+        found[peer] = theirs | {
+            "speed": theirs["seconds"] / ours["seconds"],
+            "speed_cpu": theirs["cpu_s"] / ours["cpu_s"],
+            "memory": ours["peak_gib"] / theirs["peak_gib"],
+        }
+    return found
 
 
 def train_model(folder: Path, steps: int) -> tuple[Path, Path]:
@@ -408,6 +492,7 @@ MEASURES = {
     "memory": measure_memory,
     "linear": measure_linear,
     "torchgeo": measure_torchgeo,
+    "peers": measure_peers,
     "seams": measure_seams,
     "curve": measure_curve,
     "scheduler": measure_scheduler,
