@@ -103,6 +103,22 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
         ) from error
 
 
+def root_cause(error: BaseException) -> BaseException:
+    """Return what GDAL said first: rasterio wraps it, and its last word is "see previous exception".
+
+    Examples
+    --------
+    >>> try:
+    ...     raise OSError("Read failed.") from ValueError("got 3 bytes, expected 9")
+    ... except OSError as error:
+    ...     print(root_cause(error))
+    got 3 bytes, expected 9
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def fingerprint_files(path: str) -> str | None:
     """Return a text that changes when a raster's files change; None where that cannot be told.
 

@@ -26,7 +26,13 @@ from geopointseg.errors import InputFileError, RasterError
 from geopointseg.raster.acquisition import find_date
 from geopointseg.raster.band import Band, describe_bands
 from geopointseg.raster.curve import Curve, has_table, look_up
-from geopointseg.raster.dataset import HANDLES, HandlePool, fingerprint_files, open_dataset
+from geopointseg.raster.dataset import (
+    HANDLES,
+    HandlePool,
+    fingerprint_files,
+    open_dataset,
+    root_cause,
+)
 from geopointseg.raster.grid import Grid, clip_window
 from geopointseg.raster.mixing import Mixing
 
@@ -293,7 +299,7 @@ class Scene:
         except (RasterioError, OSError) as error:
             raise InputFileError(
                 f"'{self._shown}' cannot be read at rows {window.row_off}-{window.row_off + window.height}, "
-                f"columns {window.col_off}-{window.col_off + window.width} ({error}). "
+                f"columns {window.col_off}-{window.col_off + window.width} ({root_cause(error)}). "
                 "The file seems truncated or was changed while it was read; restore it and run again."
             ) from error
         for band, values in zip(bands, stored, strict=True):

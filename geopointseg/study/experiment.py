@@ -296,6 +296,8 @@ def _configure(values: Mapping[str, Any], baseline: str) -> Config:
     if baseline.endswith("forest"):
         features = "pixel" if baseline.startswith("pixel") else "filters"
         config = config.updated({"forest": {"features": features}})
+    if baseline == "dense":  # no pixel is left for the forest to speak of
+        config = config.updated({"teaching": {"distillation_weight": 0.0}})
     return config
 
 
