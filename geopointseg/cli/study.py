@@ -17,7 +17,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
 @common_options
 def study(run: Invocation, study_file: str, output: str, quick: bool, jobs: int) -> None:
     """Vary factors, train and assess again and again, and write the report."""
-    from geopointseg.study.factor import run_study
+    from geopointseg.study.factor import level_name, run_study
 
     done = run_study(
         study_file,
@@ -29,4 +29,9 @@ def study(run: Invocation, study_file: str, output: str, quick: bool, jobs: int)
         reporter=run.reporter,
     )
     tables = [Table(title, headings, rows) for title, headings, rows in done.tables()]
-    run.finish(done.to_json(), *tables, f"The report is in {output}.")
+    failed = [
+        f"{level_name(score)} ({score.data}, seed {score.seed}) failed: {score.failure}"
+        for score in done.scores
+        if score.failure
+    ]
+    run.finish(done.to_json(), *tables, *failed, f"The report is in {output}.")

@@ -183,6 +183,46 @@ def find_pairs(
     return pairs
 
 
+def pair_files(
+    images: Sequence[Path],
+    masks: Sequence[Path],
+    *,
+    palette: Palette | str | None = None,
+    resolution_m: float = 1.0,
+    crs: CRS = ASSIGNED_CRS,
+) -> list[MaskPair]:
+    """Pair images and masks that are named one by one, in the same order.
+
+    Parameters
+    ----------
+    images, masks
+        The files; pairs are called after their images, with a number so that no two names agree.
+    palette, resolution_m, crs
+        As for `find_pairs`.
+
+    Raises
+    ------
+    RasterError
+        If a mask has another size than its image.
+    """
+    grids = _assign_grids(list(images), crs, resolution_m)
+    pairs = [
+        MaskPair(f"{number}_{_key(image)}", image, mask, grid, palette)
+        for number, (image, mask, grid) in enumerate(zip(images, masks, grids, strict=True))
+    ]
+    for pair in pairs:
+        _require_same_size(pair)
+    return pairs
+
+
+def has_crs(image: Path) -> bool:
+    """Return whether a picture says where on the ground it lies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with open_dataset(str(image)) as dataset:
+            return dataset.crs is not None
+
+
 def georeference_pairs(
     pairs: Iterable[MaskPair], folder: str | Path, *, reporter: Reporter | None = None
 ) -> list[MaskPair]:

@@ -27,7 +27,7 @@ BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
 """Held-out blocks: the longer side of the labelled ground is divided by the first number that does."""
 NETWORK_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LEAST_WEIGHTS = ((0.75, 0.5), (0.5, 0.25))
-"""A network with the first share of the forest's skill on held-out ground gets the second share of the say at least."""
+"""A member with the first share of the other's skill on held-out ground gets the second share of the say at least."""
 SMALLEST_PROBABILITY = 0.01
 """Probabilities are clipped here before logarithms are taken: one confident error must not decide alone."""
 _BATCH = 16
@@ -166,9 +166,9 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
 
     - where the mixture is better than the forest by no more than the standard error of the difference, the network
       gets no more than half of the say;
-    - where the network has three quarters of the forest's skill or more (what the loss lies below that of guessing),
-      it gets half of the say at least; from half of the skill on, a quarter. On ground that looks otherwise, the
-      average of two that err differently errs least, and weights estimated from few cases lose to equal ones [1]_.
+    - a member with three quarters of the other's skill or more (what the loss lies below that of guessing) gets half
+      of the say, and from half of the skill on, a quarter at least. On ground that looks otherwise, the average of
+      two that err differently errs least, and weights estimated from few cases lose to equal ones [1]_.
 
     Parameters
     ----------
@@ -188,9 +188,8 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     gain, error = _gain(mixes[0.0], mixes[best], class_index)
     chosen = best if gain > error else min(best, 0.5)
     of_forest, of_network = (_skill(scores[w], class_index) for w in (0.0, 1.0))
-    if of_network > 0:
-        earned = [say for share, say in LEAST_WEIGHTS if of_network >= share * of_forest]
-        chosen = max(chosen, *earned, 0.0)
+    chosen = max(chosen, _least_weight(of_network, of_forest))
+    chosen = min(chosen, 1.0 - _least_weight(of_forest, of_network))
     named = {"forest": scores[0.0], "network": scores[1.0]}
     if 0 < best < 1:
         named["together"] = scores[best]
@@ -228,8 +227,8 @@ def _reason(
         f"Network and forest are kept, weighted {network_weight:.2f} to {1 - network_weight:.2f}",
     )
     why = f"the best of them gains {gain:.3f} on the forest, with a standard error of {error:.3f}"
-    if network_weight > 0 and gain <= 0:
-        why = "the network has its say because two that err differently err less on ground that looks otherwise"
+    if 0 < network_weight < 1:
+        why += "; two that err differently err less on ground that looks otherwise"
     return (
         f"{kept}: on {count} held-out labelled pixels the class-balanced log loss is {told}; {why}."
     )
@@ -238,6 +237,12 @@ def _reason(
 def _skill(result: Score, class_index: NDArray[np.int64]) -> float:
     """Return by how much the loss lies below that of guessing."""
     return float(np.log(max(len(np.unique(class_index)), 2))) - result.loss
+
+
+def _least_weight(own: float, other: float) -> float:
+    """Return the least weight of a member of some skill beside another."""
+    earned = [say for share, say in LEAST_WEIGHTS if own > 0 and own >= share * other]
+    return max(earned, default=0.0)
 
 
 def _gain(

@@ -31,7 +31,8 @@ from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
 from geopointseg.study.comparison import RunScore
-from geopointseg.study.plan import POINT_FACTORS, RUN_FACTORS, StudyData, StudyRun
+from geopointseg.study.data import StudyData
+from geopointseg.study.plan import POINT_FACTORS, RUN_FACTORS, StudyRun
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,11 @@ def read_material(data: StudyData, folder: Path, reporter: Reporter | None = Non
     test_scenes, test_masks = _read_pairs(
         data.test_images, data.test_masks, data.palette, data.test_part, folder, reporter
     )
-    shared = sorted(_codes_of(masks) & _codes_of(test_masks))
+    learnt, tested = _codes_of(masks), _codes_of(test_masks)
+    shared = sorted(learnt & tested)
+    _tell_left_out(
+        data.name, _joint_legend([*masks, *test_masks], sorted(learnt ^ tested)), reporter
+    )
     if len(shared) < 2:
         raise PointsError(
             f"Training and test masks of '{data.name}' share {len(shared)} classes. "
@@ -155,6 +160,14 @@ def read_material(data: StudyData, folder: Path, reporter: Reporter | None = Non
         tuple(_translate(mask, legend) for mask in test_masks),
         legend,
     )
+
+
+def _tell_left_out(name: str, legend: Legend, reporter: Reporter) -> None:
+    if len(legend):
+        reporter.warn(
+            f"'{name}': {', '.join(legend.names)} occur in the training masks or in the test masks only, and are left "
+            "unlabelled in both."
+        )
 
 
 def _read_pairs(

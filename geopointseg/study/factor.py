@@ -18,6 +18,7 @@ import numpy as np
 from geopointseg.errors import Cancelled, OutputError
 from geopointseg.progress import Reporter
 from geopointseg.study.comparison import RunScore, judge
+from geopointseg.study.data import place_data
 from geopointseg.study.plan import StudyPlan, StudyRun, title_of
 
 
@@ -163,6 +164,8 @@ def run_study(
         raise OutputError(
             f"'{folder}' cannot be written ({error.strerror}). Choose another folder."
         ) from error
+    placed = [place_data(data, folder / "placed" / data.name, reporter) for data in plan.data]
+    plan = dataclasses.replace(plan, data=tuple(placed))
     scores = _do_runs(plan, folder / "runs", jobs, device, reporter)
     result = StudyResult(plan, tuple(scores), folder)
     _write_csv(scores, folder / "scores.csv")

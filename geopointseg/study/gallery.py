@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from geopointseg.study.data import StudyData
     from geopointseg.study.experiment import Material
     from geopointseg.study.factor import StudyResult
-    from geopointseg.study.plan import StudyData
 
 Classes = NDArray[np.signedinteger]
 Picture = NDArray[np.uint8]
@@ -95,10 +95,14 @@ def draw_failures(result: StudyResult, data: StudyData, count: int = 4) -> Figur
     shown = [one for one in read_shown(result, data) if one.maps]
     if not shown:
         return None
-    places = worst_squares([(one.reference, next(iter(one.maps.values()))) for one in shown], count)
+    pairs = [(one.reference, next(iter(one.maps.values()))) for one in shown]
+    side = min(CROP_PX, *(min(reference.shape) for reference, _ in pairs))
+    places = worst_squares(pairs, count, side)
+    if not places:
+        return None
     figure, axes = _grid(len(places), 4, 1.0)
     for row, (number, top, left) in zip(axes, places, strict=True):
-        one, crop = shown[number], np.s_[top : top + CROP_PX, left : left + CROP_PX]
+        one, crop = shown[number], np.s_[top : top + side, left : left + side]
         reference, mapped = one.reference[crop], next(iter(one.maps.values()))[crop]
         image = one.image[crop]
         wrong = (reference >= 0) & (reference != mapped)
@@ -119,6 +123,8 @@ def worst_squares(
     pairs: list[tuple[Classes, Classes]], count: int, size: int = CROP_PX
 ) -> list[tuple[int, int, int]]:
     """Return where most pixels are wrong: number of the pair, first row and column of squares that do not overlap.
+
+    Squares without a mistake are left out.
 
     Parameters
     ----------
@@ -142,7 +148,8 @@ def worst_squares(
         height, width = (n // size for n in wrong.shape)
         blocks = wrong[: height * size, : width * size].reshape(height, size, width, size)
         for (row, col), errors in np.ndenumerate(blocks.sum(axis=(1, 3))):
-            found.append((-int(errors), number, row * size, col * size))
+            if errors:
+                found.append((-int(errors), number, row * size, col * size))
     return [place[1:] for place in sorted(found)[:count]]
 
 

@@ -16,6 +16,12 @@ A study is one TOML file, so that it can be read, kept and run again::
     test_masks = ["east_mask.png"]
     palette = "swiss_drone"           # only for colour-coded masks
 
+    [data.globe]                      # or a folder; pictures need no place on the ground
+    folder = "deepglobe"
+    dataset = "deepglobe"             # one of those that find_pairs knows; or patterns: images = "img/*.png", masks = "gt/*.png"
+    split = "train"                   # a folder or list of that name; split_file = "train.txt" names a list elsewhere
+    test_split = "valid"
+
     [[factors]]
     name = "points.per_class"
     levels = [10, 50, 200]
@@ -62,6 +68,7 @@ from typing import Any
 
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, InputFileError, nearest_names
+from geopointseg.study.data import StudyData, parse_data
 
 POINT_FACTORS = {
     "points.per_class": "Points a class.",
@@ -90,39 +97,8 @@ RUN_FACTORS = {
 DEFAULT_POINTS: dict[str, Any] = {"points.per_class": 50, "points.placement": "stratified"}
 """The points where a study does not say."""
 
-PARTS = ("all", "top", "bottom", "left", "right", "centre")
-"""Parts of an image that training or testing may be confined to."""
-
 BASELINES = ("majority", "pixel forest", "filter forest", "dense")
 """What every table can show beside the factors' levels."""
-
-
-@dataclass(frozen=True)
-class StudyData:
-    """One set of images with dense masks: some to train on, others to test on.
-
-    Parameters
-    ----------
-    name
-        What tables call it.
-    images, masks
-        Training images and their dense masks, in the same order.
-    test_images, test_masks
-        The same for testing.
-    palette
-        Colours of colour-coded masks: a file or a built-in name; empty for index masks.
-    part, test_part
-        Which part of each image is used: all, a half (top, bottom, left, right), or a small piece in the centre.
-    """
-
-    name: str
-    images: tuple[Path, ...]
-    masks: tuple[Path, ...]
-    test_images: tuple[Path, ...]
-    test_masks: tuple[Path, ...]
-    palette: str = ""
-    part: str = "all"
-    test_part: str = "all"
 
 
 @dataclass(frozen=True)
@@ -346,7 +322,7 @@ def _parse(document: dict[str, Any], folder: Path) -> StudyPlan:
     return StudyPlan(
         title=str(document.get("title", "Factor study")),
         purpose=str(document.get("purpose", "")),
-        data=tuple(_parse_data(name, row, folder) for name, row in document["data"].items()),
+        data=tuple(parse_data(name, row, folder) for name, row in document["data"].items()),
         factors=factors,
         fixed=fixed,
         seeds=tuple(int(seed) for seed in document.get("seeds", (0, 1, 2))),
@@ -419,39 +395,3 @@ def _parse_hypothesis(row: dict[str, Any], factors: tuple[Factor, ...]) -> Hypot
                 f"Expected one of {list(levels[hypothesis.factor])}."
             )
     return hypothesis
-
-
-def _parse_data(name: str, row: dict[str, Any], folder: Path) -> StudyData:
-    lists = {}
-    for key in ("images", "masks", "test_images", "test_masks"):
-        paths = tuple(folder / str(path) for path in row.get(key, ()))
-        missing = [path for path in paths if not path.exists()]
-        if missing:
-            raise InputFileError(
-                f"The study's data '{name}' names '{missing[0]}', which does not exist. Check {key}."
-            )
-        if not paths:
-            raise ConfigError(f"The study's data '{name}' has no {key}. Name at least one file.")
-        lists[key] = paths
-    for images, masks in (("images", "masks"), ("test_images", "test_masks")):
-        if len(lists[images]) != len(lists[masks]):
-            raise ConfigError(
-                f"The study's data '{name}' has {len(lists[images])} {images} and {len(lists[masks])} {masks}. "
-                "Expected one mask for each image, in the same order."
-            )
-    parts = {key: str(row.get(key, "all")) for key in ("part", "test_part")}
-    for key, part in parts.items():
-        if part not in PARTS:
-            raise ConfigError(
-                f"The study's data '{name}' has the {key} '{part}'. {nearest_names(part, PARTS)}"
-            )
-    return StudyData(
-        name=name,
-        images=lists["images"],
-        masks=lists["masks"],
-        test_images=lists["test_images"],
-        test_masks=lists["test_masks"],
-        palette=str(row.get("palette", "")),
-        part=parts["part"],
-        test_part=parts["test_part"],
-    )

@@ -215,7 +215,8 @@ def score_seeds_together(run: Run, arguments: argparse.Namespace) -> dict[str, A
         if len(files) < 2 or not all(file.exists() for file in files):
             return None
         kept = [dict(np.load(file)) for file in files]
-        votes[path] = {n: np.mean([k[n] for k in kept], axis=0, dtype=np.float32) for n in kept[0]}
+        common = [name for name in kept[0] if all(name in each for each in kept)]
+        votes[path] = {n: np.mean([k[n] for k in kept], axis=0, dtype=np.float32) for n in common}
     return {
         "set": run.ground.pooled,
         "ground": run.ground.name,
