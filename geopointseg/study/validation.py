@@ -23,18 +23,15 @@ from geopointseg.labels.points import Points
 from geopointseg.labels.split import (
     Fold,
     assign_blocks,
-    iterate_folds,
     require_out_of_reach,
-    split_points,
-    training_reach_m,
 )
-from geopointseg.labels.variogram import variogram_range
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.prediction.job import open_imagery
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.study.block_folds import choose_block_size, divide_by_block, make_rounds, reach_of
 from geopointseg.study.bootstrap import BlockScores, score_blocks
 from geopointseg.study.learning_curve import LearningCurve, summarize_curve, thin_points
 from geopointseg.study.lookup import predict_points
@@ -47,9 +44,6 @@ MAJORITY = "majority class"
 PLAIN_FORESTS = {"forest on single pixels": "pixel", "forest on filters": "filters"}
 CURVE_METHOD = "forest on filters"
 CURVE_SHARES = (0.125, 0.25, 0.5, 1.0)
-
-_LEAST_KEPT = 2 / 3
-_BLOCKS_PER_FOLD = 3
 
 Guess = Callable[[Points, Points], NDArray[np.int64]]
 
@@ -258,13 +252,13 @@ def validate(
     bench = _Bench(sources, config, model, seed, device, _Background(reporter))
     if by == "scene":
         bench = replace(bench, **_single_scenes(sources, config, reporter))
-        size = _block_size(used, len(bench.sources), block_size_m, seed, warnings)
+        size = choose_block_size(used, len(bench.sources), block_size_m, seed, warnings)
         divided = divide_by_scene(used, bench.sources, size, seed=seed, reporter=reporter)
         folds = len({name for name in divided.split.tolist() if name})
     else:
-        divided, size = _divide(used, folds, block_size_m, seed, warnings, reporter)
-    reach = _reach_m(config, opened[0])
-    rounds, buffer = _rounds(divided, opened[0], reach, buffer_m, warnings)
+        divided, size = divide_by_block(used, folds, block_size_m, seed, warnings, reporter)
+    reach = reach_of(config, opened[0])
+    rounds, buffer = make_rounds(divided, opened[0], reach, buffer_m, warnings)
     if strict:
         for fold in rounds:
             require_out_of_reach(fold.train, fold.test, reach, grid=opened[0].grid)
@@ -419,75 +413,6 @@ def _score(
         for name, guess in found.items()
     }
     return scored, on_image
-
-
-def _divide(
-    points: Points,
-    folds: int,
-    block_size_m: float | None,
-    seed: int,
-    warnings: list[str],
-    reporter: Reporter,
-) -> tuple[Points, float]:
-    """Split points into folds of blocks."""
-    size = _block_size(points, folds, block_size_m, seed, warnings)
-    return split_points(points, folds=folds, block_size_m=size, seed=seed, reporter=reporter), size
-
-
-def _block_size(
-    points: Points, folds: int, block_size_m: float | None, seed: int, warnings: list[str]
-) -> float:
-    """Return the side of a block; from the variogram, halved until there are enough blocks."""
-    size = block_size_m
-    if size is None:
-        wanted = size = variogram_range(points, seed=seed)
-        while len(np.unique(assign_blocks(points, size))) < _BLOCKS_PER_FOLD * folds and size > 1:
-            size /= 2
-        if size < wanted:
-            warnings.append(
-                f"Labels resemble each other up to {wanted:.0f} m, but blocks of that size would be fewer than "
-                f"{_BLOCKS_PER_FOLD} a fold; blocks of {size:.0f} m are used, so scores may be a little too good."
-            )
-    return size
-
-
-def _reach_m(config: Config, scene: Scene) -> float:
-    """Return how far training looks around a point; a network's field is never larger than its chip."""
-    chip = config.sampling.chip_size
-    return training_reach_m(chip, chip, scene.grid.resolution_m)
-
-
-def _rounds(
-    points: Points, scene: Scene, reach_m: float, wanted_m: float | None, warnings: list[str]
-) -> tuple[list[Fold], float]:
-    """Return the rounds with the largest buffer that leaves enough training points of every class."""
-    if wanted_m is not None:
-        if wanted_m < reach_m:
-            warnings.append(
-                f"Training chips reach {reach_m:.0f} m and the buffer is {wanted_m:g} m: some test points were seen in "
-                "training, without their class, so scores may be a little too good."
-            )
-        return list(iterate_folds(points, buffer_m=wanted_m, grid=scene.grid)), wanted_m
-    buffer = 0.0
-    for share in (1.0, 0.5, 0.25, 0.125, 0.0):
-        buffer = share * reach_m
-        rounds = list(iterate_folds(points, buffer_m=buffer, grid=scene.grid))
-        if all(_is_enough(fold, points) for fold in rounds):
-            break
-    if buffer < reach_m:
-        warnings.append(
-            f"Training chips reach {reach_m:.0f} m, but leaving out all training points so near to a test point would "
-            f"leave too few; a buffer of {buffer:.0f} m is used, so scores may be a little too good."
-        )
-    return rounds, buffer
-
-
-def _is_enough(fold: Fold, points: Points) -> bool:
-    """Whether the buffer left most training points, and two of every class that had them."""
-    kept, before = fold.train.counts(), points.counts() - fold.test.counts()
-    return bool(
-        len(fold.train) >= _LEAST_KEPT * before.sum() and (kept >= np.minimum(before, 2)).all()
-    )
 
 
 def _curve(scored: Mapping[str, BlockScores], rounds: Sequence[Fold]) -> LearningCurve:
