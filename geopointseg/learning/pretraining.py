@@ -226,11 +226,11 @@ def _chips(ground: Ground, config: Config, seed: int) -> ChipDataset:
 def _write(
     folder: Path, learner: Learner, ground: Ground, config: Config, facts: dict[str, Any]
 ) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = learner.model.cpu().state_dict()
     kept = {k: v.contiguous().clone() for k, v in state.items() if "segmentation_head" not in k}
-    save_file(kept, folder / PRETRAINED_TENSORS)
+    (folder / PRETRAINED_TENSORS).write_bytes(save(kept))
     description = {
         "format": PRETRAINED_FORMAT,
         "format_version": 1,

@@ -157,10 +157,10 @@ class ModelBundle:
 
     def write(self, folder: Path) -> None:
         """Write the files of the model into a folder, which is made where it is missing."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save  # save_file would keep the file from other users of a shared folder
 
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self._tensors(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        (folder / WEIGHTS_FILE).write_bytes(save(self._tensors(), metadata={"format": "pt"}))
         description = self.to_json() | {"weights_sha256": _sha256(folder / WEIGHTS_FILE)}
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
         (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8")

@@ -90,6 +90,12 @@ def test_what_is_saved_is_loaded(bundle, windows, tmp_path) -> None:
     ]
 
 
+def test_who_may_read_the_description_may_read_the_weights(bundle, tmp_path) -> None:
+    folder = bundle.save(tmp_path / "model").folder
+    modes = {path.stat().st_mode for path in folder.iterdir() if path.is_file()}
+    assert len(modes) == 1
+
+
 def test_probabilities_are_the_weighted_mean_at_its_temperature(bundle, windows) -> None:
     mean = sum(m.weight * m.probabilities(*windows) for m in bundle.members)
     expected = torch.softmax(torch.log(torch.from_numpy(mean)) / 1.5, 1).numpy()
