@@ -157,7 +157,9 @@ class ModelBundle:
 
     def write(self, folder: Path) -> None:
         """Write the files of the model into a folder, which is made where it is missing."""
-        from safetensors.torch import save  # save_file would keep the file from other users of a shared folder
+        from safetensors.torch import (
+            save,
+        )  # save_file would keep the file from other users of a shared folder
 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / WEIGHTS_FILE).write_bytes(save(self._tensors(), metadata={"format": "pt"}))

@@ -30,6 +30,9 @@ Picture = NDArray[np.uint8]
 WRONG = (214, 39, 40)
 CROP_PX = 192
 LONGEST_PX = 620
+STRIPES = (225, 225, 225), (150, 150, 150)
+"""Colours where nobody knows the class; no map has stripes of its own."""
+STRIPE_PX = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +75,10 @@ def draw_maps(result: StudyResult, data: StudyData) -> Figure | None:
         pictures += [paint(one.maps[name], one.legend) for name in names]
         for axis, picture in zip(row, pictures, strict=True):
             axis.imshow(picture[:: _step(picture), :: _step(picture)], interpolation="nearest")
-    for axis, title in zip(axes[0], ["image", "reference", *names], strict=True):
+    titles = ["image", "reference", *(name.partition(",")[0] for name in names)]
+    for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8.5)
-    _name_classes(figure, shown[0].legend)
+    _name_classes(figure, shown)
     return figure
 
 
@@ -115,7 +119,7 @@ def draw_failures(result: StudyResult, data: StudyData, count: int = 4) -> Figur
     titles = ["image", "reference", "map", "wrong pixels"]
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8.5)
-    _name_classes(figure, shown[0].legend)
+    _name_classes(figure, shown)
     return figure
 
 
@@ -154,9 +158,11 @@ def worst_squares(
 
 
 def paint(class_index: Classes, legend: Legend) -> Picture:
-    """Return class indices in the colours of their legend; light grey where there is none."""
-    colors = np.vstack([legend.rgb, np.array([[232, 232, 232]])]).astype(np.uint8)
-    return np.asarray(colors[class_index])
+    """Return class indices in the colours of their legend, uint8 ``(row, col, 3)``; grey stripes where there is none."""
+    row, col = np.indices(class_index.shape)
+    stripes = np.where(((row + col) // STRIPE_PX % 2 == 0)[..., None], STRIPES[0], STRIPES[1])
+    colors = legend.rgb[np.maximum(class_index, 0)]
+    return np.where((class_index >= 0)[..., None], colors, stripes).astype(np.uint8)
 
 
 def read_shown(result: StudyResult, data: StudyData) -> list[Shown]:
@@ -213,11 +219,23 @@ def _grid(rows: int, columns: int, aspect: float) -> tuple[Figure, list[list[Axe
     return figure, [list(row) for row in axes]
 
 
-def _name_classes(figure: Figure, legend: Legend) -> None:
+def _name_classes(figure: Figure, shown: list[Shown]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(facecolor=color) for color in legend.colors]
+    legend = shown[0].legend
+    handles = [
+        Patch(facecolor=color, edgecolor="#888888", linewidth=0.5) for color in legend.colors
+    ]
+    names = list(legend.names)
+    if any((one.reference < 0).any() for one in shown):
+        light, dark = ("#" + bytes(stripe).hex() for stripe in STRIPES)
+        handles.append(Patch(facecolor=light, edgecolor=dark, hatch="////", linewidth=0.5))
+        names.append("not labelled")
     figure.legend(
-        handles, legend.names, loc="outside lower center", ncols=min(len(legend), 8),
-        frameon=False, fontsize=8,
-    )  # fmt: skip
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=min(len(names), 8),
+        frameon=False,
+        fontsize=8,
+    )
