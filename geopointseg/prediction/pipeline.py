@@ -7,6 +7,7 @@ the batch and the classes, whatever the size of the raster.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -183,14 +184,24 @@ class TileSums:
         Which tile.
     channels
         Values kept a pixel.
+    memory
+        float32 ``(n,)`` of an earlier tile, taken where it is large enough: fresh pages of memory cost as much time as
+        all additions to them.
     """
 
-    def __init__(self, plan: Plan, tile: Tile, channels: int) -> None:
+    def __init__(
+        self, plan: Plan, tile: Tile, channels: int, memory: NDArray[np.float32] | None = None
+    ) -> None:
         self._plan = plan
         self._tile = tile
         self._extent = plan.lattice.extent(tile)
         shape = channels, int(self._extent.height), int(self._extent.width)
-        self.values = np.zeros(shape, dtype=np.float32)
+        size = math.prod(shape)
+        if memory is None or memory.size < size:
+            memory = np.empty(size, dtype=np.float32)
+        self.memory = memory
+        self.values = memory[:size].reshape(shape)
+        self.values[:] = 0
 
     def add(self, batch: Batch, channels: NDArray[np.float32]) -> None:
         """Add the network's answer to a batch; ``channels`` is overwritten."""
@@ -244,7 +255,7 @@ def compute_tiles(
     tiles
         Which tiles.
     take
-        Gets each finished tile's arrays, in a thread of its own, in order.
+        Gets each finished tile's arrays, in a thread of its own, in order; they are overwritten once it returns.
     on_batch
         Called after every batch in the calling thread, with None after a tile; may raise to stop the run.
 
@@ -279,12 +290,14 @@ class _TileWriter:
         self._plan = plan
         self._take = take
         self._sums: TileSums | None = None
+        self._memory: NDArray[np.float32] | None = None
 
     def __call__(self, item: tuple[Tile, Batch | None, Channels | None]) -> None:
         tile, batch, channels = item
         if batch is not None and channels is not None:
             if self._sums is None:
-                self._sums = TileSums(self._plan, tile, channels.shape[1])
+                self._sums = TileSums(self._plan, tile, channels.shape[1], self._memory)
+                self._memory = self._sums.memory
             self._sums.add(batch, channels)
             return
         arrays = self._sums.finish() if self._sums is not None else {}
