@@ -16,46 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
 
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
-
-# Paul Tol's "bright" and "muted" schemes, reordered so that the first colours differ most for readers with any
-# form of colour blindness (P. Tol, "Colour Schemes", SRON/EPS/TN/09-002, issue 3.2, 2021).
-_PALETTE = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb",
-    "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499",
-)  # fmt: skip
-
-
-def default_colors(count: int) -> list[str]:
-    """Return colours that stay apart for colour-blind readers.
-
-    Sixteen hand-picked colours come first; beyond them hues are spread by the golden angle, which keeps any
-    number of colours distinct though no longer safe for every form of colour blindness.
-
-    Parameters
-    ----------
-    count
-        How many colours are wanted.
-
-    Returns
-    -------
-    list of str
-        ``#rrggbb`` strings.
-
-    Examples
-    --------
-    >>> default_colors(2)
-    ['#4477aa', '#ee6677']
-    """
-    import colorsys
-
-    colors = list(_PALETTE[:count])
-    for position in range(len(colors), count):
-        rgb = colorsys.hsv_to_rgb(position * 0.618034 % 1, 0.45 + 0.4 * (position % 2), 0.85)
-        colors.append("#" + "".join(f"{round(255 * channel):02x}" for channel in rgb))
-    return colors
 
 
 @dataclass(frozen=True)
@@ -117,9 +81,9 @@ class Legend:
         codes: Sequence[int] | None = None,
         colors: Sequence[str] | None = None,
     ) -> Legend:
-        """Build a legend from names; codes default to 1..K, colours to a colour-blind-safe palette."""
+        """Build a legend from names; codes default to 1..K, colours to those that maps usually give such classes."""
         codes = range(1, len(names) + 1) if codes is None else codes
-        colors = default_colors(len(names)) if colors is None else colors
+        colors = class_colors([str(name) for name in names]) if colors is None else colors
         rows = zip(codes, names, colors, strict=True)
         return cls(tuple(LegendEntry(int(c), str(n), str(k).lower()) for c, n, k in rows))
 

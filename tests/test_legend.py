@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geopointseg.class_colors import default_colors
 from geopointseg.errors import LegendError
-from geopointseg.legend import Legend, LegendEntry, default_colors
+from geopointseg.legend import Legend, LegendEntry
 
 unique_codes = st.lists(st.integers(0, 70_000), min_size=1, max_size=300, unique=True)
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
-from geopointseg.legend import Legend, LegendEntry, default_colors
+from geopointseg.legend import Legend, LegendEntry
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ def _extend(map_legend: Legend, reference: Legend, found: list[int | None]) -> M
     entries = list(map_legend.entries)
     strangers = [e for e, index in zip(reference.entries, found, strict=True) if index is None]
     taken_codes, taken_names = set(map_legend.codes.tolist()), {e.name for e in entries}
-    colors = default_colors(len(entries) + len(strangers))[len(entries) :]
+    colors = class_colors([e.name for e in strangers], [e.color for e in entries])
     for entry, color in zip(strangers, colors, strict=True):
         code = entry.code if entry.code not in taken_codes else max(taken_codes) + 1
         name = entry.name if entry.name not in taken_names else f"{entry.name} (reference only)"

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.class_colors import class_colors
 from geopointseg.errors import PointsError, nearest_names
 from geopointseg.labels.layer import VectorLayer
 from geopointseg.labels.style import Style
-from geopointseg.legend import Legend, LegendEntry, default_colors
+from geopointseg.legend import Legend, LegendEntry
 
 RESERVED_FIELDS = ("weight", "split", "scene")
 """Optional fields of a point layer that carry something other than the class."""
@@ -169,7 +170,8 @@ def build_coding(
     first_value = {code: value for value, code in reversed(codes.items())}
     order = sorted(first_value)
     shown = [first_value[code] for code in order]
-    entries = zip(order, _unique_names(shown, labels), _colors(shown, style), strict=True)
+    unique = _unique_names(shown, labels)
+    entries = zip(order, unique, _colors(shown, unique, style), strict=True)
     index = {value: order.index(code) for value, code in codes.items()}
     return ClassCoding(Legend(tuple(LegendEntry(*entry) for entry in entries)), index, is_text)
 
@@ -225,12 +227,13 @@ def _unique_names(values: list[str], labels: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _colors(values: list[str], style: Style | None) -> list[str]:
+def _colors(values: list[str], names: list[str], style: Style | None) -> list[str]:
+    """Return the colours of the style, and for values that it lacks those that suit their names."""
     categories = style.categories if style else ()
     styled = {category.value: category.color for category in categories if category.color}
-    used = {styled[value] for value in values if value in styled}
-    spare = [c for c in default_colors(len(values) + len(used)) if c not in used]
-    return [styled.get(value) or spare.pop(0) for value in values]
+    unstyled = [name for value, name in zip(values, names, strict=True) if not styled.get(value)]
+    spare = iter(class_colors(unstyled, [styled[value] for value in values if styled.get(value)]))
+    return [styled.get(value) or next(spare) for value in values]
 
 
 def _find_in_legend(value: str, labels: Mapping[str, str], legend: Legend, class_field: str) -> int:

@@ -18,6 +18,7 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
+from geopointseg.class_colors import default_colors
 from geopointseg.errors import PointsError
 from geopointseg.labels.attribute import parse_splits, parse_text, parse_weights
 from geopointseg.labels.class_field import (
@@ -31,7 +32,7 @@ from geopointseg.labels.class_field import (
 from geopointseg.labels.geometry import explode_parts, find_places, transform_shapes
 from geopointseg.labels.layer import VectorLayer, new_geopackage, write_layer
 from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
-from geopointseg.legend import Legend, default_colors
+from geopointseg.legend import Legend
 from geopointseg.raster.grid import transform_coordinates
 
 STREAM_ABOVE = 2_000_000

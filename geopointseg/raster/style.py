@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from geopointseg.legend import Legend, LegendEntry, default_colors
+from geopointseg.class_colors import class_colors
+from geopointseg.legend import Legend, LegendEntry
 
 _NAMES_UP_TO_CODE = 1023
 """Category names are listed by position from zero; beyond this code the attribute table alone carries them."""
@@ -141,11 +142,11 @@ def _parse_qml(root: ET.Element) -> list[tuple[int, str, str]]:
 
 
 def _legend(rows: list[tuple[int, str, str]]) -> Legend:
-    spare = default_colors(len(rows))
+    uncolored = [name or str(code) for code, name, color in rows if not color]
+    spare = iter(class_colors(uncolored, [color for _, _, color in rows if color]))
     return Legend(
         tuple(
-            LegendEntry(code, name or str(code), color or spare[position])
-            for position, (code, name, color) in enumerate(rows)
+            LegendEntry(code, name or str(code), color or next(spare)) for code, name, color in rows
         )
     )
 

@@ -213,8 +213,8 @@ def draw_areas(assessment: Assessment) -> Figure:
     axis.barh(positions - 0.13, [a.mapped_ha for a in areas], 0.4, color=colors, label="as mapped")
     ground = [Estimate(a.estimated_ha, a.standard_error_ha, a.low_ha, a.high_ha) for a in areas]
     if any(math.isfinite(estimate.value) for estimate in ground):
-        has_intervals = any(math.isfinite(estimate.low) for estimate in ground)
-        label = "on the ground, with its interval" if has_intervals else "in the reference"
+        is_counted = assessment.sampling == "raster"
+        label = "in the reference" if is_counted else "on the ground, with its interval"
         _whiskers(axis, ground, positions + 0.26, INK, "o", label)
     _class_axis(axis, assessment.legend)
     axis.set_xlabel("hectares")

@@ -22,11 +22,12 @@ from geopointseg.assessment.suggestion import (
     measure_disagreement,
     rank_candidates,
 )
+from geopointseg.class_colors import default_colors
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.layer import new_geopackage, write_layer
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.style import Category, Style, store_style
-from geopointseg.legend import Legend, default_colors
+from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle, apply_temperature, resolve_device
 from geopointseg.model.features import FilterBank
 from geopointseg.prediction.job import load_models, open_imagery
