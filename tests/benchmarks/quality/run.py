@@ -203,7 +203,7 @@ def keep_votes(votes: Votes, folder: Path, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path, each in votes.items():
         as_bytes = {name: np.rint(255 * p).astype(np.uint8) for name, p in each.items()}
-        np.savez_compressed(folder / f"{path.stem}-{seed}.npz", **as_bytes)
+        np.savez_compressed(folder / f"{Path(path).stem}-{seed}.npz", **as_bytes)
 
 
 def score_seeds_together(run: Run, arguments: argparse.Namespace) -> dict[str, Any] | None:
@@ -211,7 +211,7 @@ def score_seeds_together(run: Run, arguments: argparse.Namespace) -> dict[str, A
     folder = votes_folder(run, arguments)
     votes: Votes = {}
     for path in dict.fromkeys(place.scene for place in run.ground.test):
-        files = [folder / f"{path.stem}-{seed}.npz" for seed in arguments.seeds]
+        files = [folder / f"{Path(path).stem}-{seed}.npz" for seed in arguments.seeds]
         if len(files) < 2 or not all(file.exists() for file in files):
             return None
         kept = [dict(np.load(file)) for file in files]
