@@ -226,9 +226,15 @@ def _reason(
         network_weight,
         f"Network and forest are kept, weighted {network_weight:.2f} to {1 - network_weight:.2f}",
     )
-    why = f"the best of them gains {gain:.3f} on the forest, with a standard error of {error:.3f}"
+    why = "none gains on the forest"
+    if gain > 0:
+        why = (
+            f"the best of them gains {gain:.3f} on the forest, with a standard error of {error:.3f}"
+        )
     if 0 < network_weight < 1:
-        why += "; two that err differently err less on ground that looks otherwise"
+        why += (
+            "; two that err differently err less on ground that looks otherwise, so both are kept"
+        )
     return (
         f"{kept}: on {count} held-out labelled pixels the class-balanced log loss is {told}; {why}."
     )
