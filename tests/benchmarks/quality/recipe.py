@@ -83,4 +83,19 @@ PARTS = {
 }
 """The default network with one part on or off."""
 
-RECIPES = BARS | PARTS
+_WHOLE_UNET = {
+    "encoder_depth": 5, "decoder_channels": [256, 128, 64, 32, 16]
+}  # fmt: skip
+
+SPEED = {
+    "network": Recipe("network"),
+    "U-Net resnet18, chips of 128": Recipe(
+        "network", {"model": _WHOLE_UNET, "sampling": {"chip_size": 128, "batch_size": 8}}
+    ),
+    "U-Net resnet18, chips of 256": Recipe(
+        "network", {"model": _WHOLE_UNET, "sampling": {"chip_size": 256, "batch_size": 4}}
+    ),
+}
+"""The default network and the obvious alternatives: who is ahead after the same time?"""
+
+RECIPES = BARS | PARTS | SPEED

@@ -1,7 +1,7 @@
 """How good the recipe is: against the forests, against the network on points alone, and part by part.
 
     python tests/benchmarks/quality/run.py -o DIR [--sets swiss_01 loveda_tb ...] [--points 10 50 200]
-        [--seeds 0 1 2] [--recipes bars|parts|NAME ...] [--minutes M | --steps N]
+        [--seeds 0 1 2] [--recipes bars|parts|speed|NAME ...] [--minutes M | --steps N]
 
 Each run is written as one JSON file when it is done, so a stopped benchmark goes on where it was; the tables are made
 from whatever files lie in DIR (``--tables`` only prints them). Data come from GEOPOINTSEG_DATA or ../shared/data
@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 from ground import Ground, read_sets
-from recipe import BARS, PARTS, RECIPES, Recipe
+from recipe import BARS, PARTS, RECIPES, SPEED, Recipe
 from table import print_tables, say
 
 REPOSITORY = Path(__file__).parents[3]
@@ -95,7 +95,7 @@ def parse() -> argparse.Namespace:
 
 def planned(arguments: argparse.Namespace, sets: dict[str, list[Ground]]) -> Iterator[Run]:
     """List the runs that were asked for and make sense."""
-    named = {"bars": list(BARS), "parts": list(PARTS)}
+    named = {"bars": list(BARS), "parts": list(PARTS), "speed": list(SPEED)}
     recipes = dict.fromkeys(itertools.chain(*(named.get(r, [r]) for r in arguments.recipes)))
     for unknown in [r for r in recipes if r not in RECIPES]:
         sys.exit(f"There is no recipe '{unknown}'. Known: {', '.join(RECIPES)}.")

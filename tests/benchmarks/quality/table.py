@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recipe import BARS, PARTS
+from recipe import BARS, PARTS, SPEED
 
 Key = tuple[str, int, str]
 Scores = dict[Key, dict[int, float]]
@@ -32,6 +32,7 @@ def print_tables(folder: Path) -> None:
     sub_metre = {run["set"] for run in runs if run["is_sub_metre"]}
     _print_scores("Mean F1 in % (mean over seeds +- deviation)", scores, BARS)
     _print_scores("Part by part", scores, PARTS)
+    _print_speed(runs)
     bars = measure_bars(scores, sub_metre)
     say("\nBars")
     for name, value, bar in bars:
@@ -81,6 +82,23 @@ def _print_scores(title: str, scores: Scores, recipes: Iterable[str]) -> None:
         if row in known:
             cells = [_cell(scores.get((s, n, row), {})) for s, n in columns]
             say(f"{row:<44}" + "".join(f"{c:>16}" for c in cells))
+
+
+def _print_speed(runs: list[dict[str, Any]]) -> None:
+    """Print steps and taught pixels a second of the training as a whole, forest and held-out scores included."""
+    say("\nSpeed: optimizer steps a second, pixels taught a second, mean F1 in % (one run a row)")
+    for run in runs:
+        if run["recipe"] in SPEED and run.get("steps"):
+            sampling = {"chip_size": 96, "batch_size": 8} | dict(
+                SPEED[run["recipe"]].changes.get("sampling", {})
+            )
+            pace = run["steps"] / run["training_s"]
+            pixels = pace * sampling["batch_size"] * sampling["chip_size"] ** 2
+            score = 100 * run["scores"]["all"]["mean_f1"]
+            say(
+                f"{run['ground']:<12}{run['recipe']:<34}{run['training_s'] / 60:5.1f} min"
+                f"{pace:8.2f}{pixels:12.0f}{score:8.1f}"
+            )
 
 
 def _cell(seeds: dict[int, float]) -> str:
