@@ -92,9 +92,9 @@ def parse_data(name: str, row: Mapping[str, Any], root: Path) -> StudyData:
             )
     files = _find_files(name, row, root) if "folder" in row else _listed_files(name, row, root)
     palette, resolution_m = str(row.get("palette", "")), float(row.get("resolution_m", 0.0))
-    if "dataset" in row and not palette:
-        palette = DATASETS[str(row["dataset"])].palette
-        resolution_m = resolution_m or DATASETS[str(row["dataset"])].resolution_m
+    if "folder" in row and "dataset" in row:
+        known = DATASETS[str(row["dataset"])]
+        palette, resolution_m = palette or known.palette, resolution_m or known.resolution_m
     return StudyData(name, *files, palette, part, test_part, resolution_m)
 
 

@@ -63,6 +63,11 @@ def test_pictures_get_a_place_each_and_keep_their_classes(globe):
     assert read_material(placed, globe).legend.names == ["urban", "agriculture", "rangeland"]
 
 
+def test_a_palette_of_ones_own_leaves_the_pixel_size_of_the_data_set(globe):
+    own = parse_data("globe", DEEPGLOBE | {"palette": "isprs"}, globe)
+    assert (own.palette, own.resolution_m) == ("isprs", 0.5)
+
+
 def test_what_was_placed_before_is_not_placed_again(globe, monkeypatch):
     data = parse_data("globe", DEEPGLOBE, globe)
     first = place_data(data, globe / "placed")
