@@ -9,6 +9,8 @@ import signal
 import sys
 import traceback
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -91,9 +93,17 @@ def app() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 1 (failed), 2 (wrong usage) or 130 (cancelled)."""
     state: dict[str, Any] = {"reporter": Reporter(), "debug": False}
-    _handle_signals(state)
+    with _signals_cancel(state):
+        code = _run(arguments, state)
+    state["reporter"].close()
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
+    """Run a command; say every failure in one sentence and return the exit code."""
     try:
-        code = (
+        code: int = (
             app.main(args=arguments, prog_name="geopointseg", standalone_mode=False, obj=state) or 0
         )
     except click.exceptions.Exit as stop:
@@ -110,9 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001 - the last stop: every failure becomes one sentence
         _tell(state, _sentence(error), error)
         code = EXIT_FAILED
-    state["reporter"].close()
-    sys.stdout.flush()
-    sys.exit(code)
+    return code
 
 
 def _tell(state: dict[str, Any], sentence: str, error: Exception | None = None) -> None:
@@ -144,8 +152,12 @@ def _sentence(error: Exception) -> str:
     )
 
 
-def _handle_signals(state: dict[str, Any]) -> None:
-    """Let SIGINT and SIGTERM ask for a cancel; the second time, end at once."""
+@contextmanager
+def _signals_cancel(state: dict[str, Any]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM ask for a cancel; the second time, end at once.
+
+    The handlers of before come back: a notebook that calls `main` keeps its own Ctrl-C.
+    """
 
     def cancel(signum: int, frame: types.FrameType | None) -> None:
         reporter: Reporter = state["reporter"]
@@ -153,5 +165,9 @@ def _handle_signals(state: dict[str, Any]) -> None:
             os._exit(EXIT_CANCELLED)
         reporter.cancel()
 
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, cancel)
+    before = {name: signal.signal(name, cancel) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, signal.SIG_DFL if handler is None else handler)

@@ -1,6 +1,7 @@
 """The command line ends with the documented exit codes and one sentence."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -114,6 +115,12 @@ def test_errors_are_events_where_progress_is_json(run, failing):
 def test_an_interrupt_is_exit_130(run, failing):
     failing(KeyboardInterrupt())
     assert run("train")[0] == 130
+
+
+def test_the_signal_handlers_of_before_come_back(run):
+    before = [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)]
+    run("--version")
+    assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_the_reference_describes_every_option_with_a_help_text():
