@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geopointseg.model.allocator import keep_freed_memory
 from geopointseg.prediction.blending import add_window
 from geopointseg.prediction.ensemble import Ensemble
 from geopointseg.prediction.imagery import Area, Mosaic
@@ -264,6 +265,7 @@ def compute_tiles(
     int
         How many NaN were met that the rasters do not declare as nodata.
     """
+    keep_freed_memory()
     reader = TileReader(plan)
 
     def read() -> Iterator[tuple[Tile, Batch | None]]:
