@@ -320,7 +320,12 @@ class PredictionConfig:
     overlap_px: int = setting(
         -1, "Overlap of neighbouring windows in pixels; -1 takes what the model needs."
     )
-    batch_size: int = setting(2, "Windows in one forward pass.", minimum=1, maximum=256)
+    batch_size: int = setting(
+        0,
+        "Windows in one forward pass; 0 takes one, which is fastest on a processor, or four on a GPU.",
+        minimum=0,
+        maximum=256,
+    )
     tta: Literal["none", "flip", "d4", "scales"] = setting(
         "none", "Average over flips, over flips and rotations, or over three scales."
     )

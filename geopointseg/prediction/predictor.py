@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geopointseg.config import Config, PredictionConfig
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
-from geopointseg.model.bundle import Member, ModelBundle, resolve_device
+from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, resolve_device
 from geopointseg.prediction.backend import choose_backend, require_backend
 from geopointseg.prediction.distributed import DaskRun, open_client
 from geopointseg.prediction.finishing import StoredTiles, output_tiles
@@ -27,6 +27,7 @@ from geopointseg.prediction.job import (
     check_area,
     load_models,
     open_imagery,
+    resolve_batch_size,
     resolve_overlap,
     trusted_margin,
 )
@@ -403,8 +404,13 @@ def predict_array(
         margin_px=trusted_margin(margin, overlap),
         sums_bytes=2**62,
     )
-    plan = Plan(Mosaic.of([scene]), None, lattice, Products(Legend(())), {}, chosen.batch_size)
+    batch_size = resolve_batch_size(chosen, "cpu" if all(map(_is_on_cpu, members)) else "cuda")
+    plan = Plan(Mosaic.of([scene]), None, lattice, Products(Legend(())), {}, batch_size)
     return _blend_all(plan, answer, reporter)
+
+
+def _is_on_cpu(member: Member) -> bool:
+    return not isinstance(member, NetworkMember) or member.device.type == "cpu"
 
 
 Answer = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.float32]]

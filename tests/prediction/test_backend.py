@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geopointseg.config import default_value
 from geopointseg.errors import MissingDependencyError
 from geopointseg.prediction import backend
 from geopointseg.prediction.backend import (
@@ -116,7 +115,7 @@ def test_auto_choice_is_kept_on_resume(tmp_path, small_tiles, monkeypatch):
         )
     done = predict(bundle, scene, tmp_path / "map.tif", backend="auto", resume=True, **SMALL)
     assert done.backend == "onnxruntime"
-    assert calls == [(default_value("prediction", "batch_size"), 2, 64, 64)]
+    assert calls == [(1, 2, 64, 64)]
 
 
 def test_missing_backend_by_its_words(monkeypatch):
