@@ -35,7 +35,7 @@ from geopointseg.model.bundle import ModelBundle, NetworkMember, Normalization
 from geopointseg.prediction.predictor import predict
 
 TRANSFORM = Affine(1, 0, 400_000, 0, -1, 5_700_000)
-WINDOW, OVERLAP, BATCH, BANDS = 512, 128, 2, 4
+WINDOW, OVERLAP, BANDS = 512, 128, 4
 BARS = {
     "overhead": 1.10, "memory_ratio": 1.10, "peak_gib": 1.5, "linear": 1.05, "torchgeo_speed": 1.5,
     "torchgeo_memory": 0.25,
@@ -96,8 +96,8 @@ def run_ours(
     """Predict with a model that is in memory, as it is for the others."""
     bundle, watch = ModelBundle.load(model), Watch()
     done = predict(
-        bundle, scene, output, window_px=WINDOW, overlap_px=OVERLAP, batch_size=BATCH, backend=backend, **options
-    )  # fmt: skip
+        bundle, scene, output, window_px=WINDOW, overlap_px=OVERLAP, backend=backend, **options
+    )
     return {**watch.read(), "backend": done.backend}
 
 
@@ -111,18 +111,16 @@ def run_bare(
 
     member = accelerate(ModelBundle.load(model), backend).members[0]
     image = Scene.open(scene).read(rasterio.windows.Window(0, 0, WINDOW, WINDOW)).image
-    batch = np.repeat(image[None], BATCH, axis=0)
-    valid = np.ones((BATCH, WINDOW, WINDOW), dtype=bool)
+    valid = np.ones((1, WINDOW, WINDOW), dtype=bool)
     for _ in range(2):
-        member.probabilities(batch, valid)
+        member.probabilities(image[None], valid)
     watch = Watch()
-    for first in range(0, windows, BATCH):
-        count = min(BATCH, windows - first)
-        member.probabilities(batch[:count], valid[:count])
+    for _ in range(windows):
+        member.probabilities(image[None], valid)
     return watch.read()
 
 
-def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
+def run_torchgeo(model: str, scene: str, output: str, batch_size: int) -> dict[str, Any]:
     """Do what the tutorials do: sample a grid, predict, stitch in memory, write once."""
     from torch.utils.data import DataLoader
     from torchgeo.datasets import RasterDataset, stack_samples
@@ -134,7 +132,7 @@ def run_torchgeo(model: str, scene: str, output: str) -> dict[str, Any]:
     dataset = RasterDataset(scene)
     stride = WINDOW - OVERLAP
     sampler = GriddedPatchSampler(dataset, size=WINDOW, stride=stride)
-    loader = DataLoader(dataset, sampler=sampler, batch_size=BATCH, collate_fn=stack_samples)
+    loader = DataLoader(dataset, sampler=sampler, batch_size=batch_size, collate_fn=stack_samples)
     with rasterio.open(scene) as source:
         profile, height, width = source.profile, source.height, source.width
     total = count = None
@@ -186,20 +184,20 @@ class Classifier(torch.nn.Module):
         return torch.softmax(logits, dim=1) if self.softmax else logits
 
 
-def run_geoai(model: str, scene: str, output: str) -> dict[str, Any]:
+def run_geoai(model: str, scene: str, output: str, batch_size: int) -> dict[str, Any]:
     """Predict with geoai's sliding windows."""
     from geoai.train import semantic_inference_on_geotiff
 
     network, classes = Classifier(model, 255.0), len(ModelBundle.load(model).legend)
     watch = Watch()
     semantic_inference_on_geotiff(
-        network, scene, output, window_size=WINDOW, overlap=OVERLAP, batch_size=BATCH, num_channels=BANDS,
+        network, scene, output, window_size=WINDOW, overlap=OVERLAP, batch_size=batch_size, num_channels=BANDS,
         num_classes=classes, device=torch.device("cpu"), quiet=True,
     )  # fmt: skip
     return watch.read()
 
 
-def run_terratorch(model: str, scene: str, output: str) -> dict[str, Any]:
+def run_terratorch(model: str, scene: str, output: str, batch_size: int) -> dict[str, Any]:
     """Predict with terratorch's tiled inference on an image in memory, as its tasks do, and write once."""
     from terratorch.tasks.tiled_inference import tiled_inference
 
@@ -209,7 +207,7 @@ def run_terratorch(model: str, scene: str, output: str) -> dict[str, Any]:
         profile, image = source.profile, torch.from_numpy(source.read()).float()[None]
     with torch.inference_mode():
         probabilities = tiled_inference(
-            network, image, crop=WINDOW, stride=WINDOW - OVERLAP, delta=0, batch_size=BATCH
+            network, image, crop=WINDOW, stride=WINDOW - OVERLAP, delta=0, batch_size=batch_size
         )
     profile |= {"count": 1, "dtype": "uint8"}
     profile.pop("photometric", None)
@@ -317,7 +315,7 @@ def measure_torchgeo(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         "scene": write_scene(folder / f"s_{args.size}.tif", args.size, args.size),
         "output": folder / "torchgeo.tif",
     }
-    theirs = in_child("torchgeo", **options)
+    theirs = in_child("torchgeo", **options, batch_size=args.batch_size)
     ours = in_child("ours", **options, backend=args.backend)
     return {
         "ours": ours,
@@ -343,7 +341,7 @@ def measure_peers(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         if importlib.util.find_spec(peer) is None:
             found[peer] = "not installed"
             continue
-        theirs = in_child(peer, **options)
+        theirs = in_child(peer, **options, batch_size=args.batch_size)
         found[peer] = theirs | {
             "speed": theirs["seconds"] / ours["seconds"],
             "speed_cpu": theirs["cpu_s"] / ours["cpu_s"],
@@ -526,6 +524,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--encoder", default="resnet18")
     parser.add_argument("--backend", default="torch")
+    parser.add_argument(
+        "--batch-size", type=int, default=2, help="windows at once of torchgeo and peers"
+    )
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tiles", type=int, default=100_000)
