@@ -43,9 +43,11 @@ class Budget:
     _anchor: tuple[float, float] = (0.0, 0.0)
     _slope: float = 0.0
     _started_s: float = field(init=False)
+    _planned_s: float = field(init=False)
+    _has_begun: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._started_s = self.clock()
+        self._started_s, self._planned_s = self.clock(), self.seconds
         self._slope = 1.0 / (self.steps or max(self.seconds, 1e-9))
 
     @property
@@ -54,8 +56,9 @@ class Budget:
         return self.spent_s + self.clock() - self._started_s
 
     def begin(self, seconds: float) -> None:
-        """Start the clock with so many seconds to go, unless some of the budget is used already."""
-        if self.spent_s == 0.0 and self._anchor == (0.0, 0.0):
+        """Start the clock with so many seconds to go, unless it runs already."""
+        if not self._has_begun:
+            self._has_begun = True
             self.seconds, self._started_s = max(seconds, 1.0), self.clock()
             self._slope = 1.0 / (self.steps or self.seconds)
 
@@ -88,12 +91,15 @@ class Budget:
             "used": self._anchor[0],
             "reached": self._anchor[1],
             "slope": self._slope * (self.steps or self.seconds),
+            "share": self.seconds / max(self._planned_s, 1e-9),
         }
 
     def load_state(self, state: dict[str, float]) -> None:
         """Take up what `state` returned; a longer budget stretches what is left."""
         self.spent_s, self._started_s = state["spent_s"], self.clock()
         self._anchor = (state["used"], state["reached"])
+        self._has_begun = True
+        self.seconds = self._planned_s * state["share"]
         self._slope = state["slope"] / (self.steps or self.seconds)
 
     def _used(self, step: int) -> float:

@@ -139,7 +139,8 @@ class NetworkSession:
         reveal = self.job.config.selection.reveal_at
         if self.choice is not None or not len(self.job.ready.held_out):
             return
-        self._teach(self.job.ready.chosen_on)
+        with self.learner.budget.paused():
+            self._teach(self.job.ready.chosen_on)
         self._begin(forests_to_come=1)
         self.loop.run(self.learner, self._chips(self.job.ready.chosen_on), reveal, self.watch)
         with self.learner.budget.paused():

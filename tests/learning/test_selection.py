@@ -263,3 +263,26 @@ def test_budget_in_seconds_follows_the_clock_but_not_pauses() -> None:
     resumed.load_state(state)
     now[0] = 1010.0
     assert resumed.progress(7) == pytest.approx(0.5)
+
+
+def test_a_budget_begins_once() -> None:
+    now = [50.0]
+    budget = Budget(seconds=100, clock=lambda: now[0])
+    budget.begin(80.0)
+    now[0] = 106.0
+    assert budget.progress(7) == pytest.approx(0.7)
+    budget.begin(50.0)
+    assert budget.progress(7) == pytest.approx(0.7)
+
+
+def test_a_resumed_budget_goes_on_at_the_same_pace() -> None:
+    now = [0.0]
+    budget = Budget(seconds=100, clock=lambda: now[0])
+    budget.begin(80.0)
+    now[0] = 40.0
+    resumed = Budget(seconds=100, clock=lambda: now[0])
+    resumed.load_state(budget.state())
+    resumed.begin(100.0)
+    assert resumed.progress(7) == pytest.approx(0.5)
+    now[0] = 80.0
+    assert resumed.progress(7) == pytest.approx(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 
@@ -60,6 +61,18 @@ def accuracy(bundle: ModelBundle, place) -> float:
     chip = Scene.open(place.path).read()
     predicted = bundle.probabilities(chip.image[None], chip.valid[None])[0].argmax(0)
     return float((predicted == place.truth)[chip.valid].mean())
+
+
+def test_a_budget_in_minutes_is_used_once(place, tiny, tmp_path) -> None:
+    bundle = train(
+        place.path, place.points, output=tmp_path / "m", config=tiny, model="network", minutes=0.06,
+        device="cpu", reporter=Recorder().reporter,
+    )  # fmt: skip
+    assert bundle.metadata["steps"] > 1
+    with (tmp_path / "m" / "training" / "metrics.csv").open(encoding="utf-8") as file:
+        progress = [float(row["progress"]) for row in csv.DictReader(file) if row["loss"]]
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
 
 
 def test_auto_writes_a_whole_model_folder(place, tiny, tmp_path) -> None:
