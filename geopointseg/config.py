@@ -69,6 +69,22 @@ class SceneConfig:
     )
     nodata: str = setting("", "Nodata value that the files do not declare.")
 
+    @property
+    def told_nodata(self) -> float | None:
+        """The nodata value as a number, None where the files declare it.
+
+        Raises
+        ------
+        ConfigError
+            If it is not a number.
+        """
+        try:
+            return float(self.nodata) if self.nodata else None
+        except ValueError:
+            raise ConfigError(
+                f"[scene] nodata is '{self.nodata}'. Expected a number, nan, or nothing where the files declare it."
+            ) from None
+
 
 @dataclass(frozen=True)
 class SamplingConfig:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.config import Config, SceneConfig
-from geopointseg.errors import ConfigError, PointsError
+from geopointseg.errors import PointsError
 from geopointseg.labels.check import check_points
 from geopointseg.labels.mask import SparseMask, rasterize_points
 from geopointseg.labels.points import Points
@@ -164,18 +164,9 @@ def _open(
         bands=bands,
         stack=settings.stack,
         dates=settings.dates,
-        nodata=_nodata(settings.nodata),
+        nodata=settings.told_nodata,
         reporter=reporter,
     )
-
-
-def _nodata(text: str) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        raise ConfigError(
-            f"[scene] nodata is '{text}'. Expected a number, nan, or nothing where the files declare it."
-        ) from None
 
 
 def as_list(scenes: object) -> list[Scene | ScenePath]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,14 @@ from geopointseg.prediction.product import CLASSES, Arrays
 from geopointseg.prediction.store import ArrayFile, write_arrays
 from geopointseg.prediction.tiling import Segment, Tile
 from geopointseg.raster.class_map import nodata_code
-from geopointseg.raster.cog import encode_tile
+from geopointseg.raster.cog import TILE_PX, encode_tile
 from geopointseg.raster.grid import clip_window
 
 SIEVE_REACH = 2
 """Pixels read around a tile for the sieve, in units of the smallest patch that stays."""
+
+FARTHEST_PX = TILE_PX
+"""Most pixels read around a tile: of a patch that reaches farther, only the part that is seen counts."""
 
 
 def needed_parts(plan: Plan, tile: Tile) -> list[Tile]:
@@ -36,7 +39,7 @@ def output_tiles(plan: Plan) -> list[Tile]:
 
 def _reach(plan: Plan, tile: Tile) -> Window:
     window = plan.layouts[CLASSES].tile_window(*tile)
-    margin = SIEVE_REACH * plan.min_area_px
+    margin = min(SIEVE_REACH * plan.min_area_px, FARTHEST_PX)
     wide = Window(
         window.col_off - margin,
         window.row_off - margin,
@@ -49,21 +52,37 @@ def _reach(plan: Plan, tile: Tile) -> Window:
 def finish_tile(plan: Plan, work: WorkFolder, tile: Tile) -> None:
     """Put an output tile together from computed tiles, compress it, and write it to the work folder."""
     parts = {part: ArrayFile(work.part(part)) for part in needed_parts(plan, tile)}
-    reach = _reach(plan, tile)
-    arrays = plan.products.empty(int(reach.height), int(reach.width))
+    reach, window = _reach(plan, tile), plan.layouts[CLASSES].tile_window(*tile)
+    arrays = plan.products.empty(int(window.height), int(window.width))
+    around = replace(plan.products, probabilities=False, uncertainty=False)
+    codes = around.empty(int(reach.height), int(reach.width))[CLASSES]
     rows = plan.lattice.rows.segments_between(reach.row_off, reach.row_off + reach.height)
     for row, col in itertools.product(
         rows,
         list(plan.lattice.cols.segments_between(reach.col_off, reach.col_off + reach.width)),
     ):
-        found = _segment(plan, parts, row, col)
-        top, left = row.start - int(reach.row_off), col.start - int(reach.col_off)
-        for name, values in found.items():
-            height, width = values.shape[1:]
-            arrays[name][:, top : top + height, left : left + width] = values
+        for name, values in _segment(plan, parts, row, col).items():
+            if name == CLASSES:
+                _paste(values, row, col, codes, reach)
+            else:
+                _paste(values, row, col, arrays[name], window)
     if plan.min_area_px > 1:
-        arrays[CLASSES][0] = _sieve(plan, arrays[CLASSES][0])
-    _write(plan, work, tile, _cut(plan, tile, reach, arrays))
+        codes[0] = _sieve(plan, codes[0])
+    arrays[CLASSES] = _cut(codes, reach, window)
+    _write(plan, work, tile, arrays)
+
+
+def _paste(
+    values: NDArray[Any], row: Segment, col: Segment, target: NDArray[Any], frame: Window
+) -> None:
+    """Copy what lies in the frame of a stretch of rows and columns."""
+    top, left = row.start - int(frame.row_off), col.start - int(frame.col_off)
+    height, width = target.shape[1:]
+    rows = slice(max(top, 0), min(top + values.shape[1], height))
+    cols = slice(max(left, 0), min(left + values.shape[2], width))
+    if rows.start < rows.stop and cols.start < cols.stop:
+        own = slice(rows.start - top, rows.stop - top), slice(cols.start - left, cols.stop - left)
+        target[:, rows, cols] = values[:, own[0], own[1]]
 
 
 def _segment(plan: Plan, parts: dict[Tile, ArrayFile], row: Segment, col: Segment) -> Arrays:
@@ -117,11 +136,10 @@ def _sieve(plan: Plan, codes: NDArray[Any]) -> NDArray[Any]:
     return np.where(valid, merged, codes)
 
 
-def _cut(plan: Plan, tile: Tile, reach: Window, arrays: Arrays) -> Arrays:
-    window = plan.layouts[CLASSES].tile_window(*tile)
+def _cut(codes: NDArray[Any], reach: Window, window: Window) -> NDArray[Any]:
     top, left = int(window.row_off - reach.row_off), int(window.col_off - reach.col_off)
     rows, cols = slice(top, top + int(window.height)), slice(left, left + int(window.width))
-    return {name: np.ascontiguousarray(values[:, rows, cols]) for name, values in arrays.items()}
+    return np.ascontiguousarray(codes[:, rows, cols])
 
 
 def _write(plan: Plan, work: WorkFolder, tile: Tile, arrays: Arrays) -> None:

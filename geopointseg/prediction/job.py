@@ -11,7 +11,7 @@ from typing import Any
 
 from geopointseg import __version__
 from geopointseg.assessment.overlap import TRAINING_TAG
-from geopointseg.config import PredictionConfig
+from geopointseg.config import PredictionConfig, SceneConfig
 from geopointseg.errors import ConfigError, RasterError
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.prediction.backend import accelerate
@@ -196,11 +196,31 @@ def open_imagery(
             "average models that were trained on the same scenes."
         )
     style = PictureStyle.from_json(styles[0]) if styles[0] else None
+    settings = _common_settings(bundles)
     scenes = open_scenes(
-        [_absolute(s) for s in sources], bands=union_bands(bundles), style=style, reporter=reporter
+        [_absolute(s) for s in sources],
+        bands=union_bands(bundles),
+        style=style,
+        stack=settings.stack,
+        dates=settings.dates,
+        nodata=settings.told_nodata,
+        reporter=reporter,
     )
     _warn_of_scale(scenes[0], bundles, reporter)
     return tuple(scenes)
+
+
+def _common_settings(bundles: Sequence[ModelBundle]) -> SceneConfig:
+    """Return how the models' training read its scenes."""
+    settings = [bundle.config.scene for bundle in bundles]
+    for name in ("nodata", "dates", "stack"):
+        found = list(dict.fromkeys(str(getattr(one, name)) for one in settings))
+        if len(found) > 1:
+            raise RasterError(
+                f"The models were trained with [scene] {name} = '{found[0]}' and '{found[1]}'. One map reads its "
+                "imagery in one way; average models that were trained with the same setting."
+            )
+    return settings[0]
 
 
 def _absolute(source: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from geopointseg.config import Config, PredictionConfig
+from geopointseg.config import Config
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, resolve_device
@@ -154,7 +154,7 @@ def predict(
         Told of progress; may cancel.
     **settings
         Any setting of the section [prediction], by name: ``window_px``, ``overlap_px``, ``batch_size``, ``tta``,
-        ``blend``, ``backend``, ``encoding``.
+        ``blend``, ``backend``, ``encoding``. Those not given are as the (first) model was trained with.
 
     Returns
     -------
@@ -188,10 +188,9 @@ def predict(
         raise ConfigError(
             f"The smallest patch is {min_area_px} pixels. Expected 0, which keeps all patches, or a positive number."
         )
-    chosen = Config().updated({"prediction": settings}).prediction
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         job = _make_job(
-            models, scenes, chosen, device, aoi, reporter,
+            models, scenes, settings, device, aoi, reporter,
             probabilities=outputs[PROBABILITIES] is not None,
             uncertainty=outputs[UNCERTAINTY] is not None,
             min_area_px=min_area_px, cog=cog,
@@ -268,7 +267,7 @@ def _spare_imagery(mosaic: Mosaic, outputs: dict[str, Path | None]) -> None:
 def _make_job(
     models: Models,
     scenes: Imagery,
-    settings: PredictionConfig,
+    settings: Mapping[str, Any],
     device: str,
     aoi: Paths | None,
     reporter: Reporter,
@@ -288,7 +287,7 @@ def _make_job(
     return Job(
         tuple(str(bundle.folder.absolute()) for bundle in bundles),
         opened,
-        settings,
+        bundles[0].config.updated({"prediction": settings}).prediction,
         probabilities=probabilities,
         uncertainty=uncertainty,
         aoi=area,

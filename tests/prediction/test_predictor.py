@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -17,7 +19,7 @@ from geopointseg.errors import (
     OutputError,
     RasterError,
 )
-from geopointseg.prediction import predictor
+from geopointseg.prediction import finishing, predictor
 from geopointseg.prediction.predictor import predict, predict_array
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
@@ -291,6 +293,51 @@ def test_minimum_mapping_unit(tmp_path, small_tiles):
     whole = sieve(plain, 20)
     assert (found != plain).any()
     assert (found == whole).mean() > 0.999
+
+
+def test_a_large_minimum_keeps_other_products_and_reads_no_farther_than_a_tile(
+    tmp_path, small_tiles, monkeypatch
+):
+    monkeypatch.setattr(finishing, "FARTHEST_PX", 64)
+    scene = write_scene(tmp_path / "s.tif", image_of((300, 260)))
+    bundle = loose_bundle(tmp_path / "m", BlurMember(radius=1))
+    for name, smallest in (("plain", 0), ("sieved", 5_000)):
+        predict(
+            bundle, scene, tmp_path / f"{name}.tif", uncertainty=tmp_path / f"{name}_u.tif",
+            min_area_px=smallest, **SMALL,
+        )  # fmt: skip
+    plain, sieved = (read_all(tmp_path / f"{name}_u.tif")[0] for name in ("plain", "sieved"))
+    np.testing.assert_array_equal(sieved, plain)
+    codes = [ClassMap.open(tmp_path / f"{n}.tif").read_codes()[0] for n in ("plain", "sieved")]
+    assert (codes[0] != codes[1]).any()
+
+
+def test_imagery_is_read_as_in_training(tmp_path, small_tiles):
+    image = image_of((80, 90))
+    image[:, :, :30] = 0
+    scene = write_scene(tmp_path / "s.tif", image)
+    bundle = network_bundle(tmp_path / "m")
+    told = replace(bundle, config=bundle.config.updated({"scene": {"nodata": "0"}}))
+    predict(told, scene, tmp_path / "map.tif", **SMALL)
+    _, mapped = ClassMap.open(tmp_path / "map.tif").read()
+    assert not mapped[:, :30].any()
+    assert mapped[:, 30:].all()
+    with pytest.raises(RasterError, match=r"with \[scene\] nodata = '' and '0'"):
+        predict([bundle, told], scene, tmp_path / "both.tif", **SMALL)
+
+
+def test_settings_of_the_training_hold_unless_others_are_given(tmp_path, small_tiles):
+    scene = write_scene(tmp_path / "s.tif", image_of((80, 90)))
+    bundle = loose_bundle(tmp_path / "m", BlurMember())
+    exact = replace(bundle, config=bundle.config.updated({"prediction": {"encoding": "float32"}}))
+    predict(exact, scene, tmp_path / "a.tif", probabilities=tmp_path / "p.tif", **SMALL)
+    bytes_ = {"encoding": "uint8"} | SMALL
+    predict(exact, scene, tmp_path / "b.tif", probabilities=tmp_path / "q.tif", **bytes_)
+    kinds = []
+    for name in "pq":
+        with rasterio.open(tmp_path / f"{name}.tif") as dataset:
+            kinds.append(dataset.dtypes[0])
+    assert kinds == ["float32", "uint8"]
 
 
 @pytest.mark.parametrize("augmentation", ["flip", "d4"])
