@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -70,6 +71,12 @@ class Job:
             return self.ready.chosen_on
         return merge_labels(self.ready.chosen_on, self.ready.held_out)
 
+    @cached_property
+    def has_unlabelled(self) -> bool:
+        """Whether any pixel that shows an image has no label."""
+        valid = sum(int(patch.valid.sum()) for patch in self.ready.ground.patches)
+        return len(self.everything) < valid
+
     def fit_forest(self, labelled: LabelledPixels) -> Forest:
         """Fit a forest to labelled pixels."""
         self.reporter.progress("forest", 0.0)
@@ -85,12 +92,23 @@ class Job:
             "labelled pixels."
         )
 
+    @cached_property
+    def _imagery(self) -> str:
+        """A digest of where the imagery in memory lies and of every eighth row and column of it."""
+        digest = hashlib.sha256()
+        for patch in self.ready.ground.patches:
+            digest.update(
+                json.dumps([patch.scene, patch.row, patch.col, *patch.image.shape]).encode()
+            )
+            digest.update(np.ascontiguousarray(patch.image[:, ::8, ::8]).data)
+        return digest.hexdigest()
+
     def identity(self) -> str:
         """Return a text that is the same for trainings of which one may resume the other."""
         settings = self.config.to_dict()
         for name in ("minutes", "steps"):
             settings["optimization"].pop(name)
-        what = json.dumps([settings, self.seed, self.kind], sort_keys=True)
+        what = json.dumps([settings, self.seed, self.kind, self._imagery], sort_keys=True)
         digest = hashlib.sha256(what.encode())
         labelled = self.everything
         for array in (labelled.patch, labelled.row, labelled.col, labelled.class_index):

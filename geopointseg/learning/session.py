@@ -8,6 +8,7 @@ neither member had seen.
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from dataclasses import dataclass, replace
@@ -93,7 +94,7 @@ class NetworkSession:
         state = read_checkpoint(job.workspace.checkpoint) if resume else None
         if state and state["identity"] != job.identity():
             raise TrainingError(
-                "The stopped training had other points, settings or another seed. Expected the same ones, besides "
+                "The stopped training had other points, imagery, settings or another seed. Expected the same ones, besides "
                 "minutes and steps; repeat them, or start anew without '--resume'."
             )
         self.job = job
@@ -109,6 +110,7 @@ class NetworkSession:
         self.temperature = 1.0
         self.forest: Forest | None = None
         self.maps: Maps | None = None
+        self.teacher: dict[str, torch.Tensor] | None = None
         self._forest_s = 0.0
         if state:
             self._load(state)
@@ -121,6 +123,11 @@ class NetworkSession:
         TrainingError
             If the loss is not a number; the last good network is kept beside the output.
         """
+        if not self.job.has_unlabelled:
+            self.job.reporter.log(
+                "Every pixel of the training ground is labelled, so no unlabelled ground is left to learn from: the "
+                "labels alone teach the network."
+            )
         try:
             self._first_part()
             if self.choice is None or "network" in self.choice.weights:
@@ -161,10 +168,11 @@ class NetworkSession:
         assert self.choice is not None  # noqa: S101
         if self.maps is None:
             return None
+        teacher = copy.deepcopy(self.learner.model)
+        self.teacher = self.teacher or teacher.state_dict()
+        teacher.load_state_dict(self.teacher)
         tile = 2 * job.config.sampling.chip_size
-        network = network_maps(
-            self.learner.model, job.normalization, job.ready.ground, tile, job.device
-        )
+        network = network_maps(teacher, job.normalization, job.ready.ground, tile, job.device)
         shares = [torch.from_numpy(class_shares(maps)) for maps in (network, self.maps)]
         told = ", ".join(f"{share:.1%}" for share in shares[0].tolist())
         job.reporter.log(f"Shares of the classes in the network's own map: {told}.")
@@ -196,14 +204,15 @@ class NetworkSession:
 
     def _chips(self, labelled: LabelledPixels) -> ChipDataset:
         job, sampling = self.job, self.job.config.sampling
+        around = sampling.batch_size * sampling.point_share
         lessons = Lessons.of(job.ready.ground, labelled)
-        if job.config.teaching.distillation_weight > 0:
+        if job.config.teaching.distillation_weight > 0 and job.has_unlabelled:
             lessons = replace(lessons, soft=self.maps)
         lessons = expand_labels(job.ready.ground, lessons, job.normalization, job.config.teaching)
         plan = ChipPlan(
             size=sampling.chip_size,
             batch=sampling.batch_size,
-            around_points=max(round(sampling.batch_size * sampling.point_share), 1),
+            around_points=max(round(around), 1) if around else 0,
             class_balance=sampling.class_balance,
             jitter=sampling.jitter,
             seed=job.seed,
@@ -311,7 +320,9 @@ class NetworkSession:
         )
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless the weights are not numbers any more: then the last good one stays."""
+        if not all(bool(torch.isfinite(p).all()) for p in self.learner.network.parameters()):
+            return
         state = {
             "identity": self.job.identity(),
             "learner": self.learner.state(),
@@ -319,6 +330,7 @@ class NetworkSession:
             "calibration": json.dumps(self.calibration),
             "temperature": self.temperature,
             "watch": self.watch.state(),
+            "teacher": self.teacher,
         }
         write_checkpoint(self.job.workspace.checkpoint, state)
 
@@ -328,6 +340,7 @@ class NetworkSession:
         self.calibration = json.loads(state["calibration"])
         self.temperature = float(state["temperature"])
         self.watch.load_state(state["watch"])
+        self.teacher = state["teacher"]
 
     def _keep_last_good(self, error: LossNotFiniteError) -> TrainingError:
         """Make the last checkpoint the network again, and return the error that says so."""

@@ -325,7 +325,10 @@ class Loop:
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
             )
-            trainer.fit(learner, loader)
+            try:
+                trainer.fit(learner, loader)
+            finally:
+                learner.network.to(self.device)  # Lightning leaves it on the processor
 
     def _halve(self, chips: ChipDataset, error: torch.OutOfMemoryError) -> None:
         if self.halved or chips.plan.batch < 2:
@@ -343,7 +346,7 @@ class Loop:
 
 
 def _half(plan: ChipPlan) -> ChipPlan:
-    around_points = max(plan.around_points // 2, 1)
+    around_points = min(plan.around_points, max(plan.around_points // 2, 1))
     return replace(plan, batch=max(plan.batch // 2, 1), around_points=around_points)
 
 

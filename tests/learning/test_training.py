@@ -21,9 +21,10 @@ from geopointseg.errors import (
     RasterError,
     TrainingError,
 )
-from geopointseg.labels.mask import SparseMask, rasterize_points
+from geopointseg.labels.mask import UNLABELLED, SparseMask, rasterize_points
 from geopointseg.labels.points import Points, read_points
 from geopointseg.learning import record, trainer
+from geopointseg.learning.chips import ChipPlan
 from geopointseg.learning.objective import Objective
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
@@ -31,6 +32,7 @@ from geopointseg.model.bundle import ModelBundle
 from geopointseg.prediction.predictor import predict
 from geopointseg.progress import Event, Reporter
 from geopointseg.raster.scene import Scene
+from tests.learning.conftest import LEGEND, write_place
 
 
 class Recorder:
@@ -153,6 +155,58 @@ def test_resumed_training_equals_one_that_was_not_stopped(place, tiny, tmp_path,
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "whole"]
 
 
+def test_resumed_self_training_has_the_same_teachers(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"teaching": {"self_training": True}})
+    common = {"config": config, "steps": 10, "model": "network", "device": "cpu"}
+    train(place.path, place.points, output=tmp_path / "whole", **common)
+    with pytest.raises(Cancelled):
+        train(
+            place.path, place.points, output=tmp_path / "m", reporter=Recorder(cancel_at=9).reporter, **common
+        )  # fmt: skip
+    train(place.path, place.points, output=tmp_path / "m", resume=True, **common)
+    whole, resumed = weights_of(tmp_path / "whole"), weights_of(tmp_path / "m")
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_weights_that_are_no_numbers_are_not_kept(place, tiny, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_S", 0.0)
+    original = trainer.Learner.finish_step
+
+    def spoil(self):
+        original(self)
+        if self.step == 6:
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(float("nan"))
+
+    monkeypatch.setattr(trainer.Learner, "finish_step", spoil)
+    with pytest.raises(TrainingError, match=r"loss is nan at step 6.*as of step 5 is kept"):
+        train(place.path, place.points, output=tmp_path / "m", config=tiny, steps=10, device="cpu")
+    kept = weights_of(tmp_path / "m.step-5")
+    assert all(torch.isfinite(t).all() for t in kept.values())
+
+
+def test_labels_everywhere_leave_nothing_to_learn_from_unlabelled_ground(
+    place, tiny, tmp_path
+) -> None:
+    scene = Scene.open(place.path)
+    labels = np.where(scene.read().valid, place.truth, UNLABELLED)
+    recorder = Recorder()
+    train(
+        place.path, [SparseMask.from_array(labels, scene.grid, LEGEND)], output=tmp_path / "m",
+        config=tiny, steps=2, model="network", device="cpu", reporter=recorder.reporter,
+    )  # fmt: skip
+    assert "no unlabelled ground is left" in recorder.said("log")
+
+
+def test_no_chip_is_drawn_around_points_if_none_is_wanted(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"sampling": {"point_share": 0.0}})
+    bundle = train(
+        place.path, place.points, output=tmp_path / "m", config=config, steps=2, model="network", device="cpu"
+    )  # fmt: skip
+    assert bundle.metadata["steps"] == 2
+    assert trainer._half(ChipPlan(32, 4, 0, 0.5, 0.5, 0)).around_points == 0
+
+
 def test_finished_training_goes_on_with_more_steps(place, tiny, tmp_path) -> None:
     common = {"config": tiny, "model": "network", "device": "cpu", "output": tmp_path / "m"}
     assert train(place.path, place.points, steps=4, **common).metadata["steps"] == 4
@@ -162,8 +216,11 @@ def test_finished_training_goes_on_with_more_steps(place, tiny, tmp_path) -> Non
 def test_resume_with_other_settings_is_refused(place, tiny, tmp_path) -> None:
     common = {"config": tiny, "model": "network", "device": "cpu", "output": tmp_path / "m"}
     train(place.path, place.points, steps=2, **common)
-    with pytest.raises(TrainingError, match=r"other points, settings or another seed"):
+    with pytest.raises(TrainingError, match=r"other points, imagery, settings or another seed"):
         train(place.path, place.points, steps=2, seed=9, resume=True, **common)
+    other = write_place(tmp_path, "other.tif", seed=1)
+    with pytest.raises(TrainingError, match=r"other points, imagery"):
+        train(other.path, place.points, steps=2, resume=True, **common)
     assert ModelBundle.load(tmp_path / "m").metadata["seed"] == 0
 
 
