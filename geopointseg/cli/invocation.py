@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -75,14 +75,16 @@ class Table:
     def show(self) -> None:
         """Print the table on stdout."""
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table as RichTable
 
         table = RichTable()
         for position, heading in enumerate(self.headings):
             is_number = all(_is_number(row[position]) for row in self.rows)
-            table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+            side: Literal["left", "right"] = "right" if is_number else "left"
+            table.add_column(escape(heading), justify=side, overflow="fold")
         for row in self.rows:
-            table.add_row(*(_cell(value) for value in row))
+            table.add_row(*(escape(_cell(value)) for value in row))
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         console.print(self.title, style="bold", markup=False)
         console.print(table)

@@ -100,6 +100,11 @@ def split_points(
     """
     reporter = reporter or Reporter()
     shares = _shares(folds, test_fraction, validation_fraction)
+    if folds is not None and buffer_m > 0:
+        raise ConfigError(
+            f"A buffer of {buffer_m:g} m was asked for with {folds} folds. Expected it with a test fraction: which "
+            "points lie near the test points changes from fold to fold; choose larger blocks, or --test-fraction."
+        )
     if block_size_m is None:
         block_size_m = variogram_range(points, seed=seed)
         reporter.log(f"Blocks of {block_size_m:.0f} m, the range of the labels' variogram.")
@@ -305,6 +310,11 @@ def _shares(
     if folds is not None:
         if folds < 2:
             raise ConfigError(f"The number of folds is {folds}. Expected 2 or more; 5 is usual.")
+        if validation_fraction:
+            raise ConfigError(
+                f"A validation fraction of {validation_fraction:g} was asked for with {folds} folds. Expected it with a "
+                "test fraction; each fold is validation to the others."
+            )
         return {f"fold{number}": 1 / folds for number in range(1, folds + 1)}
     test = float(test_fraction or 0)
     train = 1 - test - validation_fraction

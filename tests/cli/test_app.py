@@ -131,6 +131,13 @@ def test_the_reference_describes_every_option_with_a_help_text():
             assert facts["help"], f"{name} {option}"
 
 
+def test_brackets_in_class_names_are_printed(capsys):
+    Table("T", ["class", "n"], [("forest [dense]", 1), ("road [/]", 2)]).show()
+    out = capsys.readouterr().out
+    assert "forest [dense]" in out
+    assert "road [/]" in out
+
+
 def test_tables_print_numbers_aligned_and_nan_as_a_dash(capsys):
     Table("T", ["class", "F1", "n"], [("Wald", 0.12345, 12_000), ("See", float("nan"), 3)]).show()
     out = capsys.readouterr().out

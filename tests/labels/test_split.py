@@ -83,6 +83,11 @@ class TestFolds:
         for number in np.unique(block):
             assert len(set(split[block == number].tolist())) == 1
 
+    @pytest.mark.parametrize("option", [{"buffer_m": 400}, {"validation_fraction": 0.2}])
+    def test_what_folds_cannot_have_is_refused(self, option):
+        with pytest.raises(ConfigError, match=r"with 3 folds\. Expected it with a test fraction"):
+            split_points(random_points(), block_size_m=200, folds=3, **option)
+
     def test_classes_are_balanced_over_folds(self):
         points = random_points(600)
         split = split_points(points, block_size_m=200, folds=5).split
