@@ -24,7 +24,7 @@ from geopointseg.learning.ground import (
 from geopointseg.learning.selection import hold_out
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
-from geopointseg.raster.band_names import band_specs
+from geopointseg.raster.band_names import band_specs, require_distinct_bands
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene, ScenePath
@@ -138,6 +138,7 @@ def open_alike(
     """
     settings = config.scene
     training = _open(scenes, settings.bands, settings, reporter)
+    require_distinct_bands(training[0])
     others = _open(unlabelled, band_specs(training[0]), settings, reporter) if unlabelled else []
     size = training[0].grid.resolution_m
     training = [in_resolution(scene, size, reporter=reporter) for scene in training]

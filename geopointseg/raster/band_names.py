@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 from rasterio.windows import Window
@@ -81,6 +82,7 @@ INDICES: dict[str, str] = {
 """Well-known indices over common names; SAVI wants reflectances of 0..1."""
 
 _PLACEHOLDER = re.compile(r"band_(\d+)")
+_COLORED = re.compile(r"(band_\d+):(\w+)", re.IGNORECASE)
 _WANTED_WAVELENGTH = re.compile(r"(\d+(?:\.\d+)?)_?(nm|um)")
 _NEAREST_SHARE = 0.015
 
@@ -96,14 +98,16 @@ def resolve_bands(
         Any scene; a band chosen before is chosen from.
     wanted
         For each band a name, a common name, a number in the file (``"3"``), a wavelength (``"665nm"``), an index
-        (``"ndvi"``) or a formula (``"ratio = nir / red"``). Empty takes the scene as it is.
+        (``"ndvi"``), a formula (``"ratio = nir / red"``), or a number and a colour (``"band_3:blue"``): the band of
+        that colour where a file without names tells colours, else that number. Empty takes the scene as it is.
     reporter
         Told where bands without names are taken in their order.
 
     Raises
     ------
     RasterError
-        If a band is lacking or cannot be told from another; the message names it.
+        If a band is lacking or cannot be told from another, or other colours are told than wanted; the message
+        names it.
     ConfigError
         If a formula cannot be understood.
     """
@@ -111,20 +115,47 @@ def resolve_bands(
         return scene
     reporter = reporter or Reporter()
     wanted = [name.strip() for name in wanted]
-    scene = _named_by_order(scene, wanted, reporter)
-    return scene.with_bands([_choose(scene, name) for name in wanted])
+    chosen = _choose_by_color(scene, wanted)
+    plain = {name: _without_color(scene, name) for name in wanted if name not in chosen}
+    scene = _named_by_order(scene, list(dict.fromkeys(plain.values())), reporter)
+    return scene.with_bands([chosen.get(name) or _choose(scene, plain[name]) for name in wanted])
 
 
 def band_specs(scene: Scene) -> tuple[str, ...]:
     """Return what `resolve_bands` needs to find a scene's bands again in another scene.
 
-    Names of bands, and formulas of computed ones that are no well-known index.
+    Names of bands, or numbers and colours, and formulas of computed ones that are no well-known index.
 
     Examples
     --------
-    A model keeps ``("red", "nir", "ndvi", "ratio = nir / red")``.
+    A model keeps ``("red", "nir", "ndvi", "ratio = nir / red")``, or ``("band_1:red", "band_2:green", "band_3")``.
     """
-    return tuple(_spec(band) for band in scene.bands)
+    named = zip(scene.bands, colored_names(scene), strict=True)
+    return tuple(name if band.expression is None else _spec(band) for band, name in named)
+
+
+def colored_names(scene: Scene) -> list[str]:
+    """Return the names of a scene's bands, with the colour where a band has none and its colour tells it apart."""
+    named = zip(scene.bands, told_colors(scene), strict=True)
+    return [f"{_key(band.label)}:{color}" if color else band.label for band, color in named]
+
+
+def told_colors(scene: Scene) -> list[str]:
+    """Return the colour that tells each band without a name from the others; empty for all other bands."""
+    colors = ["" if _is_named(band) else band.color for band in scene.bands]
+    return [color if colors.count(color) == 1 else "" for color in colors]
+
+
+def require_distinct_bands(scene: Scene) -> None:
+    """Raise `RasterError` if `resolve_bands` could not find a scene's bands again by their `band_specs`."""
+    specs = band_specs(scene)
+    double = next((spec for spec in specs if specs.count(spec) > 1), None)
+    if double is not None:
+        raise RasterError(
+            f"'{scene.name}' has {specs.count(double)} bands called '{double}', so a model of it could not tell them "
+            "apart when it maps. Expected a name for each; rename the bands (gdal_edit, or band descriptions in QGIS) "
+            "or leave them out."
+        )
 
 
 def common_name(band: Band) -> str:
@@ -240,6 +271,43 @@ def _named_by_order(scene: Scene, wanted: Sequence[str], reporter: Reporter) -> 
     return scene.with_bands(
         [replace(band, name=name.lower()) for band, name in zip(scene.bands, bands, strict=True)]
     )
+
+
+def _choose_by_color(scene: Scene, wanted: Sequence[str]) -> dict[str, Band]:
+    """Return the bands that wanted colours mean, by what was wanted; none where the file does not tell these colours.
+
+    What is told by one side only changes nothing; colours that contradict each other are refused.
+    """
+    found = {name: _COLORED.fullmatch(name) for name in wanted if name not in scene.band_names}
+    asked = {name: (match[1], match[2].lower()) for name, match in found.items() if match}
+    colors = told_colors(scene)
+    told = {color: band for band, color in zip(scene.bands, colors, strict=True) if color}
+    if any(color not in told for _, color in asked.values()):
+        here = {_key(b.label): color for b, color in zip(scene.bands, colors, strict=True)}
+        if any(here.get(_key(number)) not in {color, "", None} for number, color in asked.values()):
+            _refuse_colors(scene, wanted)
+        return {}
+    owners = {_key(told[color].label): _key(number) for number, color in asked.values()}
+    if any(owners.get(_key(name), _key(name)) != _key(name) for name in wanted):
+        _refuse_colors(scene, wanted)
+    return {name: told[color] for name, (_, color) in asked.items()}
+
+
+def _refuse_colors(scene: Scene, wanted: Sequence[str]) -> NoReturn:
+    raise RasterError(
+        f"The colours of the bands of '{scene.name}' ({', '.join(colored_names(scene)[:12])}) are not those wanted "
+        f"({', '.join(wanted[:12])}), and the bands have no names. Expected the same colours, in any order; correct the "
+        "colours that the file tells (gdal_edit -colorinterp_1 red ...), or name its bands."
+    )
+
+
+def _without_color(scene: Scene, name: str) -> str:
+    found = None if name in scene.band_names else _COLORED.fullmatch(name)
+    return found[1] if found else name
+
+
+def _is_named(band: Band) -> bool:
+    return band.expression is not None or bool(band.name and not _is_placeholder(band.name))
 
 
 def _placed(scene: Scene, placeholder: str) -> bool:

@@ -23,6 +23,12 @@ from geopointseg.errors import RasterError
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
 
+_TOLERATED_STRETCH = 0.01
+"""Share by which a projection may stretch lengths before pixels are measured on the ground."""
+
+_TRUE_IN_THEIR_ZONE = {"utm", "tmerc"}
+"""Projections taken at their word: they stretch more only far outside of their zone, where made-up places lie."""
+
 
 def transform_coordinates(
     x: ArrayLike, y: ArrayLike, source: CRS, target: CRS
@@ -30,6 +36,11 @@ def transform_coordinates(
     """Transform world coordinates, each one exactly, always in x, y (longitude, latitude) order.
 
     Coordinates that the projection cannot place come back as infinity.
+
+    Raises
+    ------
+    RasterError
+        If no transformation between the two is known, as from a local or engineering CRS.
     """
     x = np.asarray(x, dtype=np.float64)
     y = np.asarray(y, dtype=np.float64)
@@ -49,8 +60,17 @@ def _transform_placeable(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Transform what can be placed; the rest is infinite."""
     from pyproj import Transformer
+    from pyproj.exceptions import ProjError
 
-    transformer = Transformer.from_crs(source.to_wkt(), target.to_wkt(), always_xy=True)
+    try:
+        transformer = Transformer.from_crs(source.to_wkt(), target.to_wkt(), always_xy=True)
+    except ProjError as error:
+        here, there = (crs.to_wkt().split('"')[1] for crs in (source, target))
+        raise RasterError(
+            f"Nothing is known that leads from the coordinate reference system '{here}' to '{there}'. Expected both "
+            "to be tied to the earth, which local and engineering systems are not; assign the right CRS in QGIS with "
+            '"Assign projection" and save.'
+        ) from error
     moved_x, moved_y = transformer.transform(x, y)
     lost = ~(np.isfinite(moved_x) & np.isfinite(moved_y))
     return np.where(lost, np.inf, moved_x), np.where(lost, np.inf, moved_y)
@@ -106,21 +126,36 @@ class Grid:
 
     @property
     def resolution_m(self) -> float:
-        """Mean side of a pixel in metres, measured at the centre of the grid (geodesic where degrees)."""
-        if self.crs.is_geographic:
-            width, height = self._geographic_pixel_m()
-        else:
-            factor = self.crs.linear_units_factor[1] if self.crs.is_projected else 1.0
-            width, height = (side * factor for side in self.resolution)
-        return math.sqrt(width * height)
+        """Mean side of a pixel in metres, measured at the centre of the grid.
 
-    def _geographic_pixel_m(self) -> tuple[float, float]:
-        from pyproj import Geod
+        Geodesic where the CRS has degrees, and where its projection stretches lengths there by more than one percent,
+        as Web Mercator does; otherwise by the units of the CRS.
+        """
+        if self.crs.is_geographic:
+            return self._ground_pixel_m()
+        factor = self.crs.linear_units_factor[1] if self.crs.is_projected else 1.0
+        planar = math.sqrt(math.prod(self.resolution)) * factor
+        if not self.crs.is_projected or self.crs.to_dict().get("proj") in _TRUE_IN_THEIR_ZONE:
+            return planar
+        ground = self._ground_pixel_m()
+        is_known = math.isfinite(ground) and ground > 0
+        return ground if is_known and abs(planar / ground - 1) > _TOLERATED_STRETCH else planar
+
+    def _ground_pixel_m(self) -> float:
+        """Return the geodesic mean side of the central pixel; not finite where it cannot be placed."""
+        import pyproj
 
         row, col = self.height / 2, self.width / 2
         x, y = self.pixel_to_world([row, row, row + 1], [col, col + 1, col])
-        _, _, distance = Geod(ellps="WGS84").inv(x[[0, 0]], y[[0, 0]], x[1:], y[1:])
-        return float(distance[0]), float(distance[1])
+        crs = pyproj.CRS.from_user_input(self.crs.to_wkt())
+        if not self.crs.is_geographic:
+            if crs.geodetic_crs is None:
+                return math.nan
+            geodetic = CRS.from_wkt(crs.geodetic_crs.to_wkt())
+            x, y = transform_coordinates(x, y, self.crs, geodetic)
+        geod = crs.get_geod() or pyproj.Geod(ellps="WGS84")
+        _, _, distance = geod.inv(x[[0, 0]], y[[0, 0]], x[1:], y[1:])
+        return math.sqrt(float(distance[0]) * float(distance[1]))
 
     def world_to_pixel(
         self, x: ArrayLike, y: ArrayLike

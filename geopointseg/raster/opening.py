@@ -16,9 +16,11 @@ from geopointseg.errors import InputFileError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.band_names import (
     WAVELENGTHS_UM,
+    colored_names,
     drop_empty_bands,
     require_filled_bands,
     resolve_bands,
+    told_colors,
 )
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene, ScenePath
@@ -168,7 +170,7 @@ def stack_one_band_files(
     result: list[Scene] = []
     for group in groups:
         names = _band_tokens(group) if len(group) > 1 else []
-        if names and (stack == "always" or all(_is_band_token(name) for name in names)):
+        if names and (stack == "always" or all(map(_is_band, group, names))):
             result.append(_stack_named(group, names, reporter))
         else:
             result.extend(group)
@@ -214,6 +216,11 @@ def _band_tokens(group: Sequence[Scene]) -> list[str]:
     stems = [Path(scene.name).stem for scene in group]
     usable = all(found) and len(set(found)) == len(found)
     return [s.bands[0].name or n for s, n in zip(group, found if usable else stems, strict=True)]
+
+
+def _is_band(scene: Scene, name: str) -> bool:
+    """Whether a one-band file is a band of several by its name, or by the colour that is told of it."""
+    return _is_band_token(name) or scene.bands[0].color in WAVELENGTHS_UM
 
 
 def _is_band_token(token: str) -> bool:
@@ -266,15 +273,17 @@ def _with_common_bands(
     ``counts`` are their numbers of bands before empty ones were dropped.
     """
     first = scenes[0]
-    if len(scenes) == 1 or all(s.band_names == first.band_names for s in scenes):
+    alike = [scene for scene in scenes if scene.band_names == first.band_names]
+    colored = next((scene for scene in alike if any(told_colors(scene))), first)
+    if len(alike) == len(scenes) and all(_agree_in_color(scene, colored) for scene in scenes):
         return list(scenes)
     named = [all(band.name for band in scene.bands) for scene in scenes]
     nameless = not any(band.name for scene in scenes for band in scene.bands)
     if all(named) or (nameless and len(set(counts)) == 1):
-        return _by_common_names(scenes, reporter)
+        return _by_common_names(scenes, colored, reporter)
     if all(len(scene.bands) == len(first.bands) for scene in scenes):
-        wanted = scenes[named.index(True)] if any(named) else first
-        return [resolve_bands(scene, wanted.band_names, reporter=reporter) for scene in scenes]
+        wanted = colored_names(scenes[named.index(True)] if any(named) else colored)
+        return [resolve_bands(scene, wanted, reporter=reporter) for scene in scenes]
     other = next(scene for scene in scenes if len(scene.bands) != len(first.bands))
     raise RasterError(
         f"'{other.name}' has {len(other.bands)} bands ({', '.join(other.band_names[:12])}) and '{first.name}' "
@@ -283,7 +292,14 @@ def _with_common_bands(
     )
 
 
-def _by_common_names(scenes: Sequence[Scene], reporter: Reporter) -> list[Scene]:
+def _agree_in_color(scene: Scene, other: Scene) -> bool:
+    """Whether bands without names have the same colours, where both scenes tell them."""
+    told = zip(told_colors(scene), told_colors(other), strict=True)
+    return all(a == b for a, b in told if a and b)
+
+
+def _by_common_names(scenes: Sequence[Scene], colored: Scene, reporter: Reporter) -> list[Scene]:
+    """Return the scenes with the bands whose names all have; ``colored`` has the names of the first, and colours."""
     shared = [name for name in scenes[0].band_names if all(name in s.band_names for s in scenes)]
     if not shared:
         listed = "; ".join(f"'{s.name}': {', '.join(s.band_names[:8])}" for s in scenes[:3])
@@ -298,4 +314,6 @@ def _by_common_names(scenes: Sequence[Scene], reporter: Reporter) -> list[Scene]
             f"{'Band' if one else 'Bands'} {', '.join(dropped)} {'is' if one else 'are'} not in all {len(scenes)} scenes "
             f"and left out; of each, {', '.join(shared)} {'is' if len(shared) == 1 else 'are'} used."
         )
-    return [resolve_bands(scene, shared, reporter=reporter) for scene in scenes]
+    named = zip(colored.band_names, colored_names(colored), strict=True)
+    wanted = [spec for name, spec in named if name in shared]
+    return [resolve_bands(scene, wanted, reporter=reporter) for scene in scenes]

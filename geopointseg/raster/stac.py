@@ -8,7 +8,8 @@ SpatioTemporal Asset Catalog, item specification 1.0 and 1.1, with the eo and ra
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,16 @@ def _open_item(item: Mapping[str, Any], path: Path) -> list[Scene]:
             "themselves instead."
         )
     date = str(item.get("properties", {}).get("datetime") or "")[:10]
-    return [_open_asset(key, asset, path, name, date) for key, asset in assets.items()]
+    told = {key: _merge_band_lists(asset) for key, asset in assets.items()}
+    names = _name_bands(told)
+    return [
+        _tell_bands(
+            Scene.open(_locate(str(asset["href"]), path.parent), label=f"{name}/{key}", date=date),
+            told[key],
+            names[key],
+        )
+        for key, asset in assets.items()
+    ]
 
 
 def _imagery(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -106,20 +116,47 @@ def _imagery(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
             yield key, asset
 
 
-def _open_asset(key: str, asset: Mapping[str, Any], path: Path, name: str, date: str) -> Scene:
-    scene = Scene.open(_locate(str(asset["href"]), path.parent), label=f"{name}/{key}", date=date)
-    told = _merge_band_lists(asset)
+def _tell_bands(scene: Scene, told: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Scene:
+    """Return the scene of an asset with what the item says of its bands."""
     if told and len(told) != len(scene.bands):
+        item, _, key = scene.name.rpartition("/")
         raise RasterError(
-            f"The asset '{key}' of the STAC item '{name}' lists {len(told)} bands and its file has "
+            f"The asset '{key}' of the STAC item '{item}' lists {len(told)} bands and its file has "
             f"{len(scene.bands)}. Expected as many; correct the item."
         )
-    if not told and len(scene.bands) == 1:
-        told = [{"name": key}]
-    return scene.with_bands(
-        [_tell_band(band, facts) for band, facts in zip(scene.bands, told, strict=False)]
-        or scene.bands
-    )
+    if not told and len(scene.bands) > 1:
+        return scene
+    rows = zip(scene.bands, told or [{}], names, strict=True)
+    return scene.with_bands([_tell_band(band, facts, name) for band, facts, name in rows])
+
+
+def _name_bands(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
+    """Return what the bands of each asset are called, so that no two of an item are called alike.
+
+    That is the common name, else the band's own name, else the asset's: the first that no other band may be called.
+    Empty where the item lists a band and names it not.
+    """
+    options = {
+        key: [_told_names(facts) for facts in rows or [{"name": key}]] for key, rows in told.items()
+    }
+    count = Counter(name for rows in options.values() for names in rows for name in set(names))
+    called: dict[str, list[str]] = {key: [] for key in options}
+    for key, rows in options.items():
+        for k, names in enumerate(rows, start=1):
+            place = key.lower() if len(rows) == 1 else f"{key.lower()}_{k}"
+            free = [name for name in names if count[name] == 1]
+            called[key].append([*free, place][0] if names else "")
+    return called
+
+
+def _told_names(facts: Mapping[str, Any]) -> list[str]:
+    """Return the common name and the own name of a band, as far as they are told."""
+    told = (_common_name(facts), str(facts.get("name") or "").lower())
+    return [name for name in told if name]
+
+
+def _common_name(facts: Mapping[str, Any]) -> str:
+    return str(facts.get("common_name") or facts.get("eo:common_name") or "").lower()
 
 
 def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -133,15 +170,15 @@ def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
     return merged
 
 
-def _tell_band(band: Band, facts: Mapping[str, Any]) -> Band:
+def _tell_band(band: Band, facts: Mapping[str, Any], name: str) -> Band:
     """Return a band with what the item says of it; what the file itself says of numbers stays."""
-    name = facts.get("common_name") or facts.get("eo:common_name") or facts.get("name") or band.name
     nodata = facts.get("nodata")
     is_plain = band.scale == 1.0 and band.offset == 0.0
     wavelength = facts.get("center_wavelength", facts.get("eo:center_wavelength"))
     return replace(
         band,
-        name=str(name).lower(),
+        name=name or band.name,
+        color=_common_name(facts) or band.color,
         nodata=float(nodata) if band.nodata is None and nodata is not None else band.nodata,
         scale=float(facts.get("scale", facts.get("raster:scale", 1.0))) if is_plain else band.scale,
         offset=float(facts.get("offset", facts.get("raster:offset", 0.0)))

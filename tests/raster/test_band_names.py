@@ -12,10 +12,17 @@ import rasterio
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio.enums import ColorInterp
 
 from geopointseg.errors import ConfigError, RasterError
 from geopointseg.progress import Event, Reporter
-from geopointseg.raster.band_names import band_specs, common_name, drop_empty_bands, resolve_bands
+from geopointseg.raster.band_names import (
+    band_specs,
+    common_name,
+    drop_empty_bands,
+    require_distinct_bands,
+    resolve_bands,
+)
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.scene import Scene
 
@@ -117,6 +124,50 @@ def test_colour_interpretation_names_what_has_no_description(tmp_path: Path):
     assert values_of(resolve_bands(scene, ["blue", "red"])) == [30, 10]
 
 
+def colored(path: Path, colors: str) -> Scene:
+    """Write nameless bands whose colours are told, as in ``rgb-``."""
+    told = {"r": ColorInterp.red, "g": ColorInterp.green, "b": ColorInterp.blue}
+    write(path, len(colors))
+    with rasterio.open(path, "r+") as target:
+        target.colorinterp = [told.get(color, ColorInterp.undefined) for color in colors]
+    return Scene.open(path)
+
+
+def test_nameless_bands_are_found_again_by_their_colour(tmp_path: Path):
+    specs = band_specs(colored(tmp_path / "rgb.tif", "rgb-"))
+    assert specs == ("band_1:red", "band_2:green", "band_3:blue", "band_4")
+    assert values_of(resolve_bands(colored(tmp_path / "bgr.tif", "bgr-"), specs)) == [
+        30,
+        20,
+        10,
+        40,
+    ]
+    bgr = colored(tmp_path / "three.tif", "bgr")
+    both = [*specs[:3], *band_specs(bgr)]  # two models, averaged
+    assert values_of(resolve_bands(bgr, both)) == [30, 20, 10, 10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    "specs", [("band_1", "band_2", "band_3"), ("band_1:red", "band_2:green", "band_3:blue")]
+)
+def test_colours_told_by_one_side_only_change_nothing(tmp_path: Path, specs: tuple[str, ...]):
+    same = colored(tmp_path / "rgb.tif", "rgb")
+    plain, named = write(tmp_path / "u.tif", 3), write(tmp_path / "n.tif", ("blue", "green", "red"))
+    for scene in (same, plain, named):
+        assert values_of(resolve_bands(scene, specs)) == [10, 20, 30]
+    assert band_specs(plain) == ("band_1", "band_2", "band_3")
+
+
+def test_colours_that_contradict_are_refused(tmp_path: Path):
+    specs = band_specs(colored(tmp_path / "rgb.tif", "rgb-"))
+    with pytest.raises(
+        RasterError, match=r"'a.tif' \(band_1:green, band_2:blue, .* not those wanted"
+    ):
+        resolve_bands(colored(tmp_path / "a.tif", "gb--"), specs)
+    with pytest.raises(RasterError, match="not those wanted"):  # band_4 is the blue one
+        resolve_bands(colored(tmp_path / "b.tif", "-rgb"), specs)
+
+
 def test_bands_without_names_are_taken_in_order_and_it_is_said(tmp_path: Path):
     collect = Collect()
     scene = resolve_bands(write(tmp_path / "u.tif", 4), RGBN, reporter=Reporter(collect))
@@ -151,6 +202,13 @@ def test_two_bands_of_one_name_are_refused(tmp_path: Path):
     ):
         resolve_bands(scene, ["red"])
     assert values_of(resolve_bands(scene, ["2", "nir"])) == [20, 30]
+
+
+def test_bands_that_a_model_could_not_tell_apart_are_refused(tmp_path: Path):
+    scene = write(tmp_path / "t.tif", ("red", "red", "nir"))
+    with pytest.raises(RasterError, match=r"'t.tif' has 2 bands called 'red'.*rename the bands"):
+        require_distinct_bands(scene)
+    require_distinct_bands(write(tmp_path / "u.tif", 3))
 
 
 def test_indices_are_computed_on_the_fly(tmp_path: Path):

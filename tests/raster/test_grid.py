@@ -61,6 +61,18 @@ def test_resolution_in_metres_of_degrees_and_feet():
     assert feet.resolution_m == pytest.approx(3.048006, rel=1e-5)
 
 
+def test_pixels_of_a_projection_that_stretches_are_measured_on_the_ground():
+    web = Grid(CRS.from_epsg(3857), Affine(1, 0, 1e6, 0, -1, 8399737), 100, 100)  # 60 degrees north
+    assert web.resolution_m == pytest.approx(0.5, rel=0.005)
+    assert Grid(UTM, Affine(1, 0, 1e5, 0, -1, 5e6), 9, 9).resolution_m == 1
+    assert Grid(CRS.from_epsg(2154), Affine(5, 0, 7e5, 0, -5, 6.6e6), 9, 9).resolution_m == 5
+
+
+def test_made_up_places_far_outside_of_a_zone_keep_their_metres():
+    for left in (3e6, 2e7):
+        assert Grid(UTM, Affine(2, 0, left, 0, -2, 5e6), 9, 9).resolution_m == pytest.approx(2)
+
+
 @given(
     top=st.integers(-40, 40),
     left=st.integers(-60, 60),
@@ -118,6 +130,12 @@ def test_a_coordinate_that_cannot_be_placed_leaves_the_others_alone():
     x, y = transform_coordinates([500000, 1e15], [5700000, 1e15], UTM, CRS.from_epsg(4326))
     assert (x[0], y[0]) == pytest.approx((15.0, 51.45), abs=0.01)
     assert np.isinf([x[1], y[1]]).all()
+
+
+def test_a_crs_that_is_tied_to_nothing_is_refused():
+    site = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    with pytest.raises(RasterError, match=r"from .* 'site' to 'WGS 84 / UTM zone 33N'.*in QGIS"):
+        transform_coordinates([1.0], [2.0], site, UTM)
 
 
 def test_coordinates_keep_their_shape():

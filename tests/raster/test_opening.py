@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import ColorInterp
 from rasterio.shutil import copy
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -19,6 +20,7 @@ from rasterio.windows import Window
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.progress import Event, Reporter
 from geopointseg.raster.acquisition import find_date, parse_date
+from geopointseg.raster.band_names import band_specs
 from geopointseg.raster.opening import list_rasters, open_scenes
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import HANDLES, Scene
@@ -331,6 +333,33 @@ def test_a_stac_item_with_one_file_and_new_band_lists(tmp_path: Path):
     assert scene.band_names == ["green", "depth"]
 
 
+def spectral(href: str, name: str, common: str) -> dict[str, Any]:
+    bands = [{"name": name, "common_name": common, "center_wavelength": 0.7}]
+    return {"href": href, "type": "image/tiff", "roles": ["data"], "eo:bands": bands}
+
+
+def test_bands_of_one_common_name_in_a_stac_item_keep_their_own(tmp_path: Path):
+    write(tmp_path / "a.tif", flat(1))
+    assets = {key: spectral("a.tif", key, "rededge") for key in ("rededge1", "rededge2")}
+    assets |= {key: spectral("a.tif", "red", "red") for key in ("red", "red-jp2")}
+    assets |= {"B08": spectral("a.tif", "B08", "nir"), "aot": {"href": "a.tif"}}
+    (tmp_path / "item.json").write_text(json.dumps(item(**assets)))
+    scenes = open_scenes(tmp_path / "item.json", stack="always")
+    assert scenes[0].band_names == ["rededge1", "rededge2", "red", "red-jp2", "nir", "aot"]
+    again = open_scenes(tmp_path / "item.json", bands=band_specs(scenes[0]), stack="always")
+    assert again[0].bands == scenes[0].bands
+    assert again[0].bands[1].wavelength_um == 0.7
+
+
+def test_a_stac_item_with_bands_of_one_common_name_is_stacked(tmp_path: Path):
+    write(tmp_path / "a.tif", flat(1))
+    told = {"vre1": "rededge", "vre2": "rededge", "r": "red"}
+    described = item(**{key: spectral("a.tif", key, common) for key, common in told.items()})
+    (tmp_path / "item.json").write_text(json.dumps(described))
+    (scene,) = open_scenes(tmp_path / "item.json")
+    assert scene.band_names == ["vre1", "vre2", "red"]
+
+
 def test_bad_stac_files(tmp_path: Path):
     file = tmp_path / "item.json"
     file.write_text("{")
@@ -367,6 +396,24 @@ def test_bands_are_matched_by_name_over_scenes(tmp_path: Path):
     ):
         scenes = open_scenes([a, b])
     assert [s.read().image[:, 0, 0].tolist() for s in scenes] == [[1, 2], [1, 2]]
+
+
+def colored(path: Path, colors: str, values: tuple[int, ...]) -> Path:
+    """Write nameless bands of one value each, with the colours told, as in ``rgb-``."""
+    write(path, np.concatenate([flat(value) for value in values]))
+    with rasterio.open(path, "r+") as target:
+        told = {"r": ColorInterp.red, "g": ColorInterp.green, "b": ColorInterp.blue}
+        target.colorinterp = [told.get(color, ColorInterp.undefined) for color in colors]
+    return path
+
+
+def test_nameless_bands_are_matched_by_colour_over_scenes(tmp_path: Path):
+    rgb = colored(tmp_path / "rgb.tif", "rgb-", (1, 2, 3, 4))
+    bgr = colored(tmp_path / "bgr.tif", "bgr-", (3, 2, 1, 4))
+    plain = write(tmp_path / "plain.tif", np.concatenate([flat(v) for v in (1, 2, 3, 4)]))
+    for paths in ([rgb, bgr], [rgb, plain, bgr], [plain, rgb, bgr]):
+        for scene in open_scenes(paths):
+            assert scene.read().image[:, 0, 0].tolist() == [1, 2, 3, 4]
 
 
 def test_scenes_without_common_bands_are_refused(tmp_path: Path):

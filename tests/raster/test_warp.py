@@ -185,12 +185,19 @@ def test_projected_grid_covers_the_scene(scene):
     assert warped(scene, grid).read().valid.mean() > 0.9
 
 
-def _textured(tmp_path: Path, name: str, size: int, resolution: float) -> Scene:
+def _textured(
+    tmp_path: Path,
+    name: str,
+    size: int,
+    resolution: float,
+    crs: str = "EPSG:32633",
+    top: int = 5700000,
+) -> Scene:
     image = np.kron(np.arange(64).reshape(8, 8) * 3, np.ones((size // 8, size // 8)))
     path = tmp_path / name
     with rasterio.open(
-        path, "w", driver="GTiff", count=1, height=size, width=size, dtype="uint8", crs="EPSG:32633",
-        transform=Affine(resolution, 0, 500000, 0, -resolution, 5700000),
+        path, "w", driver="GTiff", count=1, height=size, width=size, dtype="uint8", crs=crs,
+        transform=Affine(resolution, 0, 500000, 0, -resolution, top),
     ) as target:  # fmt: skip
         target.write(image.astype(np.uint8), 1)
     return Scene.open(path)
@@ -212,6 +219,11 @@ def test_a_coarser_scene_is_resampled_and_the_factor_told(tmp_path: Path):
 def test_pixels_of_about_one_size_are_left_alone(tmp_path: Path):
     scene = _textured(tmp_path, "f.tif", 160, 1)
     assert in_resolution(scene, 1.2) is scene
+
+
+def test_web_mercator_is_compared_by_metres_of_ground(tmp_path: Path):
+    scene = _textured(tmp_path, "web.tif", 160, 1, "EPSG:3857", 8399737)  # 60 degrees north
+    assert in_resolution(scene, 0.5) is scene
 
 
 def test_a_resampled_scene_is_matched_as_it_is_read(tmp_path: Path):
