@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -20,7 +20,7 @@ from geopointseg.assessment.area import pixel_areas_m2
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.dataset import open_dataset
+from geopointseg.raster.dataset import open_dataset, reading
 from geopointseg.raster.grid import Grid
 
 STRIP_VALUES = 16 << 20
@@ -95,7 +95,9 @@ def read_strips(
         with reporter.stage("assess", total=dataset.height) as advance:
             for window in _strip_windows(dataset):
                 if plain:
-                    yield window, dataset.read(1, window=window), None
+                    with reading(class_map.path, window):
+                        values = dataset.read(1, window=window)
+                    yield window, values, None
                 else:
                     yield (window, *class_map.read_codes(window))
                 advance(window.height)
@@ -104,23 +106,32 @@ def read_strips(
 def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[NDArray[np.int64]]:
     """Yield class indices of another raster on a grid, strip by strip, -1 where it holds no class.
 
-    Where the grids differ, each pixel of the grid takes the class at its centre (nearest neighbour).
+    Where the grids differ, each pixel of the grid takes the class at its centre (nearest neighbour). An alpha band
+    tells what lies outside the raster or its mask; it is read as a band, because GDAL takes it for a mask only where
+    it is unsigned. Nodata is told by value, because beside it the warper ignores a mask.
     """
     step = max(1, STRIP_VALUES // max(grid.width, 1) // 4)
     tops = range(0, grid.height, step)
     with open_dataset(other.path) as dataset:
         options = {
             "crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width,
-            "resampling": Resampling.nearest, "add_alpha": other.nodata is None and not _has_mask(dataset),
+            "resampling": Resampling.nearest, "src_nodata": None, "nodata": None,
+            "add_alpha": ColorInterp.alpha not in dataset.colorinterp,
         }  # fmt: skip
         with (
             WarpedVRT(dataset, **options) as warped,
             reporter.stage("assess", len(tops)) as advance,
         ):
+            alpha = 1 + warped.colorinterp.index(ColorInterp.alpha)
             for top in tops:
                 window = Window(0, top, grid.width, min(step, grid.height - top))
-                codes = warped.read(1, window=window).astype(np.int64)
-                inside = warped.read_masks(1, window=window) > 0
+                with reading(other.path):
+                    stored = warped.read(1, window=window)
+                    inside = warped.read(alpha, window=window) > 0
+                inside &= np.isfinite(stored)
+                if other.nodata is not None:
+                    inside &= stored != other.nodata
+                codes = np.where(inside, stored, 0).astype(np.int64)
                 yield np.where(inside, _index_of(other, codes), -1)
                 advance(1)
 

@@ -13,6 +13,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.raster.curve import Curve
+from geopointseg.raster.dataset import reading
 from geopointseg.raster.expression import Expression
 
 _WAVELENGTH = re.compile(
@@ -116,6 +117,11 @@ def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
     GDAL writes the fourth band of 8-bit files as alpha unless told otherwise, so near infrared often poses as
     one. An alpha band is taken for imagery where its name says so, or where many of its values in the middle of
     the file lie between transparent and opaque.
+
+    Raises
+    ------
+    InputFileError
+        If the middle of the file cannot be read.
     """
     alphas = [i for i in dataset.indexes if _interpretation(dataset, i) == "alpha"]
     alpha = next((i for i in alphas if dataset.count > 1 and _is_alpha(dataset, i)), 0)
@@ -156,7 +162,8 @@ def _is_alpha(dataset: DatasetReader, index: int) -> bool:
         return "alpha" in description or "mask" in description
     height, width = (min(side, _ALPHA_SAMPLE_PX) for side in dataset.shape)
     window = Window((dataset.width - width) // 2, (dataset.height - height) // 2, width, height)
-    values = dataset.read(index, window=window)
+    with reading(dataset.name, window):
+        values = dataset.read(index, window=window)
     between = (values > 0) & (values < values.max())
     return bool(between.mean() < _ALPHA_IN_BETWEEN)
 

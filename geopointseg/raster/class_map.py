@@ -22,6 +22,7 @@ from rasterio.windows import Window
 from geopointseg.errors import LegendError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
+from geopointseg.raster.dataset import reading
 from geopointseg.raster.grid import Grid, clip_window
 from geopointseg.raster.output import whole_file
 from geopointseg.raster.scene import HANDLES, open_dataset
@@ -217,7 +218,8 @@ class ClassMap:
             A raster whose first band holds class codes.
         legend
             The classes, where the file does not say; by default they come from the file's tags, its attribute
-            table, its QGIS style, or at last from the values that occur in it.
+            table, its QGIS style, or at last from the values that occur in it. What the file names as nodata
+            is no class.
 
         Raises
         ------
@@ -235,10 +237,8 @@ class ClassMap:
                 )
             grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
             dtype, nodata, tags = dataset.dtypes[0], dataset.nodatavals[0], dataset.tags()
-        if legend is None and LEGEND_TAG in tags:
-            legend = Legend.from_json(json.loads(tags[LEGEND_TAG]))
         if legend is None:
-            legend = read_sidecar_legend(Path(path))
+            legend = _stored_legend(Path(path), tags, nodata)
         described = cls(path, grid, legend or Legend(()), nodata, dtype, tags)
         return described if legend is not None else described._with_scanned_legend()
 
@@ -250,11 +250,22 @@ class ClassMap:
     def read_codes(
         self, window: Window | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Read class codes and validity of a window that lies on the map, both ``(row, col)``."""
+        """Read class codes and validity of a window that lies on the map, both ``(row, col)``.
+
+        Raises
+        ------
+        InputFileError
+            If the file cannot be read there.
+        RasterError
+            If its values are not whole numbers.
+        """
         dataset = HANDLES.get(self.path)
         window = self.grid.window if window is None else window
-        stored = dataset.read(1, window=window)
-        valid = dataset.read_masks(1, window=window) > 0
+        with reading(self.path, window):
+            stored = dataset.read(1, window=window)
+            valid = dataset.read_masks(1, window=window) > 0
+        if self.nodata is not None:  # GDAL forgets it beside a mask
+            valid &= stored != self.nodata
         if np.issubdtype(stored.dtype, np.floating):
             valid &= np.isfinite(stored)
             stored = np.where(valid, stored, 0)
@@ -318,6 +329,16 @@ class ClassMap:
         found = sorted(present)
         legend = Legend.from_names([str(code) for code in found], codes=found)
         return ClassMap(self.path, self.grid, legend, self.nodata, self.dtype, self.tags)
+
+
+def _stored_legend(path: Path, tags: Mapping[str, str], nodata: float | None) -> Legend | None:
+    """Return the classes that a file or its sidecar names, without nodata; None where it names none."""
+    if LEGEND_TAG in tags:
+        told: Legend | None = Legend.from_json(json.loads(tags[LEGEND_TAG]))
+    else:
+        told = read_sidecar_legend(path)
+    classes = tuple(entry for entry in told.entries if entry.code != nodata) if told else ()
+    return Legend(classes) if classes else None
 
 
 def _check_indices(class_index: NDArray[np.integer[Any]], grid: Grid, legend: Legend) -> None:

@@ -10,12 +10,15 @@ import atexit
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import rasterio
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
+from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError
 
@@ -25,11 +28,14 @@ os.environ.setdefault(
 )  # megabytes of decoded blocks, by default 5 % of the memory
 os.environ.setdefault("GDAL_MAX_DATASET_POOL_SIZE", "32")  # files that virtual rasters hold open
 
+_Stamp = tuple[int, int, int]
+
 
 class HandlePool:
     """Open datasets, one a thread and file, the least recently used closed first.
 
-    The pool keys them by process and thread and keeps at most ``capacity`` of them a thread.
+    The pool keys them by process and thread and keeps at most ``capacity`` of them a thread. A local file that was
+    replaced or rewritten since is opened anew.
 
     Parameters
     ----------
@@ -44,29 +50,33 @@ class HandlePool:
     def get(self, path: str) -> DatasetReader:
         """Return an open dataset of this thread, opening it where needed."""
         pool = self._pool()
-        dataset = pool.pop(path, None)
+        stamp = _stamp(path)
+        held, dataset = pool.pop(path, (None, None))
+        if dataset is not None and held != stamp:
+            dataset.close()
+            dataset = None
         if dataset is None:
             dataset = open_dataset(path)
-        pool[path] = dataset
+        pool[path] = stamp, dataset
         while len(pool) > self._capacity:
-            pool.popitem(last=False)[1].close()
+            pool.popitem(last=False)[1][1].close()
         return dataset
 
     def close(self) -> None:
         """Close this thread's files."""
         pool = self._pool()
         while pool:
-            pool.popitem()[1].close()
+            pool.popitem()[1][1].close()
 
     def __len__(self) -> int:
         """How many files this thread holds open."""
         return len(self._pool())
 
-    def _pool(self) -> OrderedDict[str, DatasetReader]:
+    def _pool(self) -> OrderedDict[str, tuple[_Stamp | None, DatasetReader]]:
         if getattr(self._local, "process", None) != os.getpid():
             self._local.process = os.getpid()
             self._local.pool = OrderedDict()
-        pool: OrderedDict[str, DatasetReader] = self._local.pool
+        pool: OrderedDict[str, tuple[_Stamp | None, DatasetReader]] = self._local.pool
         return pool
 
 
@@ -103,6 +113,39 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
         ) from error
 
 
+@contextmanager
+def reading(path: str, window: Window | None = None) -> Iterator[None]:
+    """Turn what GDAL says while a raster is read into an error that says where, and what to do.
+
+    Parameters
+    ----------
+    path
+        The raster, for the message.
+    window
+        Where it is read, if that is to be told.
+
+    Raises
+    ------
+    InputFileError
+        If what is read within fails.
+    """
+    try:
+        yield
+    except (RasterioError, OSError) as error:
+        shown = "The virtual raster" if path.startswith("<") else f"'{path}'"
+        raise InputFileError(
+            f"{shown} cannot be read{_place(window)} ({root_cause(error)}). The file seems truncated or was changed while "
+            "it was read; restore it and run again."
+        ) from error
+
+
+def _place(window: Window | None) -> str:
+    if window is None:
+        return ""
+    (top, bottom), (left, right) = window.toranges()
+    return f" at rows {top}-{bottom}, columns {left}-{right}"
+
+
 def root_cause(error: BaseException) -> BaseException:
     """Return what GDAL said first: rasterio wraps it, and its last word is "see previous exception".
 
@@ -131,6 +174,17 @@ def fingerprint_files(path: str) -> str | None:
         return None
     facts = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in local]
     return repr((path if path.startswith("<") else "", sorted(facts)))
+
+
+def _stamp(path: str) -> _Stamp | None:
+    """Return what changes when a local file is rewritten; None where it is remote, no file, or gone."""
+    if not _names_a_file(path):
+        return None
+    try:
+        found = os.stat(path)  # noqa: PTH116 - asked at every read, and twice as fast as Path.stat
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _names_a_file(path: str) -> bool:

@@ -287,8 +287,13 @@ class Scene:
             bool ``(row, col)``: not the declared nodata in any of these bands, and not masked.
         """
         bands = self.source_bands
+        dataset = HANDLES.get(self.path)
+        if dataset.shape != self.grid.shape:
+            raise InputFileError(
+                f"'{self._shown}' has {dataset.height} x {dataset.width} pixels and had {self.grid.height} x "
+                f"{self.grid.width} when it was opened. Expected it to stay as it was; open it again."
+            )
         try:
-            dataset = HANDLES.get(self.path)
             stored = dataset.read(
                 [band.index for band in bands],
                 window=window,

@@ -280,6 +280,40 @@ def test_partial_reference_gives_no_areas(
     json.dumps(assessed.to_json(), allow_nan=False)
 
 
+@pytest.mark.parametrize("nodata", [None, 99])
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_reference_ends_where_its_border_and_its_mask_do(
+    map_path: Path, truth: np.ndarray, tmp_path: Path, dtype: str, nodata: int | None
+) -> None:
+    """A reference of the upper half with a mask counts there only, whether it declares nodata or not."""
+    path = tmp_path / "half.tif"
+    inside = np.ones((30, 80), dtype=bool)
+    inside[5:10] = False
+    with rasterio.open(
+        path, "w", driver="GTiff", crs=GRID.crs, transform=GRID.transform, height=30, width=80,
+        count=1, dtype=dtype, nodata=nodata,
+    ) as dataset:  # fmt: skip
+        dataset.write(LEGEND.codes[truth[:30]].astype(dtype), 1)
+        dataset.write_mask(inside)
+    expected = ConfusionMatrix.from_labels(
+        _wrong(truth, 0.3)[:30][inside], truth[:30][inside], LEGEND
+    )
+    with pytest.warns(UserWarning, match=r"covers 41\.7 % of the map"):
+        assessed = assess(map_path, path)
+    np.testing.assert_array_equal(assessed.confusion.counts, expected.counts)
+
+
+def test_truncated_rasters_are_named(map_path: Path, truth: np.ndarray, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 3, (700, 800))
+    grid = Grid(GRID.crs, GRID.transform, 700, 800)
+    path = write_class_map(tmp_path / "cut.tif", noise, grid, LEGEND, cog=False)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputFileError, match=r"cut\.tif' cannot be read at rows 0-700.*truncated"):
+        assess(path, _points(truth, 50))
+    with pytest.raises(InputFileError, match=r"cut\.tif' cannot be read \(.*truncated"):
+        assess(write_class_map(tmp_path / "whole.tif", noise, grid, LEGEND), path)
+
+
 def test_raster_without_legend_is_matched_by_code(
     map_path: Path, truth: np.ndarray, tmp_path: Path
 ) -> None:

@@ -132,6 +132,36 @@ def test_foreign_raster_legend_from_sidecar_style_and_values(tmp_path):
     assert np.array_equal(ClassMap.open(plain).read()[0], index)
 
 
+def test_a_code_that_is_nodata_is_no_class(tmp_path):
+    path = write_class_map(
+        tmp_path / "map.tif", random_classes((30, 30)), grid_of((30, 30)), LEGEND
+    )
+    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.nodata = 20
+    opened = ClassMap.open(path)
+    assert opened.legend.names == ["water", "森林"]
+    assert not opened.read()[1][opened.read_codes()[0] == 20].any()
+
+
+def test_nodata_beside_a_mask_is_no_class(tmp_path):
+    path = tmp_path / "m.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=1, width=3, count=1, dtype="int16", nodata=-1,
+        crs="EPSG:32633", transform=Affine(10, 0, 0, 0, -10, 0),
+    ) as dataset:  # fmt: skip
+        dataset.write(np.array([[[4, -1, 5]]], dtype=np.int16))
+        dataset.write_mask(np.array([[True, True, False]]))
+    assert ClassMap.open(path).read()[0].tolist() == [[0, -1, -1]]
+
+
+def test_truncated_map(tmp_path):
+    index = random_classes((600, 600))
+    path = write_class_map(tmp_path / "map.tif", index, grid_of((600, 600)), LEGEND, cog=False)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputFileError, match=r"map\.tif' cannot be (read at rows|opened)"):
+        ClassMap.open(path).read()
+
+
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="needs gdalinfo")
 def test_gdal_reads_names_and_attribute_table(tmp_path):
     path = write_class_map(tmp_path / "map.tif", np.array([[0, 1]]), grid_of((1, 2)), LEGEND)

@@ -332,6 +332,35 @@ def test_truncated_file(tmp_path: Path):
         Scene.open(path).read()
 
 
+def test_a_file_that_changes_its_size_is_not_read_on_the_old_grid(tmp_path: Path):
+    scene = Scene.open(write(tmp_path / "s.tif", np.ones((1, 30, 40), np.uint8)))
+    scene.read()
+    write(tmp_path / "s.tif", np.ones((1, 20, 40), np.uint8))
+    with pytest.raises(InputFileError, match=r"has 20 x 40 pixels and had 30 x 40.*open it again"):
+        scene.read()
+
+
+def test_truncated_file_with_an_alpha_band(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 255, (4, 400, 400), np.uint8)
+    path = write(tmp_path / "t.tif", noise, compress="deflate", photometric="RGB", alpha="YES")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    with pytest.raises(InputFileError, match=r"t\.tif' cannot be read at rows 72-328.*truncated"):
+        Scene.open(path)
+
+
+def test_a_rewritten_file_is_read_anew(tmp_path: Path):
+    path = write(tmp_path / "a.tif", np.full((1, 4, 4), 3, np.uint8))
+    assert (Scene.open(path).read().image == 3).all()
+    held = HANDLES.get(str(path))
+    assert HANDLES.get(str(path)) is held
+    write(path, np.full((1, 5, 5), 7, np.uint8))
+    assert (Scene.open(path).read().image == 7).all()
+    assert held.closed
+    path.unlink()
+    with pytest.raises(InputFileError, match="does not exist"):
+        HANDLES.get(str(path))
+
+
 def test_the_pool_bounds_open_files(tmp_path: Path):
     pool = HandlePool(capacity=3)
     paths = [str(write(tmp_path / f"{k}.tif", coordinates(4, 4))) for k in range(8)]
