@@ -232,7 +232,12 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
     sample
         What to write.
     path
-        A ``.gpkg`` file; replaced if it exists.
+        A ``.gpkg`` file; an earlier sample in it is replaced, unless somebody has labelled it.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or holds labels or other layers.
     """
     import shapely
 
@@ -245,7 +250,7 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
     }  # fmt: skip
     categories = [Category(e.name, e.name, e.color) for e in sample.legend.entries]
     style = Style(CLASS_FIELD, (*categories, Category("", "not labelled yet", "#e0003c")))
-    with new_geopackage(Path(path)) as partial:
+    with new_geopackage(Path(path), SAMPLE_LAYER, [sample.source], CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(sample.x, sample.y))
         write_layer(partial, SAMPLE_LAYER, geometry, fields, sample.crs)
         store_style(partial, SAMPLE_LAYER, style)
@@ -294,6 +299,8 @@ def _count_by_row(class_map: ClassMap, reporter: Reporter) -> NDArray[np.int64]:
     for window, values, mask in read_strips(class_map, reporter):
         part = counts[window.row_off : window.row_off + window.height]
         for index, code in enumerate(class_map.legend.codes.tolist()):
+            if code == class_map.nodata:
+                continue
             found = values == code
             part[:, index] = np.count_nonzero(found if mask is None else found & mask, axis=1)
     return counts

@@ -95,10 +95,12 @@ def assess(
 
 
 def _design_sample(run: Invocation, map_path: str, count: int, output: str | None) -> None:
-    from geopointseg.assessment.design import design_sample, write_sample
+    from geopointseg.assessment.design import CLASS_FIELD, SAMPLE_LAYER, design_sample, write_sample
+    from geopointseg.labels.layer import require_free_geopackage
 
     if output is None:
         raise click.UsageError("--design draws points; name the file for them with -o OUT.gpkg.")
+    require_free_geopackage(output, SAMPLE_LAYER, [map_path], CLASS_FIELD)
     sample = design_sample(map_path, count, seed=run.seed, reporter=run.reporter)
     write_sample(sample, output)
     run.finish(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -45,9 +46,12 @@ def check(
     output: str | None,
 ) -> None:  # fmt: skip
     """Say whether points are usable on the rasters, before any training."""
-    from geopointseg.labels.check import check_points, write_questionable
+    from geopointseg.labels.check import QUESTIONABLE_LAYER, check_points, write_questionable
+    from geopointseg.labels.layer import require_free_geopackage
     from geopointseg.labels.points import read_points
 
+    if output:
+        require_free_geopackage(output, QUESTIONABLE_LAYER, [points, *rasters])
     checked = check_points(read_points(points, class_field=class_field, layer=layer), list(rasters))
     if output:
         write_questionable(checked, output)
@@ -109,6 +113,7 @@ def check(
 @common_options
 def simulate(run: Invocation, masks: tuple[str, ...], output: str, **options: Any) -> None:
     """Draw points from dense masks, as a person would click them."""
+    from geopointseg.labels.layer import POINTS_LAYER, require_free_geopackage
     from geopointseg.labels.points import write_points
     from geopointseg.labels.simulate import simulate_points
 
@@ -121,6 +126,7 @@ def simulate(run: Invocation, masks: tuple[str, ...], output: str, **options: An
         raise click.UsageError(
             "Give exactly one of --per-class, --per-image, --per-instance and --fraction."
         )
+    require_free_geopackage(output, POINTS_LAYER, masks)
     drawn = simulate_points(list(masks), seed=run.seed, reporter=run.reporter, **options)
     write_points(drawn, output)
     counts = dict(zip(drawn.legend.names, drawn.counts().tolist(), strict=True))
@@ -170,11 +176,13 @@ def split(
     **options: Any,
 ) -> None:
     """Split points by blocks of ground, so that test points lie on other ground than training points."""
+    from geopointseg.labels.layer import POINTS_LAYER, require_free_geopackage
     from geopointseg.labels.points import read_points, write_points
     from geopointseg.labels.split import split_points
 
     if (options["folds"] is None) == (options["test_fraction"] is None):
         raise click.UsageError("Give either --folds K or --test-fraction F.")
+    require_free_geopackage(output, POINTS_LAYER, [points])
     whole = read_points(points, class_field=class_field, layer=layer)
     divided = split_points(whole, seed=run.seed, reporter=run.reporter, **options)
     write_points(divided, output)
@@ -205,8 +213,13 @@ def rasterize(
     """Turn points into a sparse mask on a raster's grid; all other pixels are unlabelled."""
     from geopointseg.labels.mask import rasterize_points, write_mask
     from geopointseg.labels.points import read_points
+    from geopointseg.raster.output import raster_files, spare_inputs
     from geopointseg.raster.scene import Scene
 
+    spare_inputs(
+        [output, Path(output).with_suffix(".qml")],
+        [points, Path(points).with_suffix(".qml"), *raster_files([like])],
+    )
     mask = rasterize_points(
         read_points(points, class_field=class_field, layer=layer), Scene.open(like).grid
     )

@@ -32,6 +32,8 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene, ScenePath
 
+QUESTIONABLE_LAYER = "questionable_points"
+
 
 @dataclass(frozen=True)
 class PointsCheck:
@@ -176,10 +178,15 @@ def write_questionable(check: PointsCheck, path: str | Path) -> None:
     """Write the questionable points to a GeoPackage, coloured by their reason.
 
     The field ``source_fid`` holds the feature id in the file that the points were read from.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, is the one that the points were read from, or holds other layers.
     """
     points, reasons = questionable_points(check)
     extra: dict[str, ArrayLike] = {"reason": reasons, "source_fid": points.fid}
-    write_points(points, path, extra=extra, layer="questionable_points", styled_by="reason")
+    write_points(points, path, extra=extra, layer=QUESTIONABLE_LAYER, styled_by="reason")
 
 
 def _open_scenes(scenes: Scene | ScenePath | Sequence[Scene | ScenePath]) -> list[Scene]:

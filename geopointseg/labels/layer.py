@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import numpy as np
 import shapely
@@ -22,11 +24,14 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import InputFileError, OutputError, PointsError
-from geopointseg.raster.output import whole_file
+from geopointseg.raster.output import require_writable_folder, spare_inputs, whole_file
 
 FieldKind = Literal["text", "integer", "real", "other"]
 Features = tuple[NDArray[np.int64], NDArray[np.object_], dict[str, NDArray[Any]]]
 """Feature ids, geometries (None where empty) and the columns that were asked for."""
+
+POINTS_LAYER = "points"
+"""Layer that points are written to, unless another name is given."""
 
 _KIND_BY_OGR: dict[str, FieldKind] = {"OFTString": "text", "OFTInteger": "integer", "OFTInteger64": "integer", "OFTReal": "real"}  # fmt: skip
 _TYPE_NAMES = {0: "Point", 1: "LineString", 3: "Polygon", 5: "MultiLineString", 6: "MultiPolygon"}
@@ -142,13 +147,38 @@ class VectorLayer:
 
 
 @contextmanager
-def new_geopackage(path: str | Path) -> Iterator[Path]:
+def new_geopackage(
+    path: str | Path, layer: str, inputs: Iterable[str | Path] = (), label_field: str = ""
+) -> Iterator[Path]:
     """Give a temporary path to write a GeoPackage to, and move it into place once it is whole.
+
+    Parameters and errors are those of `require_free_geopackage`.
+    """
+    require_free_geopackage(path, layer, inputs, label_field)
+    with whole_file(path) as partial:
+        yield partial
+
+
+def require_free_geopackage(
+    path: str | Path, layer: str, inputs: Iterable[str | Path] = (), label_field: str = ""
+) -> None:
+    """Raise `OutputError` unless a GeoPackage of one layer can be written without loss of anything.
+
+    Parameters
+    ----------
+    path
+        The file. It may exist, but hold nothing besides the layer to be written.
+    layer
+        The layer to be written.
+    inputs
+        Files that are read, none of which is replaced.
+    label_field
+        A field that a person fills in; a file in which that was done is not replaced.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, or another program has it open.
+        If the file cannot be written, another program has it open, or it holds what would be lost.
     """
     target = Path(path)
     if target.suffix.lower() != ".gpkg":
@@ -160,8 +190,21 @@ def new_geopackage(path: str | Path) -> Iterator[Path]:
             f"'{path}' is open in another program (there is a '{target.name}-wal' beside it). Expected a file that "
             "can be replaced; close it there, in QGIS by removing the layer, and run again."
         )
-    with whole_file(target) as partial:
-        yield partial
+    require_writable_folder(target)
+    spare_inputs([target], inputs)
+    others = [name for name, kind in _list_tables(target) if (name, kind) != (layer, "features")]
+    if others:
+        raise OutputError(
+            f"'{path}' also holds {', '.join(others)}. Expected a new file, or one with nothing but the layer "
+            f"'{layer}', because the file is replaced as a whole; choose another name."
+        )
+    labelled = _count_filled(target, layer, label_field) if label_field else 0
+    if labelled:
+        raise OutputError(
+            f"'{path}' holds {labelled} {'point' if labelled == 1 else 'points'} whose field '{label_field}' is filled in. "
+            "Expected a new file, or points that nobody has labelled yet, because the file is replaced as a whole; "
+            "choose another name."
+        )
 
 
 def write_layer(
@@ -219,6 +262,39 @@ def _is_write_ahead(file: Path) -> bool:
     with file.open("rb") as stream:
         header = stream.read(20)
     return header[:15] == b"SQLite format 3" and 2 in header[18:20]
+
+
+def _list_tables(path: Path) -> list[tuple[str, str]]:
+    """Return name and kind of what a user keeps in a GeoPackage: layers, rasters, tables, QGIS projects."""
+    return _query(
+        path,
+        "SELECT table_name, data_type FROM gpkg_contents WHERE table_name <> 'layer_styles' UNION "
+        "SELECT name, 'projects' FROM sqlite_master WHERE name = 'qgis_projects'",
+    )
+
+
+def _count_filled(path: Path, layer: str, field: str) -> int:
+    query = f'SELECT count(*) FROM "{layer}" AS t WHERE length(trim(t."{field}")) > 0'  # noqa: S608 - names of ours
+    found = _query(path, query)
+    return int(found[0][0]) if found else 0
+
+
+def _query(path: Path, query: str) -> list[Any]:
+    """Return the rows that a query finds in a GeoPackage; none where the file or what it asks for is missing."""
+    if not path.is_file():
+        return []
+    with unchanged(path) as source:
+        uri = f"file:{quote(str(Path(source).resolve()))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            try:
+                return connection.execute(query).fetchall()
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
+                    return []
+                raise OutputError(
+                    f"'{path}' exists, and what it holds cannot be read ({error}). Expected a file that can be replaced; "
+                    "close it in other programs, or choose another name."
+                ) from error
 
 
 def _spatial_layers(source: str, path: str) -> list[str]:

@@ -7,6 +7,7 @@ take a few kilobytes. *Unlabelled* means that nobody said what the pixel is; it 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,14 @@ import rasterio.features
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
-from geopointseg.errors import PointsError
+from geopointseg.errors import InputFileError, OutputError, PointsError
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import (
+    LEGEND_TAG,
     class_map_tags,
     code_table,
     colormap,
@@ -31,6 +34,7 @@ from geopointseg.raster.class_map import (
     write_sidecars,
 )
 from geopointseg.raster.cog import BLOCK_PX
+from geopointseg.raster.dataset import open_dataset
 from geopointseg.raster.grid import Grid, clip_window
 from geopointseg.raster.output import whole_file
 
@@ -258,14 +262,15 @@ def write_mask(mask: SparseMask, path: str | Path) -> Path:
     mask
         The labelled pixels.
     path
-        Where the GeoTIFF shall be.
+        Where the GeoTIFF shall be; a mask or a class map there is replaced.
 
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, or another raster lies there.
     """
     path = Path(path)
+    _spare_imagery(path)
     grid, codes = mask.grid, code_table(mask.legend)
     profile = {
         "driver": "GTiff", "height": grid.height, "width": grid.width, "count": 1, "dtype": codes.dtype.name,
@@ -282,6 +287,24 @@ def write_mask(mask: SparseMask, path: str | Path) -> Path:
             dataset.update_tags(**class_map_tags(mask.legend))
         write_sidecars(path, mask.legend)
     return path
+
+
+def _spare_imagery(path: Path) -> None:
+    """Raise `OutputError` if a raster lies there that is no mask or class map of ours."""
+    if not path.is_file():
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with open_dataset(str(path)) as dataset:
+                is_ours = LEGEND_TAG in dataset.tags()
+        except InputFileError:
+            return
+    if not is_ours:
+        raise OutputError(
+            f"The output '{path}' is a raster that is no mask, such as a scene. Expected a new file, or a mask or class "
+            "map written before, so that your imagery is kept; choose another name."
+        )
 
 
 def _labelled_windows(mask: SparseMask) -> Iterator[Window]:

@@ -30,7 +30,7 @@ from geopointseg.labels.class_field import (
     find_name_field,
 )
 from geopointseg.labels.geometry import explode_parts, find_places, transform_shapes
-from geopointseg.labels.layer import VectorLayer, new_geopackage, write_layer
+from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
 from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
 from geopointseg.legend import Legend
 from geopointseg.raster.grid import transform_coordinates
@@ -310,7 +310,7 @@ def write_points(
     path: str | Path,
     *,
     extra: Mapping[str, ArrayLike] | None = None,
-    layer: str = "points",
+    layer: str = POINTS_LAYER,
     styled_by: str | None = None,
 ) -> None:
     """Write points to a GeoPackage that opens in QGIS with names and colours.
@@ -334,7 +334,7 @@ def write_points(
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, is the one that the points were read from, or holds other layers.
     """
     fields = _output_fields(points) | {name: np.asarray(v) for name, v in (extra or {}).items()}
     style = (
@@ -343,7 +343,7 @@ def write_points(
         else _value_style(styled_by or "", fields[styled_by or ""])
     )
     geometry = points.geometry
-    with new_geopackage(path) as partial:
+    with new_geopackage(path, layer, [points.source]) as partial:
         write_layer(partial, layer, geometry, fields, points.crs)
         store_style(partial, layer, style, geometry=_symbol_kind(geometry))
 

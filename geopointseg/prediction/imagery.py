@@ -20,7 +20,8 @@ from rasterio.windows import Window
 from geopointseg.errors import InputFileError, PointsError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Bounds, Grid, clip_window, crs_name, transform_coordinates
-from geopointseg.raster.scene import HANDLES, Chip, Scene
+from geopointseg.raster.output import raster_files
+from geopointseg.raster.scene import Chip, Scene
 from geopointseg.raster.warp import warped
 
 _LINE_STEPS = 64
@@ -80,8 +81,7 @@ class Mosaic:
 
     def files(self) -> set[Path]:
         """Return the local files that are read, those behind virtual rasters too."""
-        names = {name for scene in self.scenes for name in HANDLES.get(scene.path).files}
-        return {Path(name).resolve() for name in names if not name.startswith("/vsi")}
+        return raster_files(scene.path for scene in self.scenes)
 
     def fingerprint(self) -> str:
         """Return a text that changes when a scene's file or bands change."""

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from rasterio.windows import Window
 from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
+from geopointseg.raster.band_names import colored_names
 from geopointseg.raster.curve import Curve, has_table, look_up, table_values
 from geopointseg.raster.distribution import BandStatistics
 from geopointseg.raster.invariant import FEWEST_PIXELS, Thumbnail, find_invariant
 from geopointseg.raster.opening import open_scenes
-from geopointseg.raster.output import whole_file
+from geopointseg.raster.output import raster_files, spare_inputs, whole_file
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.pipeline import map_ahead
 from geopointseg.raster.radiometry import (
@@ -161,7 +162,7 @@ def match_raster(
     RasterError
         If the bands do not correspond, one side holds no image, or no ground is shared.
     OutputError
-        If the output cannot be written.
+        If the output cannot be written, or is a file of the raster or of a reference.
     """
     reporter = reporter or Reporter()
     started = time.perf_counter()
@@ -171,9 +172,9 @@ def match_raster(
             "same ground; ask for invariant pixels too."
         )
     (scene,) = open_scenes(raster, stack="never", reporter=reporter)
-    _require_other_file(scene, Path(output))
     listed = [references] if isinstance(references, _ONE) else list(references)
     known, opened = _gather_references(listed, scene, reporter)
+    spare_inputs([output], raster_files(read.path for read in (scene, *opened)))
     before = compute_statistics(scene, reporter=reporter)
     reference = _merge_references(known, opened, weighting, reporter)
     if invariant:
@@ -235,9 +236,16 @@ def _gather_references(
             sources.append(reference)
     if not sources:
         return known, []
-    bands = scene.band_names if any(band.name for band in scene.bands) else ()
+    is_told = any(band.name or band.color for band in scene.bands)
+    bands = colored_names(scene) if is_told else ()
     opened = open_scenes(sources, stack="never", bands=bands, reporter=reporter)
-    return known, opened
+    return known, [_called_alike(found, scene) for found in opened] if bands else opened
+
+
+def _called_alike(reference: Scene, scene: Scene) -> Scene:
+    """Return a reference whose bands, in the order of the scene's, are called like them."""
+    pairs = zip(reference.bands, scene.band_names, strict=True)
+    return reference.with_bands([replace(band, name=name) for band, name in pairs])
 
 
 def read_model_style(folder: Path) -> PictureStyle:
@@ -273,14 +281,6 @@ def _merge_references(
     if opened:
         parts.append(compute_statistics(opened, weighting=weighting, reporter=reporter))
     return merge_statistics(parts) if parts else None
-
-
-def _require_other_file(scene: Scene, output: Path) -> None:
-    source = Path(scene.path)
-    if output.exists() and source.exists() and output.resolve() == source.resolve():
-        raise RasterError(
-            f"The output '{output}' is the raster that is read. Expected another file; choose another name."
-        )
 
 
 # --- encoding --------------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from geopointseg.errors import OutputError
+from geopointseg.raster.dataset import HANDLES
 
 
 @contextmanager
@@ -59,6 +60,45 @@ def require_writable_folder(path: Path) -> None:
             f"The output '{path}' {what}. Expected the path of a file in a folder that you may write to; "
             "choose another path."
         )
+
+
+def spare_inputs(
+    outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]]
+) -> None:
+    """Raise `OutputError` if an output would replace a file that is read.
+
+    Parameters
+    ----------
+    outputs
+        The files that shall be written.
+    inputs
+        The files that are read; for rasters what `raster_files` returns.
+    """
+    read = {Path(name).resolve() for name in inputs}
+    for path in map(Path, outputs):
+        if path.exists() and path.resolve() in read:
+            raise OutputError(
+                f"The output '{path}' is also a file that is read. Expected another file, so that your data are kept; "
+                "choose another name."
+            )
+
+
+def raster_files(rasters: Iterable[str]) -> set[Path]:
+    """Return the local files of rasters, those behind virtual rasters too, however deep.
+
+    Parameters
+    ----------
+    rasters
+        Paths of scenes: anything that GDAL opens.
+    """
+    found: set[Path] = set()
+    waiting = list(rasters)
+    while waiting:
+        names = HANDLES.get(waiting.pop()).files
+        files = {Path(name).resolve() for name in names if not name.startswith("/vsi")}
+        waiting += [str(file) for file in files - found if file.suffix.lower() == ".vrt"]
+        found |= files
+    return found
 
 
 def explain_write_error(error: OSError, path: Path) -> OSError:

@@ -24,7 +24,7 @@ from geopointseg.model.features import FilterBank
 from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import class_map_tags, colormap, write_sidecars
-from geopointseg.raster.output import whole_file
+from geopointseg.raster.output import raster_files, spare_inputs, whole_file
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.report.applicability import (
     INSIDE_LEGEND,
@@ -78,6 +78,8 @@ def map_applicability(
     ------
     PointsError
         If there are no training points, or fewer than two on the scenes.
+    OutputError
+        If the output or its mask cannot be written, or is a file that is read.
     """
     reporter = reporter or Reporter()
     named = model if isinstance(model, ModelBundle) else Path(model)
@@ -88,10 +90,13 @@ def map_applicability(
         if training_scenes is None
         else list(open_imagery(training_scenes, [bundle], reporter))
     )
-    describe = _Describer(bundle)
-    known = _learn(describe, trained_on, _training_points(points, bundle), seed)
+    known_points = _training_points(points, bundle)
     path = Path(output)
     mask = mask_path(path)
+    read = raster_files(seen.path for seen in (target, *trained_on))
+    spare_inputs([path, mask], [*read, known_points.source])
+    describe = _Describer(bundle)
+    known = _learn(describe, trained_on, known_points, seed)
     inside, total = _write(describe, known, target, path, mask, reporter)
     return ApplicabilityMap(path, mask, known.threshold, inside / max(total, 1))
 

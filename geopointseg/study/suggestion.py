@@ -24,7 +24,7 @@ from geopointseg.assessment.suggestion import (
 )
 from geopointseg.class_colors import default_colors
 from geopointseg.errors import PointsError, RasterError
-from geopointseg.labels.layer import new_geopackage, write_layer
+from geopointseg.labels.layer import new_geopackage, require_free_geopackage, write_layer
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.style import Category, Style, store_style
 from geopointseg.legend import Legend
@@ -40,6 +40,7 @@ LARGEST_AREA_PX = 6_000_000
 """About how many pixels are looked at; larger scenes are seen through windows drawn at random."""
 CANDIDATES = 12_000
 SUGGESTION_LAYER = "suggestions"
+CLASS_FIELD = "class"
 
 _BANK = FilterBank(scales=(2.0, 5.0), kinds=("mean", "deviation"))
 _SEEN_FEATURES = 24
@@ -156,7 +157,7 @@ def suggest(
     min_distance_m
         Smallest distance of two suggestions and of a suggestion to a labelled point, in metres.
     output
-        A ``.gpkg`` file; replaced if it exists.
+        A ``.gpkg`` file; earlier suggestions in it are replaced, unless somebody has labelled them.
     points
         Points that are labelled already; by default those kept in the models' folders, where there are any.
     seed
@@ -177,9 +178,14 @@ def suggest(
         If there is no room at that distance, or count or distance make no sense.
     RasterError
         If the scenes hold nothing but nodata.
+    OutputError
+        If the output cannot be written, or holds labels, other layers, or the points that are read.
     """
     reporter = reporter or Reporter()
     _check_wish(count, min_distance_m)
+    source = points.source if isinstance(points, Points) else points
+    inputs = [] if source is None else [Path(source)]
+    require_free_geopackage(Path(output), SUGGESTION_LAYER, inputs, CLASS_FIELD)
     bundles = load_models(_as_list(models), str(resolve_device(device)))
     opened = open_imagery(_as_list(scenes), bundles, reporter)
     looker = _Looker(bundles, opened, np.random.default_rng(seed))
@@ -414,7 +420,7 @@ def _write(suggested: SuggestedPoints, scene: Scene) -> None:
     empty = np.full(len(suggested), None, dtype=object)
     fields: dict[str, NDArray[Any]] = {
         "rank": np.arange(1, len(suggested) + 1),
-        "class": empty,
+        CLASS_FIELD: empty,
         "likely": names[suggested.likeliest[:, 0]],
         "or_else": names[suggested.likeliest[:, 1]],
         "probability": suggested.probability.round(4),
@@ -428,7 +434,7 @@ def _write(suggested: SuggestedPoints, scene: Scene) -> None:
         "reason",
         tuple(Category(k, k, c) for k, c in zip(REASON_KINDS, colors, strict=True)),
     )
-    with new_geopackage(suggested.output) as partial:
+    with new_geopackage(suggested.output, SUGGESTION_LAYER, label_field=CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(suggested.x, suggested.y))
         write_layer(partial, SUGGESTION_LAYER, geometry, fields, scene.grid.crs)
         store_style(partial, SUGGESTION_LAYER, style)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,9 +21,9 @@ from geopointseg.assessment.design import (
     sample_size,
     write_sample,
 )
-from geopointseg.errors import PointsError, RasterError
+from geopointseg.errors import OutputError, PointsError, RasterError
 from geopointseg.legend import Legend
-from geopointseg.raster.class_map import write_class_map
+from geopointseg.raster.class_map import ClassMap, write_class_map
 from geopointseg.raster.grid import Grid
 
 LEGEND = Legend.from_names(["water", "forêt", "field"], codes=[0, 20, 30])
@@ -143,6 +145,38 @@ def test_filled_in_sample_gives_honest_figures(
     assert assessed.estimates.overall.low <= right <= assessed.estimates.overall.high
     expected = sample.expected_error
     assert assessed.estimates.overall.standard_error == pytest.approx(expected, rel=0.3)
+
+
+def test_no_point_falls_on_nodata_that_the_legend_names(tmp_path: Path) -> None:
+    legend = Legend.from_names(["No data", "forest", "field"], codes=[0, 20, 30])
+    classes = np.zeros(GRID.shape, dtype=np.int64)
+    classes[:30, :45], classes[:30, 45:] = 1, 2
+    path = write_class_map(tmp_path / "map.tif", classes, GRID, legend, cog=False)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.nodata = 0
+    for class_map in (ClassMap.open(path), ClassMap.open(path, legend)):
+        sample = design_sample(class_map, 60)
+        row = np.floor(GRID.world_to_pixel(sample.x, sample.y)[0])
+        assert len(sample) == 60
+        assert row.max() < 30
+    assert "No data" not in ClassMap.open(path).legend.names
+
+
+@pytest.mark.parametrize(("label", "is_kept"), [("field", True), (3, True), (" ", False)])
+def test_labelled_sample_is_not_replaced(
+    map_path: Path, tmp_path: Path, label: object, is_kept: bool
+) -> None:
+    sample, path = design_sample(map_path, 60), tmp_path / "sample.gpkg"
+    write_sample(sample, path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for function in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
+            connection.create_function(function, 1, lambda _: 0)
+        connection.execute("UPDATE sample SET class = ? WHERE number = 7", (label,))
+    before = path.read_bytes()
+    refused = pytest.raises(OutputError, match=r"holds 1 point whose field 'class' is filled in")
+    with refused if is_kept else nullcontext():
+        write_sample(sample, path)
+    assert (path.read_bytes() == before) == is_kept
 
 
 def test_map_of_nodata_is_refused(tmp_path: Path) -> None:

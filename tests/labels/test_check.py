@@ -9,9 +9,9 @@ import shapely
 from affine import Affine
 from rasterio.crs import CRS
 
-from geopointseg.errors import PointsError
+from geopointseg.errors import OutputError, PointsError
 from geopointseg.labels.check import check_points, questionable_points, write_questionable
-from geopointseg.labels.points import Points, read_points
+from geopointseg.labels.points import Points, read_points, write_points
 from geopointseg.labels.split import split_points
 from geopointseg.legend import Legend
 
@@ -270,6 +270,14 @@ def test_questionable_points_are_written_with_their_reasons(scene, tmp_path):
     with fiona.open(tmp_path / "q.gpkg", layer="questionable_points") as layer:
         found = [dict(feature["properties"]) for feature in layer]
     assert found == [{"class": 2, "reason": "on nodata", "source_fid": 8}]
+
+
+def test_questionable_points_do_not_replace_the_points(scene, tmp_path):
+    write_points(good_points(scene, 30), tmp_path / "p.gpkg")
+    check = check_points(read_points(tmp_path / "p.gpkg"), scene)
+    with pytest.raises(OutputError, match="is also a file that is read"):
+        write_questionable(check, tmp_path / "p.gpkg")
+    assert len(read_points(tmp_path / "p.gpkg")) == 30
 
 
 def test_real_points_are_counted_as_known(real_data):

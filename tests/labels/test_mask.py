@@ -273,6 +273,15 @@ class TestWrite:
         path = write_mask(SparseMask.from_array(labels, grid, legend), tmp_path / "m.tif")
         np.testing.assert_array_equal(ClassMap.open(path).read()[0], labels)
 
+    def test_imagery_is_kept_and_masks_are_replaced(self, tmp_path, grid, write_scene):
+        mask = SparseMask.from_array(np.full(grid.shape, UNLABELLED), grid, LEGEND)
+        write_scene(np.full((1, *grid.shape), 7, dtype=np.uint8))
+        with pytest.raises(OutputError, match=r"is a raster that is no mask, such as a scene"):
+            write_mask(mask, tmp_path / "scene.tif")
+        assert not list(tmp_path.glob("*.qml"))
+        for _ in range(2):
+            write_mask(mask, tmp_path / "mask.tif")
+
     def test_missing_folder(self, tmp_path, grid):
         mask = SparseMask.from_array(np.full(grid.shape, UNLABELLED), grid, LEGEND)
         with pytest.raises(OutputError, match=r"folder .* does not exist"):

@@ -7,7 +7,9 @@ from contextlib import closing
 import fiona
 import numpy as np
 import pytest
+import rasterio
 import shapely
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
@@ -354,6 +356,44 @@ class TestWrite:
         with pytest.raises(OutputError, match=r"is open in another program .* close it there"):
             write_points(some_points(), tmp_path / "p.gpkg")
         assert not (tmp_path / "p.gpkg").exists()
+
+    def test_what_was_read_is_kept(self, write_layer, tmp_path):
+        path = write_layer("a.gpkg", shapely.points([1, 2], [1, 2]), c=["a", "b"], note=["x", "y"])
+        (tmp_path / "link.gpkg").symlink_to(path)
+        points = read_points(path, class_field="c")
+        for output in (path, tmp_path / "link.gpkg"):
+            with pytest.raises(OutputError, match=r"is also a file that is read. Expected another"):
+                write_points(points.select(np.array([0])), output)
+        assert fiona.open(path).schema["properties"].keys() == {"c", "note"}
+
+    def test_other_layers_are_kept(self, write_layer, tmp_path):
+        square, point = shapely.box(0, 0, 5, 5), shapely.Point(1, 1)
+        path = write_layer("a.gpkg", [square], layer="plots", c=[1])
+        write_layer("a.gpkg", [point], layer="points", c=[1])
+        with pytest.raises(OutputError, match=r"also holds plots. Expected .* the layer 'points'"):
+            write_points(some_points(), path)
+        assert set(fiona.listlayers(path)) == {"plots", "points"}
+
+    def test_rasters_and_projects_in_a_geopackage_are_kept(self, tmp_path):
+        path = tmp_path / "points.gpkg"
+        with rasterio.open(
+            path, "w", driver="GPKG", width=9, height=9, count=1, dtype="uint8", crs="EPSG:32633",
+            transform=Affine(10, 0, 500_000, 0, -10, 5_700_000),
+        ) as dataset:  # fmt: skip
+            dataset.write(np.ones((1, 9, 9), dtype=np.uint8))
+        with pytest.raises(OutputError, match=r"also holds points"):
+            write_points(some_points(), path)
+        path = tmp_path / "p.gpkg"
+        write_points(some_points(), path)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("CREATE TABLE qgis_projects (name TEXT)")
+        with pytest.raises(OutputError, match=r"also holds qgis_projects"):
+            write_points(some_points(), path)
+
+    def test_own_files_are_replaced(self, tmp_path):
+        write_points(some_points(), tmp_path / "p.gpkg")
+        write_points(some_points(2), tmp_path / "p.gpkg")
+        assert len(read_points(tmp_path / "p.gpkg")) == 2
 
     def test_failure_leaves_nothing(self, tmp_path):
         with pytest.raises(Exception, match=re.compile("rank|length", re.IGNORECASE)):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import ColorInterp
 from scipy.ndimage import gaussian_filter
 from skimage.exposure import match_histograms
 
@@ -67,6 +68,16 @@ def veil(image: np.ndarray) -> np.ndarray:
 def read(path: Path) -> np.ndarray:
     with rasterio.open(path) as dataset:
         return dataset.read()
+
+
+def test_bands_without_names_are_matched_by_their_colours(tmp_path: Path) -> None:
+    image = ground() // np.array([[[1]], [[2]], [[4]]], np.uint8) + np.uint8(1)
+    scene = write(tmp_path / "rgb.tif", image, photometric="RGB")
+    reference = write(tmp_path / "bgr.tif", image[::-1])
+    with rasterio.open(reference, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red]
+    match_raster(scene, reference, tmp_path / "out.tif")
+    assert np.abs(read(tmp_path / "out.tif").astype(int) - image).max() <= 1
 
 
 @pytest.mark.parametrize("layout", [{}, {"tiled": True, "blockxsize": 32, "blockysize": 48}])
@@ -238,8 +249,7 @@ def test_the_result_as_table_and_json(tmp_path: Path):
 
 def test_bad_input(tmp_path: Path):
     raster = write(tmp_path / "s.tif", veil(ground(1)))
-    with pytest.raises(RasterError, match=r"is the raster that is read. Expected another file"):
-        match_raster(raster, write(tmp_path / "r.tif", ground(2)), raster)
+    write(tmp_path / "r.tif", ground(2))
     with pytest.raises(RasterError, match=r"'s.tif' has 3 bands|s.tif has 3 bands"):
         match_raster(raster, write(tmp_path / "two.tif", ground(2)[:2]), tmp_path / "o.tif")
     with pytest.raises(
@@ -247,6 +257,40 @@ def test_bad_input(tmp_path: Path):
     ):
         match_raster(raster, tmp_path / "r.tif", tmp_path / "gone" / "o.tif")
     assert not (tmp_path / "o.tif").exists()
+
+
+def test_files_that_are_read_are_spared(tmp_path: Path):
+    raster = write(tmp_path / "s.tif", veil(ground(1)))
+    reference = write(tmp_path / "r.tif", ground(2))
+    before = {path: path.read_bytes() for path in (raster, reference)}
+    for name in ("v", "of_v"):
+        source = raster if name == "v" else tmp_path / "v.vrt"
+        xml = build_vrt(Scene.open(raster), source)
+        (tmp_path / f"{name}.vrt").write_text(xml, encoding="utf-8")
+    (tmp_path / "link.tif").symlink_to(reference)
+    for read, output in (
+        (raster, raster),
+        (raster, reference),
+        (raster, tmp_path / "link.tif"),
+        (tmp_path / "v.vrt", raster),
+        (tmp_path / "of_v.vrt", raster),
+    ):
+        with pytest.raises(OutputError, match=r"is also a file that is read. Expected another"):
+            match_raster(read, reference, output)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def build_vrt(scene: Scene, source: Path) -> str:
+    """Return a virtual raster of the three bands of a file."""
+    transform = ",".join(map(str, scene.grid.transform.to_gdal()))
+    size = f'rasterXSize="{scene.grid.width}" rasterYSize="{scene.grid.height}"'
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource><SourceFilename>{source}</SourceFilename>'
+        f"<SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+        for band in (1, 2, 3)
+    )
+    head = f"<SRS>EPSG:32633</SRS><GeoTransform>{transform}</GeoTransform>"
+    return f"<VRTDataset {size}>{head}{bands}</VRTDataset>"
 
 
 def test_a_cancelled_run_leaves_nothing(tmp_path: Path):

@@ -10,7 +10,7 @@ import pytest
 import rasterio
 
 from geopointseg.config import Config
-from geopointseg.errors import Cancelled, PointsError
+from geopointseg.errors import Cancelled, OutputError, PointsError
 from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.model.bundle import ModelBundle
@@ -90,6 +90,21 @@ def test_points_must_be_known(folder: Path, model: ModelBundle, tmp_path: Path) 
     with pytest.raises(PointsError, match=r"0 of 160 training points lie on an image"):
         map_applicability(model, folder / "scene.tif", tmp_path / "a.tif", points=far)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a_mask.tif"])
+def test_scenes_are_not_replaced(
+    folder: Path, model: ModelBundle, tmp_path: Path, name: str
+) -> None:
+    scene = tmp_path / name
+    scene.write_bytes((folder / "scene.tif").read_bytes())
+    before = scene.read_bytes()
+    with pytest.raises(OutputError, match="is also a file that is read"):
+        map_applicability(
+            model, folder / "scene.tif", tmp_path / "a.tif", points=POINTS, training_scenes=[scene]
+        )
+    assert scene.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [scene]
 
 
 def test_cancelling_leaves_no_file(folder: Path, model: ModelBundle, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from geopointseg.config import Config
-from geopointseg.errors import PointsError
+from geopointseg.errors import OutputError, PointsError
 from geopointseg.labels.points import Points, read_points, write_points
 from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
@@ -83,6 +84,24 @@ def test_filled_in_suggestions_are_points(
     answered = read_points(output, class_field="class")
     assert len(answered) == 5
     assert set(answered.legend.names) <= set(LANDSCAPE.legend.names)
+
+
+def test_labels_are_not_replaced(
+    scene: Scene, model: ModelBundle, points: Points, tmp_path: Path
+) -> None:
+    output = tmp_path / "next.gpkg"
+    for _ in range(2):
+        suggest(model, scene, 5, 3.0, output, points=points)
+    with closing(sqlite3.connect(output)) as connection, connection:
+        for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
+            connection.create_function(name, 1, lambda _: 0)
+        connection.execute("UPDATE suggestions SET class = 'water' WHERE rank = 1")
+    with pytest.raises(OutputError, match=r"holds 1 point whose field 'class' is filled in"):
+        suggest(model, scene, 5, 3.0, output, points=points)
+    write_points(points, tmp_path / "points.gpkg")
+    for known in (tmp_path / "points.gpkg", read_points(tmp_path / "points.gpkg")):
+        with pytest.raises(OutputError, match="is also a file that is read"):
+            suggest(model, scene, 5, 3.0, tmp_path / "points.gpkg", points=known)
 
 
 def test_same_seed_same_points_and_plain_results(
