@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from geopointseg.labels.folder import (
     pair_files,
 )
 from geopointseg.progress import Reporter
+from geopointseg.raster.dataset import fingerprint_files
 
 PARTS = ("all", "top", "bottom", "left", "right", "centre")
 """Parts of an image that training or testing may be confined to."""
@@ -51,6 +53,27 @@ class StudyData:
     part: str = "all"
     test_part: str = "all"
     resolution_m: float = 0.0
+
+    def fingerprint(self) -> str:
+        """Return a short text that changes when the files, the palette, the parts or the pixel size change.
+
+        Names, sizes and times of the files are taken; their contents are not read.
+        """
+        files = (self.images, self.masks, self.test_images, self.test_masks)
+        palette = Path(self.palette)
+        facts = (
+            [[_describe_file(path) for path in paths] for paths in files],
+            _describe_file(palette) if palette.is_file() else self.palette,
+            (self.part, self.test_part, self.resolution_m),
+        )
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+
+
+def _describe_file(path: Path) -> tuple[Any, ...]:
+    """Return what changes when a file changes, or one that a virtual raster shows."""
+    facts = path.stat()
+    behind = fingerprint_files(str(path)) if path.suffix.lower() == ".vrt" else None
+    return str(path.resolve()), facts.st_size, facts.st_mtime_ns, behind
 
 
 _Files = tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]
@@ -155,7 +178,8 @@ def place_data(data: StudyData, folder: Path, reporter: Reporter | None = None) 
     data
         The data set.
     folder
-        Where GeoTIFFs of such pictures go; those that are there and not older than the picture are taken as they are.
+        Where GeoTIFFs of such pictures go, in a folder of their own for each state of the pictures; those that are
+        there are taken as they are.
     reporter
         Where progress goes.
 
@@ -164,6 +188,7 @@ def place_data(data: StudyData, folder: Path, reporter: Reporter | None = None) 
     RasterError
         If a mask has another size than its image.
     """
+    folder = folder / replace(data, part="all", test_part="all").fingerprint()
     images, masks = [*data.images, *data.test_images], [*data.masks, *data.test_masks]
     resolution_m = data.resolution_m or 1.0
     pairs = pair_files(images, masks, palette=data.palette or None, resolution_m=resolution_m)
@@ -172,7 +197,7 @@ def place_data(data: StudyData, folder: Path, reporter: Reporter | None = None) 
     waiting = [
         pair
         for pair, path, is_homeless in zip(pairs, placed, homeless, strict=True)
-        if is_homeless and not _is_fresh(path, pair)
+        if is_homeless and not _is_placed(path)
     ]
     if waiting:
         georeference_pairs(waiting, folder, reporter=reporter)
@@ -189,9 +214,5 @@ def place_data(data: StudyData, folder: Path, reporter: Reporter | None = None) 
     )
 
 
-def _is_fresh(placed: Path, pair: MaskPair) -> bool:
-    mask = placed.with_name(f"{placed.stem}_mask.tif")
-    if not (placed.exists() and mask.exists()):
-        return False
-    sources = max(path.stat().st_mtime for path in (pair.image, pair.mask))
-    return min(path.stat().st_mtime for path in (placed, mask)) >= sources
+def _is_placed(path: Path) -> bool:
+    return path.exists() and path.with_name(f"{path.stem}_mask.tif").exists()

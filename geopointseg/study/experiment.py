@@ -8,7 +8,7 @@ import operator
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from geopointseg.assessment.confusion import ConfusionMatrix
-from geopointseg.config import Config
+from geopointseg.config import Config, PredictionConfig
 from geopointseg.errors import PointsError
 from geopointseg.labels.dense import DenseMask, read_dense_mask
 from geopointseg.labels.mask import SparseMask
@@ -77,13 +77,13 @@ def run_experiment(
     reporter = reporter or Reporter()
     started, worked = time.perf_counter(), time.process_time()
     material = read_material(data, folder, reporter)
-    values, baseline = run.values, run.baseline
     steps = 0
-    if baseline == "majority":
+    if run.baseline == "majority":
         matrix = _majority(material)
     else:
-        models = _train_models(material, values, baseline, run.seed, folder, device, reporter)
-        matrix = _score(models, material, values, folder, device, reporter)
+        config = _configure(run.values, run.baseline)
+        models = _train_models(material, run, config, folder, device, reporter)
+        matrix = _score(models, material, config.prediction, folder, device, reporter)
         steps = _steps_of(models[0])
     return RunScore(
         data=run.data,
@@ -138,9 +138,11 @@ def read_material(data: StudyData, folder: Path, reporter: Reporter | None = Non
         If training and test masks share fewer than two classes.
     """
     reporter = reporter or Reporter()
-    scenes, masks = _read_pairs(data.images, data.masks, data.palette, data.part, folder, reporter)
+    scenes, masks = _read_pairs(
+        data.images, data.masks, data.palette, data.part, folder / "training", reporter
+    )
     test_scenes, test_masks = _read_pairs(
-        data.test_images, data.test_masks, data.palette, data.test_part, folder, reporter
+        data.test_images, data.test_masks, data.palette, data.test_part, folder / "test", reporter
     )
     learnt, tested = _codes_of(masks), _codes_of(test_masks)
     shared = sorted(learnt & tested)
@@ -171,15 +173,17 @@ def _tell_left_out(name: str, legend: Legend, reporter: Reporter) -> None:
 
 
 def _read_pairs(
-    images: Sequence[Path], masks: Sequence[Path], palette: str, part: str, folder: Path, reporter: Reporter
+    images: Sequence[Path], masks: Sequence[Path], palette: str, part: str, crops: Path, reporter: Reporter
 ) -> tuple[tuple[Scene, ...], tuple[DenseMask, ...]]:  # fmt: skip
+    """Read images and masks; parts of images are copied to files whose names begin like ``crops``."""
     scenes, read = [], []
-    for image, mask in zip(images, masks, strict=True):
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
         scene = Scene.open(image)
         dense = read_dense_mask(mask, palette=palette or None, grid=scene.grid, reporter=reporter)
         if part != "all":
             window = part_window(scene.grid, part)
-            scene = _crop_scene(scene, window, folder / f"{part}_{image.stem}.tif")
+            path = crops.with_name(f"{crops.name}_{number}_{part}_{image.stem}.tif")
+            scene = _crop_scene(scene, window, path)
             rows, cols = window.toslices()
             dense = replace(
                 dense, class_index=dense.class_index[rows, cols], grid=scene.grid, instance=None
@@ -258,11 +262,10 @@ def _steps_of(model: Path) -> int:
 
 
 def _train_models(
-    material: Material, values: Mapping[str, Any], baseline: str, seed: int, folder: Path, device: str,
-    reporter: Reporter,
+    material: Material, run: StudyRun, config: Config, folder: Path, device: str, reporter: Reporter
 ) -> list[Path]:  # fmt: skip
     """Train the run's models; more than one only where the ensemble is a factor."""
-    config = _configure(values, baseline)
+    values, baseline, seed = run.values, run.baseline, run.seed
     paths = [scene.path for scene in material.scenes]
     labels: Points | list[SparseMask]
     if baseline == "dense":
@@ -325,7 +328,7 @@ def _as_sparse(mask: DenseMask) -> SparseMask:
 
 
 def _score(
-    models: Sequence[Path], material: Material, values: Mapping[str, Any], folder: Path, device: str,
+    models: Sequence[Path], material: Material, settings: PredictionConfig, folder: Path, device: str,
     reporter: Reporter,
 ) -> ConfusionMatrix:  # fmt: skip
     matrices = []
@@ -335,7 +338,7 @@ def _score(
         output = folder / f"map_{number}.tif"
         predict(
             models if len(models) > 1 else models[0], scene, output, device=device, reporter=reporter,
-            tta=values.get("tta", "none"), cog=False,
+            cog=False, **asdict(settings),
         )  # fmt: skip
         mapped, valid = ClassMap.open(output).read()
         reference = np.where(valid, mask.class_index, -1)

@@ -125,7 +125,7 @@ def run_study(
 ) -> StudyResult:
     """Do all runs of a study file and write tables, figures and the report.
 
-    Runs that are already in the output folder, done with the same levels and settings, are not done again.
+    Runs that are already in the output folder, done with the same data, levels and settings, are not done again.
     A run that fails leaves a hole in the table and the others go on.
 
     Parameters
@@ -164,9 +164,10 @@ def run_study(
         raise OutputError(
             f"'{folder}' cannot be written ({error.strerror}). Choose another folder."
         ) from error
+    runs = list(plan.runs())
     placed = [place_data(data, folder / "placed" / data.name, reporter) for data in plan.data]
     plan = dataclasses.replace(plan, data=tuple(placed))
-    scores = _do_runs(plan, folder / "runs", jobs, device, reporter)
+    scores = _do_runs(plan, runs, folder / "runs", jobs, device, reporter)
     result = StudyResult(plan, tuple(scores), folder)
     _write_csv(scores, folder / "scores.csv")
     _write_tensorboard(scores, folder / "tensorboard")
@@ -190,9 +191,8 @@ def level_name(score: RunScore | StudyRun) -> str:
 
 
 def _do_runs(
-    plan: StudyPlan, folder: Path, jobs: int, device: str, reporter: Reporter
-) -> list[RunScore]:
-    runs = list(plan.runs())
+    plan: StudyPlan, runs: Sequence[StudyRun], folder: Path, jobs: int, device: str, reporter: Reporter
+) -> list[RunScore]:  # fmt: skip
     scores: dict[int, RunScore] = {}
     with reporter.stage("study", total=len(runs)) as advance:
         waiting = []

@@ -89,10 +89,11 @@ RUN_FACTORS = {
     "model": "What is trained: auto, network or forest.",
     "ensemble": "Number of models, of different seeds, whose probabilities are averaged.",
     "pretraining": "Whether the network starts from self-supervised pretraining on the training images.",
-    "match": "How test images are matched to the training images: none, histogram, mean-std, percentile.",
-    "tta": "Test-time augmentation: none, flip, d4.",
 }
 """Factors of the run as a whole."""
+
+ALIASES = {"match": "scene.matching", "tta": "prediction.tta"}
+"""Settings that factors may call by the name of their command or option."""
 
 DEFAULT_POINTS: dict[str, Any] = {"points.per_class": 50, "points.placement": "stratified"}
 """The points where a study does not say."""
@@ -169,12 +170,15 @@ class StudyRun:
         Seed of points and training.
     values
         Value by setting: what the levels set, and what is fixed.
+    data_print
+        Fingerprint of the data set.
     """
 
     data: str
     levels: Mapping[str, Any]
     seed: int
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    data_print: str = ""
 
     @property
     def baseline(self) -> str:
@@ -184,9 +188,8 @@ class StudyRun:
     @property
     def key(self) -> str:
         """A short name, the same for all runs that do the same, for resuming."""
-        text = json.dumps(
-            [self.data, self.baseline, dict(self.values), self.seed], sort_keys=True, default=str
-        )
+        done = [self.data, self.data_print, self.baseline, dict(self.values), self.seed]
+        text = json.dumps(done, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -258,18 +261,20 @@ class StudyPlan:
 
     def runs(self) -> Iterator[StudyRun]:
         """Yield all runs: baselines first, then every combination of levels, for each data set and seed."""
-        for data, seed in itertools.product(self.data, self.seeds):
+        named_data = [(data.name, data.fingerprint()) for data in self.data]
+        for (data, data_print), seed in itertools.product(named_data, self.seeds):
             for baseline in self.baselines:
-                yield from self._baseline_runs(data.name, baseline, seed)
+                for run in self._baseline_runs(data, baseline, seed):
+                    yield dataclasses.replace(run, data_print=data_print)
             for levels in itertools.product(*(f.levels for f in self.factors)):
                 named = dict(zip((f.name for f in self.factors), levels, strict=True))
                 set_by = [f.values(level) for f, level in zip(self.factors, levels, strict=True)]
-                values = {k: v for part in (self.fixed, *set_by) for k, v in part.items()}
-                yield StudyRun(data.name, named, seed, DEFAULT_POINTS | values)
+                values = DEFAULT_POINTS | _join_settings(self.fixed, *set_by)
+                yield StudyRun(data, named, seed, values, data_print)
 
     def _baseline_runs(self, data: str, baseline: str, seed: int) -> Iterator[StudyRun]:
         """Yield the runs of one baseline: forests at the levels of the points, the others once."""
-        values = DEFAULT_POINTS | dict(self.fixed)
+        values = DEFAULT_POINTS | _join_settings(self.fixed)
         if baseline in ("majority", "dense"):
             kept = {k: v for k, v in values.items() if k not in POINT_FACTORS}
             yield StudyRun(data, {"baseline": baseline}, seed, kept if baseline == "dense" else {})
@@ -292,7 +297,12 @@ def known_factors() -> list[str]:
         for section in dataclasses.fields(Config)
         for setting in dataclasses.fields(typing.get_type_hints(Config)[section.name])
     ]
-    return [*POINT_FACTORS, *RUN_FACTORS, *settings]
+    return [*POINT_FACTORS, *RUN_FACTORS, *ALIASES, *settings]
+
+
+def _join_settings(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by the full names of their settings; where two parts set one, the later holds."""
+    return {ALIASES.get(name, name): value for part in parts for name, value in part.items()}
 
 
 _KEYS = {

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.assessment.confusion import number_or_none
-from geopointseg.config import Config
+from geopointseg.config import Config, SceneConfig
 from geopointseg.errors import PointsError
 from geopointseg.labels.points import Points
 from geopointseg.labels.split import (
@@ -247,7 +247,7 @@ def validate(
     config = config or Config()
     sources = [scenes] if isinstance(scenes, (str, os.PathLike, Scene)) else list(scenes)
     warnings: list[str] = []
-    opened = open_scenes(sources, bands=config.scene.bands, reporter=reporter)
+    opened = _open(sources, config.scene.bands, config.scene, reporter)
     used = points.select(points.split != "buffer")
     bench = _Bench(sources, config, model, seed, device, _Background(reporter))
     if by == "scene":
@@ -369,12 +369,24 @@ def _translate(source: Legend, target: Legend) -> NDArray[np.int64]:
 
 def _single_scenes(sources: Sequence[Any], config: Config, reporter: Reporter) -> dict[str, Any]:
     """Return the scenes one by one, and settings that take each as it is."""
-    settings = config.scene
-    scenes = open_scenes(sources, stack=settings.stack, dates=settings.dates, reporter=reporter)
     return {
-        "sources": scenes,
+        "sources": _open(sources, (), config.scene, reporter),
         "config": config.updated({"scene": {"dates": "scenes", "stack": "never"}}),
     }
+
+
+def _open(
+    sources: Sequence[Any], bands: Sequence[str], settings: SceneConfig, reporter: Reporter
+) -> list[Scene]:
+    """Open scenes as training does."""
+    return open_scenes(
+        sources,
+        bands=bands,
+        stack=settings.stack,
+        dates=settings.dates,
+        nodata=settings.told_nodata,
+        reporter=reporter,
+    )
 
 
 def _run(

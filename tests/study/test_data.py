@@ -1,5 +1,7 @@
 """Studies take published data sets: folders of pictures without georeference, with their splits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,6 +75,13 @@ def test_what_was_placed_before_is_not_placed_again(globe, monkeypatch):
     first = place_data(data, globe / "placed")
     monkeypatch.setattr("geopointseg.study.data.georeference_pairs", None)
     assert place_data(data, globe / "placed") == first
+
+
+def test_pictures_are_placed_anew_where_the_section_was_edited(globe):
+    data = parse_data("globe", DEEPGLOBE, globe)
+    place_data(data, globe / "placed")
+    placed = place_data(dataclasses.replace(data, resolution_m=2.0), globe / "placed")
+    assert Scene.open(placed.images[0]).grid.resolution_m == pytest.approx(2)
 
 
 def test_a_mask_of_another_size_is_named_before_anything_runs(globe):

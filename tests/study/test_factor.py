@@ -13,11 +13,14 @@ import rasterio
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.landscape import LEGEND, make_landscape, write_scene
 from geopointseg.raster.class_map import write_class_map
+from geopointseg.raster.scene import Scene
 from geopointseg.study import experiment
 from geopointseg.study.chart import draw_curves, draw_factor
+from geopointseg.study.data import StudyData
 from geopointseg.study.factor import run_study
 from geopointseg.study.gallery import worst_squares
 from geopointseg.study.paper import pool
+from geopointseg.study.plan import StudyRun
 
 PLAN = """
 title = "Points and trees"
@@ -170,6 +173,43 @@ def test_training_never_sees_the_test_part(study):
         assert dataset.width == left.width
         assert (dataset.read() == whole.read(window=left)).all()
         assert dataset.bounds.left == whole.bounds.left
+
+
+def test_parts_of_images_of_one_name_stay_apart(tmp_path):
+    """Training images and a test image that bear one name in folders of their own."""
+    images, masks = [], []
+    for seed in range(3):
+        folder = tmp_path / f"{seed}"
+        folder.mkdir()
+        images.append(folder / "town.tif")
+        masks.append(folder / "mask.tif")
+        landscape = make_landscape(96, 96, seed=seed)
+        write_scene(landscape, str(images[-1]))
+        write_class_map(masks[-1], landscape.truth.astype(int), landscape.grid, LEGEND)
+    data = StudyData(
+        "towns", tuple(images[:2]), tuple(masks[:2]), (images[2],), (masks[2],), "", "centre", "centre"
+    )  # fmt: skip
+    material = experiment.read_material(data, tmp_path)
+    for path, part in zip(images, (*material.scenes, *material.test_scenes), strict=True):
+        assert (part.read().image == Scene.open(path).read().image).all()
+
+
+def test_settings_of_the_prediction_are_those_of_the_run(study, tmp_path, monkeypatch):
+    noted, predict = {}, experiment.predict
+
+    def note(*arguments, **settings):
+        noted.update(settings)
+        return predict(*arguments, **settings)
+
+    monkeypatch.setattr(experiment, "predict", note)
+    files = [(study / "scene.tif",), (study / "truth.tif",)]
+    values = {
+        "points.per_class": 5, "model": "forest", "forest.features": "pixel", "forest.trees": 10,
+        "prediction.tta": "flip", "prediction.window_px": 128,
+    }  # fmt: skip
+    run = StudyRun("landscape", {}, 0, values)
+    experiment.run_experiment(run, StudyData("landscape", *files, *files), tmp_path)
+    assert (noted["tta"], noted["window_px"]) == ("flip", 128)
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
 """A study's plan is checked before anything runs."""
 
+import dataclasses
+
 import pytest
 
 from geopointseg.errors import ConfigError, InputFileError
+from geopointseg.study import experiment
 from geopointseg.study.plan import StudyPlan, known_factors
 
 DATA = """
@@ -77,6 +80,40 @@ def test_runs_that_do_the_same_are_the_same_in_two_studies(read):
     keys = {run.key for run in one.runs()} & {run.key for run in other.runs()}
     assert len(keys) == 1
     assert len({run.key for run in one.runs()}) == 3
+
+
+def test_runs_on_other_data_are_other_runs(read, tmp_path):
+    """Also where they set nothing else, like the majority, or the name of the data stays the same."""
+
+    def keys(plan):
+        return {run.key for run in plan.runs()}
+
+    text = 'seeds = [0]\nbaselines = ["majority"]\n' + DATA + FACTORS
+    plan = read(text)
+    first, (data,) = keys(plan), plan.data
+    assert keys(read(text)) == first
+    assert not first & keys(plan.quick())
+    for change in ({"palette": "isprs"}, {"test_part": "top"}, {"test_images": data.images}):
+        other = dataclasses.replace(data, **change)
+        assert not first & keys(dataclasses.replace(plan, data=(other,)))
+    (tmp_path / "b_mask.png").write_text("other")
+    assert not first & keys(read(text))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "level"),
+    [("match", "scene.matching", "histogram"), ("tta", "prediction.tta", "d4")],
+)
+def test_a_short_name_stands_for_its_setting(read, name, setting, level):
+    start = f'seeds = [0]\nbaselines = []\n[fixed]\n"{setting}" = "none"\n' + DATA
+    factor = f'[[factors]]\nname = "NAME"\nlevels = ["none", "{level}"]'
+    runs = list(read(start + factor.replace("NAME", name)).runs())
+    section, _, key = setting.partition(".")
+    configs = [experiment._configure(run.values, "") for run in runs]
+    assert [getattr(getattr(c, section), key) for c in configs] == ["none", level]
+    assert [run.levels for run in runs] == [{name: "none"}, {name: level}]
+    full = read(start + factor.replace("NAME", setting)).runs()
+    assert [run.key for run in runs] == [run.key for run in full]
 
 
 def test_baselines_can_be_kept_to_some_levels_of_the_points(read):

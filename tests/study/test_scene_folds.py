@@ -16,6 +16,7 @@ from geopointseg.errors import PointsError
 from geopointseg.labels.points import Points
 from geopointseg.labels.split import assign_blocks
 from geopointseg.legend import Legend
+from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
 from geopointseg.study import validation
 from geopointseg.study.scene_folds import divide_by_scene
@@ -85,6 +86,12 @@ def test_points_that_name_a_scene_are_tested_there(places: list[Path]) -> None:
 def test_one_scene_with_points_is_too_few(places: list[Path]) -> None:
     with pytest.raises(PointsError, match=r"1 of the 2 scenes show points to be tested on. Exp"):
         divide_by_scene(points_on(300_000), [Scene.open(p) for p in (places[0], places[2])], 200)
+
+
+def test_single_scenes_know_the_nodata_value(places: list[Path]) -> None:
+    config = SMALL.updated({"scene": {"nodata": "7"}})
+    scenes = validation._single_scenes(places, config, Reporter())["sources"]
+    assert {band.nodata for scene in scenes for band in scene.bands} == {7}
 
 
 @pytest.mark.filterwarnings("ignore")

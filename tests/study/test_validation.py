@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from sklearn import metrics
 
 from geopointseg.config import Config
@@ -170,6 +171,23 @@ def test_points_on_no_image_are_left_out(scene: Scene, points: Points) -> None:
         scene.path, moved, config=SMALL, model="forest", folds=2, block_size_m=40, curve=False
     )
     assert found.left_out >= len(x[::9])
+    assert found.recipe.confusion.total == len(points) - found.left_out
+
+
+@quiet
+def test_one_band_files_are_stacked_as_in_training(
+    scene: Scene, points: Points, tmp_path: Path
+) -> None:
+    files = [tmp_path / "one.tif", tmp_path / "two.tif"]
+    with rasterio.open(scene.path) as whole:
+        for number, path in enumerate(files, start=1):
+            with rasterio.open(path, "w", **whole.profile | {"count": 1}) as single:
+                single.write(whole.read(number), 1)
+                single.set_band_description(1, f"{path.stem} of its kind")
+    config = SMALL.updated({"scene": {"stack": "always"}})
+    found = validate(
+        files, points, config=config, model="forest", folds=2, block_size_m=40, curve=False
+    )
     assert found.recipe.confusion.total == len(points) - found.left_out
 
 
