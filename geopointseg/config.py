@@ -147,11 +147,23 @@ class LossConfig:
 class OptimizationConfig:
     """The optimizer and the length of the training."""
 
-    minutes: float = setting(10.0, "Time budget for training in minutes.", minimum=0.05)
+    minutes: float = setting(10.0, "Most minutes that a training takes.", minimum=0.05)
     steps: int = setting(
         0, "Number of optimizer steps; 0 trains until the time budget is used.", minimum=0
     )
+    most_passes: float = setting(
+        80.0,
+        "A training by time ends early when every pixel was seen so often, but not before 2000 steps: taught for longer, "
+        "a network takes over the forest's mistakes. 0 always uses the time.",
+        minimum=0,
+    )
     encoder_learning_rate: float = setting(1e-3, "Peak learning rate of the encoder.", minimum=0)
+    encoder_rate_decay: float = setting(
+        1.0,
+        "Factor on the learning rate from each stage of the encoder to the one before it; 1 trains all alike.",
+        minimum=0,
+        maximum=1,
+    )
     decoder_learning_rate: float = setting(
         2e-3, "Peak learning rate of decoder and head.", minimum=0
     )

@@ -21,6 +21,8 @@ class Budget:
         Number of steps; 0 for a budget in time.
     seconds
         Wall time, used where ``steps`` is 0.
+    most_steps
+        Steps after which a budget in time ends early; 0 for no such end.
     spent_s
         Seconds that an earlier run of the same training took.
     clock
@@ -38,6 +40,7 @@ class Budget:
 
     steps: int = 0
     seconds: float = 600.0
+    most_steps: int = 0
     spent_s: float = 0.0
     clock: Callable[[], float] = time.monotonic
     _anchor: tuple[float, float] = (0.0, 0.0)
@@ -74,7 +77,9 @@ class Budget:
     def progress(self, step: int) -> float:
         """Return the used share of the budget, 0..1, when ``step`` steps are done."""
         used, reached = self._anchor
-        return min(reached + (self._used(step) - used) * self._slope, 1.0)
+        planned = reached + (self._used(step) - used) * self._slope
+        is_capped = self.most_steps and not self.steps
+        return min(max(planned, step / self.most_steps if is_capped else 0.0), 1.0)
 
     def skip_to(self, reached: float, step: int) -> None:
         """Go on as if ``reached`` of the budget were used; the rest keeps its planned length relative to what was."""

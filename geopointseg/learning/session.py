@@ -19,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from geopointseg.assessment.calibration import fit_temperature
+from geopointseg.config import Config
 from geopointseg.errors import TrainingError
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
 from geopointseg.learning.consistency import has_collapsed
-from geopointseg.learning.ground import LabelledPixels
+from geopointseg.learning.ground import Ground, LabelledPixels
 from geopointseg.learning.job import Job
 from geopointseg.learning.loss import class_weights
 from geopointseg.learning.objective import Objective
@@ -58,6 +59,9 @@ from geopointseg.learning.watch import HeldOutWatch
 from geopointseg.model.architecture import receptive_field_px
 from geopointseg.model.forest import Forest
 from geopointseg.model.member import ForestMember, Member, NetworkMember
+
+LEAST_STEPS = 2000
+"""Steps that a training by time may take on the smallest ground."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -385,9 +389,29 @@ def build_objective(job: Job) -> Objective:
     return Objective(job.config, weights, counts / counts.sum())
 
 
+def most_steps(config: Config, ground: Ground) -> int:
+    """Return the steps after which a training by time ends early; 0 for none.
+
+    A network that learns from a teacher's labels first learns what is common to them, which is more right than the
+    teacher is, and only later what is wrong in them. Trained for 5000 steps instead of 1800, networks agreed with the
+    forest in its mistakes, and lost 2 to 8 points of mean F1 on other ground.
+
+    References
+    ----------
+    S. Liu et al., Early-learning regularization prevents memorization of noisy labels, NeurIPS 2020,
+    doi:10.48550/arXiv.2007.00151.
+    """
+    pixels = sum(int(patch.valid.sum()) for patch in ground.patches)
+    a_step = config.sampling.batch_size * config.sampling.chip_size**2
+    passes = config.optimization.most_passes
+    return max(LEAST_STEPS, round(passes * pixels / a_step)) if passes else 0
+
+
 def build_learner(job: Job, objective: Objective) -> Learner:
     """Return a learner with its starting weights."""
     settings = job.config.optimization
-    budget = Budget(settings.steps, 60.0 * settings.minutes)
+    budget = Budget(
+        settings.steps, 60.0 * settings.minutes, most_steps(job.config, job.ready.ground)
+    )
     assert job.network is not None  # noqa: S101
     return Learner(job.network.to(job.device), objective, job.config, budget, job.seed)

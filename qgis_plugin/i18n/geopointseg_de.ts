@@ -192,6 +192,8 @@
 <translation>Weitere Raster</translation></message>
 <message><source>More rasters to learn from</source>
 <translation>Weitere Raster, aus denen gelernt wird</translation></message>
+<message><source>Most minutes that a training takes.</source>
+<translation type="unfinished"></translation></message>
 <message><source>No Python interpreter with geopointseg is set.</source>
 <translation>Es ist kein Python-Interpreter mit geopointseg eingestellt.</translation></message>
 <message><source>No Python {needed} or newer was found; looked at: {seen}. Install one from python.org or your system's packages, then choose it here.</source>
@@ -384,8 +386,6 @@
 <translation>Das Programm {program} konnte nicht gestartet werden: {reason}.</translation></message>
 <message><source>This folder holds no model of geopointseg.</source>
 <translation>Dieser Ordner enthält kein Modell von geopointseg.</translation></message>
-<message><source>Time budget for training in minutes.</source>
-<translation>Zeit für das Training in Minuten.</translation></message>
 <message><source>Train a model from rasters R and labelled points.</source>
 <translation>Trainiert ein Modell aus Rastern R und Punkten mit bekannter Klasse.</translation></message>
 <message><source>Train model</source>

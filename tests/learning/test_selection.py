@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, log_loss
 
-from geopointseg.config import SamplingConfig
+from geopointseg.config import Config, SamplingConfig
 from geopointseg.labels.mask import rasterize_points
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons, cut
 from geopointseg.learning.ground import Ground, LabelledPixels, Patch, build_ground
 from geopointseg.learning.selection import Choice, choose, hold_out, maps_at, score
+from geopointseg.learning.session import most_steps
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
 
@@ -263,6 +264,28 @@ def test_budget_in_seconds_follows_the_clock_but_not_pauses() -> None:
     resumed.load_state(state)
     now[0] = 1010.0
     assert resumed.progress(7) == pytest.approx(0.5)
+
+
+def test_a_budget_in_seconds_ends_after_its_most_steps() -> None:
+    now = [0.0]
+    budget = Budget(seconds=100, most_steps=40, clock=lambda: now[0])
+    now[0] = 10.0
+    assert budget.progress(2) == pytest.approx(0.1)
+    assert budget.progress(20) == pytest.approx(0.5)
+    assert budget.progress(40) == 1.0
+    assert Budget(steps=80, most_steps=40).progress(40) == 0.5
+
+
+def test_most_steps_grow_with_the_ground(place) -> None:
+    small = Config()
+    ground = build_ground(
+        [Scene.open(place.path)], [rasterize_points(place.points, Scene.open(place.path).grid)], classes=3, sampling=small.sampling, seed=0, reporter=Reporter()
+    )  # fmt: skip
+    assert most_steps(small, ground) == 2000
+    often = small.updated({"optimization": {"most_passes": 1e6}})
+    pixels = sum(int(patch.valid.sum()) for patch in ground.patches)
+    assert most_steps(often, ground) == round(1e6 * pixels / (8 * 96**2))
+    assert most_steps(small.updated({"optimization": {"most_passes": 0}}), ground) == 0
 
 
 def test_a_budget_begins_once() -> None:
