@@ -34,16 +34,16 @@ from geopointseg.learning.trainer import Learner, Loop
 from geopointseg.learning.workspace import Workspace
 from geopointseg.model.architecture import build_network
 from geopointseg.model.bundle import resolve_device
-from geopointseg.model.weights import (
+from geopointseg.model.weight_sources import (
     PRETRAINED_DESCRIPTION,
     PRETRAINED_FORMAT,
     PRETRAINED_TENSORS,
-    apply_weights,
     find_weights,
     is_pretrained_folder,
 )
+from geopointseg.model.weights import apply_weights
 from geopointseg.progress import Reporter
-from geopointseg.raster.band_names import common_name
+from geopointseg.raster.band_names import band_specs, common_name
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.sampling.augmentation import Batch
 
@@ -186,7 +186,7 @@ def _learn(
         seed=seed,
         reporter=reporter,
     )
-    learner = _build_learner(ground, scenes[0], config, seed, device)
+    learner = _build_learner(ground, scenes[0], config, seed, device, reporter)
     log = TrainingLog(workspace.training)
     loop = Loop(config, device, log, reporter, save=lambda: None)
     try:
@@ -196,15 +196,27 @@ def _learn(
         log.close()
     log.draw(workspace.training / "curves.png")
     losses = [float(row["reconstruction"]) for row in log.rows() if row["reconstruction"]]
-    bands = [common_name(band) or band.label for band in scenes[0].bands]
+    bands = list(band_specs(scenes[0]))
     recent = losses[-max(len(losses) // 10, 1) :]
     summary = {"steps": learner.step, "loss": sum(recent) / len(recent), "bands": bands}
-    _write(workspace.folder, learner, ground, config, {**summary, "seed": seed})
+    facts = {**summary, "common_names": _common_names(scenes[0]), "seed": seed}
+    _write(workspace.folder, learner, ground, config, facts)
     return summary
 
 
+def _common_names(scene: Scene) -> list[str]:
+    """Return the common names of a scene's bands, empty where there is none or it tells nothing apart."""
+    names = [common_name(band) for band in scene.bands]
+    return [name if names.count(name) == 1 else "" for name in names]
+
+
 def _build_learner(
-    ground: Ground, scene: Scene, config: Config, seed: int, device: torch.device
+    ground: Ground,
+    scene: Scene,
+    config: Config,
+    seed: int,
+    device: torch.device,
+    reporter: Reporter,
 ) -> Learner:
     torch.manual_seed(seed)
     network = build_network(
@@ -212,7 +224,7 @@ def _build_learner(
     )
     weights = find_weights(config.model.weights, network.encoder_name)
     if weights is not None:
-        apply_weights(network, weights, scene.bands)
+        apply_weights(network, weights, scene.bands, reporter)
     budget = Budget(config.optimization.steps, 60.0 * config.optimization.minutes)
     return Learner(network.to(device), Reconstruction(config), config, budget, seed)
 

@@ -12,9 +12,11 @@ from geopointseg.config import Config
 from geopointseg.learning.ground import Ground
 from geopointseg.model.architecture import Network, build_network
 from geopointseg.model.member import Normalization
-from geopointseg.model.weights import apply_weights, find_weights
+from geopointseg.model.weight_sources import find_weights
+from geopointseg.model.weights import apply_weights
 from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
+from geopointseg.raster.scene import Scene
 
 PLAUSIBLE_MEAN = 8.0
 PLAUSIBLE_STD = (0.02, 12.0)
@@ -34,19 +36,20 @@ def network_options(config: Config) -> dict[str, Any]:
 
 
 def build_starting_network(
-    ground: Ground, bands: Sequence[Band], config: Config, seed: int, reporter: Reporter
+    ground: Ground, scenes: Sequence[Scene], config: Config, seed: int, reporter: Reporter
 ) -> tuple[Network, Normalization]:
     """Build the network with the weights that the settings name, and the normalization that goes with them.
 
     The statistics of a pretrained encoder's batch normalization are kept as they came: a few small batches of chips
-    would only blur them.
+    would only blur them. Weights of photographs (ImageNet's and timm's) say how to normalize values of 0..255 in red,
+    green and blue: other bands, and scenes of more than 8 bits or of reflectances, keep their own statistics.
 
     Parameters
     ----------
     ground
         Imagery in memory; its statistics normalize where the weights say nothing.
-    bands
-        Bands of the scenes.
+    scenes
+        Scenes, with the same bands.
     config, seed
         Settings; the seed decides random weights.
     reporter
@@ -57,13 +60,34 @@ def build_starting_network(
     own = ground.normalization()
     weights = find_weights(config.model.weights, network.encoder_name)
     if weights is not None:
-        theirs = apply_weights(network, weights, bands)
+        theirs = apply_weights(network, weights, scenes[0].bands, reporter)
         network.keep_encoder_statistics()
         reporter.log(f"The encoder starts from the weights '{weights.source}'.")
+        if theirs is not None and weights.is_8_bit:
+            theirs = _where_8_bit(own, theirs, scenes)
         own = _choose_normalization(own, theirs, reporter)
     if config.model.freeze_encoder:
         network.freeze_encoder()
     return network, own
+
+
+def _where_8_bit(
+    own: Normalization, theirs: Normalization, scenes: Sequence[Scene]
+) -> Normalization | None:
+    """Fill in the scenes' own statistics where their values do not run 0..255; None where that is everywhere."""
+    known = np.isfinite(theirs.mean) & [
+        all(scene.dtype == "uint8" and _is_as_stored(scene.bands[k]) for scene in scenes)
+        for k in range(len(own.mean))
+    ]
+    if not known.any():
+        return None
+    return Normalization(
+        np.where(known, theirs.mean, own.mean), np.where(known, theirs.std, own.std)
+    )
+
+
+def _is_as_stored(band: Band) -> bool:
+    return band.expression is None and band.scale == 1.0 and band.offset == 0.0
 
 
 def _choose_normalization(
@@ -71,10 +95,12 @@ def _choose_normalization(
 ) -> Normalization:
     """Take the weights' normalization, unless the scene plainly has other units."""
     if theirs is None:
+        reporter.log("Bands are normalized by the scene's own statistics.")
         return own
     mean, std = np.abs(own.mean - theirs.mean) / theirs.std, own.std / theirs.std
     low, high = PLAUSIBLE_STD
     if mean.max() <= PLAUSIBLE_MEAN and std.max() <= high and np.median(std) >= low:
+        reporter.log(_whose(own, theirs))
         return theirs
     reporter.warn(
         f"The scene's values (mean {own.mean[0]:.4g}, deviation {own.std[0]:.4g} in the first band) are not in the units "
@@ -82,3 +108,9 @@ def _choose_normalization(
         "statistics are used; give the scene in those units for the best of the weights."
     )
     return own
+
+
+def _whose(own: Normalization, theirs: Normalization) -> str:
+    same = (own.mean == theirs.mean) & (own.std == theirs.std)
+    most = f"{same.sum()} by the scene's own statistics, the others " if same.any() else ""
+    return f"Bands are normalized {most}as the weights were trained."

@@ -176,17 +176,23 @@ class Learner(L.LightningModule):
 
 
 def build_optimizer(network: Network, settings: OptimizationConfig) -> torch.optim.AdamW:
-    """Return AdamW with one learning rate for the encoder and one for the rest; norms and biases do not decay.
+    """Return AdamW with learning rates for the encoder, by stage, and for the rest; norms and biases do not decay.
 
     References
     ----------
     I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019,
     doi:10.48550/arXiv.1711.05101.
+    J. Howard and S. Ruder, Universal language model fine-tuning for text classification, ACL 2018,
+    doi:10.18653/v1/P18-1031 (a learning rate for each stage).
     """
+    rate, factor = settings.encoder_learning_rate, settings.encoder_rate_decay
+    stages = [network.encoder_parameters()] if factor == 1.0 else network.encoder_stages()
+    rates = [rate * factor ** (len(stages) - k) for k in range(1, len(stages) + 1)]
     groups = []
-    for parameters, rate in (
-        (network.encoder_parameters(), settings.encoder_learning_rate),
-        (network.decoder_parameters(), settings.decoder_learning_rate),
+    for parameters, rate in zip(
+        [*stages, network.decoder_parameters()],
+        [*rates, settings.decoder_learning_rate],
+        strict=True,
     ):
         trained = [p for p in parameters if p.requires_grad]
         for decay in (settings.weight_decay, 0.0):

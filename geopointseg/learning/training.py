@@ -113,9 +113,8 @@ def train(
             ready = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
             network, normalization = None, ready.ground.normalization()
             if model != "forest":
-                bands = ready.scenes[0].bands
                 network, normalization = build_starting_network(
-                    ready.ground, bands, config, seed, reporter
+                    ready.ground, ready.scenes, config, seed, reporter
                 )
             job = Job(
                 ready=ready,

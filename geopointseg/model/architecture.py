@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import Any, Literal, cast
 
 import torch
@@ -224,6 +225,31 @@ class Network(nn.Module):
         """Parameters of the encoder."""
         return self.encoder.parameters()
 
+    def encoder_stages(self) -> list[list[nn.Parameter]]:
+        """Trained parameters of the encoder, by the first of its outputs that they are needed for, fine to coarse."""
+        remaining = [p for p in self.encoder.parameters() if p.requires_grad]
+        stages: list[list[nn.Parameter]] = []
+        for output in self._encoder_outputs() if remaining else ():
+            slopes = torch.autograd.grad(
+                output.sum(), remaining, retain_graph=True, allow_unused=True
+            )
+            needed = [slope is not None for slope in slopes]
+            stages.append(list(compress(remaining, needed)))
+            remaining = [p for p, is_needed in zip(remaining, needed, strict=True) if not is_needed]
+            if not remaining:
+                break
+        return [stage for stage in [*stages, remaining] if stage]
+
+    def _encoder_outputs(self) -> list[Tensor]:
+        """Return what the encoder makes of an empty image, without a trace in its statistics."""
+        like = next(self.encoder.parameters())
+        image = like.new_zeros(1, self.bands, _SMALLEST.get(self.architecture, 64), 128)
+        self.encoder.eval()
+        with torch.enable_grad():
+            outputs = _flat(self.encoder(image))
+        self.train(self.training)
+        return [output for output in outputs if output.requires_grad]
+
     def decoder_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of everything but the encoder."""
         inside = {id(p) for p in self.encoder.parameters()}
@@ -281,7 +307,7 @@ def build_network(
     Raises
     ------
     ConfigError
-        If a name is unknown, or the encoder does not fit the architecture.
+        If a name is unknown, a width of the decoder is lacking, or the encoder does not fit the architecture.
 
     Examples
     --------
@@ -420,10 +446,21 @@ def _drop_unused(body: nn.Module, image: Tensor) -> None:
 
 
 def _stage_widths(widths: Sequence[int], depth: int) -> list[int]:
+    if not widths or min(widths) < 1:
+        raise ConfigError(
+            f"[model] decoder_channels is {list(widths)}. Expected the width of one stage of the decoder at least, "
+            "coarse to fine; give some, such as [64, 32, 16], or leave the setting out."
+        )
     stages = list(widths)[-depth:]
     while len(stages) < depth:
         stages.insert(0, 2 * stages[0])
     return stages
+
+
+def _flat(outputs: Any) -> list[Tensor]:
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    return [t for o in outputs for t in _flat(o)] if isinstance(outputs, (list, tuple)) else []
 
 
 def _output_stride(body: nn.Module, depth: int) -> int:

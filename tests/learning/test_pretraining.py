@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+import rasterio
 import torch
+from rasterio.enums import ColorInterp
 from safetensors.torch import load_file
 
 from geopointseg.errors import Cancelled, OutputError
 from geopointseg.learning.pretraining import hide_squares, pretrain
 from geopointseg.learning.training import train
+from geopointseg.model.weight_bands import match_bands
+from geopointseg.model.weight_sources import find_weights
 from geopointseg.progress import Reporter
+from geopointseg.raster.scene import Scene
 
 
 def test_pretrained_folder_starts_a_training(place, tiny, tmp_path) -> None:
@@ -41,6 +46,22 @@ def test_pretrained_folder_starts_a_training(place, tiny, tmp_path) -> None:
     }
     assert kept
     assert all(kept.values())
+
+
+def test_bands_known_by_their_colour_and_number_meet_again(place, tiny, tmp_path) -> None:
+    colors = [ColorInterp.red, ColorInterp.green, ColorInterp.undefined]
+    with (
+        rasterio.open(place.path) as source,
+        rasterio.open(tmp_path / "a.tif", "w", **source.profile) as copy,
+    ):
+        copy.write(source.read())
+        copy.colorinterp = colors
+    config = tiny.updated({"optimization": {"steps": 1}})
+    pretrain(tmp_path / "a.tif", output=tmp_path / "w", config=config, device="cpu")
+    weights = find_weights(str(tmp_path / "w"), "resnet18")
+    scene = Scene.open(tmp_path / "a.tif")
+    assert weights.encoder_depth == 3
+    assert match_bands(weights.bands, scene.bands, common=weights.common_names) == [0, 1, 2]
 
 
 def test_same_seed_same_weights(place, tiny, tmp_path) -> None:

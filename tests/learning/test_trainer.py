@@ -6,7 +6,8 @@ import torch
 from geopointseg.config import Config
 from geopointseg.learning.consistency import AveragedNetwork
 from geopointseg.learning.objective import Objective
-from geopointseg.learning.trainer import choose_precision
+from geopointseg.learning.trainer import build_optimizer, choose_precision
+from geopointseg.model.architecture import build_network
 from geopointseg.sampling.augmentation import Batch
 
 
@@ -33,3 +34,16 @@ def test_a_step_in_16_bits_varies_images_in_32() -> None:
             found = objective(network, AveragedNetwork(network, 0.9), batch, 0.5, generator)
         losses.append(sum(found.values()).item())
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+def test_stages_of_the_encoder_learn_at_their_own_rates() -> None:
+    network = build_network("unet", "resnet18", bands=3, classes=2, encoder_depth=3)
+    rates = {"encoder_learning_rate": 1e-3, "decoder_learning_rate": 2e-3}
+    for decay, expected in ((1.0, {1e-3, 2e-3}), (0.5, {2.5e-4, 5e-4, 1e-3, 2e-3})):
+        settings = Config().updated({"optimization": {**rates, "encoder_rate_decay": decay}})
+        groups = build_optimizer(network, settings.optimization).param_groups
+        assert {group["peak"] for group in groups} == expected
+        rate_of = {id(p): group["peak"] for group in groups for p in group["params"]}
+        assert len(rate_of) == len(list(network.parameters()))
+        assert rate_of[id(network.encoder.conv1.weight)] == min(expected)
+        assert rate_of[id(network.encoder.layer2[1].conv2.weight)] == 1e-3

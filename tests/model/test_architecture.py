@@ -113,6 +113,23 @@ def test_parameters_split_into_encoder_and_decoder() -> None:
     assert {id(p) for p in encoder}.isdisjoint(id(p) for p in decoder)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "count"),
+    [("unet", "resnet18", 3), ("unet", "tu-convnext_atto", 2), ("fcn", "fcn", 1)],
+)
+def test_stages_of_an_encoder_from_fine_to_coarse(architecture, encoder, count) -> None:
+    network = build(architecture, encoder).train()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    stages = network.encoder_stages()
+    assert len(stages) == count
+    assert {id(p) for stage in stages for p in stage} == {
+        id(p) for p in network.encoder_parameters()
+    }
+    assert stages[0][0] is next(network.encoder_parameters())
+    assert all(m.training for m in network.modules())
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
 def test_frozen_encoder_keeps_weights_and_statistics() -> None:
     network = build()
     network.freeze_encoder()
@@ -155,6 +172,12 @@ def test_misspelt_encoder_names_the_nearest() -> None:
 def test_encoder_that_does_not_fit_is_said_so() -> None:
     with pytest.raises(ConfigError, match=r"'mit_b0' at depth 5 does not fit.*'unetplusplus'"):
         build("unetplusplus", "mit_b0", encoder_depth=5)
+
+
+@pytest.mark.parametrize("widths", [(), (16, 0)])
+def test_decoder_without_widths_is_refused(widths) -> None:
+    with pytest.raises(ConfigError, match=r"decoder_channels is \[.*Expected the width"):
+        build(decoder_channels=widths)
 
 
 def test_one_class_is_refused() -> None:

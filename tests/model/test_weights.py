@@ -13,25 +13,38 @@ from safetensors.torch import save_file
 from geopointseg.errors import ConfigError, InputFileError, ModelError
 from geopointseg.model.architecture import Network, build_network
 from geopointseg.model.member import Normalization
-from geopointseg.model.weights import (
-    PRETRAINED_FORMAT,
-    StartingWeights,
-    apply_weights,
-    band_common_names,
-    find_weights,
-)
+from geopointseg.model.weight_bands import band_common_names
+from geopointseg.model.weight_sources import PRETRAINED_FORMAT, find_weights
+from geopointseg.model.weights import StartingWeights, apply_weights
+from geopointseg.progress import Event, Reporter
 from geopointseg.raster.band import Band
 
 
-def build(bands: int = 3, encoder: str = "resnet18", seed: int = 0) -> Network:
+def build(bands: int = 3, encoder: str = "resnet18", seed: int = 0, depth: int = 3) -> Network:
     torch.manual_seed(seed)
     return build_network(
-        "unet", encoder, bands=bands, classes=2, encoder_depth=3, decoder_channels=(16, 8, 8)
+        "unet", encoder, bands=bands, classes=2, encoder_depth=depth, decoder_channels=(16, 8, 8)
     )
 
 
 def bands(*names: str) -> list[Band]:
     return [Band(i, name) for i, name in enumerate(names, 1)]
+
+
+class Told:
+    """A sink that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self) -> None:
+        pass
+
+    def of(self, kind: str) -> list[str]:
+        return [event.message for event in self.events if event.kind == kind]
 
 
 def first_kernel(network: Network) -> torch.Tensor:
@@ -93,6 +106,27 @@ def test_normalization_follows_the_bands() -> None:
     found = apply_weights(build(4), weights, bands("nir", "blue", "green", "red"))
     assert found.mean.tolist() == [2.0, 3.0, 2.0, 1.0]
     assert found.std.tolist() == [20.0, 30.0, 20.0, 10.0]
+
+
+def test_bands_without_a_kernel_are_told() -> None:
+    weights = StartingWeights("x", encoder_state(), "encoder", ("red", "green", "blue"))
+    told = Told()
+    apply_weights(build(4), weights, bands("nir", "blue", "green", "ndvi"), Reporter(told))
+    assert told.of("warning")[0].startswith("The weights 'x' have no band for nir, ndvi; theirs")
+    told = Told()
+    apply_weights(build(4), weights, bands("", "", "", ""), Reporter(told))
+    assert "Their kernels are repeated in order" in told.of("warning")[0]
+
+
+def test_a_sensors_weights_refuse_bands_that_are_not_the_sensors() -> None:
+    weights = StartingWeights("x", encoder_state(), "encoder", ("vv", "vh", "ratio"), sensor="S1")
+    with pytest.raises(
+        ModelError, match=r"None of the scene's 2 bands \(red, nir\).*vv, vh, ratio"
+    ):
+        apply_weights(build(2), weights, bands("red", "nir"))
+    told = Told()
+    apply_weights(build(3), weights, bands("", "", ""), Reporter(told))
+    assert "taken in their order" in told.of("warning")[0]
 
 
 def test_sensors_number_their_bands_differently() -> None:
@@ -164,6 +198,8 @@ def test_unknown_names_name_the_nearest() -> None:
         find_weights("ResNet18_Weights.SENTINEL2", "resnet18")
     with pytest.raises(ConfigError, match=r"no weights 'imagnet' for the encoder 'tu-resnet10t'"):
         find_weights("imagnet", "tu-resnet10t")
+    with pytest.raises(ConfigError, match=r"'tu-resnet10t.no'. Known names: resnet10t.c3_in1k"):
+        find_weights("imagenet", "tu-resnet10t.no")
 
 
 def test_missing_and_damaged_files(tmp_path) -> None:
@@ -203,6 +239,60 @@ def test_weights_of_another_encoder_say_which_shape(tmp_path) -> None:
         ModelError, match=r"hold tensors like 'alien.weight'. The encoder expects names like 'conv1"
     ):
         apply_weights(build(), other, bands("red", "green", "blue"))
+
+
+def test_weights_of_a_shallower_encoder_are_refused() -> None:
+    weights = StartingWeights("x", encoder_state(), "encoder", encoder_depth=3)
+    with pytest.raises(
+        ModelError, match=r"lack 25 of the encoder's 75 tensors, from 'layer3.0.*encoder_depth = 3,"
+    ):
+        apply_weights(build(depth=4), weights, bands("red", "green", "blue"))
+
+
+def test_weights_of_a_deeper_encoder_are_taken() -> None:
+    deep = build(seed=1, depth=5).encoder.state_dict()
+    network = build(depth=3)
+    apply_weights(network, StartingWeights("x", deep, "encoder"), bands("red", "green", "blue"))
+    assert all(torch.equal(v, deep[k]) for k, v in network.encoder.state_dict().items())
+
+
+def test_what_is_left_of_another_decoder_is_told() -> None:
+    other = build_network("fpn", "resnet18", bands=3, classes=2, encoder_depth=3).state_dict()
+    told = Told()
+    weights = StartingWeights("x", other, "network", ("red", "green", "blue"))
+    apply_weights(build(), weights, bands("red", "green", "blue"), Reporter(told))
+    assert "tensors of the decoder in the weights 'x', such as 'body.decoder" in told.of("log")[0]
+
+
+def test_photographs_bring_a_normalization_for_red_green_and_blue(monkeypatch) -> None:
+    settings = {
+        "mean": [0.5, 0.4, 0.3],
+        "std": [0.2] * 3,
+        "input_range": [0, 1],
+        "input_space": "BGR",
+    }
+    source = "segmentation_models_pytorch.encoders"
+    monkeypatch.setattr(f"{source}.get_encoder", lambda *_, **__: build().encoder)
+    monkeypatch.setattr(f"{source}.get_preprocessing_params", lambda *_: settings)
+    weights = find_weights("imagenet", "resnet18")
+    norm = apply_weights(build(4), weights, bands("nir", "red", "green", "blue"))
+    np.testing.assert_allclose(norm.mean, [np.nan, 76.5, 102, 127.5])
+    np.testing.assert_allclose(norm.std, [np.nan, 51, 51, 51])
+    assert apply_weights(build(), weights, bands("", "", "")) is None
+
+
+def test_timm_brings_its_normalization(monkeypatch) -> None:
+    monkeypatch.setattr("timm.create_model", lambda *_, **__: build().encoder)
+    weights = find_weights("imagenet", "tu-resnet10t")
+    assert weights.bands == ("red", "green", "blue")
+    np.testing.assert_allclose(weights.normalization.mean, 255 * np.array([0.485, 0.456, 0.406]))
+
+
+def test_network_without_an_encoder_of_others_says_so() -> None:
+    with pytest.raises(
+        ConfigError, match=r"architecture 'fcn' has no encoder.*unet.*set \[model\]"
+    ):
+        find_weights("imagenet", "fcn")
 
 
 def test_pretrained_folder_brings_everything_but_the_head(tmp_path) -> None:

@@ -1,0 +1,275 @@
+"""Where starting weights come from: a name, a file, or a folder that pretraining or training wrote.
+
+A name is one of segmentation-models-pytorch's for the encoder (``imagenet`` ...), or a member of a torchgeo weights
+enumeration (``ResNet18_Weights.SENTINEL2_ALL_MOCO``), whose band order and normalization come with it. Weights of
+photographs (ImageNet's and timm's) bring a normalization for red, green and blue of 8-bit scenes only. Where a
+download fails, the error names the file that was wanted and what else is accepted; nothing is ever trained from random
+weights unless ``none`` was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geopointseg.errors import ConfigError, InputFileError, ModelError, nearest_names
+from geopointseg.model.architecture import OWN_ARCHITECTURES, architecture_names
+from geopointseg.model.bundle import WEIGHTS_FILE as MODEL_WEIGHTS
+from geopointseg.model.bundle import is_model_folder
+from geopointseg.model.member import Normalization
+from geopointseg.model.weight_bands import band_common_names
+from geopointseg.model.weights import StartingWeights
+
+PRETRAINED_FORMAT = "geopointseg weights"
+PRETRAINED_TENSORS = "weights.safetensors"
+PRETRAINED_DESCRIPTION = "weights.json"
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+_ACCEPTED = (
+    "Accepted are a file of weights (.safetensors, .pth), a folder written by 'geopointseg pretrain', or 'none' for "
+    "random weights."
+)
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "student", "encoder")
+_RGB = ("red", "green", "blue")
+
+
+def find_weights(name: str, encoder: str) -> StartingWeights | None:
+    """Find starting weights by what the user named.
+
+    Parameters
+    ----------
+    name
+        ``none``, a name, a file or a folder.
+    encoder
+        The encoder that they are for.
+
+    Returns
+    -------
+    StartingWeights or None
+        None for ``none``.
+
+    Raises
+    ------
+    ConfigError
+        If there are no weights of that name for the encoder; the message names the nearest. If the architecture
+        has no encoder of others.
+    InputFileError
+        If the file does not exist.
+    ModelError
+        If a file is damaged or a download fails.
+    """
+    if name.lower() in {"none", ""}:
+        return None
+    path = Path(name)
+    if path.is_dir():
+        return _from_folder(path)
+    if path.suffix.lower() in _SUFFIXES or path.is_file():
+        return StartingWeights(name, _read_file(path), "encoder")
+    if encoder in OWN_ARCHITECTURES:
+        others = [n for n in architecture_names() if n not in OWN_ARCHITECTURES]
+        raise ConfigError(
+            f"The weights '{name}' are an encoder's, and the architecture '{encoder}' has no encoder that others "
+            f"trained. Expected one of {', '.join(others)}; set [model] architecture to one of these, or start from "
+            "a folder written by 'geopointseg pretrain'."
+        )
+    if "_Weights." in name:
+        return _from_torchgeo(name)
+    if encoder.startswith("tu-"):
+        return _from_timm(name, encoder)
+    return _from_smp(name, encoder)
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    if not path.exists():
+        raise InputFileError(f"The weights '{path}' do not exist. Check the path. {_ACCEPTED}")
+    try:
+        if path.suffix.lower() == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"The weights '{path}' cannot be read ({str(error).splitlines()[0]}). Expected safetensors, or a torch file "
+            "with nothing but tensors in it; download or convert them again."
+        ) from error
+    return _unwrap(content, path)
+
+
+def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    for _ in range(3):
+        wrapper = next(
+            (
+                w
+                for w in _WRAPPERS
+                if isinstance(content, dict) and isinstance(content.get(w), dict)
+            ),
+            None,
+        )
+        if wrapper is None:
+            break
+        content = content[wrapper]
+    tensors = (
+        {k: v for k, v in content.items() if isinstance(v, Tensor)}
+        if isinstance(content, dict)
+        else {}
+    )
+    if not tensors:
+        raise ModelError(
+            f"The weights '{path}' hold no named tensors. Expected the state of a network. {_ACCEPTED}"
+        )
+    return tensors
+
+
+def is_pretrained_folder(folder: Path) -> bool:
+    """Whether a folder holds weights that 'pretrain' wrote."""
+    try:
+        text = (folder / PRETRAINED_DESCRIPTION).read_text(encoding="utf-8")
+        return bool(json.loads(text).get("format") == PRETRAINED_FORMAT)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _from_folder(folder: Path) -> StartingWeights:
+    """Read what 'pretrain' wrote, or the network of a model folder."""
+    if is_model_folder(folder):
+        tensors = {
+            k.removeprefix("network.0."): v
+            for k, v in _read_file(folder / MODEL_WEIGHTS).items()
+            if k.startswith("network.0.") and "segmentation_head" not in k
+        }
+        if not tensors:
+            raise ModelError(
+                f"The model '{folder}' has no network to start from, only a forest. {_ACCEPTED}"
+            )
+        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        network = next(row for row in description["members"] if row["kind"] == "network")
+        return _described(str(folder), tensors, description, network["architecture"])
+    if not is_pretrained_folder(folder):
+        raise ModelError(
+            f"The folder '{folder}' holds no weights: there is no {PRETRAINED_DESCRIPTION} of geopointseg in it. {_ACCEPTED}"
+        )
+    description = json.loads((folder / PRETRAINED_DESCRIPTION).read_text(encoding="utf-8"))
+    tensors = _read_file(folder / PRETRAINED_TENSORS)
+    return _described(str(folder), tensors, description, description.get("architecture", {}))
+
+
+def _described(
+    source: str,
+    tensors: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    architecture: Mapping[str, Any],
+) -> StartingWeights:
+    return StartingWeights(
+        source=source,
+        tensors=tensors,
+        scope="network",
+        bands=tuple(str(b).lower() for b in description["bands"]),
+        normalization=Normalization.from_json(description["normalization"]),
+        common_names=tuple(description.get("common_names", ())),
+        encoder_depth=int(architecture.get("encoder_depth", 0)),
+    )
+
+
+def _from_smp(name: str, encoder: str) -> StartingWeights:
+    from segmentation_models_pytorch.encoders import (
+        encoders,
+        get_encoder,
+        get_preprocessing_params,
+    )
+
+    settings = encoders[encoder]["pretrained_settings"]
+    if name not in settings:
+        raise ConfigError(
+            f"There are no weights '{name}' for the encoder '{encoder}'. {nearest_names(name, settings)} {_ACCEPTED} "
+            "Names of torchgeo, such as 'ResNet18_Weights.SENTINEL2_ALL_MOCO', are accepted, too."
+        )
+    row = settings[name]
+    wanted = f"https://huggingface.co/{row['repo_id']}/resolve/{row['revision']}/model.safetensors"
+    with _download(name, wanted):
+        tensors = get_encoder(encoder, in_channels=3, depth=5, weights=name).state_dict()
+        bands, normalization = _of_photographs(get_preprocessing_params(encoder, name))
+    return StartingWeights(name, tensors, "encoder", bands, normalization, is_8_bit=True)
+
+
+def _from_timm(name: str, encoder: str) -> StartingWeights:
+    import timm
+
+    base = encoder.removeprefix("tu-").split(".")[0]
+    tagged = name if "." in name else (encoder.removeprefix("tu-") if "." in encoder else base)
+    if not timm.is_model_pretrained(tagged if name == "imagenet" else name):
+        known = timm.list_pretrained(f"{base}.*")
+        near = nearest_names(name, known) if known else f"timm has none for '{base}' at all."
+        raise ConfigError(
+            f"There are no weights '{name}' for the encoder '{encoder}'. {near} {_ACCEPTED}"
+        )
+    config = vars(timm.get_pretrained_cfg(tagged, allow_unregistered=False))
+    wanted = config["url"] or f"https://huggingface.co/{config['hf_hub_id']}"
+    with _download(name, wanted):
+        tensors = timm.create_model(tagged, pretrained=True, features_only=True).state_dict()
+    bands, normalization = _of_photographs(config)
+    return StartingWeights(name, tensors, "encoder", bands, normalization, is_8_bit=True)
+
+
+def _of_photographs(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], Normalization]:
+    """Return the order of the bands, and the normalization of values of 0..255 that a preprocessing comes to."""
+    scale = 255.0 / max(settings.get("input_range") or (0.0, 1.0))
+    bands = _RGB[::-1] if settings.get("input_space") == "BGR" else _RGB
+    mean, std = (np.array(settings[key], np.float64) * scale for key in ("mean", "std"))
+    return bands, Normalization(mean, std)
+
+
+def _from_torchgeo(name: str) -> StartingWeights:
+    from torchgeo import models
+
+    known = {
+        str(w): w for key in dir(models) if key.endswith("_Weights") for w in getattr(models, key)
+    }
+    if name not in known:
+        raise ConfigError(
+            f"torchgeo has no weights '{name}'. {nearest_names(name, [*known])} {_ACCEPTED}"
+        )
+    weights = known[name]
+    with _download(name, str(weights.url)):
+        tensors = weights.get_state_dict(progress=False, weights_only=True)
+    told = weights.meta.get("bands")
+    bands, sensor = told or ["R", "G", "B"], name.split(".")[1]
+    return StartingWeights(
+        source=name,
+        tensors=_unwrap(dict(tensors), Path(name)),
+        scope="encoder",
+        bands=band_common_names(bands, sensor),
+        normalization=_normalization_in(weights.transforms, len(bands)),
+        sensor=sensor if told else "",
+    )
+
+
+def _normalization_in(transforms: Any, bands: int) -> Normalization | None:
+    """Return what the normalizing steps of a chain of transforms come to, None where there are none."""
+    steps = list(transforms) if hasattr(transforms, "__iter__") else [transforms]
+    mean, std, found = np.zeros(bands), np.ones(bands), False
+    for step in steps:
+        if type(step).__name__ == "Normalize":
+            own = [
+                np.broadcast_to(np.asarray(v, np.float64), (bands,)) for v in (step.mean, step.std)
+            ]
+            mean, std, found = mean + std * own[0], std * own[1], True
+    return Normalization(mean, std) if found else None
+
+
+@contextmanager
+def _download(name: str, wanted: str) -> Iterator[None]:
+    """Turn whatever goes wrong in a download into one sentence that names the file."""
+    try:
+        yield
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+        raise ModelError(
+            f"The weights '{name}' could not be downloaded from {wanted} ({reason}). {_ACCEPTED}"
+        ) from error
