@@ -393,8 +393,8 @@ def most_steps(config: Config, ground: Ground) -> int:
     """Return the steps after which a training by time ends early; 0 for none.
 
     A network that learns from a teacher's labels first learns what is common to them, which is more right than the
-    teacher is, and only later what is wrong in them. Trained for 5000 steps instead of 1800, networks agreed with the
-    forest in its mistakes, and lost 2 to 8 points of mean F1 on other ground.
+    teacher is, and only later what is wrong in them. Trained for 5000 steps instead of 1800, the default gained 0.6 points
+    of mean F1 on one ground of four, nothing on two, and on the fourth it shared the forest's mistakes and lost 7.
 
     References
     ----------
