@@ -70,20 +70,21 @@ class SceneConfig:
     nodata: str = setting("", "Nodata value that the files do not declare.")
 
     @property
-    def told_nodata(self) -> float | None:
-        """The nodata value as a number, None where the files declare it.
+    def reading(self) -> dict[str, Any]:
+        """How `open_scenes` is to read: ``stack``, ``dates``, and ``nodata`` as a number or None.
 
         Raises
         ------
         ConfigError
-            If it is not a number.
+            If the nodata value is not a number.
         """
         try:
-            return float(self.nodata) if self.nodata else None
+            nodata = float(self.nodata) if self.nodata else None
         except ValueError:
             raise ConfigError(
                 f"[scene] nodata is '{self.nodata}'. Expected a number, nan, or nothing where the files declare it."
             ) from None
+        return {"stack": self.stack, "dates": self.dates, "nodata": nodata}
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.config import Config, SceneConfig
+from geopointseg.config import Config
 from geopointseg.errors import PointsError
 from geopointseg.labels.check import check_points
 from geopointseg.labels.mask import SparseMask, rasterize_points
@@ -137,9 +138,14 @@ def open_alike(
         If one lacks bands of the first.
     """
     settings = config.scene
-    training = _open(scenes, settings.bands, settings, reporter)
+    training = open_scenes(scenes, bands=settings.bands, reporter=reporter, **settings.reading)
     require_distinct_bands(training[0])
-    others = _open(unlabelled, band_specs(training[0]), settings, reporter) if unlabelled else []
+    alike: dict[str, Any] = {
+        "bands": band_specs(training[0]),
+        "reporter": reporter,
+        **settings.reading,
+    }
+    others = open_scenes(unlabelled, **alike) if unlabelled else []
     size = training[0].grid.resolution_m
     training = [in_resolution(scene, size, reporter=reporter) for scene in training]
     others = [in_resolution(scene, size, reporter=reporter) for scene in others]
@@ -147,27 +153,11 @@ def open_alike(
     if settings.matching != "none":
         reference = training
         if settings.reference:
-            reference = _open([settings.reference], band_specs(training[0]), settings, reporter)
+            reference = open_scenes([settings.reference], **alike)
         style = PictureStyle.of(reference, settings.matching, reporter=reporter)
         training = [style.apply(scene, reporter=reporter) for scene in training]
         others = [style.apply(scene, reporter=reporter) for scene in others]
     return training, others, style
-
-
-def _open(
-    scenes: Sequence[Scene | ScenePath],
-    bands: Sequence[str],
-    settings: SceneConfig,
-    reporter: Reporter,
-) -> list[Scene]:
-    return open_scenes(
-        scenes,
-        bands=bands,
-        stack=settings.stack,
-        dates=settings.dates,
-        nodata=settings.told_nodata,
-        reporter=reporter,
-    )
 
 
 def as_list(scenes: object) -> list[Scene | ScenePath]:

@@ -21,9 +21,7 @@ from geopointseg.errors import ConfigError, ModelError, nearest_names
 
 OWN_ARCHITECTURES = ("fcn",)
 _SMALLEST = {"pan": 128}
-_SMP_ERRORS = (
-    ValueError, TypeError, KeyError, NotImplementedError, AssertionError, RuntimeError, IndexError, AttributeError,
-)  # fmt: skip
+_SMP_ERRORS = (ValueError, TypeError, LookupError, AssertionError, RuntimeError, AttributeError)
 _NEEDS_STAGE_WIDTHS = ("unet", "unetplusplus", "manet")
 _ALIASES = {
     "u-net": "unet",

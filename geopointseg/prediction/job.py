@@ -201,10 +201,8 @@ def open_imagery(
         [_absolute(s) for s in sources],
         bands=union_bands(bundles),
         style=style,
-        stack=settings.stack,
-        dates=settings.dates,
-        nodata=settings.told_nodata,
         reporter=reporter,
+        **settings.reading,
     )
     _warn_of_scale(scenes[0], bundles, reporter)
     return tuple(scenes)

@@ -47,7 +47,7 @@ from geopointseg.prediction.tiling import SUMS_BYTES, lay_lattice
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import write_sidecars
 from geopointseg.raster.cog import assemble
-from geopointseg.raster.output import require_writable_folder, whole_file
+from geopointseg.raster.output import require_writable_folder, spare_inputs, whole_file
 from geopointseg.raster.scene import HANDLES, Scene
 
 _TILES_TO_TRY = 50
@@ -195,7 +195,7 @@ def predict(
             uncertainty=outputs[UNCERTAINTY] is not None,
             min_area_px=min_area_px, cog=cog,
         )  # fmt: skip
-        _spare_imagery(job.plan.mosaic, outputs)
+        spare_inputs(filter(None, outputs.values()), job.plan.mosaic.files())
         plan, identity = job.plan, job.identity()
         HANDLES.close()
         with open_journal(Path(output).absolute(), identity, resume=resume) as work:
@@ -251,17 +251,6 @@ def _require_outputs(outputs: dict[str, Path | None]) -> None:
             f"The output '{paths[0]}' was named for two products. Each product goes into a file of its own; "
             "choose different names."
         )
-
-
-def _spare_imagery(mosaic: Mosaic, outputs: dict[str, Path | None]) -> None:
-    """Raise `OutputError` if an output would replace what is read."""
-    read = mosaic.files()
-    for path in outputs.values():
-        if path is not None and path.resolve() in read:
-            raise OutputError(
-                f"The output '{path}' is also the raster, or a file of it, that is to be mapped. Expected another "
-                "file, so that your imagery is kept; choose another name."
-            )
 
 
 def _make_job(

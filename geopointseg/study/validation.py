@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.assessment.confusion import number_or_none
-from geopointseg.config import Config, SceneConfig
+from geopointseg.config import Config
 from geopointseg.errors import PointsError
 from geopointseg.labels.points import Points
 from geopointseg.labels.split import (
@@ -247,7 +247,9 @@ def validate(
     config = config or Config()
     sources = [scenes] if isinstance(scenes, (str, os.PathLike, Scene)) else list(scenes)
     warnings: list[str] = []
-    opened = _open(sources, config.scene.bands, config.scene, reporter)
+    opened = open_scenes(
+        sources, bands=config.scene.bands, reporter=reporter, **config.scene.reading
+    )
     used = points.select(points.split != "buffer")
     bench = _Bench(sources, config, model, seed, device, _Background(reporter))
     if by == "scene":
@@ -370,23 +372,9 @@ def _translate(source: Legend, target: Legend) -> NDArray[np.int64]:
 def _single_scenes(sources: Sequence[Any], config: Config, reporter: Reporter) -> dict[str, Any]:
     """Return the scenes one by one, and settings that take each as it is."""
     return {
-        "sources": _open(sources, (), config.scene, reporter),
+        "sources": open_scenes(sources, reporter=reporter, **config.scene.reading),
         "config": config.updated({"scene": {"dates": "scenes", "stack": "never"}}),
     }
-
-
-def _open(
-    sources: Sequence[Any], bands: Sequence[str], settings: SceneConfig, reporter: Reporter
-) -> list[Scene]:
-    """Open scenes as training does."""
-    return open_scenes(
-        sources,
-        bands=bands,
-        stack=settings.stack,
-        dates=settings.dates,
-        nodata=settings.told_nodata,
-        reporter=reporter,
-    )
 
 
 def _run(
