@@ -246,6 +246,11 @@ class TeachingConfig:
         "Weight of the consistency with the averaged network (Tarvainen and Valpola 2017).",
         minimum=0,
     )
+    consistency: Literal["labels", "squares", "kl"] = setting(
+        "labels",
+        "What the averaged network teaches: labels where it is sure (Sohn et al. 2020), or its probabilities, by squared "
+        "differences (Tarvainen and Valpola 2017) or Kullback-Leibler divergence.",
+    )
     consistency_start: float = setting(
         0.15, "Share of the budget after which consistency begins.", minimum=0, maximum=1
     )
@@ -280,6 +285,9 @@ class TeachingConfig:
         7, "Side of a superpixel, or reach of a region, in pixels.", minimum=2, maximum=200
     )
     dice_weight: float = setting(0.0, "Weight of the soft Dice loss on grown labels.", minimum=0)
+    lovasz_weight: float = setting(
+        0.0, "Weight of the Lovasz-softmax loss on grown labels (Berman et al. 2018).", minimum=0
+    )
     affinity_weight: float = setting(
         0.0,
         "Weight of the loss on neighbours that look alike but differ in class (Obukhov et al. 2019).",

@@ -19,7 +19,14 @@ from geopointseg.learning.consistency import (
     cut_and_mix,
     has_collapsed,
 )
-from geopointseg.learning.loss import partial_dice_loss, partial_focal_loss, soft_cross_entropy
+from geopointseg.learning.loss import (
+    consistency_loss,
+    kl_divergence,
+    lovasz_softmax_loss,
+    partial_dice_loss,
+    partial_focal_loss,
+    soft_cross_entropy,
+)
 from geopointseg.learning.regularization import affinity_loss, entropy_loss
 from geopointseg.sampling.augmentation import Augmentation, Batch
 
@@ -128,6 +135,10 @@ class Objective:
             )
             if teaching.dice_weight > 0:
                 losses["dice"] = share * teaching.dice_weight * partial_dice_loss(logits, grown)
+            if teaching.lovasz_weight > 0:
+                losses["lovasz"] = (
+                    share * teaching.lovasz_weight * lovasz_softmax_loss(logits, grown)
+                )
         return losses
 
     def _map_losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -165,6 +176,9 @@ class Objective:
         if batch.soft is not None:
             accepted &= ~contradicts(batch.soft, taught)
         self._watch()
+        if teaching.consistency != "labels":
+            distance = kl_divergence if teaching.consistency == "kl" else consistency_loss
+            return distance(logits, taught, pixel_weight=batch.valid.to(logits))
         label = torch.where(accepted, taught.argmax(dim=1), UNLABELLED)
         share = accepted.sum() / batch.valid.sum().clamp(min=1)
         return partial_focal_loss(logits, label) * share

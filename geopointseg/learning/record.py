@@ -25,7 +25,7 @@ POINTS_FILE = "points.gpkg"
 
 COLUMNS = (
     "step", "seconds", "progress", "learning_rate", "loss", "points", "distillation", "consistency", "grown",
-    "dice", "affinity", "entropy", "reconstruction", "held_out_mean_f1", "held_out_overall_accuracy",
+    "dice", "lovasz", "affinity", "entropy", "reconstruction", "held_out_mean_f1", "held_out_overall_accuracy",
     "held_out_loss", "pseudo_labels",
 )  # fmt: skip
 LIBRARIES = (
@@ -56,7 +56,7 @@ class TrainingLog:
         self._append(COLUMNS)
         for row in kept:
             if int(row["step"]) <= (resume_at or 0):
-                self._append([row[name] for name in COLUMNS])
+                self._append([row.get(name, "") for name in COLUMNS])
 
     def write(self, step: int, seconds: float, progress: float, values: Mapping[str, Any]) -> None:
         """Write one row; what it does not name stays empty."""

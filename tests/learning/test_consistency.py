@@ -98,39 +98,57 @@ def test_contradiction_needs_a_sure_forest() -> None:
     assert contradicts(forest, taught)[0, 0].tolist() == [True, False, False]
 
 
-def test_guard_stops_consistency_when_one_class_swallows_the_others() -> None:
-    class Constant(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.bias = torch.nn.Parameter(torch.tensor([9.0, 0.0, 0.0]))
+class Constant(torch.nn.Module):
+    """Says the same of every pixel."""
 
-        def forward(self, image):
-            return self.bias[None, :, None, None].expand(len(image), 3, *image.shape[-2:])
+    def __init__(self, *scores: float) -> None:
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.tensor(scores))
 
-    teaching = {
-        "consistency_weight": 1.0,
-        "consistency_start": 0.0,
-        "consistency_ramp": 0.01,
-        "threshold_start": 0.5,
-    }
-    objective = Objective(
-        Config().updated({"teaching": teaching}), torch.ones(3), torch.full((3,), 1 / 3)
-    )
-    network = Constant()
-    average = AveragedNetwork(network, 0.9)
-    batch = Batch(
+    def forward(self, image):
+        return self.bias[None, :, None, None].expand(len(image), 3, *image.shape[-2:])
+
+
+def consistent(**teaching) -> Objective:
+    settings = {"consistency_weight": 1.0, "consistency_start": 0.0, "consistency_ramp": 0.01}
+    config = Config().updated({"teaching": {**settings, "threshold_start": 0.5, **teaching}})
+    return Objective(config, torch.ones(3), torch.full((3,), 1 / 3))
+
+
+def unlabelled_batch() -> Batch:
+    return Batch(
         torch.randn(2, 2, 8, 8),
         torch.full((2, 8, 8), -1),
         torch.zeros(2, 8, 8),
         torch.ones(2, 8, 8, dtype=torch.bool),
     )
-    generator = torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("kind", ["labels", "squares", "kl"])
+def test_guard_stops_consistency_when_one_class_swallows_the_others(kind) -> None:
+    objective, network = consistent(consistency=kind), Constant(9.0, 0.0, 0.0)
+    average, generator = AveragedNetwork(network, 0.9), torch.Generator().manual_seed(0)
+    batch = unlabelled_batch()
     taught = [
         "consistency" in objective(network, average, batch, 0.5, generator) for _ in range(200)
     ]
     assert taught[0]
     assert not taught[-1]
     assert objective.collapsed
+
+
+def test_consistency_asks_for_labels_or_for_probabilities() -> None:
+    network, teacher = Constant(2.0, 0.0, 0.0), Constant(0.0, 3.0, 0.0)
+    p, q = (torch.softmax(n.bias.detach(), 0) for n in (network, teacher))
+    expected = {
+        "labels": -p[1].log(),
+        "squares": (p - q).square().mean(),
+        "kl": (q * (q / p).log()).sum(),
+    }
+    for kind, value in expected.items():
+        objective, average = consistent(consistency=kind), AveragedNetwork(teacher, 0.9)
+        losses = objective(network, average, unlabelled_batch(), 0.5, torch.Generator())
+        assert losses["consistency"].item() == pytest.approx(value.item(), rel=1e-5)
 
 
 def test_entropy_is_one_for_no_opinion_and_zero_for_certainty() -> None:

@@ -101,7 +101,12 @@ def test_blended_teachers_are_the_weighted_mean() -> None:
     "teaching",
     [
         {"expansion": "superpixels", "dice_weight": 0.5},
-        {"expansion": "region", "affinity_weight": 0.2, "entropy_weight": 0.1},
+        {
+            "expansion": "region",
+            "affinity_weight": 0.2,
+            "entropy_weight": 0.1,
+            "lovasz_weight": 0.5,
+        },
         {"self_training": True, "consistency_weight": 0.5, "consistency_start": 0.0},
     ],
 )
@@ -120,7 +125,7 @@ def test_every_part_trains(place, tiny, tmp_path, teaching) -> None:
     }
     names = {
         "expansion": "grown", "dice_weight": "dice", "affinity_weight": "affinity", "entropy_weight": "entropy",
-        "consistency_weight": "consistency",
+        "consistency_weight": "consistency", "lovasz_weight": "lovasz",
     }  # fmt: skip
     assert {names[key] for key in teaching if key in names} <= written
     assert bundle.metadata["steps"] == 4

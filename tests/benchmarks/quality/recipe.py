@@ -21,6 +21,8 @@ class Recipe:
         Whether the scenes to be mapped are given as unlabelled ones.
     is_dense
         Whether every label of the training ground is given.
+    is_pretrained
+        Whether the network first learns from the training imagery alone, for as long as it is trained afterwards.
     longer
         Factor on the training time.
     """
@@ -29,6 +31,7 @@ class Recipe:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sees_test_scenes: bool = False
     is_dense: bool = False
+    is_pretrained: bool = False
     longer: float = 1.0
 
 
@@ -63,6 +66,8 @@ PARTS = {
     "with affinity": _network("teaching", affinity_weight=0.1),
     "with entropy": _network("teaching", entropy_weight=0.1),
     "with self-training": Recipe("auto", {"teaching": {"self_training": True}}),
+    "network however few the points": Recipe("auto", {"selection": {"forest_below": 0}}),
+    "pretrained on its own imagery": Recipe("network", is_pretrained=True),
     "seeing the test scenes": Recipe("network", sees_test_scenes=True),
     "gamma 0": _network("loss", gamma=0.0),
     "gamma 2": _network("loss", gamma=2.0),
@@ -71,9 +76,12 @@ PARTS = {
     "without radiometric augmentation": _network(
         "augmentation", gain=0.0, offset=0.0, noise=0.0, blur=0.0, gamma=1.0
     ),
+    "light varied less": _network("augmentation", gain=0.05, offset=0.07, gamma=1.1),
+    "light varied more": _network("augmentation", gain=0.2, offset=0.3, gamma=1.4),
     "chips of 64": _network("sampling", chip_size=64),
     "chips of 128": _network("sampling", chip_size=128),
     "chips of 256": _network("sampling", chip_size=256, batch_size=4),
+    "chips of twice the side": _network("sampling", chip_size=192),
     "regnetx_002": _network("model", encoder="tu-regnetx_002"),
     "mobilenetv3_small": _network("model", encoder="tu-mobilenetv3_small_100"),
     "encoder of four stages": _network("model", encoder_depth=4, decoder_channels=[96, 48, 32, 16]),
@@ -81,7 +89,7 @@ PARTS = {
         "model", encoder_depth=5, decoder_channels=[256, 128, 64, 32, 16]
     ),
 }
-"""The default network with one part on or off."""
+"""The default network with one part on or off; self-training, and networks from few points, beside the forest."""
 
 _WHOLE_UNET = {
     "encoder_depth": 5, "decoder_channels": [256, 128, 64, 32, 16]

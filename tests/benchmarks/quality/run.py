@@ -116,14 +116,22 @@ def planned(arguments: argparse.Namespace, sets: dict[str, list[Ground]]) -> Ite
 def execute(run: Run, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, map the test ground with every member and with all of them, and score."""
     from geopointseg.config import Config
+    from geopointseg.learning.pretraining import pretrain
     from geopointseg.learning.training import train
     from geopointseg.progress import NullSink, Reporter
 
     recipe = RECIPES[run.recipe]
     config = Config().updated({s: dict(values) for s, values in recipe.changes.items()})
+    scenes = [place.scene for place in run.ground.training]
+    lasts = budget(recipe, config, arguments)
     started = time.perf_counter()
+    if recipe.is_pretrained:
+        start = folder.with_name(f"{folder.name}-start")
+        before = config.updated({"optimization": lasts})
+        pretrain(scenes, output=start, config=before, seed=run.seed, device="cpu")
+        lasts["weights"] = str(start)
     model = train(
-        [place.scene for place in run.ground.training],
+        scenes,
         run.ground.masks(0 if recipe.is_dense else run.points, draw_of(run, arguments)),
         output=folder,
         config=config,
@@ -132,7 +140,7 @@ def execute(run: Run, folder: Path, arguments: argparse.Namespace) -> dict[str, 
         unlabelled=[p.scene for p in run.ground.test] if recipe.sees_test_scenes else [],
         device="cpu",
         reporter=Reporter(NullSink()),
-        **budget(recipe, config, arguments),
+        **lasts,
     )
     trained = time.perf_counter()
     votes = read_votes(run.ground, model)
