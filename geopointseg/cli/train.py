@@ -75,8 +75,9 @@ def train(
     "-o", "--output", required=True, metavar="WEIGHTS_DIR", help="Folder of the weights to write."
 )
 @settings_options(("optimization", "minutes", "M"), ("optimization", "steps", "N"))
+@click.option("--resume", is_flag=True, help="Go on with a pretraining that was stopped.")
 @common_options
-def pretrain(run: Invocation, rasters: tuple[str, ...], output: str) -> None:
+def pretrain(run: Invocation, rasters: tuple[str, ...], output: str, resume: bool) -> None:
     """Learn from unlabelled rasters R; 'train --weights WEIGHTS_DIR' starts from there."""
     from geopointseg.learning.pretraining import pretrain as pretrain_network
 
@@ -85,6 +86,7 @@ def pretrain(run: Invocation, rasters: tuple[str, ...], output: str) -> None:
         output=output,
         config=run.settings,
         seed=run.seed,
+        resume=resume,
         device=run.device,
         reporter=run.reporter,
     )

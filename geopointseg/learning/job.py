@@ -92,23 +92,14 @@ class Job:
             "labelled pixels."
         )
 
-    @cached_property
-    def _imagery(self) -> str:
-        """A digest of where the imagery in memory lies and of every eighth row and column of it."""
-        digest = hashlib.sha256()
-        for patch in self.ready.ground.patches:
-            digest.update(
-                json.dumps([patch.scene, patch.row, patch.col, *patch.image.shape]).encode()
-            )
-            digest.update(np.ascontiguousarray(patch.image[:, ::8, ::8]).data)
-        return digest.hexdigest()
-
     def identity(self) -> str:
         """Return a text that is the same for trainings of which one may resume the other."""
         settings = self.config.to_dict()
         for name in ("minutes", "steps"):
             settings["optimization"].pop(name)
-        what = json.dumps([settings, self.seed, self.kind, self._imagery], sort_keys=True)
+        what = json.dumps(
+            [settings, self.seed, self.kind, self.ready.ground.digest], sort_keys=True
+        )
         digest = hashlib.sha256(what.encode())
         labelled = self.everything
         for array in (labelled.patch, labelled.row, labelled.col, labelled.class_index):

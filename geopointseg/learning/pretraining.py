@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from geopointseg.config import Config
+from geopointseg.errors import TrainingError
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
 from geopointseg.learning.consistency import AveragedNetwork, ClassThresholds
@@ -30,7 +32,13 @@ from geopointseg.learning.objective import build_augmentation
 from geopointseg.learning.preparation import as_list, open_alike
 from geopointseg.learning.record import TrainingLog, library_versions
 from geopointseg.learning.start import network_options
-from geopointseg.learning.trainer import Learner, Loop
+from geopointseg.learning.trainer import (
+    Learner,
+    Loop,
+    LossNotFiniteError,
+    read_checkpoint,
+    write_checkpoint,
+)
 from geopointseg.learning.workspace import Workspace
 from geopointseg.model.architecture import build_network
 from geopointseg.model.bundle import resolve_device
@@ -57,6 +65,7 @@ def pretrain(
     output: str | Path,
     config: Config | None = None,
     seed: int = 0,
+    resume: bool = False,
     device: str = "auto",
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
@@ -72,6 +81,8 @@ def pretrain(
         Settings: ``[model]`` (starting weights included), ``[optimization]``, ``[pretraining]``.
     seed
         Decides weights, chips and what is hidden.
+    resume
+        Go on with a pretraining of this output that was stopped.
     device
         ``auto``, ``cpu`` or ``cuda``.
     reporter
@@ -89,15 +100,29 @@ def pretrain(
         If the scenes differ in their bands or hold no image.
     OutputError
         If the folder cannot be written.
+    TrainingError
+        If the loss stops being a number (the last good weights are kept beside the output), or there is nothing to
+        resume.
+    Cancelled
+        If the reporter was asked to cancel; what is there can be resumed.
     """
     reporter, config = reporter or Reporter(), config or Config()
     target = resolve_device(device)
     workspace = Workspace(Path(output), is_pretrained_folder)
-    workspace.open(resume=False)
+    workspace.open(resume=resume)
     try:
         with torch.random.fork_rng():
             opened, _, _ = open_alike(as_list(scenes), (), config, reporter)
-            summary = _learn(opened, config, seed, target, workspace, reporter)
+            ground = build_ground(
+                opened,
+                [None] * len(opened),
+                classes=1,
+                sampling=config.sampling,
+                seed=seed,
+                reporter=reporter,
+            )
+            pretraining = _Pretraining(opened[0], ground, config, seed, workspace)
+            summary = pretraining.run(target, reporter, resume=resume)
         workspace.publish()
     except BaseException:
         workspace.discard()
@@ -144,7 +169,7 @@ class Reconstruction:
         return {"reconstruction": (error * weight).sum() / weight.sum().clamp(min=1e-6)}
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: pretraining is not resumed."""
+        """Return nothing: no step depends on the ones before."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -170,87 +195,126 @@ def hide_squares(image: Tensor, share: float, side_px: int, generator: Generator
     return spread[:, :height, :width].to(image.device)
 
 
-def _learn(
-    scenes: Sequence[Scene],
-    config: Config,
-    seed: int,
-    device: torch.device,
-    workspace: Workspace,
-    reporter: Reporter,
-) -> dict[str, Any]:
-    ground = build_ground(
-        scenes,
-        [None] * len(scenes),
-        classes=1,
-        sampling=config.sampling,
-        seed=seed,
-        reporter=reporter,
-    )
-    learner = _build_learner(ground, scenes[0], config, seed, device, reporter)
-    log = TrainingLog(workspace.training)
-    loop = Loop(config, device, log, reporter, save=lambda: None)
-    try:
-        learner.budget.begin(60.0 * config.optimization.minutes)
-        loop.run(learner, _chips(ground, config, seed), 1.0)
-    finally:
-        log.close()
-    log.draw(workspace.training / "curves.png")
-    losses = [float(row["reconstruction"]) for row in log.rows() if row["reconstruction"]]
-    bands = list(band_specs(scenes[0]))
-    recent = losses[-max(len(losses) // 10, 1) :]
-    summary = {"steps": learner.step, "loss": sum(recent) / len(recent), "bands": bands}
-    facts = {**summary, "common_names": _common_names(scenes[0]), "seed": seed}
-    _write(workspace.folder, learner, ground, config, facts)
-    return summary
+@dataclass(frozen=True, eq=False)
+class _Pretraining:
+    """One pretraining: what it learns from, and what it writes.
+
+    Parameters
+    ----------
+    scene
+        The first one; it names the bands.
+    ground, config, seed
+        What decides the weights.
+    workspace
+        Where they come into being.
+    """
+
+    scene: Scene
+    ground: Ground
+    config: Config
+    seed: int
+    workspace: Workspace
+
+    def run(self, device: torch.device, reporter: Reporter, *, resume: bool) -> dict[str, Any]:
+        """Learn, write the folder, and return what was learnt."""
+        learner = self._build_learner(device, reporter)
+        if resume:
+            self._take_up(learner)
+        log = TrainingLog(self.workspace.training, learner.step if resume else None)
+        loop = Loop(self.config, device, log, reporter, save=lambda: self._save(learner))
+        try:
+            learner.budget.begin(60.0 * self.config.optimization.minutes)
+            loop.run(learner, self._chips(), 1.0)
+        except LossNotFiniteError as error:
+            raise self._keep_last_good(error, learner, log) from error
+        finally:
+            log.close()
+        self._save(learner)
+        return self._write(learner, log)
+
+    def _identity(self) -> str:
+        """Return a text that is the same for pretrainings of which one may resume the other."""
+        settings = self.config.to_dict()
+        for name in ("minutes", "steps"):
+            settings["optimization"].pop(name)
+        return json.dumps([settings, self.seed, self.ground.digest], sort_keys=True)
+
+    def _save(self, learner: Learner) -> None:
+        if learner.is_finite:
+            state = {"identity": self._identity(), "learner": learner.state()}
+            write_checkpoint(self.workspace.checkpoint, state)
+
+    def _take_up(self, learner: Learner) -> None:
+        state = read_checkpoint(self.workspace.checkpoint)
+        if state["identity"] != self._identity():
+            raise TrainingError(
+                "The stopped pretraining had other imagery, settings or another seed. Expected the same ones, besides "
+                "minutes and steps; repeat them, or start anew without '--resume'."
+            )
+        learner.load_state(state["learner"])
+
+    def _keep_last_good(
+        self, error: LossNotFiniteError, learner: Learner, log: TrainingLog
+    ) -> TrainingError:
+        """Write the weights of the last checkpoint beside the output, and return the error that says where."""
+        if not self.workspace.checkpoint.exists():
+            return TrainingError(f"{error} No earlier state was kept.")
+        self._take_up(learner)
+        self._write(learner, log)
+        self.workspace.checkpoint.unlink()
+        kept = self.workspace.publish_beside(f"step-{learner.step}")
+        return TrainingError(f"{error} The weights as of step {learner.step} are kept in '{kept}'.")
+
+    def _build_learner(self, device: torch.device, reporter: Reporter) -> Learner:
+        torch.manual_seed(self.seed)
+        settings, bands = self.config.optimization, self.ground.bands
+        network = build_network(bands=bands, classes=max(bands, 2), **network_options(self.config))
+        weights = find_weights(self.config.model.weights, network.encoder_name)
+        if weights is not None:
+            apply_weights(network, weights, self.scene.bands, reporter)
+        budget = Budget(settings.steps, 60.0 * settings.minutes)
+        objective = Reconstruction(self.config)
+        return Learner(network.to(device), objective, self.config, budget, self.seed)
+
+    def _chips(self) -> ChipDataset:
+        sampling, ground = self.config.sampling, self.ground
+        plan = ChipPlan(sampling.chip_size, sampling.batch_size, 0, 0.0, 0.0, self.seed)
+        lessons = Lessons.of(ground, ground.labelled)
+        return ChipDataset(ground, lessons, ground.normalization(), plan)
+
+    def _write(self, learner: Learner, log: TrainingLog) -> dict[str, Any]:
+        """Write weights, their description and the curves, and return what was learnt."""
+        from safetensors.torch import save
+
+        folder = self.workspace.folder
+        log.draw(self.workspace.training / "curves.png")
+        losses = [float(row["reconstruction"]) for row in log.rows() if row["reconstruction"]]
+        recent = losses[-max(len(losses) // 10, 1) :]
+        summary = {
+            "steps": learner.step,
+            "loss": sum(recent) / len(recent) if recent else None,
+            "bands": list(band_specs(self.scene)),
+        }
+        state = learner.model.cpu().state_dict()
+        kept = {k: v.contiguous().clone() for k, v in state.items() if "segmentation_head" not in k}
+        (folder / PRETRAINED_TENSORS).write_bytes(save(kept))
+        description = {
+            "format": PRETRAINED_FORMAT,
+            "format_version": 1,
+            "architecture": network_options(self.config),
+            "normalization": self.ground.normalization().to_json(),
+            "resolution_m": self.ground.resolution_m,
+            "versions": library_versions(),
+            **summary,
+            "common_names": _common_names(self.scene),
+            "seed": self.seed,
+        }
+        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+        (folder / PRETRAINED_DESCRIPTION).write_text(text, encoding="utf-8")
+        return summary
 
 
 def _common_names(scene: Scene) -> list[str]:
     """Return the common names of a scene's bands, empty where there is none or it tells nothing apart."""
     names = [common_name(band) for band in scene.bands]
     return [name if names.count(name) == 1 else "" for name in names]
-
-
-def _build_learner(
-    ground: Ground,
-    scene: Scene,
-    config: Config,
-    seed: int,
-    device: torch.device,
-    reporter: Reporter,
-) -> Learner:
-    torch.manual_seed(seed)
-    network = build_network(
-        bands=ground.bands, classes=max(ground.bands, 2), **network_options(config)
-    )
-    weights = find_weights(config.model.weights, network.encoder_name)
-    if weights is not None:
-        apply_weights(network, weights, scene.bands, reporter)
-    budget = Budget(config.optimization.steps, 60.0 * config.optimization.minutes)
-    return Learner(network.to(device), Reconstruction(config), config, budget, seed)
-
-
-def _chips(ground: Ground, config: Config, seed: int) -> ChipDataset:
-    sampling = config.sampling
-    plan = ChipPlan(sampling.chip_size, sampling.batch_size, 0, 0.0, 0.0, seed)
-    return ChipDataset(ground, Lessons.of(ground, ground.labelled), ground.normalization(), plan)
-
-
-def _write(
-    folder: Path, learner: Learner, ground: Ground, config: Config, facts: dict[str, Any]
-) -> None:
-    from safetensors.torch import save
-
-    state = learner.model.cpu().state_dict()
-    kept = {k: v.contiguous().clone() for k, v in state.items() if "segmentation_head" not in k}
-    (folder / PRETRAINED_TENSORS).write_bytes(save(kept))
-    description = {
-        "format": PRETRAINED_FORMAT,
-        "format_version": 1,
-        "architecture": network_options(config),
-        "normalization": ground.normalization().to_json(),
-        "resolution_m": ground.resolution_m,
-        "versions": library_versions(),
-        **facts,
-    }
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    (folder / PRETRAINED_DESCRIPTION).write_text(text, encoding="utf-8")

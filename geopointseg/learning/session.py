@@ -325,7 +325,7 @@ class NetworkSession:
 
     def save(self) -> None:
         """Write a checkpoint, unless the weights are not numbers any more: then the last good one stays."""
-        if not all(bool(torch.isfinite(p).all()) for p in self.learner.network.parameters()):
+        if not self.learner.is_finite:
             return
         state = {
             "identity": self.job.identity(),

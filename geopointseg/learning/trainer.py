@@ -152,6 +152,11 @@ class Learner(L.LightningModule):
         """The network that is kept: the average, or the last weights where averaging is off."""
         return cast("Network", self.average.network) if self.average.decay > 0 else self.network
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers."""
+        return all(bool(torch.isfinite(p).all()) for p in self.network.parameters())
+
     def state(self) -> dict[str, Any]:
         """Return all that a resumed training needs, tensors and plain values only."""
         return {

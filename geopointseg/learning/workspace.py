@@ -71,9 +71,7 @@ class Workspace:
             self._held.enter_context(hold_lock(self._lock_file, self.output))
             if not resume:
                 shutil.rmtree(self.folder, ignore_errors=True)
-            elif (
-                not self.checkpoint.exists() and is_model_folder(self.output) and finished.exists()
-            ):
+            elif not self.checkpoint.exists() and self.is_ours(self.output) and finished.exists():
                 shutil.copytree(finished.parent, self.training, dirs_exist_ok=True)
             self.training.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -98,9 +96,9 @@ class Workspace:
         """Move the folder to a name of its own beside the output, and return it."""
         absolute = self.output.absolute()
         beside = absolute.with_name(f"{absolute.name}.{suffix}")
-        if beside.exists() and not is_model_folder(beside):
+        if beside.exists() and not self.is_ours(beside):
             raise OutputError(
-                f"'{beside}' exists and is not a model. It is left as it is; move it away and train again."
+                f"'{beside}' exists and is something else. It is left as it is; move it away and train again."
             )
         shutil.rmtree(beside, ignore_errors=True)
         self.folder.rename(beside)

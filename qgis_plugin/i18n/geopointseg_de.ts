@@ -116,6 +116,10 @@
 <translation>Ordner, den „Modell trainieren“ geschrieben hat, oder die model.json darin; mehrere Modelle werden gemittelt.</translation></message>
 <message><source>Give raster R the histogram of a reference, band by band.</source>
 <translation>Gibt dem Raster R Kanal für Kanal das Histogramm einer Referenz.</translation></message>
+<message><source>Go on with a pretraining that was stopped.</source>
+<translation type="unfinished"></translation></message>
+<message><source>Go on with a stopped pretraining</source>
+<translation type="unfinished"></translation></message>
 <message><source>Go on with a stopped training</source>
 <translation>Angehaltenes Training fortsetzen</translation></message>
 <message><source>Go on with a training that was stopped.</source>

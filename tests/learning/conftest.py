@@ -14,6 +14,7 @@ from rasterio.crs import CRS
 from geopointseg.config import Config
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
+from geopointseg.progress import Event, Reporter
 
 CRS_ = CRS.from_epsg(32633)
 LEGEND = Legend.from_names(["water", "field", "forest"], codes=[10, 20, 30])
@@ -33,6 +34,26 @@ class Place:
     path: Path
     truth: np.ndarray
     points: Points
+
+
+class Recorder:
+    """A sink that keeps events and may cancel at a step."""
+
+    def __init__(self, cancel_at: int | None = None) -> None:
+        self.events: list[Event] = []
+        self.cancel_at = cancel_at
+        self.reporter = Reporter(self)
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+        if event.stage == "train" and f"step {self.cancel_at}," in event.message:
+            self.reporter.cancel()
+
+    def close(self) -> None:
+        pass
+
+    def said(self, kind: str) -> str:
+        return "\n".join(e.message for e in self.events if e.kind == kind)
 
 
 def draw_truth(height: int, width: int, seed: int) -> np.ndarray:

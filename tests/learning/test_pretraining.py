@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import rasterio
 import torch
 from rasterio.enums import ColorInterp
 from safetensors.torch import load_file
 
-from geopointseg.errors import Cancelled, OutputError
-from geopointseg.learning.pretraining import hide_squares, pretrain
+from geopointseg.errors import Cancelled, OutputError, TrainingError
+from geopointseg.learning import trainer
+from geopointseg.learning.pretraining import Reconstruction, hide_squares, pretrain
 from geopointseg.learning.training import train
 from geopointseg.model.weight_bands import match_bands
 from geopointseg.model.weight_sources import find_weights
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
+from tests.learning.conftest import Recorder
 
 
 def test_pretrained_folder_starts_a_training(place, tiny, tmp_path) -> None:
@@ -88,6 +91,44 @@ def test_cancelled_pretraining_leaves_nothing(place, tiny, tmp_path) -> None:
     with pytest.raises(Cancelled):
         pretrain(place.path, output=tmp_path / "w", config=tiny, reporter=reporter)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stopped_pretraining_goes_on_to_the_same_weights(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"optimization": {"steps": 8}})
+    pretrain(place.path, output=tmp_path / "whole", config=config, device="cpu")
+    with pytest.raises(Cancelled):
+        pretrain(
+            place.path, output=tmp_path / "w", config=config, device="cpu", reporter=Recorder(cancel_at=5).reporter
+        )  # fmt: skip
+    with pytest.raises(TrainingError, match=r"other imagery, settings or another seed"):
+        pretrain(place.path, output=tmp_path / "w", config=config, seed=1, resume=True)
+    pretrain(place.path, output=tmp_path / "w", config=config, resume=True, device="cpu")
+    whole, resumed = (load_file(tmp_path / n / "weights.safetensors") for n in ("whole", "w"))
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+    longer = config.updated({"optimization": {"steps": 10}})
+    summary = pretrain(place.path, output=tmp_path / "w", config=longer, resume=True, device="cpu")
+    assert summary["steps"] == 10
+
+
+def test_pretraining_that_fails_keeps_its_last_good_weights(
+    place, tiny, tmp_path, monkeypatch
+) -> None:
+    original = Reconstruction.__call__
+
+    def spoilt(self, network, averaged, batch, progress, generator):
+        losses = original(self, network, averaged, batch, progress, generator)
+        return losses if progress < 0.5 else {"reconstruction": losses["reconstruction"] * np.nan}
+
+    monkeypatch.setattr(Reconstruction, "__call__", spoilt)
+    config = tiny.updated({"optimization": {"steps": 8}})
+    with pytest.raises(TrainingError, match=r"loss is nan at step 4.* No earlier state was kept"):
+        pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(trainer, "CHECKPOINT_S", 0.0)
+    with pytest.raises(TrainingError, match=r"weights as of step 4 are kept in .*w\.step-4"):
+        pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
+    assert [p.name for p in tmp_path.iterdir()] == ["w.step-4"]
+    assert find_weights(str(tmp_path / "w.step-4"), "resnet18").encoder_depth == 3
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.75])

@@ -30,29 +30,8 @@ from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.prediction.predictor import predict
-from geopointseg.progress import Event, Reporter
 from geopointseg.raster.scene import Scene
-from tests.learning.conftest import LEGEND, write_place
-
-
-class Recorder:
-    """A sink that keeps events and may cancel at a step."""
-
-    def __init__(self, cancel_at: int | None = None) -> None:
-        self.events: list[Event] = []
-        self.cancel_at = cancel_at
-        self.reporter = Reporter(self)
-
-    def emit(self, event: Event) -> None:
-        self.events.append(event)
-        if event.stage == "train" and f"step {self.cancel_at}," in event.message:
-            self.reporter.cancel()
-
-    def close(self) -> None:
-        pass
-
-    def said(self, kind: str) -> str:
-        return "\n".join(e.message for e in self.events if e.kind == kind)
+from tests.learning.conftest import LEGEND, Recorder, write_place
 
 
 def weights_of(folder) -> dict[str, torch.Tensor]:
