@@ -117,9 +117,9 @@
 <message><source>Give raster R the histogram of a reference, band by band.</source>
 <translation>Gibt dem Raster R Kanal für Kanal das Histogramm einer Referenz.</translation></message>
 <message><source>Go on with a pretraining that was stopped.</source>
-<translation type="unfinished"></translation></message>
+<translation>Setzt ein Vortraining fort, das angehalten wurde.</translation></message>
 <message><source>Go on with a stopped pretraining</source>
-<translation type="unfinished"></translation></message>
+<translation>Angehaltenes Vortraining fortsetzen</translation></message>
 <message><source>Go on with a stopped training</source>
 <translation>Angehaltenes Training fortsetzen</translation></message>
 <message><source>Go on with a training that was stopped.</source>
@@ -197,7 +197,7 @@
 <message><source>More rasters to learn from</source>
 <translation>Weitere Raster, aus denen gelernt wird</translation></message>
 <message><source>Most minutes that a training takes.</source>
-<translation type="unfinished"></translation></message>
+<translation>So viele Minuten dauert ein Training höchstens.</translation></message>
 <message><source>No Python interpreter with geopointseg is set.</source>
 <translation>Es ist kein Python-Interpreter mit geopointseg eingestellt.</translation></message>
 <message><source>No Python {needed} or newer was found; looked at: {seen}. Install one from python.org or your system's packages, then choose it here.</source>
