@@ -174,6 +174,16 @@ def _escape(text: str) -> str:
     return escape(text)
 
 
+class Flag(Protocol):
+    """An event of a thread or of a process."""
+
+    def set(self) -> None:
+        """Raise the flag."""
+
+    def is_set(self) -> bool:
+        """Whether it is raised."""
+
+
 class Reporter:
     """What library functions report to: progress by stage, messages, and cancellation.
 
@@ -181,6 +191,8 @@ class Reporter:
     ----------
     sink
         Where events go; silent by default.
+    cancelled
+        Says whether to cancel; one of its own by default. One that several processes share cancels them together.
 
     Examples
     --------
@@ -190,9 +202,13 @@ class Reporter:
     ...         advance(1)
     """
 
-    def __init__(self, sink: Sink | None = None) -> None:
+    def __init__(self, sink: Sink | None = None, cancelled: Flag | None = None) -> None:
         self.sink: Sink = sink or SilentSink()
-        self._cancelled = threading.Event()
+        self._cancelled: Flag = cancelled or threading.Event()
+
+    def silent(self) -> Reporter:
+        """Return a silent reporter for a part of the run, cancelled together with this one."""
+        return Reporter(cancelled=self._cancelled)
 
     def log(self, message: str, **data: Any) -> None:
         """Tell the user something worth knowing."""

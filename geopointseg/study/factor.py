@@ -1,24 +1,22 @@
-"""Run a factor study: all runs of a plan, resumably, in parallel where cores allow, then tables and the report."""
+"""Run a factor study: all runs of a plan, then tables and the report."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import shutil
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from geopointseg.errors import Cancelled, OutputError
+from geopointseg.errors import OutputError
 from geopointseg.progress import Reporter
 from geopointseg.study.comparison import RunScore, judge
 from geopointseg.study.data import place_data
+from geopointseg.study.execution import do_runs
 from geopointseg.study.plan import StudyPlan, StudyRun, title_of
 
 
@@ -167,7 +165,7 @@ def run_study(
     runs = list(plan.runs())
     placed = [place_data(data, folder / "placed" / data.name, reporter) for data in plan.data]
     plan = dataclasses.replace(plan, data=tuple(placed))
-    scores = _do_runs(plan, runs, folder / "runs", jobs, device, reporter)
+    scores = do_runs(plan, runs, folder / "runs", jobs, device, reporter)
     result = StudyResult(plan, tuple(scores), folder)
     _write_csv(scores, folder / "scores.csv")
     _write_tensorboard(scores, folder / "tensorboard")
@@ -188,81 +186,6 @@ def level_name(score: RunScore | StudyRun) -> str:
     levels = dict(score.levels)
     start = [str(levels.pop("baseline"))] if "baseline" in levels else []
     return ", ".join(start + [f"{title_of(name)} {level}" for name, level in levels.items()])
-
-
-def _do_runs(
-    plan: StudyPlan, runs: Sequence[StudyRun], folder: Path, jobs: int, device: str, reporter: Reporter
-) -> list[RunScore]:  # fmt: skip
-    scores: dict[int, RunScore] = {}
-    with reporter.stage("study", total=len(runs)) as advance:
-        waiting = []
-        for number, run in enumerate(runs):
-            known = _read_score(folder / f"{run.key}.json", run)
-            if known is None:
-                waiting.append((number, run))
-            else:
-                scores[number] = known
-                advance(1, f"{run.label}: done before")
-        for number, score in _execute(plan, waiting, folder, jobs, device):
-            scores[number] = score
-            _write_score(folder / f"{runs[number].key}.json", score)
-            said = f"failed: {score.failure}" if score.failure else f"mean F1 {score.mean_f1:.3f}"
-            advance(1, f"{runs[number].label}: {said}")
-    return [scores[number] for number in range(len(runs))]
-
-
-def _execute(
-    plan: StudyPlan, waiting: Sequence[tuple[int, StudyRun]], folder: Path, jobs: int, device: str
-) -> Iterable[tuple[int, RunScore]]:
-    if jobs <= 1:
-        for number, run in waiting:
-            yield number, _attempt(plan, run, folder, device)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures: dict[Future[RunScore], int] = {
-            pool.submit(_attempt, plan, run, folder, device): number for number, run in waiting
-        }
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _attempt(plan: StudyPlan, run: StudyRun, folder: Path, device: str) -> RunScore:
-    """Do one run; a failure becomes part of the result. Models are removed afterwards."""
-    from geopointseg.study.experiment import keep_results, run_experiment
-
-    workspace = folder / f"{run.key}.work"
-    shutil.rmtree(workspace, ignore_errors=True)
-    workspace.mkdir(parents=True)
-    try:
-        score = run_experiment(run, plan.data_named(run.data), workspace, device=device)
-        keep_results(workspace, folder / run.key, maps=run.seed == plan.seeds[0])
-    except Cancelled:
-        raise
-    except Exception as error:  # noqa: BLE001 - one failed run must not end the study
-        return RunScore(run.data, run.levels, run.seed, failure=f"{type(error).__name__}: {error}")
-    else:
-        return score
-    finally:
-        shutil.rmtree(workspace, ignore_errors=True)
-
-
-def _read_score(path: Path, run: StudyRun) -> RunScore | None:
-    """Return the score of a run that was done before, under this study's names of its levels."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        score = RunScore(**kept)
-    except (OSError, ValueError, TypeError):
-        return None
-    return None if score.failure else dataclasses.replace(score, levels=run.levels)
-
-
-def _write_score(path: Path, score: RunScore) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(dataclasses.asdict(score), default=str), encoding="utf-8")
-    temporary.replace(path)
 
 
 def _write_csv(scores: Sequence[RunScore], path: Path) -> None:
