@@ -63,6 +63,15 @@ def _check(where: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:
     return value
 
 
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list, like [1, 2]",
+}
+
+
 def _convert(where: str, value: Any, hint: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
@@ -75,10 +84,11 @@ def _convert(where: str, value: Any, hint: Any) -> Any:
         return None if value is None else _convert(where, value, args[0])
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
     if origin is None and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
-    name = getattr(hint, "__name__", str(hint))
-    raise ConfigError(f"{where} is {value!r}. Expected a value of type {name}.")
+    raise ConfigError(f"{where} is {value!r}. Expected {_KINDS.get(origin or hint, hint)}.")
 
 
 def format_toml(value: Any) -> str:

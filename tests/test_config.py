@@ -29,15 +29,24 @@ def test_every_setting_has_a_help_text_and_a_default_within_its_range():
         ({"los": {}}, r"no section \[los\].*Did you mean 'loss'"),
         ({"loss": {"gama": 1}}, r"no setting 'gama' in \[loss\].*Did you mean 'gamma'"),
         ({"loss": {"gamma": -1}}, r"\[loss\] gamma is -1.0. Expected 0 to 10"),
-        ({"loss": {"gamma": "big"}}, r"\[loss\] gamma is 'big'. Expected a value of type float"),
+        ({"loss": {"gamma": "big"}}, r"\[loss\] gamma is 'big'. Expected a number"),
         ({"prediction": {"tta": "all"}}, r"\[prediction\] tta is 'all'"),
         ({"loss": 3}, r"\[loss\] holds 3. Expected a section"),
-        ({"model": {"freeze_encoder": 1}}, r"Expected a value of type bool"),
+        ({"model": {"freeze_encoder": 1}}, r"Expected true or false"),
+        ({"loss": {"class_weight_range": 3}}, r"Expected a list"),
+        ({"optimization": {"steps": 2.5}}, r"Expected a whole number"),
     ],
 )
 def test_what_is_wrong_is_said(values, words):
     with pytest.raises(ConfigError, match=words):
         Config().updated(values)
+
+
+def test_numbers_are_text_where_text_is_expected():
+    """``nodata = -9999`` and ``bands = [1, 2]`` are what people write."""
+    scene = Config().updated({"scene": {"nodata": -9999, "bands": [4, 3]}}).scene
+    assert scene.reading["nodata"] == -9999
+    assert scene.bands == ("4", "3")
 
 
 def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path):

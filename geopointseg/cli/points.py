@@ -15,6 +15,7 @@ from geopointseg.cli.invocation import (
     layer_options,
     raster_option,
 )
+from geopointseg.cli.setting import settings_options
 
 
 @click.group()
@@ -40,6 +41,7 @@ def _output_option(metavar: str) -> Callable[[Callable[..., None]], Callable[...
     metavar="OUT.gpkg",
     help="Write questionable points here, with reasons.",
 )
+@settings_options()
 @common_options
 def check(
     run: Invocation, points: str, rasters: tuple[str, ...], class_field: str | None, layer: str | None,
@@ -49,10 +51,14 @@ def check(
     from geopointseg.labels.check import QUESTIONABLE_LAYER, check_points, write_questionable
     from geopointseg.labels.layer import require_free_geopackage
     from geopointseg.labels.points import read_points
+    from geopointseg.raster.opening import open_scenes
 
     if output:
         require_free_geopackage(output, QUESTIONABLE_LAYER, [points, *rasters])
-    checked = check_points(read_points(points, class_field=class_field, layer=layer), list(rasters))
+    labelled = read_points(points, class_field=class_field, layer=layer)
+    settings, chip_size = run.settings.scene, run.settings.sampling.chip_size
+    scenes = open_scenes(rasters, bands=settings.bands, reporter=run.reporter, **settings.reading)
+    checked = check_points(labelled, scenes, chip_size=chip_size, reporter=run.reporter)
     if output:
         write_questionable(checked, output)
     headings, rows = checked.to_table()

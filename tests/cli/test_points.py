@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from geopointseg.cli import app as cli_app
 from geopointseg.labels.points import write_points
@@ -54,3 +56,23 @@ def test_inputs_are_kept(
     assert stopped.value.code == 1
     assert words in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_points_are_checked_on_imagery_as_training_reads_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    with rasterio.open("scene.tif", "r+") as dataset:
+        pixels = dataset.read()
+        pixels[:, :, :40] = 200  # a collar that the file does not declare
+        dataset.write(pixels)
+    command = "points check survey.gpkg --raster scene.tif --json --progress none"
+
+    def on_nodata(*options: str) -> bool:
+        with pytest.raises(SystemExit):
+            cli_app.main([*command.split(), *options])
+        messages = [p["message"] for p in json.loads(capsys.readouterr().out)["problems"]]
+        return any("no data" in message or "nodata" in message for message in messages)
+
+    assert not on_nodata()
+    assert on_nodata("--set", "scene.nodata=200")
