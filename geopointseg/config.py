@@ -110,12 +110,12 @@ class SamplingConfig:
     )
     area_mpx: float = setting(
         8.0,
-        "Megapixels of imagery that training looks at; of larger scenes a choice of tiles is kept.",
+        "Megapixels of imagery that training looks at; of larger scenes, windows around the labels and some others are kept.",
         minimum=0.01,
     )
     memory_mb: int = setting(
         2048,
-        "Memory for that imagery, its labels and what teachers say of it; fewer tiles are kept where it is short.",
+        "Memory for that imagery, its labels and what teachers say of it; fewer windows are kept where it is short.",
         minimum=16,
     )
     workers: int = setting(

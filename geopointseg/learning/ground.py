@@ -1,7 +1,7 @@
 """The ground a model learns from: imagery held in memory, and the labelled pixels on it.
 
 Training looks at the same few places many times, so what it needs is read once. A scene that fits into the
-memory that the settings allow is one *patch*; of larger ones a choice of tiles is kept, those with labels first.
+memory that the settings allow is one *patch*; of larger ones windows are kept, those around labels first.
 Chips are then cut from patches without touching a file.
 """
 
@@ -12,21 +12,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from geopointseg.config import SamplingConfig
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.mask import UNLABELLED, SparseMask
+from geopointseg.learning.windows import Place, choose_windows
 from geopointseg.model.member import Normalization
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
-
-LABELLED_SHARE = 0.75
-"""Largest share of the memory that tiles with labels may take; the rest shows unlabelled ground."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +161,7 @@ def build_ground(
     sampling: SamplingConfig,
     seed: int,
     reporter: Reporter,
+    marked: Sequence[SparseMask | None] = (),
 ) -> Ground:
     """Read what training will look at.
 
@@ -175,18 +174,28 @@ def build_ground(
     classes
         Number of classes.
     sampling
-        Says how much is kept; tiles are four times as wide as chips.
+        Says how much is kept; see `choose_windows`.
     seed
-        Decides which tiles of large scenes are kept.
+        Decides which windows of large scenes are kept.
     reporter
         Told about progress and about labels that had to be left out.
+    marked
+        Labelled pixels of each scene that are not learnt from, but looked at.
 
     Raises
     ------
     RasterError
         If there is no valid pixel.
     """
-    windows = _choose_windows(scenes, masks, classes, sampling, seed, reporter)
+    pixel_bytes = 4 * len(scenes[0].bands) + classes + 9
+    looked_at = [[m for m in each if m] for each in zip_longest(masks, marked)]
+    windows = choose_windows(
+        scenes,
+        looked_at,
+        room=min(sampling.memory_mb * 2**20 // pixel_bytes, int(sampling.area_mpx * 1e6)),
+        chip_size=sampling.chip_size,
+        seed=seed,
+    )
     patches: list[Patch] = []
     with reporter.stage("read", total=len(windows)) as advance:
         for position, window in windows:
@@ -201,62 +210,64 @@ def build_ground(
             f"'{scenes[0].name}' holds no valid pixel where training looks. Expected imagery; check its nodata value."
         )
     labelled = locate_labels(patches, masks)
+    _tell_left_out(windows, masks, reporter)
     return Ground(tuple(patches), labelled, classes, scenes[0].grid.resolution_m)
 
 
-def _choose_windows(
-    scenes: Sequence[Scene],
-    masks: Sequence[SparseMask | None],
-    classes: int,
-    sampling: SamplingConfig,
-    seed: int,
-    reporter: Reporter,
-) -> list[tuple[int, Window]]:
-    pixel_bytes = 4 * len(scenes[0].bands) + classes + 9
-    room = min(sampling.memory_mb * 2**20 // pixel_bytes, int(sampling.area_mpx * 1e6))
-    tile = 4 * sampling.chip_size
-    if sum(s.grid.height * s.grid.width for s in scenes) <= room:
-        return [(position, scene.grid.window) for position, scene in enumerate(scenes)]
-    generator = np.random.default_rng([seed, 11])
-    labelled: list[tuple[int, Window]] = []
-    others: list[tuple[int, Window]] = []
-    for position, (scene, mask) in enumerate(zip(scenes, masks, strict=True)):
-        held = set() if mask is None else set(zip(mask.row // tile, mask.col // tile, strict=True))
-        for row in range(-(-scene.grid.height // tile)):
-            for col in range(-(-scene.grid.width // tile)):
-                window = _tile_window(scene, row, col, tile)
-                (labelled if (row, col) in held else others).append((position, window))
-    fitting = max(int(room // tile**2), 1)
-    labelled = [labelled[i] for i in generator.permutation(len(labelled))]
-    most = max(int(fitting * LABELLED_SHARE), 1) if others else fitting
-    if len(labelled) > most:
+def _tell_left_out(
+    windows: Sequence[Place], masks: Sequence[SparseMask | None], reporter: Reporter
+) -> None:
+    """Warn of labels that lie on no window."""
+    lost, count = 0, 0
+    for position, mask in enumerate(masks):
+        if mask:
+            seen = np.zeros(len(mask), dtype=bool)
+            for window in (window for scene, window in windows if scene == position):
+                row, col = mask.row - window.row_off, mask.col - window.col_off
+                seen |= (row >= 0) & (col >= 0) & (row < window.height) & (col < window.width)
+            lost, count = lost + int((~seen).sum()), count + len(mask)
+    if lost:
         reporter.warn(
-            f"Labels lie on {len(labelled)} tiles of {tile} x {tile} pixels, and {most} of these are used, chosen at "
-            "random. Raise [sampling] area_mpx and memory_mb to use all."
+            f"{lost} of {count} labelled pixels lie too far from the others to be kept in memory and are not used. "
+            "Raise [sampling] area_mpx and memory_mb to use all."
         )
-    kept = labelled[:most]
-    return kept + [others[i] for i in generator.permutation(len(others))[: fitting - len(kept)]]
-
-
-def _tile_window(scene: Scene, row: int, col: int, tile: int) -> Window:
-    height = min(tile, scene.grid.height - row * tile)
-    width = min(tile, scene.grid.width - col * tile)
-    return Window(col * tile, row * tile, width, height)
 
 
 def locate_labels(patches: Sequence[Patch], masks: Sequence[SparseMask | None]) -> LabelledPixels:
-    """Find the pixels of sparse masks, one a scene, that lie on valid pixels of the patches."""
+    """Find the pixels of sparse masks, one a scene, that lie on valid pixels of the patches.
+
+    A pixel that lies on several patches belongs to the one with most ground around it.
+    """
     parts = [LabelledPixels(*(np.zeros(0, t) for t in ("i8", "i8", "i8", "i8", "f4")))]
+    owners = {
+        position: _owners(patches, position, mask) for position, mask in enumerate(masks) if mask
+    }
     for position, patch in enumerate(patches):
         mask = masks[patch.scene]
-        if mask is not None:
-            parts.append(_labels_of(patch, mask, position))
+        if mask:
+            parts.append(_labels_of(patch, mask, position, owners[patch.scene] == position))
     return _concatenate(parts)
 
 
-def _labels_of(patch: Patch, mask: SparseMask, position: int) -> LabelledPixels:
+def _owners(patches: Sequence[Patch], scene: int, mask: SparseMask) -> NDArray[np.int64]:
+    """Return the patch that each pixel of a mask belongs to, -1 for none."""
+    owner = np.full(len(mask), -1, dtype=np.int64)
+    most = np.full(len(mask), -1, dtype=np.int64)
+    for position, patch in enumerate(patches):
+        if patch.scene != scene:
+            continue
+        row, col = mask.row.astype(np.int64) - patch.row, mask.col.astype(np.int64) - patch.col
+        rows, cols = patch.shape
+        around = np.minimum.reduce([row, col, rows - 1 - row, cols - 1 - col])
+        owner[around > most] = position
+        most = np.maximum(most, around)
+    return owner
+
+
+def _labels_of(
+    patch: Patch, mask: SparseMask, position: int, inside: NDArray[np.bool_]
+) -> LabelledPixels:
     row, col = mask.row.astype(np.int64) - patch.row, mask.col.astype(np.int64) - patch.col
-    inside = (row >= 0) & (col >= 0) & (row < patch.shape[0]) & (col < patch.shape[1])
     inside[inside] = patch.valid[row[inside], col[inside]]
     return LabelledPixels(
         patch=np.full(int(inside.sum()), position, dtype=np.int64),

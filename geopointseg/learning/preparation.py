@@ -103,6 +103,7 @@ def prepare(
         sampling=config.sampling,
         seed=seed,
         reporter=reporter,
+        marked=marked,
     )
     require_labels(ground, training, masks)
     _require_classes(ground, legend, reporter)
