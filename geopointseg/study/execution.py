@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
 from geopointseg.errors import Cancelled
@@ -22,6 +25,11 @@ _WORKER_REPORTER = Reporter()
 """In a process that does runs: cancelled together with the study."""
 
 
+Waiting = Sequence[tuple[int, StudyRun]]
+Keep = Callable[[int, RunScore], None]
+"""Takes the number of a run and its score."""
+
+
 def do_runs(
     plan: StudyPlan, runs: Sequence[StudyRun], folder: Path, jobs: int, device: str, reporter: Reporter
 ) -> list[RunScore]:  # fmt: skip
@@ -30,10 +38,21 @@ def do_runs(
     Raises
     ------
     Cancelled
-        If the reporter was asked to cancel: runs at work end at their next step, and those that are done stay.
+        If the reporter was asked to cancel: trainings at work end at their next step, and runs that are done stay.
     """
     scores: dict[int, RunScore] = {}
+
+    def keep(number: int, score: RunScore) -> None:
+        scores[number] = score
+        _write_score(folder / f"{runs[number].key}.json", score)
+
     with reporter.stage("study", total=len(runs)) as advance:
+
+        def tell(number: int) -> None:
+            failure = scores[number].failure
+            said = f"failed: {failure}" if failure else f"mean F1 {scores[number].mean_f1:.3f}"
+            advance(1, f"{runs[number].label}: {said}")
+
         waiting = []
         for number, run in enumerate(runs):
             known = _read_score(folder / f"{run.key}.json", run)
@@ -42,21 +61,19 @@ def do_runs(
             else:
                 scores[number] = known
                 advance(1, f"{run.label}: done before")
-        for number, score in _execute(plan, waiting, folder, jobs, device, reporter):
-            scores[number] = score
-            _write_score(folder / f"{runs[number].key}.json", score)
-            said = f"failed: {score.failure}" if score.failure else f"mean F1 {score.mean_f1:.3f}"
-            advance(1, f"{runs[number].label}: {said}")
+        if jobs > 1:
+            _do_in_processes(plan, waiting, folder, jobs, device, reporter, keep, tell)
+        else:
+            for number, run in waiting:
+                keep(number, _attempt(plan, run, folder, device, reporter.silent()))
+                tell(number)
     return [scores[number] for number in range(len(runs))]
 
 
-def _execute(
-    plan: StudyPlan, waiting: Sequence[tuple[int, StudyRun]], folder: Path, jobs: int, device: str, reporter: Reporter
-) -> Iterator[tuple[int, RunScore]]:  # fmt: skip
-    if jobs <= 1:
-        for number, run in waiting:
-            yield number, _attempt(plan, run, folder, device, reporter.silent())
-        return
+def _do_in_processes(
+    plan: StudyPlan, waiting: Waiting, folder: Path, jobs: int, device: str, reporter: Reporter, keep: Keep,
+    tell: Callable[[int], None],
+) -> None:  # fmt: skip
     context = get_context("spawn")
     cancelled = context.Event()
     with ProcessPoolExecutor(
@@ -69,19 +86,42 @@ def _execute(
         try:
             while left:
                 reporter.check_cancelled()
-                done, _ = wait(left, POLL_S, FIRST_COMPLETED)
-                yield from ((left.pop(future), future.result()) for future in done)
+                for future in wait(left, POLL_S, FIRST_COMPLETED).done:
+                    number = left.pop(future)
+                    keep(number, _result_of(future, reporter))
+                    tell(number)
         except BaseException:
             cancelled.set()
             pool.shutdown(cancel_futures=True)
+            for future, number in left.items():
+                if not future.cancelled() and future.exception() is None:
+                    keep(number, future.result())
             raise
 
 
+def _result_of(future: Future[RunScore], reporter: Reporter) -> RunScore:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        reporter.check_cancelled()  # what ended the process was meant for the study
+        raise
+
+
 def _begin_worker(cancelled: Flag) -> None:
-    """Let the study alone say when to cancel; a terminal's interrupt reaches all its processes."""
+    """Let the study alone say when to cancel; what a terminal or scheduler sends reaches all its processes."""
     global _WORKER_REPORTER  # noqa: PLW0603 - what a process begins with
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_study, daemon=True).start()
     _WORKER_REPORTER = Reporter(cancelled=cancelled)
+
+
+def _end_with_the_study() -> None:
+    """Wait for the study's process to end, and end with it."""
+    study = parent_process()
+    if study is not None:
+        connection.wait([study.sentinel])
+        os._exit(1)
 
 
 def _attempt_in_worker(plan: StudyPlan, run: StudyRun, folder: Path, device: str) -> RunScore:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from geopointseg.errors import OutputError
+from geopointseg.errors import Cancelled, OutputError
 from geopointseg.progress import Reporter
 from geopointseg.study.comparison import RunScore, judge
 from geopointseg.study.data import place_data
@@ -147,6 +147,15 @@ def run_study(
     -------
     StudyResult
         Scores, tables and outcomes of the hypotheses.
+
+    Raises
+    ------
+    ConfigError, InputFileError
+        If the plan is wrong.
+    OutputError
+        If the folder cannot be written.
+    Cancelled
+        If the reporter was asked to cancel: trainings at work end at their next step, and runs that are done stay.
     """
     from geopointseg.study.paper import write_paper
 
@@ -165,7 +174,12 @@ def run_study(
     runs = list(plan.runs())
     placed = [place_data(data, folder / "placed" / data.name, reporter) for data in plan.data]
     plan = dataclasses.replace(plan, data=tuple(placed))
-    scores = do_runs(plan, runs, folder / "runs", jobs, device, reporter)
+    try:
+        scores = do_runs(plan, runs, folder / "runs", jobs, device, reporter)
+    except Cancelled:
+        raise Cancelled(
+            "Cancelled; the runs that are done are kept. Repeat the command to go on."
+        ) from None
     result = StudyResult(plan, tuple(scores), folder)
     _write_csv(scores, folder / "scores.csv")
     _write_tensorboard(scores, folder / "tensorboard")
