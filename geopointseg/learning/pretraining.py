@@ -1,7 +1,7 @@
 """Self-supervised pretraining on unlabelled rasters: learn to fill in what is hidden.
 
-Squares of each chip are hidden, noise is added to the rest, and the network has to restore the image: a masked,
-denoising autoencoder. What it learns of textures and shapes is the start of a training with points, on imagery of
+Chips are varied in geometry and light as in a training, squares of each are hidden, noise is added to the rest, and
+the network has to restore the image: a masked, denoising autoencoder. What it learns of textures and shapes is the start of a training with points, on imagery of
 the same kind, with no network connection at all.
 
 References
@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from geopointseg.config import Config
 from geopointseg.errors import TrainingError
@@ -57,6 +58,8 @@ from geopointseg.sampling.augmentation import Batch
 
 VISIBLE_WEIGHT = 0.1
 """What a visible pixel weighs in the loss, against one for a hidden one."""
+STATISTICS_BATCHES = 50
+"""Batches of chips from which the statistics of batch normalization are measured at the end."""
 
 
 def pretrain(
@@ -78,7 +81,8 @@ def pretrain(
     output
         The folder of weights; ``train(weights=output)`` starts from it.
     config
-        Settings: ``[model]`` (starting weights included), ``[optimization]``, ``[pretraining]``.
+        Settings: ``[model]`` (starting weights included), ``[scene]``, ``[sampling]``, ``[augmentation]``,
+        ``[optimization]`` (the time or the steps are used in full) and ``[pretraining]``.
     seed
         Decides weights, chips and what is hidden.
     resume
@@ -91,8 +95,8 @@ def pretrain(
     Returns
     -------
     dict
-        ``weights`` (the folder), ``steps``, ``loss`` (mean squared error on hidden pixels in deviations, over the last
-        steps), ``bands``.
+        ``weights`` (the folder), ``steps``, ``loss`` (mean squared error in deviations over the last steps, hidden pixels
+        weighing ten times as much as visible ones), ``bands``.
 
     Raises
     ------
@@ -108,6 +112,7 @@ def pretrain(
     """
     reporter, config = reporter or Reporter(), config or Config()
     target = resolve_device(device)
+    config = config.on_device(target.type)
     workspace = Workspace(Path(output), is_pretrained_folder)
     workspace.open(resume=resume)
     try:
@@ -124,10 +129,21 @@ def pretrain(
             pretraining = _Pretraining(opened[0], ground, config, seed, workspace)
             summary = pretraining.run(target, reporter, resume=resume)
         workspace.publish()
+    except _LastGoodError as error:
+        kept = workspace.publish_beside(f"step-{error.step}")
+        raise TrainingError(f"{error} They are kept in '{kept}'.") from error
     except BaseException:
         workspace.discard()
         raise
     return {"weights": str(output), **summary}
+
+
+class _LastGoodError(TrainingError):
+    """The pretraining failed, and its last good weights are written."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class Reconstruction:
@@ -155,7 +171,7 @@ class Reconstruction:
         generator: Generator,
     ) -> dict[str, Tensor]:
         """Return the mean squared error, hidden pixels weighing most."""
-        clean = self.augmentation.weak(batch, generator)
+        clean = self.augmentation.strong(batch, generator)
         assert clean.valid is not None  # noqa: S101
         hidden = hide_squares(
             clean.image, self.settings.mask_share, self.settings.mask_px, generator
@@ -226,7 +242,8 @@ class _Pretraining:
             learner.budget.begin(60.0 * self.config.optimization.minutes)
             loop.run(learner, self._chips(), 1.0)
         except LossNotFiniteError as error:
-            raise self._keep_last_good(error, learner, log) from error
+            log.close()
+            raise self._keep_last_good(error, learner) from error
         finally:
             log.close()
         self._save(learner)
@@ -253,17 +270,17 @@ class _Pretraining:
             )
         learner.load_state(state["learner"])
 
-    def _keep_last_good(
-        self, error: LossNotFiniteError, learner: Learner, log: TrainingLog
-    ) -> TrainingError:
-        """Write the weights of the last checkpoint beside the output, and return the error that says where."""
+    def _keep_last_good(self, error: LossNotFiniteError, learner: Learner) -> TrainingError:
+        """Write the weights of the last checkpoint, and return the error that says of which step they are."""
         if not self.workspace.checkpoint.exists():
             return TrainingError(f"{error} No earlier state was kept.")
         self._take_up(learner)
+        log = TrainingLog(self.workspace.training, learner.step)
+        log.close()
         self._write(learner, log)
-        self.workspace.checkpoint.unlink()
-        kept = self.workspace.publish_beside(f"step-{learner.step}")
-        return TrainingError(f"{error} The weights as of step {learner.step} are kept in '{kept}'.")
+        return _LastGoodError(
+            f"{error} The last good weights are those of step {learner.step}.", learner.step
+        )
 
     def _build_learner(self, device: torch.device, reporter: Reporter) -> Learner:
         torch.manual_seed(self.seed)
@@ -282,6 +299,12 @@ class _Pretraining:
         lessons = Lessons.of(ground, ground.labelled)
         return ChipDataset(ground, lessons, ground.normalization(), plan)
 
+    def _settle_statistics(self, learner: Learner) -> None:
+        """Measure the statistics of batch normalization on chips of which nothing is hidden, as a training shows them."""
+        chips = self._chips()
+        batches = (chips[step].image for step in range(STATISTICS_BATCHES))
+        update_bn(batches, learner.model, next(learner.model.parameters()).device)
+
     def _write(self, learner: Learner, log: TrainingLog) -> dict[str, Any]:
         """Write weights, their description and the curves, and return what was learnt."""
         from safetensors.torch import save
@@ -295,6 +318,7 @@ class _Pretraining:
             "loss": sum(recent) / len(recent) if recent else None,
             "bands": list(band_specs(self.scene)),
         }
+        self._settle_statistics(learner)
         state = learner.model.cpu().state_dict()
         kept = {k: v.contiguous().clone() for k, v in state.items() if "segmentation_head" not in k}
         (folder / PRETRAINED_TENSORS).write_bytes(save(kept))

@@ -18,7 +18,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
 
-PLAUSIBLE_MEAN = 8.0
+PLAUSIBLE_MEAN = 4.0
 PLAUSIBLE_STD = (0.02, 12.0)
 """Once normalized, imagery outside of these has other units than the weights were trained with."""
 
@@ -40,8 +40,8 @@ def build_starting_network(
 ) -> tuple[Network, Normalization]:
     """Build the network with the weights that the settings name, and the normalization that goes with them.
 
-    The statistics of a pretrained encoder's batch normalization are kept as they came: a few small batches of chips
-    would only blur them. Weights of photographs (ImageNet's and timm's) say how to normalize values of 0..255 in red,
+    The statistics of batch normalization of an encoder that large archives were used for are kept as they came: a few
+    small batches of chips would only blur them. Weights of photographs (ImageNet's and timm's) say how to normalize values of 0..255 in red,
     green and blue: other bands, and scenes of more than 8 bits or of reflectances, keep their own statistics.
 
     Parameters
@@ -61,7 +61,8 @@ def build_starting_network(
     weights = find_weights(config.model.weights, network.encoder_name)
     if weights is not None:
         theirs = apply_weights(network, weights, scenes[0].bands, reporter)
-        network.keep_encoder_statistics()
+        if not weights.is_own:
+            network.keep_encoder_statistics()
         reporter.log(f"The encoder starts from the weights '{weights.source}'.")
         if theirs is not None and weights.is_8_bit:
             theirs = _where_8_bit(own, theirs, scenes)

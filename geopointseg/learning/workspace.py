@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -93,20 +94,32 @@ class Workspace:
         self._held.close()
 
     def publish_beside(self, suffix: str) -> Path:
-        """Move the folder to a name of its own beside the output, and return it."""
+        """Move the folder, less its checkpoint, to a name of its own beside the output, and return it."""
         absolute = self.output.absolute()
         beside = absolute.with_name(f"{absolute.name}.{suffix}")
         if beside.exists() and not self.is_ours(beside):
+            self._held.close()
             raise OutputError(
                 f"'{beside}' exists and is something else. It is left as it is; move it away and train again."
             )
-        shutil.rmtree(beside, ignore_errors=True)
-        self.folder.rename(beside)
-        self._held.close()
+        try:
+            shutil.rmtree(beside, ignore_errors=True)
+            self.folder.rename(beside)
+            (beside / "training" / CHECKPOINT).unlink(missing_ok=True)
+        except OSError as error:
+            raise explain_write_error(error, beside) from error
+        finally:
+            self._held.close()
         return beside
 
     def discard(self) -> None:
-        """Remove the folder, unless it holds a checkpoint to resume from."""
-        if not self.checkpoint.exists():
+        """Remove the folder, unless it holds a checkpoint to resume from that the output does not hold."""
+        if not self._is_worth_resuming():
             shutil.rmtree(self.folder, ignore_errors=True)
         self._held.close()
+
+    def _is_worth_resuming(self) -> bool:
+        finished = self.output / "training" / CHECKPOINT
+        return self.checkpoint.exists() and not (
+            finished.exists() and filecmp.cmp(finished, self.checkpoint, shallow=False)
+        )

@@ -174,6 +174,7 @@ def _described(
         normalization=Normalization.from_json(description["normalization"]),
         common_names=tuple(description.get("common_names", ())),
         encoder_depth=int(architecture.get("encoder_depth", 0)),
+        is_own=True,
     )
 
 

@@ -45,6 +45,9 @@ class StartingWeights:
         Whose bands they are (``SENTINEL2_ALL_MOCO`` ...), empty where they are nobody's.
     encoder_depth
         That of the network that they were taken from, 0 where not known.
+    is_own
+        Whether this library made them from chips like those of a training: then the statistics of batch normalization
+        go on adapting.
     """
 
     source: str
@@ -56,6 +59,7 @@ class StartingWeights:
     common_names: tuple[str, ...] = ()
     sensor: str = ""
     encoder_depth: int = 0
+    is_own: bool = False
 
 
 def apply_weights(

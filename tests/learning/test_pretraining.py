@@ -23,9 +23,9 @@ from tests.learning.conftest import Recorder
 
 
 def test_pretrained_folder_starts_a_training(place, tiny, tmp_path) -> None:
-    config = tiny.updated({"optimization": {"steps": 30}})
+    config = tiny.updated({"optimization": {"steps": 80}})
     summary = pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
-    assert summary["steps"] == 30
+    assert summary["steps"] == 80
     assert summary["bands"] == ["red", "green", "nir"]
     assert (
         summary["loss"] < 1.0
@@ -125,10 +125,48 @@ def test_pretraining_that_fails_keeps_its_last_good_weights(
         pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(trainer, "CHECKPOINT_S", 0.0)
-    with pytest.raises(TrainingError, match=r"weights as of step 4 are kept in .*w\.step-4"):
+    with pytest.raises(
+        TrainingError, match=r"last good weights are those of step 4.*kept in .*w\.step-4"
+    ):
         pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
     assert [p.name for p in tmp_path.iterdir()] == ["w.step-4"]
     assert find_weights(str(tmp_path / "w.step-4"), "resnet18").encoder_depth == 3
+
+
+def test_last_good_weights_never_replace_what_is_somebody_elses(
+    place, tiny, tmp_path, monkeypatch
+) -> None:
+    original = Reconstruction.__call__
+
+    def spoilt(self, network, averaged, batch, progress, generator):
+        losses = original(self, network, averaged, batch, progress, generator)
+        return losses if progress < 0.5 else {"reconstruction": losses["reconstruction"] * np.nan}
+
+    monkeypatch.setattr(Reconstruction, "__call__", spoilt)
+    monkeypatch.setattr(trainer, "CHECKPOINT_S", 0.0)
+    (tmp_path / "w.step-4").mkdir()
+    (tmp_path / "w.step-4" / "notes.txt").write_text("x")
+    config = tiny.updated({"optimization": {"steps": 8}})
+    with pytest.raises(OutputError, match=r"left as it is; move it away"):
+        pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
+    assert (tmp_path / "w.step-4" / "notes.txt").exists()
+    monkeypatch.setattr(Reconstruction, "__call__", original)
+    assert pretrain(place.path, output=tmp_path / "w", config=config, resume=True)["steps"] == 8
+
+
+def test_statistics_are_those_of_chips_of_which_nothing_is_hidden(place, tiny, tmp_path) -> None:
+    hidden = {"mask_share": 0.9, "noise": 2.0}
+    config = tiny.updated({"optimization": {"steps": 2}, "pretraining": hidden})
+    pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
+    tensors = load_file(tmp_path / "w" / "weights.safetensors")
+    means = {k: v for k, v in tensors.items() if k.endswith("encoder.bn1.running_mean")}
+    assert means
+    plain = tiny.updated({"optimization": {"steps": 2}})
+    pretrain(place.path, output=tmp_path / "p", config=plain, device="cpu")
+    other = load_file(tmp_path / "p" / "weights.safetensors")
+    for name in means:
+        deviation = tensors[name.replace("mean", "var")].sqrt()
+        assert ((tensors[name] - other[name]).abs() < 0.35 * deviation + 0.05).all()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.75])
