@@ -22,7 +22,8 @@ class Recipe:
     is_dense
         Whether every label of the training ground is given.
     is_pretrained
-        Whether the network first learns from the training imagery alone, for as long as it is trained afterwards.
+        Whether the network first learns from the training imagery alone, for as many steps or minutes as it is trained
+        with points afterwards.
     longer
         Factor on the training time.
     """

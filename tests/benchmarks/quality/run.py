@@ -42,12 +42,14 @@ class Run:
     points: int
     seed: int
     recipe: str
+    minutes: float | None = None
 
     @property
     def file(self) -> str:
         """Name of its result."""
         words = "".join(c if c.isalnum() else "_" for c in self.recipe)
-        return f"{self.ground.name}-{self.points}-{self.seed}-{words}.json"
+        time = f"_{self.minutes:g}_min" if self.minutes else ""
+        return f"{self.ground.name}-{self.points}-{self.seed}-{words}{time}.json"
 
 
 def main() -> None:
@@ -110,7 +112,7 @@ def planned(arguments: argparse.Namespace, sets: dict[str, list[Ground]]) -> Ite
                 wanted = points if ground.is_dense or most > points else 0
                 if RECIPES[recipe].is_dense and not ground.is_dense:
                     continue
-                yield Run(ground, wanted, seed, recipe)
+                yield Run(ground, wanted, seed, recipe, arguments.minutes)
 
 
 def execute(run: Run, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -153,6 +155,7 @@ def execute(run: Run, folder: Path, arguments: argparse.Namespace) -> dict[str, 
         "points": run.points,
         "seed": run.seed,
         "recipe": run.recipe,
+        "minutes": run.minutes,
         "scores": scores,
         "weights": {member.kind: member.weight for member in model.members},
         "steps": model.metadata.get("steps", 0),
@@ -232,6 +235,7 @@ def score_seeds_together(run: Run, arguments: argparse.Namespace) -> dict[str, A
         "points": run.points,
         "seed": len(arguments.seeds),
         "recipe": f"{run.recipe}, all seeds together",
+        "minutes": run.minutes,
         "scores": score_votes(run.ground, votes),
     }
 
