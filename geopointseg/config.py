@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,11 +87,22 @@ class SceneConfig:
         return {"stack": self.stack, "dates": self.dates, "nodata": nodata}
 
 
+CHIP_SIZES = {"cpu": 96, "cuda": 192}
+"""Side of a training chip in pixels by kind of device. At equal steps, chips of twice the side gain some 5 points of mean
+F1, but on a processor they take four times as long."""
+SMALLEST_CHIP = 32
+
+
 @dataclass(frozen=True)
 class SamplingConfig:
     """How chips are drawn from the scenes."""
 
-    chip_size: int = setting(96, "Side of a training chip in pixels.", minimum=32, maximum=2048)
+    chip_size: int = setting(
+        0,
+        "Side of a training chip in pixels; 0 takes 96 on a processor, and 192 on a GPU, where larger steps cost little.",
+        minimum=0,
+        maximum=2048,
+    )
     batch_size: int = setting(8, "Chips in one optimizer step.", minimum=2, maximum=1024)
     class_balance: float = setting(
         0.5, "0 draws points as they are, 1 draws every class equally often.", minimum=0, maximum=1
@@ -121,6 +132,20 @@ class SamplingConfig:
     workers: int = setting(
         0, "Processes that read chips; 0 reads in the training process.", minimum=0, maximum=64
     )
+
+    def on_device(self, kind: str) -> SamplingConfig:
+        """Return the settings with the size of chips decided for a kind of device, ``cpu`` or ``cuda``.
+
+        Raises
+        ------
+        ConfigError
+            If chips are smaller than networks can halve.
+        """
+        if 0 < self.chip_size < SMALLEST_CHIP:
+            raise ConfigError(
+                f"[sampling] chip_size is {self.chip_size}. Expected {SMALLEST_CHIP} to 2048, or 0 for what suits the device."
+            )
+        return replace(self, chip_size=self.chip_size or CHIP_SIZES.get(kind, CHIP_SIZES["cpu"]))
 
 
 @dataclass(frozen=True)
@@ -212,7 +237,7 @@ class ForestConfig:
 
     features: Literal["pixel", "filters", "context"] = setting(
         "context",
-        "Single pixels, filters at several scales, or both, mixed, smoothed and balanced as held-out ground decides.",
+        "Single pixels; filters at several scales; or context: what held-out ground prefers of both, smoothed and balanced.",
     )
     trees: int = setting(300, "Number of trees.", minimum=10, maximum=5000)
 
@@ -259,7 +284,7 @@ class TeachingConfig:
     )
     threshold_start: float = setting(
         0.8,
-        "Confidence a pseudo-label needs at first; per class, lower where a class is learnt later.",
+        "Confidence a pseudo-label needs at first; lower for classes of which the averaged network is less sure.",
         minimum=0,
         maximum=1,
     )
@@ -401,6 +426,10 @@ class Config:
     selection: SelectionConfig = SelectionConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
     prediction: PredictionConfig = PredictionConfig()
+
+    def on_device(self, kind: str) -> Config:
+        """Return the settings with what depends on the kind of device, ``cpu`` or ``cuda``, decided."""
+        return replace(self, sampling=self.sampling.on_device(kind))
 
     @classmethod
     def read(cls, path: str | Path) -> Config:

@@ -49,6 +49,16 @@ def test_numbers_are_text_where_text_is_expected():
     assert scene.bands == ("4", "3")
 
 
+def test_chips_are_as_large_as_suits_the_device():
+    """On a GPU a step of larger chips takes hardly longer; whoever names a size gets it everywhere."""
+    assert Config().on_device("cpu").sampling.chip_size == 96
+    assert Config().on_device("cuda").sampling.chip_size == 192
+    named = Config().updated({"sampling": {"chip_size": 64}})
+    assert named.on_device("cuda") == named
+    with pytest.raises(ConfigError, match=r"chip_size is 20. Expected 32 to 2048, or 0"):
+        Config().updated({"sampling": {"chip_size": 20}}).on_device("cpu")
+
+
 def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path):
     with pytest.raises(InputFileError, match="does not exist"):
         Config.read(tmp_path / "none.toml")

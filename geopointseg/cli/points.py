@@ -51,13 +51,19 @@ def check(
     from geopointseg.labels.check import QUESTIONABLE_LAYER, check_points, write_questionable
     from geopointseg.labels.layer import require_free_geopackage
     from geopointseg.labels.points import read_points
+    from geopointseg.raster.band_names import require_distinct_bands
     from geopointseg.raster.opening import open_scenes
+    from geopointseg.raster.warp import in_resolution
 
     if output:
         require_free_geopackage(output, QUESTIONABLE_LAYER, [points, *rasters])
     labelled = read_points(points, class_field=class_field, layer=layer)
-    settings, chip_size = run.settings.scene, run.settings.sampling.chip_size
+    settings = run.settings.scene
+    chip_size = run.settings.on_device(run.device).sampling.chip_size
     scenes = open_scenes(rasters, bands=settings.bands, reporter=run.reporter, **settings.reading)
+    require_distinct_bands(scenes[0])
+    size = scenes[0].grid.resolution_m
+    scenes = [in_resolution(scene, size, reporter=run.reporter) for scene in scenes]
     checked = check_points(labelled, scenes, chip_size=chip_size, reporter=run.reporter)
     if output:
         write_questionable(checked, output)

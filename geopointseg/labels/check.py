@@ -135,7 +135,7 @@ def check_points(
     points
         The points.
     scenes
-        The scenes, or their paths.
+        The scenes, or paths of rasters, which are read as they are; see `open_scenes` for folders and settings.
     chip_size
         Side of a training chip in pixels, the length against which nearness is judged; the default of training.
     reporter
@@ -155,7 +155,7 @@ def check_points(
     """
     reporter = reporter or Reporter()
     opened = _open_scenes(scenes)
-    chip_size = chip_size or SamplingConfig().chip_size
+    chip_size = chip_size or SamplingConfig().on_device("cpu").chip_size
     placement = place_points(points, opened, chip_size, reporter)
     evidence = gather_evidence(points, opened, placement, chip_size)
     return PointsCheck(

@@ -27,6 +27,7 @@ from geopointseg.labels.split import (
 )
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
+from geopointseg.model.bundle import resolve_device
 from geopointseg.prediction.job import open_imagery
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.opening import open_scenes
@@ -244,7 +245,7 @@ def validate(
         If the points lie in fewer blocks than folds, none lies on a scene, or ``strict`` is not kept.
     """
     reporter = reporter or Reporter()
-    config = config or Config()
+    config = (config or Config()).on_device(resolve_device(device).type)
     sources = [scenes] if isinstance(scenes, (str, os.PathLike, Scene)) else list(scenes)
     warnings: list[str] = []
     opened = open_scenes(

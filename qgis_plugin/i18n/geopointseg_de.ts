@@ -312,8 +312,8 @@
 <translation>Sagt vor jedem Training, ob die Punkte auf den Rastern brauchbar sind.</translation></message>
 <message><source>Say whether this installation can do its work, and what is missing.</source>
 <translation>Sagt, ob diese Installation arbeiten kann und was fehlt.</translation></message>
-<message><source>Scene without points that will be mapped; the model learns its look. May be given several times.</source>
-<translation>Szene ohne Punkte, die kartiert werden soll; das Modell lernt ihr Aussehen. Es dürfen mehrere sein.</translation></message>
+<message><source>Scenes without points that will be mapped; the model learns their look.</source>
+<translation>Szenen ohne Punkte, die kartiert werden sollen; das Modell lernt ihr Aussehen.</translation></message>
 <message><source>Seed of everything random.</source>
 <translation>Startwert alles Zufälligen.</translation></message>
 <message><source>Set-up</source>

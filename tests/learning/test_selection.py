@@ -239,7 +239,12 @@ def test_normalization_is_that_of_valid_pixels(place) -> None:
     scene = Scene.open(place.path)
     mask = rasterize_points(place.points, scene.grid)
     ground = build_ground(
-        [scene], [mask], classes=3, sampling=SamplingConfig(), seed=0, reporter=Reporter()
+        [scene],
+        [mask],
+        classes=3,
+        sampling=Config().on_device("cpu").sampling,
+        seed=0,
+        reporter=Reporter(),
     )
     chip = scene.read()
     np.testing.assert_allclose(
@@ -277,7 +282,7 @@ def test_a_budget_in_seconds_ends_after_its_most_steps() -> None:
 
 
 def test_most_steps_grow_with_the_ground(place) -> None:
-    small = Config()
+    small = Config().on_device("cpu")
     ground = build_ground(
         [Scene.open(place.path)], [rasterize_points(place.points, Scene.open(place.path).grid)], classes=3, sampling=small.sampling, seed=0, reporter=Reporter()
     )  # fmt: skip
