@@ -152,6 +152,27 @@ def _sink(progress: str, *, quiet: bool) -> Sink:
     return BarSink(quiet=quiet or progress == "none")
 
 
+class ListOption(click.Option):
+    """An option that takes one value or several, and may be given several times: ``--unlabelled R [R ...]``."""
+
+
+class CommandWithLists(click.Command):
+    """A command that understands `ListOption`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat such an option before each of its values, which end where the next option begins."""
+        lists = {flag for p in self.params if isinstance(p, ListOption) for flag in p.opts}
+        spread: list[str] = []
+        current = ""
+        for position, arg in enumerate(args):
+            if arg.startswith("-") and len(arg) > 1:
+                current = arg if arg in lists else ""
+            elif current and args[position - 1] != current:
+                spread.append(current)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
 def scene_arguments(command: Callable[..., None]) -> Callable[..., None]:
     """Take one or more rasters as arguments."""
     return click.argument("rasters", nargs=-1, required=True, metavar="R [R ...]")(command)

@@ -79,6 +79,10 @@ def gather_settings(arguments: dict[str, Any]) -> Config:
     settings = Config.read(path) if path else Config()
     for assignment in arguments.pop("assignments", ()):
         settings = settings.updated(_parse_assignment(assignment))
+    if arguments.get("optimization__minutes") and arguments.get("optimization__steps"):
+        raise click.UsageError(
+            "Both '--minutes' and '--steps' were given. Expected one of them: a training lasts by time or by steps."
+        )
     for key in [key for key in arguments if "__" in key]:
         value = arguments.pop(key)
         section, _, name = key.partition("__")
@@ -87,6 +91,8 @@ def gather_settings(arguments: dict[str, Any]) -> Config:
                 _split_names(value) if isinstance(default_value(section, name), tuple) else value
             )
             settings = settings.updated({section: {name: value}})
+            if (section, name) == ("optimization", "minutes"):
+                settings = settings.updated({section: {"steps": 0}})
     return settings
 
 

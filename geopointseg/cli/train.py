@@ -7,7 +7,9 @@ from typing import Literal, get_args
 import click
 
 from geopointseg.cli.invocation import (
+    CommandWithLists,
     Invocation,
+    ListOption,
     Table,
     common_options,
     points_options,
@@ -18,7 +20,7 @@ from geopointseg.cli.setting import settings_options
 ModelKind = Literal["auto", "network", "forest"]
 
 
-@click.command()
+@click.command(cls=CommandWithLists)
 @scene_arguments
 @points_options()
 @click.option(
@@ -34,8 +36,8 @@ ModelKind = Literal["auto", "network", "forest"]
     help="What to train; auto keeps what is best on held-out points and says why.",
 )  # fmt: skip
 @click.option(
-    "--unlabelled", multiple=True, metavar="R",
-    help="Scene without points that will be mapped; the model learns its look. May be given several times.",
+    "--unlabelled", cls=ListOption, multiple=True, metavar="R [R ...]",
+    help="Scenes without points that will be mapped; the model learns their look.",
 )  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
 @common_options

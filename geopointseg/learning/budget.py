@@ -81,6 +81,10 @@ class Budget:
         is_capped = self.most_steps and not self.steps
         return min(max(planned, step / self.most_steps if is_capped else 0.0), 1.0)
 
+    def is_at_its_most(self, step: int) -> bool:
+        """Whether a budget in time has ended early, by its steps."""
+        return not self.steps and 0 < self.most_steps <= step
+
     def skip_to(self, reached: float, step: int) -> None:
         """Go on as if ``reached`` of the budget were used; the rest keeps its planned length relative to what was."""
         used, before = self._used(step), self.progress(step)

@@ -90,7 +90,7 @@ class ChipDataset(Dataset[Batch]):
     ground
         Imagery.
     lessons
-        One or several; `ChipDataset.part` says which is drawn from.
+        Labels, and what teachers say.
     normalization
         What the network expects.
     plan

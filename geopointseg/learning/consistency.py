@@ -1,8 +1,8 @@
 """A moving average of the network as its own teacher: weak views teach strong ones.
 
 The averaged network (mean teacher) looks at a weakly varied chip; where it is sure enough, its answer is the
-target for the network on a strongly varied one. How sure is enough differs by class, so that classes which are
-learnt late are not starved, and a guard stops the teaching when one class swallows the others.
+target for the network on a strongly varied one. How sure is enough differs by class, so that classes of which the
+teacher is less sure are not starved, and a guard stops the teaching when one class swallows the others.
 
 References
 ----------
@@ -118,8 +118,8 @@ def effective_classes(histogram: Tensor) -> float:
     return float(torch.exp(-torch.xlogy(share, share).sum()))
 
 
-def has_collapsed(histogram: Tensor, expected: Tensor, tolerance: float = 0.5) -> bool:
-    """Whether pseudo-labels hold less than a share of the classes that are expected.
+def has_collapsed(histogram: Tensor, expected: Tensor, tolerance: float = 0.4) -> bool:
+    """Whether pseudo-labels hold less than a share of the diversity that is expected: of the classes beyond the first.
 
     Parameters
     ----------
@@ -128,9 +128,10 @@ def has_collapsed(histogram: Tensor, expected: Tensor, tolerance: float = 0.5) -
     expected
         Share of each class in the forest's map, or among the points where there is no forest.
     tolerance
-        Collapsed where the effective number of classes is below this share of the expected one.
+        Collapsed where the effective number of classes, less one, is below this share of the expected one.
     """
-    return effective_classes(histogram) < tolerance * max(effective_classes(expected), 1.0)
+    found, wanted = effective_classes(histogram) - 1, effective_classes(expected) - 1
+    return found < tolerance * wanted
 
 
 def cut_and_mix(tensors: list[Tensor], chips: Tensor, generator: Generator) -> None:

@@ -32,6 +32,9 @@ from geopointseg.sampling.augmentation import Augmentation, Batch
 
 GUARD_STEPS = 50
 """Steps with consistency before the guard against collapse may speak."""
+TOLERANCE, TOLERANCE_OF_POINTS = 0.4, 0.15
+"""Share of the expected diversity of classes below which pseudo-labels have collapsed: beside the forest's map, or beside
+points alone, which are spread more evenly over the classes than the ground is."""
 
 
 def build_augmentation(config: AugmentationConfig) -> Augmentation:
@@ -52,6 +55,8 @@ class Objective:
         Weight of each class on labelled pixels, ``(class,)``.
     expected
         Share of each class that the map is expected to have, ``(class,)``; the guard against collapse compares.
+    has_forest
+        Whether a forest teaches, too.
     thresholds
         How sure the averaged network must be to teach.
     collapsed
@@ -63,6 +68,7 @@ class Objective:
     config: Config
     class_weight: Tensor
     expected: Tensor
+    has_forest: bool = False
     thresholds: ClassThresholds = field(init=False)
     collapsed: bool = False
     taught_steps: int = 0
@@ -143,11 +149,13 @@ class Objective:
 
     def _map_losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         assert batch.valid is not None  # noqa: S101
+        assert batch.mask is not None  # noqa: S101
         teaching, losses = self.config.teaching, {}
         if batch.soft is not None and teaching.distillation_weight > 0:
             soft, weight = sharpen(batch.soft, teaching.sharpening, teaching.confidence_power)
+            nobody_said = (batch.mask < 0) | (batch.mask >= self.classes)
             losses["distillation"] = teaching.distillation_weight * soft_cross_entropy(
-                logits, soft, pixel_weight=weight * batch.valid
+                logits, soft, pixel_weight=weight * batch.valid * nobody_said
             )
         if teaching.affinity_weight > 0:
             losses["affinity"] = teaching.affinity_weight * affinity_loss(
@@ -186,7 +194,8 @@ class Objective:
     def _watch(self) -> None:
         self.taught_steps += 1
         if self.taught_steps > GUARD_STEPS:
-            self.collapsed = has_collapsed(self.thresholds.histogram, self.expected)
+            tolerance = TOLERANCE if self.has_forest else TOLERANCE_OF_POINTS
+            self.collapsed = has_collapsed(self.thresholds.histogram, self.expected, tolerance)
 
     def _mix(
         self, batch: Batch, taught: Tensor | None, generator: Generator

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.config import Config
-from geopointseg.errors import PointsError
+from geopointseg.errors import ConfigError, PointsError
 from geopointseg.labels.check import check_points
 from geopointseg.labels.mask import SparseMask, rasterize_points
 from geopointseg.labels.points import Points
@@ -26,6 +26,7 @@ from geopointseg.learning.selection import hold_out
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.band_names import band_specs, require_distinct_bands
+from geopointseg.raster.grid import crs_name
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene, ScenePath
@@ -177,6 +178,8 @@ def _masks(
             raise PointsError(
                 f"{len(labels)} sparse masks were given for {len(scenes)} scenes. Expected one for each scene, in order."
             )
+        for mask, scene in zip(labels, scenes, strict=True):
+            _require_fit(mask, scene, labels[0].legend)
         return list(labels), [None] * len(scenes), labels[0].legend
     left_out = np.isin(labels.split, ("validation", "test", "buffer"))
     training = _rasterize(labels.select(~left_out), scenes)
@@ -187,6 +190,25 @@ def _masks(
             f"outside of {scenes[0].name}. Expected points whose 'split' is empty or train; check that field."
         )
     return training, validation, labels.legend
+
+
+def _require_fit(mask: SparseMask, scene: Scene, legend: Legend) -> None:
+    """Raise `PointsError` unless a sparse mask has the pixels of its scene, and the classes of the first mask."""
+    if not scene.grid.matches(mask.grid) or scene.grid.shape != mask.grid.shape:
+        raise PointsError(
+            f"The sparse mask for '{scene.name}' has other pixels ({_described(mask)}) than the scene, which is read as "
+            f"{_described(scene)}: scenes take the pixel size of the first. Expected the same grid; give points, which "
+            "are put on any grid, or a mask on that one."
+        )
+    if mask.legend != legend:
+        raise PointsError(
+            f"The sparse mask for '{scene.name}' has other classes than the first one. Expected one legend for all masks."
+        )
+
+
+def _described(gridded: SparseMask | Scene) -> str:
+    grid = gridded.grid
+    return f"{grid.width} x {grid.height} of {grid.resolution_m:.4g} m, {crs_name(grid.crs)}"
 
 
 def _rasterize(points: Points, scenes: Sequence[Scene]) -> list[SparseMask | None]:
@@ -238,6 +260,10 @@ def with_budget(
 ) -> Config:
     """Return settings with the arguments of a call put in, checked like those of a file."""
     changes: dict[str, dict[str, object]] = {}
+    if minutes is not None and steps:
+        raise ConfigError(
+            "Both minutes and steps were given. Expected one of them: a training lasts by time or by steps."
+        )
     if minutes is not None:
         changes["optimization"] = {"minutes": float(minutes), "steps": 0}
     if steps is not None:

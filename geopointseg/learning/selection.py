@@ -191,8 +191,8 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     chosen = max(chosen, _least_weight(of_network, of_forest))
     chosen = min(chosen, 1.0 - _least_weight(of_forest, of_network))
     named = {"forest": scores[0.0], "network": scores[1.0]}
-    if 0 < best < 1:
-        named["together"] = scores[best]
+    if 0 < chosen < 1:
+        named["together"] = scores[chosen]
     weights = {"network": chosen, "forest": 1.0 - chosen}
     return Choice(
         weights={kind: weight for kind, weight in weights.items() if weight > 0},
@@ -226,10 +226,10 @@ def _reason(
         network_weight,
         f"Network and forest are kept, weighted {network_weight:.2f} to {1 - network_weight:.2f}",
     )
-    why = "none gains on the forest"
+    why = "no mixture gains on the forest"
     if gain > 0:
         why = (
-            f"the best of them gains {gain:.3f} on the forest, with a standard error of {error:.3f}"
+            f"the best mixture gains {gain:.3f} on the forest, with a standard error of {error:.3f}"
         )
     if 0 < network_weight < 1:
         why += (

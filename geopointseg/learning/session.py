@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,7 +129,7 @@ class NetworkSession:
             If the loss is not a number; the last good network is kept beside the output.
         """
         if not self.job.has_unlabelled:
-            self.job.reporter.log(
+            self.job.reporter.warn(
                 "Every pixel of the training ground is labelled, so no unlabelled ground is left to learn from: the "
                 "labels alone teach the network."
             )
@@ -161,17 +162,24 @@ class NetworkSession:
     def _second_part(self) -> None:
         with self.learner.budget.paused():
             self._teach(self.job.everything)
-            if self.choice is not None and self.job.config.teaching.self_training:
+            if self.job.config.teaching.self_training:
                 self.maps = self._second_opinion()
         self._begin(forests_to_come=0)
         self.loop.run(self.learner, self._chips(self.job.everything), 1.0)
+        if self.learner.budget.is_at_its_most(self.learner.step):
+            self.job.reporter.log(
+                f"The training ends before its time, after {self.learner.step} steps: taught for longer, a network takes "
+                "over the forest's mistakes. '--set optimization.most_passes=0' uses all of the time."
+            )
 
     def _second_opinion(self) -> Maps | None:
         """Let network and forest teach together, unless the network has collapsed onto few classes."""
         job = self.job
-        assert self.choice is not None  # noqa: S101
-        if self.maps is None:
-            return None
+        if self.maps is None or self.choice is None:
+            job.reporter.warn(
+                "Self-training is left out: it takes a forest that teaches, and held-out points that weigh the network."
+            )
+            return self.maps
         teacher = copy.deepcopy(self.learner.model)
         self.teacher = self.teacher or teacher.state_dict()
         teacher.load_state_dict(self.teacher)
@@ -186,7 +194,7 @@ class NetworkSession:
                 "on teaching alone."
             )
             return self.maps
-        weight = self.choice.weights.get("network", 0.5)
+        weight = self.choice.weights["network"] if job.kind == "auto" else 0.5
         return keep_surest(blend_teachers(self.maps, network, weight))
 
     def _begin(self, forests_to_come: int) -> None:
@@ -204,6 +212,7 @@ class NetworkSession:
         self.forest = job.fit_forest(labelled)
         self.maps = forest_maps(self.forest, job.ready.ground, job.reporter)
         self.objective.expected = torch.from_numpy(class_shares(self.maps))
+        self.objective.has_forest = job.config.teaching.distillation_weight > 0
         self._forest_s = time.monotonic() - before
 
     def _chips(self, labelled: LabelledPixels) -> ChipDataset:
@@ -254,6 +263,8 @@ class NetworkSession:
         self._log_score(score(network, truth), settings.reveal_at)
         if job.kind == "network":
             named = {"network": score(network, truth)}
+            if self.maps is not None:
+                named["forest"] = score(maps_at(self.maps, job.ready.held_out), truth)
             self.choice = Choice({"network": 1.0}, named, "A network was asked for.")
         else:
             assert self.maps is not None  # noqa: S101
@@ -284,12 +295,7 @@ class NetworkSession:
         self.temperature, self.calibration = calibration.temperature, calibration.to_json()
 
     def _outcome(self) -> Outcome:
-        weights = dict(self.choice.weights) if self.choice else {"network": 1.0}
-        members: list[Member] = []
-        if "network" in weights:
-            members.append(self._network_member(weights["network"]))
-        if "forest" in weights and self.forest is not None:
-            members.append(ForestMember(self.forest, weights["forest"]))
+        members = self._members()
         facts: dict[str, Any] = {
             "reason": self._reason(),
             "scores": {},
@@ -301,15 +307,34 @@ class NetworkSession:
             facts["calibration"] = self.calibration
         return Outcome(tuple(members), self.temperature, facts)
 
+    def _members(self) -> list[Member]:
+        """Return the members that are kept."""
+        weights = self._weights()
+        members: list[Member] = []
+        if "network" in weights:
+            members.append(self._network_member(weights["network"]))
+        if "forest" in weights and self.forest is not None:
+            members.append(ForestMember(self.forest, weights["forest"]))
+        return members
+
+    def _weights(self) -> Mapping[str, float]:
+        """Return the say of each kind of member; alike where no held-out ground could decide."""
+        if self.choice is not None:
+            return self.choice.weights
+        if self.job.kind == "network":
+            return {"network": 1.0}
+        if self.learner.step < self.job.config.selection.least_steps:
+            return {"forest": 1.0}
+        return {"network": 0.5, "forest": 0.5}
+
     def _reason(self) -> str:
         if self.choice is not None:
             return self.choice.reason
         if self.job.kind == "network":
             return "A network was asked for."
-        return (
-            "The network is kept, taught by the forest; the two could not be compared, because too few labelled pixels "
-            "could be held out."
-        )
+        if "network" not in self._weights():
+            return self._too_short()
+        return "Network and forest are kept with equal say: too few labelled pixels could be held out to compare them."
 
     def _network_member(self, weight: float) -> NetworkMember:
         network = self.learner.model.eval().cpu()
@@ -348,16 +373,19 @@ class NetworkSession:
 
     def _keep_last_good(self, error: LossNotFiniteError) -> TrainingError:
         """Make the last checkpoint the network again, and return the error that says so."""
-        path = self.job.workspace.checkpoint
-        if not path.exists():
-            return TrainingError(f"{error} No earlier state was kept.")
-        self._load(read_checkpoint(path))
-        step = self.learner.step
-        return LastGoodError(
-            f"{error} The network as of step {step} is kept in '{{folder}}'.",
-            Outcome((self._network_member(1.0),), 1.0, {"reason": str(error), "scores": {}}),
-            step,
-        )
+        path, facts = self.job.workspace.checkpoint, {"reason": str(error), "scores": {}}
+        if path.exists():
+            self._load(read_checkpoint(path))
+            step = self.learner.step
+            kept = f"The model as of step {step} is kept in '{{folder}}'."
+            return LastGoodError(
+                f"{error} {kept}", Outcome(tuple(self._members()), self.temperature, facts), step
+            )
+        if self.job.kind == "auto" and self.forest is not None:
+            members = (ForestMember(self.forest, 1.0),)
+            kept = "The forest alone is kept in '{folder}'."
+            return LastGoodError(f"{error} {kept}", Outcome(members, 1.0, facts), 0)
+        return TrainingError(f"{error} No earlier state was kept.")
 
 
 class LastGoodError(TrainingError):
@@ -390,7 +418,7 @@ def build_objective(job: Job) -> Objective:
 
 
 def most_steps(config: Config, ground: Ground) -> int:
-    """Return the steps after which a training by time ends early; 0 for none.
+    """Return the steps after which a training by time ends early; 0 for none, as where no forest teaches.
 
     A network that learns from a teacher's labels first learns what is common to them, which is more right than the
     teacher is, and only later what is wrong in them. Trained for 5000 steps instead of 1800, the default gained 0.6 points
@@ -401,6 +429,8 @@ def most_steps(config: Config, ground: Ground) -> int:
     S. Liu et al., Early-learning regularization prevents memorization of noisy labels, NeurIPS 2020,
     doi:10.48550/arXiv.2007.00151.
     """
+    if config.teaching.distillation_weight == 0:
+        return 0
     pixels = sum(int(patch.valid.sum()) for patch in ground.patches)
     a_step = config.sampling.batch_size * config.sampling.chip_size**2
     passes = config.optimization.most_passes

@@ -1,7 +1,7 @@
 """The training loop: Lightning runs it, this says what a step is and what happens between steps.
 
-A step depends on the seed, its number and the weights alone, so a resumed training goes on exactly as if it had
-not been interrupted. The loop watches the budget, the reporter's cancellation, the loss (a number, or the end)
+A step depends on the seed, its number, the weights and the used share of the budget, so a resumed training by steps goes
+on exactly as if it had not been interrupted. The loop watches the budget, the reporter's cancellation, the loss (a number, or the end)
 and the GPU's memory.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,8 @@ LOG_STEPS = 10
 """Losses are averaged over this many steps before they are written."""
 CHECKPOINT_S = 60.0
 """Seconds between checkpoints."""
+FIRST_CHECKPOINT_S = 10.0
+"""Seconds to the first checkpoint of a part."""
 ENDLESS = 2**40
 
 
@@ -80,7 +83,7 @@ class Learner(L.LightningModule):
     Parameters
     ----------
     network
-        The network; moved to ``device``.
+        The network, on the device that it is trained on.
     objective
         What a step minimizes.
     config
@@ -110,7 +113,7 @@ class Learner(L.LightningModule):
         return self.optimizer
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
-        """Move a batch; images are laid out channels last."""
+        """Move a batch."""
         moved = {
             k: v.to(device, non_blocking=True) for k, v in vars(batch).items() if v is not None
         }
@@ -200,10 +203,9 @@ def build_optimizer(network: Network, settings: OptimizationConfig) -> torch.opt
         strict=True,
     ):
         trained = [p for p in parameters if p.requires_grad]
-        for decay in (settings.weight_decay, 0.0):
-            chosen = [
-                p for p in trained if (p.ndim > 1) == (decay > 0 or settings.weight_decay == 0)
-            ]
+        weights = [p for p in trained if p.ndim > 1]
+        others = [p for p in trained if p.ndim <= 1]
+        for chosen, decay in ((weights, settings.weight_decay), (others, 0.0)):
             if chosen:
                 groups.append({"params": chosen, "lr": rate, "peak": rate, "weight_decay": decay})
     if not groups:
@@ -241,7 +243,7 @@ def choose_precision(
     ----------
     D. Kalamkar et al., A study of BFLOAT16 for deep learning training, 2019, doi:10.48550/arXiv.1905.12322.
     """
-    is_fast = device.type == "cuda" or has_bfloat16()
+    is_fast = has_bfloat16(device)
     return "bf16-mixed" if settings.precision == "auto" and is_fast else "32-true"
 
 
@@ -306,7 +308,9 @@ class Loop:
                 self._halve(chips, error)
                 learner.zero_grad(set_to_none=True)
             else:
-                return
+                break
+        if not learner.is_finite:
+            raise LossNotFiniteError(learner.step, math.nan)
 
     def _fit(
         self,
@@ -322,10 +326,11 @@ class Loop:
             num_workers=self.config.sampling.workers,
             pin_memory=False,
         )
+        interrupt = signal.getsignal(signal.SIGINT)
         with _quiet_lightning():
             trainer = L.Trainer(
                 accelerator="gpu" if self.device.type == "cuda" else "cpu",
-                devices=1,
+                devices=[self.device.index or 0] if self.device.type == "cuda" else 1,
                 precision=choose_precision(self.device, self.config.optimization),
                 max_epochs=1,
                 logger=False,
@@ -338,6 +343,13 @@ class Loop:
             )
             try:
                 trainer.fit(learner, loader)
+            except SystemExit as error:
+                if not isinstance(error.__context__, KeyboardInterrupt):
+                    raise
+                signal.signal(
+                    signal.SIGINT, interrupt
+                )  # Lightning ends the process, deaf to interrupts
+                raise KeyboardInterrupt from None
             finally:
                 learner.network.to(self.device)  # Lightning leaves it on the processor
 
@@ -409,14 +421,14 @@ class _Bookkeeping(L.Callback):
             shares = ", ".join(f"{share:.0%}" for share in objective.thresholds.histogram.tolist())
             self._loop.reporter.warn(
                 f"Pseudo-labels collapsed onto few classes by step {learner.step} ({shares} in the order of the "
-                "legend). They teach no more; the points and the forest go on teaching."
+                "legend). They teach no more; points, and the forest where it teaches, go on."
             )
         self._was_collapsed = objective.collapsed
 
     def _checkpoint(self, learner: Learner) -> None:
         now = learner.budget.elapsed_s
         if self._saved_s is None:
-            self._saved_s = now
+            self._saved_s = now + min(FIRST_CHECKPOINT_S - CHECKPOINT_S, 0.0)
         elif now - self._saved_s >= CHECKPOINT_S:
             self._loop.save()
             self._saved_s = now

@@ -105,6 +105,7 @@ def train(
         raise ConfigError(f"There is no model kind '{model}'. Expected auto, network or forest.")
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
     target = resolve_device(device)
+    config = config.on_device(target.type)
     workspace = Workspace(Path(output))
     workspace.open(resume=resume)
     started_s = time.monotonic()
@@ -175,7 +176,6 @@ def _forest_alone(job: Job, reason: str) -> Outcome:
 def _keep_last_good(job: Job, error: LastGoodError) -> TrainingError:
     """Write the last good state beside the output and return the error that says where."""
     _write(job, error.outcome)
-    job.workspace.checkpoint.unlink()
     kept = job.workspace.publish_beside(f"step-{error.step}")
     return TrainingError(str(error).format(folder=kept))
 

@@ -267,8 +267,10 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies 16-bit floats itself; elsewhere they are slower than 32-bit ones."""
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a processor or GPU multiplies 16-bit floats itself; elsewhere they are slower than 32-bit ones."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 

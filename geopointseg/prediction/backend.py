@@ -145,7 +145,7 @@ def require_backend(backend: str) -> None:
 def available_backends() -> list[str]:
     """Return the backends that can run here, PyTorch first."""
     found = ["torch"]
-    if has_bfloat16():
+    if has_bfloat16(torch.device("cpu")):
         found.append("torch-bf16")
     for name, packages in _PACKAGES.items():
         if all(importlib.util.find_spec(package) for package in packages):

@@ -4,10 +4,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from geopointseg.cli import app as cli_app
 from geopointseg.cli.invocation import common_options
 from geopointseg.cli.setting import settings_options
 from geopointseg.config import Config
-from geopointseg.errors import ConfigError
+from geopointseg.errors import ConfigError, PointsError
+from geopointseg.labels import points as points_module
+from geopointseg.learning import training
 
 
 @pytest.fixture
@@ -59,3 +62,38 @@ def test_print_config_prints_toml_and_stops():
 
     printed = CliRunner().invoke(train, ["--print-config"], obj={}).output
     assert printed.strip() == Config().to_toml().strip()
+
+
+def seen_by_train(monkeypatch, *arguments) -> dict:
+    """Return what the command hands to the library."""
+    seen: dict = {}
+
+    def fake_train(rasters, points, **options):
+        seen.update(options, rasters=rasters)
+        raise PointsError("enough")
+
+    monkeypatch.setattr(training, "train", fake_train)
+    monkeypatch.setattr(points_module, "read_points", lambda *args, **options: None)
+    with pytest.raises(SystemExit):
+        cli_app.main(["train", "--progress", "none", *arguments])
+    return seen
+
+
+def test_several_unlabelled_scenes_follow_one_option(monkeypatch):
+    seen = seen_by_train(
+        monkeypatch, "a.tif", "b.tif", "--unlabelled", "c.tif", "d.tif", "--points", "p.gpkg", "-o", "m",
+        "--set", "loss.gamma=2", "--unlabelled", "e.tif",
+    )  # fmt: skip
+    assert seen["rasters"] == ["a.tif", "b.tif"]
+    assert seen["unlabelled"] == ["c.tif", "d.tif", "e.tif"]
+    assert seen["config"].loss.gamma == 2
+
+
+def test_minutes_of_the_command_line_overrule_steps_of_the_file(monkeypatch, tmp_path, capsys):
+    (tmp_path / "c.toml").write_text("[optimization]\nsteps = 300\n")
+    common = ["a.tif", "--points", "p.gpkg", "-o", "m", "--config", str(tmp_path / "c.toml")]
+    assert seen_by_train(monkeypatch, *common)["config"].optimization.steps == 300
+    settings = seen_by_train(monkeypatch, *common, "--minutes", "3")["config"].optimization
+    assert (settings.minutes, settings.steps) == (3, 0)
+    assert seen_by_train(monkeypatch, *common, "--minutes", "3", "--steps", "5") == {}
+    assert "Expected one of them" in capsys.readouterr().err

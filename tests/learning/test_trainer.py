@@ -16,7 +16,7 @@ from geopointseg.sampling.augmentation import Batch
     [(True, "auto", "bf16-mixed"), (False, "auto", "32-true"), (True, "float32", "32-true")],
 )
 def test_16_bits_are_taken_where_they_are_fast(monkeypatch, has_fast, precision, expected) -> None:
-    monkeypatch.setattr("geopointseg.learning.trainer.has_bfloat16", lambda: has_fast)
+    monkeypatch.setattr("geopointseg.learning.trainer.has_bfloat16", lambda device: has_fast)
     settings = Config().updated({"optimization": {"precision": precision}}).optimization
     assert choose_precision(torch.device("cpu"), settings) == expected
 
@@ -47,3 +47,20 @@ def test_stages_of_the_encoder_learn_at_their_own_rates() -> None:
         assert len(rate_of) == len(list(network.parameters()))
         assert rate_of[id(network.encoder.conv1.weight)] == min(expected)
         assert rate_of[id(network.encoder.layer2[1].conv2.weight)] == 1e-3
+
+
+def test_no_weight_decay_still_trains_everything_once() -> None:
+    network = build_network(
+        architecture="unet",
+        bands=3,
+        classes=2,
+        encoder="resnet18",
+        encoder_depth=3,
+        decoder_channels=[16, 8, 8],
+    )
+    for decay in (0.0, 0.01):
+        settings = Config().updated({"optimization": {"weight_decay": decay}}).optimization
+        groups = build_optimizer(network, settings).param_groups
+        trained = [id(p) for group in groups for p in group["params"]]
+        assert sorted(trained) == sorted(id(p) for p in network.parameters())
+        assert {group["weight_decay"] for group in groups} == {0.0, decay}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 from safetensors.torch import load_file
 
 from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.overlap import recognize_locations
+from geopointseg.config import Config
 from geopointseg.errors import (
     Cancelled,
     ConfigError,
@@ -31,6 +35,7 @@ from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.prediction.predictor import predict
 from geopointseg.raster.scene import Scene
+from geopointseg.sampling.augmentation import Batch
 from tests.learning.conftest import LEGEND, Recorder, write_place
 
 
@@ -174,7 +179,7 @@ def test_labels_everywhere_leave_nothing_to_learn_from_unlabelled_ground(
         place.path, [SparseMask.from_array(labels, scene.grid, LEGEND)], output=tmp_path / "m",
         config=tiny, steps=2, model="network", device="cpu", reporter=recorder.reporter,
     )  # fmt: skip
-    assert "no unlabelled ground is left" in recorder.said("log")
+    assert "no unlabelled ground is left" in recorder.said("warning")
 
 
 def test_no_chip_is_drawn_around_points_if_none_is_wanted(place, tiny, tmp_path) -> None:
@@ -475,3 +480,101 @@ def test_random_state_of_the_caller_is_left_alone(place, tiny, tmp_path) -> None
         device="cpu",
     )
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_nothing_held_out_keeps_network_and_forest_alike(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"selection": {"held_out": 0.0}})
+    both = train(
+        place.path, place.points, output=tmp_path / "m", config=config, steps=4, device="cpu"
+    )
+    assert {m.kind: m.weight for m in both.members} == {"network": 0.5, "forest": 0.5}
+    assert "equal say" in both.metadata["reason"]
+    hasty = config.updated({"selection": {"least_steps": 60}})
+    forest = train(
+        place.path, place.points, output=tmp_path / "f", config=hasty, steps=4, device="cpu"
+    )
+    assert [m.kind for m in forest.members] == ["forest"]
+    assert "got 4 steps" in forest.metadata["reason"]
+
+
+def test_a_network_that_was_asked_for_is_scored_beside_the_forest(place, tiny, tmp_path) -> None:
+    bundle = train(
+        place.path, place.points, output=tmp_path / "m", config=tiny, steps=4, model="network", device="cpu"
+    )  # fmt: skip
+    assert [m.kind for m in bundle.members] == ["network"]
+    assert {"network", "forest"} <= bundle.metadata["scores"].keys()
+
+
+def test_the_last_step_may_not_spoil_the_weights(place, tiny, tmp_path, monkeypatch) -> None:
+    original = trainer.Learner.finish_step
+
+    def spoil(self):
+        original(self)
+        if self.step == 7:  # the last one before the members are weighed
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(float("inf"))
+
+    monkeypatch.setattr(trainer.Learner, "finish_step", spoil)
+    with pytest.raises(TrainingError, match=r"loss is nan at step 7.*The forest alone is kept in"):
+        train(place.path, place.points, output=tmp_path / "m", config=tiny, steps=10, device="cpu")
+    assert [m.kind for m in ModelBundle.load(tmp_path / "m.step-0").members] == ["forest"]
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_interrupt_stays_an_interrupt(place, tiny, tmp_path, monkeypatch) -> None:
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.Learner, "finish_step", interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(place.path, place.points, output=tmp_path / "m", config=tiny, steps=4, device="cpu")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_minutes_and_steps_together_are_refused(place, tiny, tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"Both minutes and steps"):
+        train(place.path, place.points, output=tmp_path / "m", config=tiny, steps=4, minutes=1)
+
+
+def test_a_mask_of_other_pixels_or_classes_is_refused(place, tiny, tmp_path) -> None:
+    grid = Scene.open(place.path).grid
+    labels = np.full(grid.shape, UNLABELLED)
+    labels[::9, ::9] = 1
+    moved = dataclasses.replace(grid, transform=grid.transform * Affine.scale(0.5))
+    with pytest.raises(PointsError, match=r"other pixels .* than the scene"):
+        train(
+            place.path,
+            [SparseMask.from_array(labels, moved, LEGEND)],
+            output=tmp_path / "m",
+            config=tiny,
+        )
+    first = SparseMask.from_array(labels, grid, LEGEND)
+    other = SparseMask.from_array(labels, grid, Legend.from_names(["a", "b"]))
+    with pytest.raises(PointsError, match=r"other classes than the first"):
+        train([place.path, place.path], [first, other], output=tmp_path / "m", config=tiny)
+
+
+def test_what_people_say_is_not_taught_again_by_the_forest(place, tiny, tmp_path) -> None:
+    """A mask that labels all pixels but one trains as a mask that labels all: the forest has one pixel to speak of."""
+    objective = Objective(Config(), torch.ones(2), torch.full((2,), 0.5))
+    logits = torch.randn(1, 2, 4, 4)
+    soft = torch.softmax(torch.randn(1, 2, 4, 4), 1)
+    mask = torch.ones(1, 4, 4, dtype=torch.long)
+    mask[0, 1, 2] = UNLABELLED
+    batch = Batch(
+        torch.randn(1, 3, 4, 4), mask, valid=torch.ones(1, 4, 4, dtype=torch.bool), soft=soft
+    )
+    found = objective._map_losses(logits, batch)["distillation"]
+    log_p = torch.log_softmax(logits, 1)[0, :, 1, 2]
+    expected = -4.0 * (soft[0, :, 1, 2] * log_p).sum()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_refused_resume_leaves_the_finished_model_alone(place, tiny, tmp_path) -> None:
+    common = {"output": tmp_path / "m", "config": tiny, "steps": 3, "device": "cpu"}
+    train(place.path, place.points, **common)
+    with pytest.raises(TrainingError, match=r"another seed"):
+        train(place.path, place.points, seed=5, resume=True, **common)
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
