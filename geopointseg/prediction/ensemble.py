@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 SCALES = (0.75, 1.0, 1.25)
+SAY = ((0.75, 1.0), (0.5, 1 / 3), (-np.inf, 1 / 9))
+"""A model with the first share of the best one's skill, or more, gets the second of the best one's say."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class Ensemble:
         """Context that is needed on every side of a pixel."""
         return max(member.margin_px for member in self.members)
 
+    @cached_property
+    def say(self) -> tuple[float, ...]:
+        """What share of the vote each model has; see `say_of`."""
+        return say_of(self.bundles)
+
     @property
     def stride(self) -> int:
         """Window sides should be multiples of this."""
@@ -104,12 +112,13 @@ class Ensemble:
 
     def _vote(self, image: Image, valid: Mask) -> Image:
         total: Image | None = None
-        for bundle, bands in zip(self.bundles, self.bands, strict=True):
+        for bundle, bands, say in zip(self.bundles, self.bands, self.say, strict=True):
             own = image if bands == tuple(range(image.shape[1])) else image[:, list(bands)]
             votes = self._bundle_votes(bundle, np.ascontiguousarray(own), valid)
+            votes = votes if say == 1.0 else votes * np.float32(say)
             total = votes if total is None else np.add(total, votes, out=total)
         assert total is not None  # noqa: S101 - an ensemble has at least one model
-        return total if len(self.bundles) == 1 else total / np.float32(len(self.bundles))
+        return total
 
     def _bundle_votes(self, bundle: ModelBundle, image: Image, valid: Mask) -> Image:
         members = bundle.members
@@ -126,6 +135,35 @@ class Ensemble:
                 doubt = doubt + np.float32(member.weight) * entropy_share(tempered, axis=1)
         mean = apply_temperature(mean, bundle.temperature)
         return np.concatenate([mean, doubt[:, None]], axis=1) if self.disagreement else mean
+
+
+def say_of(bundles: Sequence[ModelBundle]) -> tuple[float, ...]:
+    """Return the share of the vote that each model has, by its skill on points held out of its training.
+
+    Skill is what the class-balanced log loss lies below that of guessing. Held-out points are few and other ones for
+    each model, so models that are nearly as skilled as the best have equal say, and only plainly worse ones less.
+    Where a model has no held-out scores, all have equal say.
+
+    References
+    ----------
+    J. Smith and K. F. Wallis, A simple explanation of the forecast combination puzzle, Oxford Bulletin of Economics
+    and Statistics 71(3), 2009, doi:10.1111/j.1468-0084.2008.00541.x.
+    """
+    skills = [_skill(bundle) for bundle in bundles]
+    best = max((skill for skill in skills if skill is not None), default=0.0)
+    if None in skills or best <= 0:
+        return tuple(1.0 / len(bundles) for _ in bundles)
+    earned = [
+        next(say for share, say in SAY if skill is not None and skill >= share * best)
+        for skill in skills
+    ]
+    return tuple(say / sum(earned) for say in earned)
+
+
+def _skill(bundle: ModelBundle) -> float | None:
+    scores = bundle.metadata.get("scores") or {}
+    kind = "together" if len(bundle.members) > 1 else bundle.members[0].kind
+    return float(np.log(len(bundle.legend))) - scores[kind]["loss"] if kind in scores else None
 
 
 def _require_one_legend(bundles: Sequence[ModelBundle]) -> None:

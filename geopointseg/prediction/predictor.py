@@ -129,7 +129,8 @@ def predict(
     Parameters
     ----------
     models
-        A model, its folder, or several; probabilities of several are averaged.
+        A model, its folder, or several; probabilities of several are averaged, plainly worse ones with less say (see
+        `say_of`).
     scenes
         A raster, or several that are mapped as one mosaic on the pixels of the first.
     output
@@ -197,12 +198,25 @@ def predict(
         )  # fmt: skip
         spare_inputs(filter(None, outputs.values()), job.plan.mosaic.files())
         plan, identity = job.plan, job.identity()
+        _tell_say(job, reporter)
         HANDLES.close()
         with open_journal(Path(output).absolute(), identity, resume=resume) as work:
             job = replace(job, backend=_decide_backend(job, work, reporter), bundles=job.loaded)
             counts = _compute(job, work, dask, reporter)
             _write_outputs(plan, work, outputs, reporter)
     return _summary(job, outputs, counts, time.monotonic() - started)
+
+
+def _tell_say(job: Job, reporter: Reporter) -> None:
+    """Tell what share of the vote each of several models has, where it differs."""
+    if len(set(job.plain.say)) > 1:
+        shares = ", ".join(
+            f"'{bundle.folder.name}' {say:.0%}"
+            for bundle, say in zip(job.loaded, job.plain.say, strict=True)
+        )
+        reporter.log(
+            f"The models share the vote by their skill on points held out of training: {shares}."
+        )
 
 
 def _decide_backend(job: Job, work: WorkFolder, reporter: Reporter) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -205,6 +206,27 @@ def test_several_models_are_averaged(tmp_path, small_tiles):
     found, _ = read_all(tmp_path / "p.tif")
     np.testing.assert_allclose(found, (one_shot(a, image) + one_shot(b, image)) / 2, atol=1e-5)
     assert ClassMap.open(tmp_path / "map.tif").fingerprint.count(",") == 1
+
+
+def test_a_plainly_worse_model_has_less_say(tmp_path, small_tiles):
+    image = image_of((64, 80))
+    scene = write_scene(tmp_path / "s.tif", image)
+    members = [BlurMember(seed=seed) for seed in (1, 2, 3)]
+    losses = {"good": 0.4, "as_good": 0.5, "bad": 1.0}
+    bundles = [
+        loose_bundle(tmp_path / name, member, metadata={"scores": {"forest": {"loss": loss}}})
+        for (name, loss), member in zip(losses.items(), members, strict=True)
+    ]
+    messages = []
+    predict(
+        bundles, scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif", encoding="float32",
+        reporter=Reporter(SimpleNamespace(emit=lambda e: messages.append(e.message), close=int)), **SMALL,
+    )  # fmt: skip
+    found, _ = read_all(tmp_path / "p.tif")
+    votes = [one_shot(member, image) for member in members]
+    expected = (votes[0] + votes[1] + votes[2] / 9) / (2 + 1 / 9)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert any("'good' 47%, 'as_good' 47%, 'bad' 5%" in message for message in messages)
 
 
 def test_models_with_other_classes_are_refused(tmp_path):
