@@ -24,7 +24,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from geopointseg.config import Config
-from geopointseg.errors import TrainingError
+from geopointseg.errors import Cancelled, TrainingError
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
 from geopointseg.learning.consistency import AveragedNetwork, ClassThresholds
@@ -132,6 +132,8 @@ def pretrain(
     except _LastGoodError as error:
         kept = workspace.publish_beside(f"step-{error.step}")
         raise TrainingError(f"{error} They are kept in '{kept}'.") from error
+    except Cancelled:
+        raise workspace.discard_cancelled() from None
     except BaseException:
         workspace.discard()
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,8 @@ def hold_out(
     """Choose labelled pixels to hold out, by blocks of ground.
 
     The largest blocks are taken that leave every class with at least two pixels on the training side, and at least
-    one held out of every class that has four. Where no size does, nothing is held out.
+    one held out of every class that has four. Where no size does, classes that lie in one block, five clicks in the
+    only pond, are not held out; where that does not help, nothing is.
 
     Parameters
     ----------
@@ -117,12 +119,12 @@ def hold_out(
     if share <= 0 or len(labelled) == 0:
         return none
     counts = labelled.counts(ground.classes)
-    wanted = counts >= 4
     shares = np.array([1.0 - share, share])
-    for across in BLOCKS_ACROSS:
+    for blocks_needed, across in product((1, 2), BLOCKS_ACROSS):
         block = _blocks(ground, labelled, across)
         table = np.zeros((block.max() + 1, ground.classes), dtype=np.int64)
         np.add.at(table, (block, labelled.class_index), 1)
+        wanted = (counts >= 4) & ((table > 0).sum(axis=0) >= blocks_needed)
         held = deal_blocks(table, shares, seed)[block] == 1
         out = np.bincount(labelled.class_index[held], minlength=ground.classes)
         fits = (out[wanted] >= 1).all() and (

@@ -16,7 +16,7 @@ import torch
 from geopointseg.assessment.calibration import fit_temperature
 from geopointseg.assessment.overlap import encode_locations
 from geopointseg.config import Config
-from geopointseg.errors import ConfigError, TrainingError
+from geopointseg.errors import Cancelled, ConfigError, TrainingError
 from geopointseg.labels.points import Points
 from geopointseg.learning.job import Job, ModelKind
 from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
@@ -134,6 +134,8 @@ def train(
         workspace.publish()
     except LastGoodError as error:
         raise _keep_last_good(job, error) from error
+    except Cancelled:
+        raise workspace.discard_cancelled() from None
     except BaseException:
         workspace.discard()
         raise

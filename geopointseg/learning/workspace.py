@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geopointseg.errors import OutputError, TrainingError
+from geopointseg.errors import Cancelled, OutputError, TrainingError
 from geopointseg.model.bundle import is_model_folder, publish_folder, require_free_folder
 from geopointseg.raster.lock import hold_lock
 from geopointseg.raster.output import explain_write_error
@@ -117,6 +117,15 @@ class Workspace:
         if not self._is_worth_resuming():
             shutil.rmtree(self.folder, ignore_errors=True)
         self._held.close()
+
+    def discard_cancelled(self) -> Cancelled:
+        """Discard the folder as a cancelled run leaves it, and return what is to be said."""
+        self.discard()
+        if not self.checkpoint.exists():
+            return Cancelled("Cancelled; no output was written.")
+        return Cancelled(
+            "Cancelled; no output was written. Repeat the command with '--resume' to go on from here."
+        )
 
     def _is_worth_resuming(self) -> bool:
         finished = self.output / "training" / CHECKPOINT

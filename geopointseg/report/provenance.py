@@ -85,10 +85,19 @@ class ModelRecord:
             ("pixel size", f"{d['resolution_m']:.4g} m" if "resolution_m" in d else ""),
             ("chip size", f"{d['chip_size']} px" if "chip_size" in d else ""),
             ("why this model", str(d.get("reason", ""))),
+            ("on points held out of training", _held_out(d.get("scores"))),
             ("seed", str(d.get("seed", ""))),
             ("weights", str(d.get("weights_sha256", ""))[:16]),
         ]
         return [(name, value) for name, value in facts if value]
+
+
+def _held_out(scores: object) -> str:
+    """Return the scores of the members, and of the forest beside a network, on points held out of training."""
+    if not isinstance(scores, Mapping):
+        return ""
+    rows = {name: row for name, row in scores.items() if isinstance(row, Mapping)}
+    return ", ".join(f"{name} mean F1 {row['mean_f1']:.3f}" for name, row in rows.items())
 
 
 def _reliability(kept: Mapping[str, Any]) -> Reliability:

@@ -143,7 +143,7 @@ def test_resumed_self_training_has_the_same_teachers(place, tiny, tmp_path) -> N
     config = tiny.updated({"teaching": {"self_training": True}})
     common = {"config": config, "steps": 10, "model": "network", "device": "cpu"}
     train(place.path, place.points, output=tmp_path / "whole", **common)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled, match="'--resume' to go on"):
         train(
             place.path, place.points, output=tmp_path / "m", reporter=Recorder(cancel_at=9).reporter, **common
         )  # fmt: skip
