@@ -173,7 +173,8 @@ class Reconstruction:
         generator: Generator,
     ) -> dict[str, Tensor]:
         """Return the mean squared error, hidden pixels weighing most."""
-        clean = self.augmentation.strong(batch, generator)
+        with torch.autocast(batch.image.device.type, enabled=False):
+            clean = self.augmentation.strong(batch, generator)
         assert clean.valid is not None  # noqa: S101
         hidden = hide_squares(
             clean.image, self.settings.mask_share, self.settings.mask_px, generator

@@ -11,14 +11,17 @@ import torch
 from rasterio.enums import ColorInterp
 from safetensors.torch import load_file
 
+from geopointseg.config import Config
 from geopointseg.errors import Cancelled, OutputError, TrainingError
 from geopointseg.learning import trainer
+from geopointseg.learning.consistency import AveragedNetwork
 from geopointseg.learning.pretraining import Reconstruction, hide_squares, pretrain
 from geopointseg.learning.training import train
 from geopointseg.model.weight_bands import match_bands
 from geopointseg.model.weight_sources import find_weights
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
+from geopointseg.sampling.augmentation import Batch
 from tests.learning.conftest import Recorder
 
 
@@ -167,6 +170,21 @@ def test_statistics_are_those_of_chips_of_which_nothing_is_hidden(place, tiny, t
     for name in means:
         deviation = tensors[name.replace("mean", "var")].sqrt()
         assert ((tensors[name] - other[name]).abs() < 0.35 * deviation + 0.05).all()
+
+
+def test_chips_are_varied_in_32_bits_where_networks_run_in_16() -> None:
+    objective = Reconstruction(Config().updated({"augmentation": {"blur_probability": 1.0}}))
+    network = torch.nn.Conv2d(3, 3, 3, padding=1)
+    image, valid = torch.randn(4, 3, 32, 32), torch.ones(4, 32, 32, dtype=torch.bool)
+    losses = []
+    for enabled in (True, False):
+        generator = torch.Generator().manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            found = objective(
+                network, AveragedNetwork(network, 0.9), Batch(image, valid=valid), 0.5, generator
+            )
+        losses.append(found["reconstruction"].item())
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.75])

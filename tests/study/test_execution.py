@@ -1,5 +1,8 @@
 """A study that is cancelled ends at the next step of the runs at work, and leaves what was done."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -82,3 +85,34 @@ def test_runs_in_processes_of_their_own_are_cancelled_together(study, tmp_path) 
         run_study(study, tmp_path / "out", jobs=2, device="cpu", reporter=reporter)
     watcher.join()
     assert left_behind(tmp_path / "out") == []
+
+
+def test_processes_end_with_their_study(tmp_path) -> None:
+    """Neither a second interrupt nor a killed study leaves processes behind that wait for work for ever."""
+    script = tmp_path / "study.py"
+    script.write_text(
+        "import os, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from multiprocessing import get_context\n"
+        "from geopointseg.study.execution import _begin_worker\n"
+        "if __name__ == '__main__':\n"
+        "    context = get_context('spawn')\n"
+        "    pool = ProcessPoolExecutor(1, context, _begin_worker, (context.Event(),))\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    os._exit(0)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=Path.cwd()
+    )
+    worker = int(ended.stdout)
+    while is_alive(worker):
+        time.sleep(0.05)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{process}/stat")
+    return not (stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] == "Z")
