@@ -13,7 +13,7 @@ from geopointseg.raster.scene import Scene
 
 LABELLED_SHARE = 0.75
 """Largest share of the memory that windows around labels may take; the rest shows unlabelled ground."""
-SIDES = (4.0, 3.0, 2.0, 1.5)
+SIDES = (4.0, 3.0, 2.0, 1.5, 1.25, 1.0)
 """Sides of windows around labels, in chips; the widest is taken with which all labels fit."""
 TILE = 4
 """Side of the tiles of unlabelled ground, in chips."""

@@ -65,7 +65,7 @@ def test_rare_classes_keep_their_labels_where_not_all_fit() -> None:
     windows = choose_windows([place], [[mask]], room=40_000, chip_size=CHIP, seed=0)
     seen = nearest_edge(mask, windows) >= 0
     assert seen[mask.class_index == 2].all()
-    assert 30 < seen.sum() < 300
+    assert 30 < seen.sum() < 400
     again = choose_windows([place], [[mask]], room=40_000, chip_size=CHIP, seed=0)
     assert [w for _, w in again] == [w for _, w in windows]
 
