@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from geopointseg.errors import MissingDependencyError
 from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, has_bfloat16
+from geopointseg.prediction.signal_stack import widen_signal_stack
 from geopointseg.progress import Reporter
 
 Image = NDArray[np.float32]
@@ -227,6 +228,7 @@ def _openvino_engine(member: NetworkMember, example: Image) -> Engine:
         path = Path(folder) / "network.onnx"
         write_onnx(Probabilities(member.network), example, path)
         compiled = ov.Core().compile_model(str(path), "CPU", settings)
+    widen_signal_stack()
     local = threading.local()
 
     def run(image: Image) -> Image:
