@@ -113,9 +113,8 @@ def test_stopped_pretraining_goes_on_to_the_same_weights(place, tiny, tmp_path) 
     assert summary["steps"] == 10
 
 
-def test_pretraining_that_fails_keeps_its_last_good_weights(
-    place, tiny, tmp_path, monkeypatch
-) -> None:
+def fail_half_way(monkeypatch) -> None:
+    """Let the loss stop being a number."""
     original = Reconstruction.__call__
 
     def spoilt(self, network, averaged, batch, progress, generator):
@@ -123,6 +122,12 @@ def test_pretraining_that_fails_keeps_its_last_good_weights(
         return losses if progress < 0.5 else {"reconstruction": losses["reconstruction"] * np.nan}
 
     monkeypatch.setattr(Reconstruction, "__call__", spoilt)
+
+
+def test_pretraining_that_fails_keeps_its_last_good_weights(
+    place, tiny, tmp_path, monkeypatch
+) -> None:
+    fail_half_way(monkeypatch)
     config = tiny.updated({"optimization": {"steps": 8}})
     with pytest.raises(TrainingError, match=r"loss is nan at step 4.* No earlier state was kept"):
         pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
@@ -139,13 +144,7 @@ def test_pretraining_that_fails_keeps_its_last_good_weights(
 def test_last_good_weights_never_replace_what_is_somebody_elses(
     place, tiny, tmp_path, monkeypatch
 ) -> None:
-    original = Reconstruction.__call__
-
-    def spoilt(self, network, averaged, batch, progress, generator):
-        losses = original(self, network, averaged, batch, progress, generator)
-        return losses if progress < 0.5 else {"reconstruction": losses["reconstruction"] * np.nan}
-
-    monkeypatch.setattr(Reconstruction, "__call__", spoilt)
+    fail_half_way(monkeypatch)
     monkeypatch.setattr(trainer, "CHECKPOINT_S", 0.0)
     (tmp_path / "w.step-4").mkdir()
     (tmp_path / "w.step-4" / "notes.txt").write_text("x")
@@ -153,7 +152,7 @@ def test_last_good_weights_never_replace_what_is_somebody_elses(
     with pytest.raises(OutputError, match=r"left as it is; move it away"):
         pretrain(place.path, output=tmp_path / "w", config=config, device="cpu")
     assert (tmp_path / "w.step-4" / "notes.txt").exists()
-    monkeypatch.setattr(Reconstruction, "__call__", original)
+    monkeypatch.undo()
     assert pretrain(place.path, output=tmp_path / "w", config=config, resume=True)["steps"] == 8
 
 
