@@ -13,14 +13,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from geopointseg.labels.split import deal_blocks
-from geopointseg.learning.chips import cut
 from geopointseg.learning.ground import Ground, LabelledPixels
-from geopointseg.model.bundle import apply_temperature
-from geopointseg.model.member import Normalization
+from geopointseg.model.inference import apply_temperature
 
 Probabilities = NDArray[np.float32]
 
@@ -31,7 +28,6 @@ LEAST_WEIGHTS = ((0.75, 0.5), (0.5, 0.25))
 """A member with the first share of the other's skill on held-out ground gets the second share of the say at least."""
 SMALLEST_PROBABILITY = 0.01
 """Probabilities are clipped here before logarithms are taken: one confident error must not decide alone."""
-_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -280,45 +276,6 @@ def _tempered(probabilities: Probabilities, class_index: NDArray[np.int64]) -> P
     return apply_temperature(clipped, float(min(candidates, key=loss)))
 
 
-def network_at(
-    network: torch.nn.Module,
-    normalization: Normalization,
-    ground: Ground,
-    pixels: LabelledPixels,
-    size: int,
-    device: torch.device,
-) -> Probabilities:
-    """Return a network's probabilities at labelled pixels, ``(pixel, class)``, from as few windows as can be.
-
-    Parameters
-    ----------
-    network
-        Takes normalized images, returns logits.
-    normalization
-        What it was trained with.
-    ground, pixels
-        Where to ask.
-    size
-        Side of the windows; pixels lie in the middle half of theirs.
-    device
-        Where the network is.
-    """
-    corners, window_of = _cover(pixels, size)
-    was_training = network.training
-    network.eval()
-    maps = []
-    for first in range(0, len(corners), _BATCH):
-        image, valid = _windows(ground, corners[first : first + _BATCH], size)
-        batch = torch.from_numpy(normalization.apply(image, valid)).to(device)
-        with torch.inference_mode():
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            maps.append(torch.softmax(network(batch).float(), dim=1).cpu().numpy())
-    network.train(was_training)
-    row = pixels.row - corners[window_of, 1]
-    col = pixels.col - corners[window_of, 2]
-    return np.asarray(np.concatenate(maps)[window_of, :, row, col], dtype=np.float32)
-
-
 def maps_at(maps: Sequence[NDArray[np.uint8]], pixels: LabelledPixels) -> Probabilities:
     """Return probabilities at labelled pixels, ``(pixel, class)``, from maps in 1/255 by patch."""
     parts = np.zeros((len(pixels), maps[0].shape[0]), dtype=np.float32)
@@ -326,35 +283,3 @@ def maps_at(maps: Sequence[NDArray[np.uint8]], pixels: LabelledPixels) -> Probab
         own = pixels.patch == patch
         parts[own] = maps[int(patch)][:, pixels.row[own], pixels.col[own]].T / np.float32(255)
     return np.asarray(parts / parts.sum(axis=1, keepdims=True).clip(1e-6), dtype=np.float32)
-
-
-def _cover(pixels: LabelledPixels, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Place windows greedily so that each pixel lies in the middle half of one."""
-    window_of = np.full(len(pixels), -1, dtype=np.int64)
-    corners: list[tuple[int, int, int]] = []
-    reach = size // 4
-    for position in range(len(pixels)):
-        if window_of[position] >= 0:
-            continue
-        patch, row, col = pixels.patch[position], pixels.row[position], pixels.col[position]
-        middle = row + reach // 2, col + reach // 2
-        near = (
-            (window_of < 0)
-            & (pixels.patch == patch)
-            & (np.abs(pixels.row - middle[0]) <= reach)
-            & (np.abs(pixels.col - middle[1]) <= reach)
-        )
-        window_of[near] = len(corners)
-        corners.append((int(patch), int(middle[0]) - size // 2, int(middle[1]) - size // 2))
-    return np.array(corners, dtype=np.int64), window_of
-
-
-def _windows(
-    ground: Ground, corners: NDArray[np.int64], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    images, valids = [], []
-    for patch, row, col in corners.tolist():
-        source = ground.patches[patch]
-        images.append(cut(source.image, row, col, size, fill=0.0))
-        valids.append(cut(source.valid, row, col, size, fill=False))
-    return np.stack(images), np.stack(valids)
