@@ -1,7 +1,7 @@
-"""Which members a model gets, and with what weight, decided on held-out ground.
+"""Which members a model gets, and with what weights, decided on held-out ground.
 
-A network can drag a good forest down, and the other way round. So some blocks of ground are kept from both; what
-they say there decides. The decision is made on the class-balanced log loss, which uses every held-out pixel's
+A poor network lowers the accuracy of a good forest, and a poor forest that of a good network. So some blocks of ground
+are held out from both, and their probabilities there decide. The decision is made on the class-balanced log loss, which uses every held-out pixel's
 probability and is steadier on few points than any score that counts right and wrong.
 """
 
@@ -25,7 +25,7 @@ BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
 """Held-out blocks: the longer side of the labelled ground is divided by the first number that does."""
 NETWORK_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LEAST_WEIGHTS = ((0.75, 0.5), (0.5, 0.25))
-"""A member with the first share of the other's skill on held-out ground gets the second share of the say at least."""
+"""A member with the first share of the other's skill on held-out ground gets the second share as its weight at least."""
 SMALLEST_PROBABILITY = 0.01
 """Probabilities are clipped here before logarithms are taken: one confident error must not decide alone."""
 
@@ -163,10 +163,10 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     pixels are few, lie in the scenes that were learnt from, and the network goes on learning after this choice:
 
     - where the mixture is better than the forest by no more than the standard error of the difference, the network
-      gets no more than half of the say;
-    - a member with three quarters of the other's skill or more (what the loss lies below that of guessing) gets half
-      of the say, and from half of the skill on, a quarter at least. On ground that looks otherwise, the average of
-      two that err differently errs least, and weights estimated from few cases lose to equal ones [1]_.
+      gets a weight of 0.5 at most;
+    - a member with three quarters of the other's skill or more (what the loss lies below that of guessing) gets a
+      weight of 0.5 at least, and one with half of it or more 0.25. Members with independent errors generalize better to
+      other scenes together, and weights estimated from few cases do worse than equal ones [1]_.
 
     Parameters
     ----------
@@ -230,9 +230,7 @@ def _reason(
             f"the best mixture gains {gain:.3f} on the forest, with a standard error of {error:.3f}"
         )
     if 0 < network_weight < 1:
-        why += (
-            "; two that err differently err less on ground that looks otherwise, so both are kept"
-        )
+        why += "; both are kept, because members with independent errors generalize better to other scenes"
     return (
         f"{kept}: on {count} held-out labelled pixels the class-balanced log loss is {told}; {why}."
     )
@@ -245,8 +243,8 @@ def _skill(result: Score, class_index: NDArray[np.int64]) -> float:
 
 def _least_weight(own: float, other: float) -> float:
     """Return the least weight of a member of some skill beside another."""
-    earned = [say for share, say in LEAST_WEIGHTS if own > 0 and own >= share * other]
-    return max(earned, default=0.0)
+    weights = [weight for share, weight in LEAST_WEIGHTS if own > 0 and own >= share * other]
+    return max(weights, default=0.0)
 
 
 def _gain(

@@ -265,7 +265,7 @@ class NetworkSession:
         self.log.write(self.learner.step, self.learner.budget.elapsed_s, progress, values)
 
     def _decide(self) -> None:
-        """Weigh network and forest by what they say on held-out pixels."""
+        """Weight network and forest by their probabilities of the held-out pixels."""
         job, settings = self.job, self.job.config.selection
         truth = job.ready.held_out.class_index
         network = self._network_at_held_out()
@@ -327,7 +327,7 @@ class NetworkSession:
         return members
 
     def _weights(self) -> Mapping[str, float]:
-        """Return the say of each kind of member; alike where no held-out ground could decide."""
+        """Return the weight of each kind of member; equal where no held-out ground could decide."""
         if self.choice is not None:
             return self.choice.weights
         if self.job.kind == "network":
@@ -343,7 +343,7 @@ class NetworkSession:
             return "A network was asked for."
         if "network" not in self._weights():
             return self._too_short()
-        return "Network and forest are kept with equal say: too few labelled pixels could be held out to compare them."
+        return "Network and forest are kept with equal weights: too few labelled pixels could be held out to compare them."
 
     def _network_member(self, weight: float) -> NetworkMember:
         network = self.learner.model.eval().cpu()

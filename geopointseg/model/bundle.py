@@ -122,7 +122,7 @@ class ModelBundle:
         Returns
         -------
         ndarray
-            float32 ``(sample, class, row, col)``; each pixel sums to one. What it says where invalid means nothing.
+            float32 ``(sample, class, row, col)``; each pixel sums to one. Values where invalid carry no information.
         """
         ensemble = Ensemble.of(*self.members, temperature=self.temperature)
         return predict_patch(ensemble, image, valid)

@@ -17,7 +17,7 @@ suggestions call them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -378,7 +378,7 @@ def _groups(
     if not len(row):
         return
     by_size: dict[tuple[int, int], list[tuple[Window, Indices]]] = {}
-    side = _cell_side(row, col, context, stride)
+    side = _cell_side(row, col, shape, context, stride)
     _, cell_of = np.unique(_cells(row, col, side), axis=0, return_inverse=True)
     order = np.argsort(cell_of.reshape(-1), kind="stable")
     for pixels in np.split(order, np.cumsum(np.bincount(cell_of.reshape(-1)))[:-1]):
@@ -392,15 +392,19 @@ def _groups(
             yield windows[first : first + step]
 
 
-def _cell_side(row: Indices, col: Indices, context: int, stride: int) -> int:
+def _cell_side(
+    row: Indices, col: Indices, shape: tuple[int, int], context: int, stride: int
+) -> int:
     """Return the side of the cells with which the fewest pixels are computed, a multiple of the stride."""
     wanted = (1, context, 2 * context, 4 * context, LARGEST_CELL_PX)
-    sides = sorted({-(-min(max(w, 1), LARGEST_CELL_PX) // stride) * stride for w in wanted})
+    sides = {-(-min(max(side, 1), LARGEST_CELL_PX) // stride) * stride for side in wanted}
 
     def pixels(side: int) -> int:
-        return len(np.unique(_cells(row, col, side), axis=0)) * (side + 2 * context) ** 2
+        first = np.unique(_cells(row, col, side), axis=0) * side
+        last = np.minimum(first + side + context, shape)
+        return int((last - np.maximum(first - context, 0)).prod(axis=1).sum())
 
-    return min(sides, key=pixels)
+    return min(sorted(sides, reverse=True), key=pixels)
 
 
 def _cells(row: Indices, col: Indices, side: int) -> Indices:
