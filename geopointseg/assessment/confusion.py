@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -267,20 +266,6 @@ class ConfusionMatrix:
         producers = [_cell(value) for value in self.producers_accuracy]
         writer.writerow(["producers_accuracy", *producers, "", _cell(self.overall_accuracy)])
         return stream.getvalue()
-
-    def extended(self, legend: Legend) -> ConfusionMatrix:
-        """Return the matrix over a larger legend whose first classes are this one's."""
-        counts = np.zeros((len(legend), len(legend)), dtype=np.int64)
-        counts[: len(self.legend), : len(self.legend)] = self.counts
-        return ConfusionMatrix(counts, legend)
-
-
-def mean_over_matrices(matrices: Sequence[ConfusionMatrix], name: Score) -> float:
-    """Return a mean score of matrices that are first pooled, so that small folds do not weigh like large ones."""
-    pooled = matrices[0]
-    for matrix in matrices[1:]:
-        pooled = pooled + matrix
-    return pooled.mean(name)
 
 
 def number_or_none(value: Any) -> Any:

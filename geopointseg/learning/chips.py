@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from geopointseg.labels.mask import UNLABELLED
-from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.learning.ground import Ground, LabelledPixels, cut
 from geopointseg.model.member import Normalization
 from geopointseg.sampling.augmentation import Batch
 from geopointseg.sampling.draw import draw_labels, jitter_positions, keep_inside
@@ -199,30 +199,6 @@ class ChipDataset(Dataset[Batch]):
             valid=torch.from_numpy(np.stack(valids)),
             soft=soft,
         )
-
-
-def cut[T: np.generic](
-    array: NDArray[T], row: int, col: int, size: int, *, fill: float
-) -> NDArray[T]:
-    """Cut a square from ``(..., row, col)``, filled where it reaches beyond the border.
-
-    Examples
-    --------
-    >>> cut(np.arange(4).reshape(2, 2), -1, 1, 2, fill=9)
-    array([[9, 9],
-           [1, 9]])
-    """
-    height, width = array.shape[-2:]
-    top, left = max(row, 0), max(col, 0)
-    bottom, right = min(row + size, height), min(col + size, width)
-    if (bottom - top, right - left) == (size, size):
-        return array[..., top:bottom, left:right]
-    out = np.full((*array.shape[:-2], size, size), fill, dtype=array.dtype)
-    if bottom > top and right > left:
-        out[..., top - row : bottom - row, left - col : right - col] = array[
-            ..., top:bottom, left:right
-        ]
-    return out
 
 
 def _inside(start: int | np.integer, size: int, length: int) -> int:

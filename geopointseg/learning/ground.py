@@ -57,16 +57,48 @@ class Patch:
 
     def read(self, window: Window) -> Chip:
         """Return a window of the patch; pixels beyond its border are invalid."""
-        top, left = int(window.row_off), int(window.col_off)
-        bottom, right = top + int(window.height), left + int(window.width)
-        height, width = self.shape
-        inside = slice(max(top, 0), bottom), slice(max(left, 0), right)
-        beyond = (
-            (max(-top, 0), max(bottom - height, 0)),
-            (max(-left, 0), max(right - width, 0)),
-        )
-        image = np.pad(self.image[:, *inside], ((0, 0), *beyond))
-        return Chip(image, np.pad(self.valid[inside], beyond))
+        place = int(window.row_off), int(window.col_off), (int(window.height), int(window.width))
+        return Chip(cut(self.image, *place, fill=0.0), cut(self.valid, *place, fill=False))
+
+
+def cut[T: np.generic](
+    array: NDArray[T], row: int, col: int, size: int | tuple[int, int], *, fill: float
+) -> NDArray[T]:
+    """Cut a rectangle from ``(..., row, col)``, filled where it reaches beyond the border.
+
+    Parameters
+    ----------
+    array
+        Any values ``(..., row, col)``.
+    row, col
+        First row and column; may be negative.
+    size
+        Rows and columns, or the side of a square.
+    fill
+        Value beyond the border.
+
+    Returns
+    -------
+    ndarray
+        ``(..., rows, columns)``; a view where it lies inside.
+
+    Examples
+    --------
+    >>> cut(np.arange(4).reshape(2, 2), -1, 1, 2, fill=9)
+    array([[9, 9],
+           [1, 9]])
+    """
+    rows, cols = (size, size) if isinstance(size, int) else size
+    height, width = array.shape[-2:]
+    top, left = max(row, 0), max(col, 0)
+    bottom, right = min(row + rows, height), min(col + cols, width)
+    if (bottom - top, right - left) == (rows, cols):
+        return array[..., top:bottom, left:right]
+    out = np.full((*array.shape[:-2], rows, cols), fill, dtype=array.dtype)
+    if bottom > top and right > left:
+        inside = slice(top - row, bottom - row), slice(left - col, right - col)
+        out[..., *inside] = array[..., top:bottom, left:right]
+    return out
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from geopointseg.config import TeachingConfig
 from geopointseg.labels.mask import UNLABELLED
-from geopointseg.learning.chips import Lessons, cut
-from geopointseg.learning.ground import Ground
+from geopointseg.learning.chips import Lessons
+from geopointseg.learning.ground import Ground, cut
 from geopointseg.model.member import Normalization
 
 Maps = tuple[NDArray[np.uint8], ...]

@@ -15,9 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from geopointseg.assessment.calibration import fit_temperature
 from geopointseg.config import Config
@@ -268,24 +266,24 @@ class NetworkSession:
         """Weight network and forest by their probabilities of the held-out pixels."""
         job, settings = self.job, self.job.config.selection
         truth = job.ready.held_out.class_index
-        network = self._network_at_held_out()
-        self._log_score(score(network, truth), settings.reveal_at)
+        found = {"network": self._network_at_held_out()}
+        if self.maps is not None:
+            found["forest"] = maps_at(self.maps, job.ready.held_out)
+        self._log_score(score(found["network"], truth), settings.reveal_at)
         if job.kind == "network":
-            named = {"network": score(network, truth)}
-            if self.maps is not None:
-                named["forest"] = score(maps_at(self.maps, job.ready.held_out), truth)
+            named = {kind: score(probabilities, truth) for kind, probabilities in found.items()}
             self.choice = Choice({"network": 1.0}, named, "A network was asked for.")
         else:
-            assert self.maps is not None  # noqa: S101
             assert self.forest is not None  # noqa: S101
-            members = [maps_at(self.maps, job.ready.held_out), network]
-            even = [without_prevalence(p, self.forest.prevalence) for p in members]
-            self.choice = choose(even[0], even[1], truth)
+            even = {k: without_prevalence(p, self.forest.prevalence) for k, p in found.items()}
+            self.choice = choose(even["forest"], even["network"], truth)
             if self.learner.step < settings.least_steps * settings.reveal_at:
                 self.choice = replace(
                     self.choice, weights={"forest": 1.0}, reason=self._too_short()
                 )
-        self._calibrate(network, truth)
+        mean = sum(weight * found[kind] for kind, weight in self.choice.weights.items())
+        calibration = fit_temperature(mean, truth)
+        self.temperature, self.calibration = calibration.temperature, calibration.to_json()
         job.reporter.log(self.choice.reason)
 
     def _too_short(self) -> str:
@@ -293,15 +291,6 @@ class NetworkSession:
             f"The forest alone is kept: in its time the network got {self.learner.step} steps on this machine, and it "
             f"takes {self.job.config.selection.least_steps} at least. Give it more '--minutes'."
         )
-
-    def _calibrate(self, network: Probabilities, truth: NDArray[np.int64]) -> None:
-        assert self.choice is not None  # noqa: S101
-        mean = self.choice.weights.get("network", 0.0) * network
-        if self.maps is not None and "forest" in self.choice.weights:
-            forest = maps_at(self.maps, self.job.ready.held_out)
-            mean = mean + self.choice.weights["forest"] * forest
-        calibration = fit_temperature(mean, truth)
-        self.temperature, self.calibration = calibration.temperature, calibration.to_json()
 
     def _outcome(self) -> Outcome:
         members = self._members()

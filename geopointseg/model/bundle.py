@@ -98,11 +98,6 @@ class ModelBundle:
             )
 
     @property
-    def margin_px(self) -> int:
-        """Context that the members need on every side of a window, in pixels."""
-        return max(member.margin_px for member in self.members)
-
-    @property
     def stride(self) -> int:
         """Windows whose sides are multiples of this are not padded by any member."""
         return int(np.lcm.reduce([member.stride for member in self.members]))

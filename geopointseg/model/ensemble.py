@@ -30,7 +30,7 @@ def combine_models(
     augmentation
         Test-time augmentation; see `augmented_variants`.
     disagreement
-        Whether the members' mean entropy is computed, too.
+        Whether the members' mean entropy is computed, too, where there are several members.
 
     Returns
     -------
@@ -41,8 +41,6 @@ def combine_models(
     ------
     ModelError
         If the models' classes differ.
-    ConfigError
-        If disagreement is wanted of a single member.
     """
     _require_one_legend(bundles)
     bands = union_bands(bundles)
@@ -52,7 +50,8 @@ def combine_models(
         )
         for bundle, weight in zip(bundles, weigh_models(bundles), strict=True)
     )
-    return Ensemble(models, augmentation, disagreement)
+    several = sum(len(bundle.members) for bundle in bundles) > 1
+    return Ensemble(models, augmentation, disagreement and several)
 
 
 def union_bands(bundles: Sequence[ModelBundle]) -> list[str]:

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.errors import ConfigError
 from geopointseg.model.member import Member
 from geopointseg.model.test_time_augmentation import Augmentation, augmented_variants
 from geopointseg.raster.scene import Chip
@@ -85,23 +84,11 @@ class Ensemble:
         Test-time augmentation; see `augmented_variants`.
     disagreement
         Whether the members' mean entropy follows the probabilities as a last channel.
-
-    Raises
-    ------
-    ConfigError
-        If disagreement is wanted of a single member.
     """
 
     models: tuple[WeightedModel, ...]
     augmentation: Augmentation = "none"
     disagreement: bool = False
-
-    def __post_init__(self) -> None:
-        if self.disagreement and len(self.members) < 2:
-            raise ConfigError(
-                "Disagreement was asked for, but there is one model with one member. Expected several; name more "
-                "model folders or leave disagreement out."
-            )
 
     @classmethod
     def of(cls, *members: Member, temperature: float = 1.0) -> Ensemble:
@@ -240,8 +227,8 @@ def relative_entropy(probabilities: Image, axis: int = 0) -> Image:
 
     Examples
     --------
-    >>> relative_entropy(np.array([[0.5, 1.0], [0.5, 0.0]], dtype=np.float32)).round(3).tolist()
-    [1.0, 0.0]
+    >>> relative_entropy(np.array([[0.5, 0.9], [0.5, 0.1]], dtype=np.float32)).round(2)
+    array([1.  , 0.47], dtype=float32)
     """
     classes = probabilities.shape[axis]
     if classes < 2:
@@ -368,7 +355,7 @@ def predict_at(
             top, left = int(window.row_off), int(window.col_off)
             found[pixels] = values[:, row[pixels] - top, col[pixels] - left].T
             advance(len(pixels))
-    return found if len(row) else np.zeros((0, 0), dtype=np.float32)
+    return found
 
 
 def _groups(

@@ -17,6 +17,12 @@ Mask = NDArray[np.bool_]
 Variant = tuple[Image, Mask, Callable[[Image], Image]]
 """An augmented image, its valid pixels, and what brings planes of it back to the original pixels."""
 
+FLIPS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "none": ((),),
+    "flip": ((), (-2,), (-1,), (-2, -1)),
+    "d4": ((), (-1,)),
+}
+"""Axes along which each augmentation mirrors the image; ``d4`` also turns it."""
 SCALES = (0.75, 1.0, 1.25)
 """Magnifications of the augmentation ``scales``."""
 
@@ -44,11 +50,9 @@ def augmented_variants(image: Image, valid: Mask, augmentation: Augmentation) ->
         for scale in SCALES:
             yield _scaled(image, valid, scale)
         return
-    for turns in (0, 1, 2, 3) if augmentation == "d4" else (0,):
-        for flipped in (False, True) if augmentation != "none" else (False,):
-            yield _turned(image, valid, turns, (-1,) if flipped else ())
-            if augmentation == "flip":
-                yield _turned(image, valid, turns, (-2, -1) if flipped else (-2,))
+    for turns in range(4 if augmentation == "d4" else 1):
+        for axes in FLIPS[augmentation]:
+            yield _turned(image, valid, turns, axes)
 
 
 def _turned(image: Image, valid: Mask, turns: int, flips: tuple[int, ...]) -> Variant:

@@ -20,7 +20,7 @@ from geopointseg.prediction.backend import accelerate
 from geopointseg.prediction.imagery import Area, Mosaic
 from geopointseg.prediction.pipeline import Plan
 from geopointseg.prediction.product import Products
-from geopointseg.prediction.tiling import SUMS_BYTES, lay_lattice
+from geopointseg.prediction.tiling import SUMS_BYTES, Lattice, lay_lattice
 from geopointseg.progress import Reporter
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.picture_style import PictureStyle
@@ -99,11 +99,8 @@ class Job:
         return self._combine([accelerate(bundle, self.backend) for bundle in self.loaded])
 
     def _combine(self, bundles: Sequence[ModelBundle]) -> Ensemble:
-        several = sum(len(bundle.members) for bundle in bundles) > 1
         return combine_models(
-            bundles,
-            augmentation=self.settings.tta,
-            disagreement=self.uncertainty and several,
+            bundles, augmentation=self.settings.tta, disagreement=self.uncertainty
         )
 
     @cached_property
@@ -118,16 +115,8 @@ class Job:
             ensemble.disagreement,
             settings.encoding,
         )
-        overlap = resolve_overlap(settings, ensemble.margin_px)
-        lattice = lay_lattice(
-            mosaic.grid.shape,
-            window_px=settings.window_px,
-            overlap_px=overlap,
-            stride=ensemble.stride,
-            channels=products.channels,
-            blend=settings.blend,
-            margin_px=trusted_margin(ensemble.margin_px, overlap),
-            sums_bytes=self.sums_bytes,
+        lattice = lay_windows(
+            mosaic.shape, ensemble, settings, channels=products.channels, sums_bytes=self.sums_bytes
         )
         layouts = products.layouts(
             mosaic.grid, self._tags(), fingerprint=self.fingerprint, cog=self.cog
@@ -232,6 +221,40 @@ def _warn_of_scale(scene: Scene, bundles: Sequence[ModelBundle], reporter: Repor
                 f"{bundle.resolution_m:.3g} m. It sees objects at another size than it knows; resample the raster "
                 "or train on this one."
             )
+
+
+def lay_windows(
+    shape: tuple[int, int],
+    ensemble: Ensemble,
+    settings: PredictionConfig,
+    *,
+    channels: int,
+    sums_bytes: int,
+) -> Lattice:
+    """Cover a raster with windows that suit the models.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the raster.
+    ensemble
+        The models.
+    settings
+        Window, overlap and blending.
+    channels, sums_bytes
+        As in `lay_lattice`.
+    """
+    overlap = resolve_overlap(settings, ensemble.margin_px)
+    return lay_lattice(
+        shape,
+        window_px=settings.window_px,
+        overlap_px=overlap,
+        stride=ensemble.stride,
+        channels=channels,
+        blend=settings.blend,
+        margin_px=trusted_margin(ensemble.margin_px, overlap),
+        sums_bytes=sums_bytes,
+    )
 
 
 def resolve_overlap(settings: PredictionConfig, margin_px: int) -> int:

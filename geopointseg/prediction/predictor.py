@@ -19,7 +19,7 @@ from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, resolve_device
 from geopointseg.model.ensemble import combine_models
-from geopointseg.model.inference import Ensemble, WeightedModel, predict_patch
+from geopointseg.model.inference import Ensemble, WeightedModel
 from geopointseg.model.test_time_augmentation import Augmentation
 from geopointseg.prediction.backend import choose_backend, require_backend
 from geopointseg.prediction.distributed import DaskRun, open_client
@@ -28,11 +28,10 @@ from geopointseg.prediction.imagery import Area, Mosaic
 from geopointseg.prediction.job import (
     Job,
     check_area,
+    lay_windows,
     load_models,
     open_imagery,
     resolve_batch_size,
-    resolve_overlap,
-    trusted_margin,
 )
 from geopointseg.prediction.journal import WorkFolder, open_journal
 from geopointseg.prediction.ledger import Ledger, TileProgress
@@ -40,13 +39,18 @@ from geopointseg.prediction.pipeline import (
     GDAL_CACHE_BYTES,
     Batch,
     Plan,
-    ReadAhead,
     TileReader,
-    TileSums,
+    compute_tiles,
 )
-from geopointseg.prediction.product import CLASSES, PROBABILITIES, UNCERTAINTY, Products
+from geopointseg.prediction.product import (
+    CLASSES,
+    PROBABILITIES,
+    UNCERTAINTY,
+    Arrays,
+    Products,
+)
 from geopointseg.prediction.store import ArrayFile
-from geopointseg.prediction.tiling import SUMS_BYTES, lay_lattice
+from geopointseg.prediction.tiling import SUMS_BYTES
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import write_sidecars
 from geopointseg.raster.cog import assemble
@@ -398,22 +402,29 @@ def predict_array(
     reporter = reporter or Reporter()
     chosen = Config().updated({"prediction": settings}).prediction
     ensemble = _as_ensemble(model, chosen.tta)
-    overlap = resolve_overlap(chosen, ensemble.margin_px)
-    lattice = lay_lattice(
-        scene.grid.shape,
-        window_px=chosen.window_px,
-        overlap_px=overlap,
-        stride=ensemble.stride,
-        channels=1,
-        blend=chosen.blend,
-        margin_px=trusted_margin(ensemble.margin_px, overlap),
-        sums_bytes=2**62,
-    )
-    batch_size = resolve_batch_size(
-        chosen, "cpu" if all(map(_is_on_cpu, ensemble.members)) else "cuda"
-    )
-    plan = Plan(Mosaic.of([scene]), None, lattice, Products(Legend(())), {}, batch_size)
-    return _blend_all(plan, ensemble, reporter)
+    lattice = lay_windows(scene.shape, ensemble, chosen, channels=1, sums_bytes=2**62)
+    device = "cpu" if all(map(_is_on_cpu, ensemble.members)) else "cuda"
+    batch_size = resolve_batch_size(chosen, device)
+    plan = Plan(Mosaic.of([scene]), None, lattice, _Sums(Legend(())), {}, batch_size)
+    kept: Arrays = {}
+    with reporter.stage("predict", lattice.window_count) as advance:
+        compute_tiles(
+            plan,
+            ensemble,
+            [(0, 0)],
+            lambda _, arrays: kept.update(arrays),
+            lambda batch: advance(len(batch.windows) if batch else 0),
+        )
+    found = kept.get("sums", np.zeros((0, *scene.shape), dtype=np.float32))
+    return found, found.any(axis=0)
+
+
+class _Sums(Products):
+    """The blended probabilities themselves."""
+
+    def derive(self, sums: NDArray[np.float32]) -> Arrays:
+        """Return a copy of them."""
+        return {"sums": sums.copy()}
 
 
 def _is_on_cpu(member: Member) -> bool:
@@ -428,27 +439,3 @@ def _as_ensemble(
         return combine_models(parts, augmentation=augmentation)
     weight = 1.0 if len(parts) == 1 else 1.0 / sum(member.weight for member in parts)
     return Ensemble((WeightedModel(tuple(parts), weight=weight),), augmentation)
-
-
-def _blend_all(
-    plan: Plan, ensemble: Ensemble, reporter: Reporter
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Blend all windows of a raster in memory."""
-    height, width = plan.mosaic.grid.shape
-    sums: TileSums | None = None
-    found = np.zeros((0, height, width), dtype=np.float32)
-    reader = TileReader(plan)
-    total = plan.lattice.window_count
-    with (
-        ReadAhead(reader.batches((0, 0)), 2) as batches,
-        reporter.stage("predict", total) as advance,
-    ):
-        for batch in batches:
-            channels = predict_patch(ensemble, batch.image, batch.valid)
-            if sums is None:
-                sums = TileSums(plan, (0, 0), channels.shape[1])
-            sums.add(batch, channels)
-            advance(len(batch.windows))
-    if sums is not None:
-        found = sums.values[:, :height, :width]
-    return found, found.any(axis=0)

@@ -220,11 +220,8 @@ class _Looker:
         self, bundles: Sequence[ModelBundle], scenes: Sequence[Scene], rng: np.random.Generator
     ) -> None:
         self.bundles, self.scenes, self.rng = bundles, scenes, rng
-        self.ensemble = combine_models(
-            bundles,
-            augmentation=bundles[0].config.prediction.tta,
-            disagreement=sum(len(bundle.members) for bundle in bundles) > 1,
-        )
+        tta = bundles[0].config.prediction.tta
+        self.ensemble = combine_models(bundles, augmentation=tta, disagreement=True)
         self.margin = min(max(self.ensemble.margin_px, _BANK.margin_px), WINDOW_PX // 2)
         self.legend = bundles[0].legend
 

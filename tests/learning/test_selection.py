@@ -13,8 +13,8 @@ from sklearn.metrics import f1_score, log_loss
 from geopointseg.config import Config, SamplingConfig
 from geopointseg.labels.mask import rasterize_points
 from geopointseg.learning.budget import Budget
-from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons, cut
-from geopointseg.learning.ground import Ground, LabelledPixels, Patch, build_ground
+from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
+from geopointseg.learning.ground import Ground, LabelledPixels, Patch, build_ground, cut
 from geopointseg.learning.preparation import merge_labels
 from geopointseg.learning.selection import Choice, choose, hold_out, maps_at, score
 from geopointseg.learning.session import most_steps
