@@ -114,16 +114,16 @@ def test_the_better_member_wins_and_equals_share() -> None:
 
 
 @pytest.mark.parametrize(("strength", "share"), [(1.5, 0.25), (2.5, 0.5)])
-def test_a_network_of_some_skill_has_a_say_though_the_forest_is_better(strength, share) -> None:
+def test_a_network_of_some_skill_has_a_weight_though_the_forest_is_better(strength, share) -> None:
     truth = np.random.default_rng(1).integers(0, 3, 300)
     forest, network = probabilities(truth, 6, 2), probabilities(truth, strength, 2)
     choice = choose(forest, network, truth)
     assert choice.weights == {"network": share, "forest": 1 - share}
-    assert "two that err differently err less" in choice.reason
+    assert "members with independent errors generalize better" in choice.reason
 
 
 @pytest.mark.parametrize(("strength", "share"), [(1.5, 0.75), (2.5, 0.5)])
-def test_a_forest_of_some_skill_has_a_say_though_the_network_is_better(strength, share) -> None:
+def test_a_forest_of_some_skill_has_a_weight_though_the_network_is_better(strength, share) -> None:
     truth = np.random.default_rng(1).integers(0, 3, 300)
     network, forest = probabilities(truth, 6, 2), probabilities(truth, strength, 2)
     assert choose(forest, network, truth).weights["network"] == share

@@ -488,7 +488,7 @@ def test_nothing_held_out_keeps_network_and_forest_alike(place, tiny, tmp_path) 
         place.path, place.points, output=tmp_path / "m", config=config, steps=4, device="cpu"
     )
     assert {m.kind: m.weight for m in both.members} == {"network": 0.5, "forest": 0.5}
-    assert "equal say" in both.metadata["reason"]
+    assert "equal weights" in both.metadata["reason"]
     hasty = config.updated({"selection": {"least_steps": 60}})
     forest = train(
         place.path, place.points, output=tmp_path / "f", config=hasty, steps=4, device="cpu"

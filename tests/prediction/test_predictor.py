@@ -208,7 +208,7 @@ def test_several_models_are_averaged(tmp_path, small_tiles):
     assert ClassMap.open(tmp_path / "map.tif").fingerprint.count(",") == 1
 
 
-def test_a_plainly_worse_model_has_less_say(tmp_path, small_tiles):
+def test_a_clearly_worse_model_has_less_weight(tmp_path, small_tiles):
     image = image_of((64, 80))
     scene = write_scene(tmp_path / "s.tif", image)
     members = [BlurMember(seed=seed) for seed in (1, 2, 3)]
