@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from rasterio.windows import Window
 from torch import nn
 
+import geopointseg
 from geopointseg.config import Config
 from geopointseg.errors import ModelError
 from geopointseg.labels.points import Points
@@ -306,3 +309,24 @@ def test_context_ends_at_the_border_and_on_the_lattice(stride: int) -> None:
         assert row - around.row_off >= min(20, row)
         assert around.col_off + around.width >= min(col + width + 20, 120)
         assert around.row_off + around.height < 100 + stride
+
+
+def test_nothing_else_runs_members() -> None:
+    """Only the doors call members; backends are measured, and a forest's own parts and training steps are no maps."""
+    inside = {
+        "consistency",
+        "forest",
+        "growth",
+        "inference",
+        "member",
+        "objective",
+        "trees",
+        "backend",
+    }
+    package = Path(geopointseg.__file__).parent
+    calls = {
+        path.stem
+        for path in package.rglob("*.py")
+        if re.search(r"\.probabilities\((?!\))", path.read_text(encoding="utf-8"))
+    }
+    assert calls <= inside
