@@ -101,7 +101,7 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
     InputFileError
         If the file is missing, or GDAL cannot open it.
     """
-    if _names_a_file(path) and not Path(path).exists():
+    if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
         raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
     try:
         return rasterio.open(path, sharing=False, **options)
@@ -185,6 +185,11 @@ def _stamp(path: str) -> _Stamp | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def is_text(path: str) -> bool:
+    """Whether a path is the XML text of a virtual raster, and no name of a file."""
+    return path.lstrip().startswith("<")
 
 
 def _names_a_file(path: str) -> bool:
