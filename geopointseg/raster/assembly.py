@@ -275,13 +275,14 @@ def _join(raster: SourceFile, known: _Files, bands: Sequence[str], reporter: Rep
             f"{len(scene.bands)} bands have no names, so it cannot be told whether the band is among them. Expected band "
             "names in that raster (gdal_edit, or band descriptions in QGIS); name its bands, or leave one of the files out."
         )
-    left_out = tuple(leave_out(file, f"band of '{scene.name}' already") for file in copies)
-    done = Assembly(left_out=left_out)
-    (kept,), coarser = _one_of_each(more) if more else ([[]], [])
-    done += Assembly(left_out=tuple(coarser))
-    if not kept:
-        return done + Assembly((scene,))
-    return done + Assembly((_stack([raster, *kept], bands, reporter),))
+    left_out = [leave_out(file, f"band of '{scene.name}' already") for file in copies]
+    if not more:
+        return Assembly((scene,), tuple(left_out))
+    groups, coarser = _one_of_each(more)
+    if len(groups) > 1:
+        _ask_for_one(_first_double(more) or (more[0], more[-1]))
+    joined = _stack([raster, *groups[0]], bands, reporter)
+    return Assembly((joined,), (*left_out, *coarser))
 
 
 # --- bands of one scene ----------------------------------------------------------------------------------------
@@ -416,6 +417,8 @@ def _used(stacked: Scene, scenes: Sequence[Scene], bands: Sequence[str]) -> list
     except GeopointsegError:  # told to the user where the bands are chosen
         return []
     places = [k for k, scene in enumerate(scenes) for _ in scene.bands]
+    if len(places) != len(stacked.bands):
+        return []
     return sorted({places[band.index - 1] for band in chosen.source_bands})
 
 

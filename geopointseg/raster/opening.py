@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
+
+from rasterio.errors import NotGeoreferencedWarning
 
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.progress import Reporter
@@ -162,10 +165,14 @@ def _open_folder(folder: Path) -> tuple[list[SourceFile], list[LeftOut]]:
     files: list[SourceFile] = []
     left_out: list[LeftOut] = []
     for path in paths:
+        is_picture = path.suffix.lower() in PICTURE_ENDINGS
         try:
-            files.append(SourceFile.of(open_named(str(path))))
+            with warnings.catch_warnings():
+                if is_picture:  # answered below
+                    warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                files.append(SourceFile.of(open_named(str(path))))
         except RasterError:
-            if path.suffix.lower() not in PICTURE_ENDINGS or len(paths) == 1:
+            if not is_picture or len(paths) == 1:
                 raise
             left_out.append(LeftOut(path.name, "picture without coordinate reference system"))
     if not files:

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from rasterio.shutil import copy
+from scipy.io import netcdf_file
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Event, Reporter
+from geopointseg.raster.container import variable_of
 from geopointseg.raster.opening import open_scenes
+from geopointseg.raster.role import recognize, split_words
 from geopointseg.raster.scene import Scene
 
 SIDE_M = 1200
@@ -387,16 +389,14 @@ def test_a_file_that_is_named_is_never_left_out_without_a_warning(tmp_path: Path
 @pytest.mark.parametrize(
     ("specs", "words"),
     [
-        (["one.tif", "two.tif"], r"'one.tif' and 'two.tif' are one-band files of one ground and date, and their names do not "
-         r"tell whether they are bands.*\[scene\] stack to 'always' for one scene or 'never' for 2 scenes"),
-        (["B03.tif", "B04.tif", "odd.tif"], r"'odd.tif' has one band and the ground of 'B03.tif', and its name does not tell "
-         r"whether it is a band of that scene. Expected names that tell the band .*; rename it, or leave it out"),
+        (["one.tif", "two.tif"], r"'one.tif' and 'two.tif' are one-band files of one ground and date.*whether they are bands.*\[scene\] stack to 'always' for one scene or 'never' for 2 scenes"),
+        (["B03.tif", "B04.tif", "odd.tif"], r"'odd.tif' has one band and the ground of 'B03.tif', and its name does not tell.*rename it, or leave it out"),
         ([File("scene.tif", bands=4), "odd.tif"], r"'odd.tif' has one band and the ground of 'scene.tif'"),
         (["B02_20210601.tif", "B03_20210601.tif", "B02_20210701.tif", "B03_20210701.tif", "odd.tif"], r"'odd.tif' has one band"),
         ([File("scene.tif", bands=4), "B04.tif"], r"'B04.tif' has the ground of 'scene.tif', whose 4 bands have no names"),
         (["x_B03.tif", "x_B04.tif", "y_B04.tif"], r"'x_B04.tif' and 'y_B04.tif' are both the band 'b4' of one place and date"),
-        (["B03.tif", "B04.tif", File("B08.tif", size_m=900)], r"'B08.tif' \(band b08\) lies on the ground of '.*' \(bands b03, "
-         r"b04\), but does not cover the same box, .*crop them alike"),
+        (["B03.tif", "B04.tif", File("B08.tif", size_m=900)],
+         r"'B08.tif' \(band b08\) lies on the ground of '.*' \(bands b03, b04\), but does not cover the same box, .*crop"),
         (["B03.tif", File("B04.tif", size_m=900)], r"'B03.tif' \(band b03\) lies on the ground of 'B04.tif' \(bands b04\)"),
         (["red_20210601.tif", "nir_20210601.tif", "red_20210701.tif", "nir_20210701.tif", "B04.tif"],
          r"'B04.tif' \(band b04\) lies on the ground of .* their names do not tell one date.*write the date"),
@@ -408,3 +408,90 @@ def test_a_file_that_is_named_is_never_left_out_without_a_warning(tmp_path: Path
 def test_what_cannot_be_told_is_asked(tmp_path: Path, specs: list[str | File], words: str):
     with pytest.raises(RasterError, match=words):
         opened(tmp_path, *specs)
+
+
+# --- containers --------------------------------------------------------------------------------------------------
+
+
+def write_netcdf(path: Path, *, cf: bool = True, **variables: float) -> Path:
+    """Write a NetCDF file with one variable of 20 x 30 pixels for each name, filled with one value."""
+    with netcdf_file(path, "w") as target:
+        for name, values in (
+            ("x", 500005 + 10.0 * np.arange(30)),
+            ("y", 5699995 - 10.0 * np.arange(20)),
+        ):
+            target.createDimension(name, len(values))
+            axis = target.createVariable(name, "d", (name,))
+            axis[:] = values
+            axis.standard_name = f"projection_{name}_coordinate"
+            axis.units = "m"
+        grid = target.createVariable("crs", "i", ())
+        grid.grid_mapping_name = "transverse_mercator"
+        grid.spatial_ref = rasterio.CRS.from_epsg(32633).to_wkt()
+        for name, value in variables.items():
+            band = target.createVariable(name, "f", ("y", "x"))
+            band[:] = np.full((20, 30), value, np.float32)
+            if cf:
+                band.grid_mapping = "crs"
+    return path
+
+
+def test_the_variables_of_a_container_are_bands(tmp_path: Path):
+    path = write_netcdf(tmp_path / "s2_20210601.nc", B04=4, B08=8, SCL=5)
+    collect = Collect()
+    (scene,) = open_scenes(path, reporter=Reporter(collect))
+    assert listed([scene]) == [("2021-06-01", ["b04", "b08"], [4, 8])]
+    assert left_out(collect.summary) == {"s2_20210601.nc:SCL": QUALITY}
+    (scene,) = open_scenes(path, bands=["scl", "ratio = b08 / b04"])
+    assert listed([scene]) == [("2021-06-01", ["scl", "ratio"], [5, 2])]
+
+
+def test_the_band_of_a_sub_dataset_is_called_by_its_variable(tmp_path: Path):
+    path = write_netcdf(tmp_path / "some.nc", reflectance=4, depth=8)
+    (scene,) = open_scenes(f'NETCDF:"{path}":depth')
+    assert listed([scene]) == [("", ["depth"], [8])]
+    (scene,) = open_scenes(write_netcdf(tmp_path / "one.nc", B8A=9))
+    assert listed([scene]) == [("", ["b8a"], [9])]
+    (scene,) = open_scenes(
+        [f'NETCDF:"{path}":{name}' for name in ("reflectance", "depth")], stack="always"
+    )
+    assert listed([scene]) == [("", ["reflectance", "depth"], [4, 8])]
+
+
+def test_a_container_that_is_no_scene_lists_its_sub_datasets(tmp_path: Path):
+    path = write_netcdf(tmp_path / "some.nc", rain=4, depth=8)
+    with pytest.raises(RasterError, match=r"some.nc' holds 2 sub-datasets, and .*name them instead of the file: "
+                       r"(?i:netcdf):.*some.nc\"?:rain, (?i:netcdf):.*some.nc\"?:depth\.$"):  # fmt: skip
+        open_scenes(path)
+    assert [scene.band_names for scene in open_scenes(path, bands=["rain"])] == [["rain"]]
+
+
+@pytest.mark.parametrize(("path", "variable"), [
+    ('NETCDF:"/a b/c.nc":B04', "B04"), ("netcdf:c.nc:/group/red", "red"), ('HDF5:"C:/x.h5"://grid/fields/nir', "nir"),
+    ('HDF4_EOS:EOS_GRID:"MOD13Q1.hdf":MODIS_Grid:250m 16 days EVI', "250m 16 days EVI"), ('HDF4_SDS:UNKNOWN:"a.hdf":3', ""),
+    ("GPKG:ortho.gpkg:summer", "summer"), ('ZARR:"/x.zarr":/r10m/b02', "b02"), ("GTIFF_DIR:2:a.tif", ""), ("C:/a.tif", ""),
+    ("https://host:80/a.tif", ""), ("/vsicurl/https://host/a.tif", ""),
+])  # fmt: skip
+def test_variables_of_paths(path: str, variable: str):
+    assert variable_of(path) == variable
+
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("role", "names"), {
+    "band": "B01 b8a SR_B4 sr_band3 band_12 Band4 nir1 near_infrared coastal_aerosol REG red_edge_2 swir22 B6_VCID_2 lwir11 VV "
+            "gamma0_vh 665nm nbart_red pan ortho_g snow_lake_nir sur_refl_b01_1",
+    "quality": "SCL QA_PIXEL pixel_qa BQA sr_aerosol MSK_CLDPRB MSK_DETFOO_B02 Fmask udm2 cloud_mask red_mask CLM QC_500m "
+               "250m_16_days_VI_Quality 250m_16_days_pixel_reliability composite_day_of_the_year oa_fmask radsat_qa",
+    "atmosphere": "AOT WVP ST_ATRAN st_emis sr_atmos_opacity",
+    "angle": "SZA VAA solar_zenith_band4 SensorAzimuth_1 view_zenith_angle local_incidence_angle",
+    "picture": "TCI PVI preview thumb_large quicklook",
+    "index": "NDVI 250m_16_days_EVI mean_ndwi LAI",
+    "elevation": "dem srtm_38_03 Copernicus_DSM_COG_10 slope dgm1_33_400 hillshade",
+    "map": "landcover ESA_WorldCover_10m dynamic_world map my_labels clc2018",
+    "": "one two oak_hill tile_12 a pansy T33UUT 20210601",
+}.items())  # fmt: skip
+def test_roles_of_names(role: str, names: str):
+    found = {name: recognize(split_words(name)).role for name in names.split()}
+    assert found == dict.fromkeys(names.split(), role)
