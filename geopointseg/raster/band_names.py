@@ -26,6 +26,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.scene import Scene
+from geopointseg.raster.sensor import numbered_bands
 
 WAVELENGTHS_UM: dict[str, tuple[float, float]] = {
     "coastal": (0.40, 0.45),
@@ -392,6 +393,7 @@ def _find(scene: Scene, name: str) -> Band | None:
         [b for b in scene.bands if _ALIASES.get(band_key(b.name), band_key(b.name)) == alias],
         [b for b in scene.bands if not b.name and b.color == alias],
         _by_wavelength(scene, alias),
+        _by_number_of_sensor(scene, alias),
     ):
         if len(matches) > 1:
             raise RasterError(
@@ -416,6 +418,13 @@ def _by_wavelength(scene: Scene, name: str) -> list[Band]:
         return []
     inside = [(abs(w - (low + high) / 2), k) for k, (_, w) in enumerate(told) if low <= w <= high]
     return [told[min(inside)[1]][0]] if inside else []
+
+
+def _by_number_of_sensor(scene: Scene, name: str) -> list[Band]:
+    """Return the band that a common name means where the satellite that numbered the bands is known."""
+    named = {band_key(band.name): band for band in scene.bands if band.name}
+    numbers = numbered_bands(scene.name, list(named)).get(name, ())
+    return [named[number] for number in numbers if number in named][:1]
 
 
 def _compute(scene: Scene, name: str, formula: str) -> Band:
