@@ -14,9 +14,10 @@ from typing import NoReturn
 from rasterio.io import DatasetReader
 
 from geopointseg.errors import GeopointsegError, RasterError
+from geopointseg.raster.acquisition import find_date
 from geopointseg.raster.band import Band
 from geopointseg.raster.band_names import is_placeholder
-from geopointseg.raster.dataset import is_text, open_dataset
+from geopointseg.raster.dataset import HANDLES, is_text
 from geopointseg.raster.scene import Scene
 
 _SUB_DATASET = re.compile(
@@ -57,8 +58,7 @@ def open_named(path: str) -> Scene:
     scene = Scene.open(path)
     if is_text(path):
         return scene
-    with open_dataset(path) as dataset:
-        names = _variable_names(dataset, scene.bands)
+    names = _variable_names(HANDLES.get(scene.path), scene.bands)
     named = zip(scene.bands, names, strict=True)
     return scene.with_bands([replace(band, name=name) for band, name in named])
 
@@ -71,8 +71,8 @@ def list_sub_datasets(path: str) -> tuple[str, ...]:
     InputFileError
         If the file is missing, or GDAL cannot open it.
     """
-    with open_dataset(path) as dataset:
-        return () if dataset.count else tuple(dataset.subdatasets)
+    dataset = HANDLES.get(path)
+    return () if dataset.count else tuple(dataset.subdatasets)
 
 
 def open_sub_datasets(container: str, paths: Sequence[str]) -> SubDatasets:
@@ -97,7 +97,7 @@ def open_sub_datasets(container: str, paths: Sequence[str]) -> SubDatasets:
             reason = reason or str(error)
             continue
         scenes.append(
-            replace(scene, label=f"{name}:{variable}", date=scene.date or _date_of(container))
+            replace(scene, label=f"{name}:{variable}", date=scene.date or find_date(name))
         )
         titles.append(variable)
     if not scenes:
@@ -144,9 +144,3 @@ def _variable_names(dataset: DatasetReader, bands: Sequence[Band]) -> list[str]:
         place = f"_{band.index}" if len(bands) > 1 else ""
         names.append(told or (f"{stored.lower()}{place}" if stored else band.name))
     return names
-
-
-def _date_of(container: str) -> str:
-    from geopointseg.raster.acquisition import find_date
-
-    return find_date(Path(container).name)

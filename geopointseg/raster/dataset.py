@@ -106,7 +106,7 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
     try:
         return rasterio.open(path, sharing=False, **options)
     except RasterioError as error:
-        shown = "The virtual raster" if path.startswith("<") else f"'{path}'"
+        shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(
             f"{shown} cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
             "GDAL reads; check that the file is whole by opening it in QGIS."
@@ -132,7 +132,7 @@ def reading(path: str, window: Window | None = None) -> Iterator[None]:
     try:
         yield
     except (RasterioError, OSError) as error:
-        shown = "The virtual raster" if path.startswith("<") else f"'{path}'"
+        shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(
             f"{shown} cannot be read{_place(window)} ({root_cause(error)}). The file seems truncated or was changed while "
             "it was read; restore it and run again."
@@ -173,7 +173,7 @@ def fingerprint_files(path: str) -> str | None:
     if not files or len(local) < len(files) or not all(name.exists() for name in local):
         return None
     facts = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in local]
-    return repr((path if path.startswith("<") else "", sorted(facts)))
+    return repr((path if is_text(path) else "", sorted(facts)))
 
 
 def _stamp(path: str) -> _Stamp | None:
@@ -194,5 +194,5 @@ def is_text(path: str) -> bool:
 
 def _names_a_file(path: str) -> bool:
     return not (
-        path.startswith(("<", "/vsi")) or "://" in path or ":" in path[2:]
+        is_text(path) or path.startswith("/vsi") or "://" in path or ":" in path[2:]
     )  # a drive letter's colon is at 1

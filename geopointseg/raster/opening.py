@@ -58,6 +58,9 @@ RASTER_ENDINGS = {
 }
 """Files that a folder is searched for."""
 
+CONTAINER_ENDINGS = {".nc", ".nc4", ".h5", ".he5", ".hdf", ".hdf5"}
+"""Files that a folder without rasters is searched for."""
+
 PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
 
 
@@ -147,37 +150,50 @@ def _open_path(path: str, bands: Sequence[str]) -> tuple[list[SourceFile], list[
     if is_text(path):
         return [SourceFile.of(open_named(path), named=True)], []
     if os.path.isdir(path):  # noqa: PTH112 - Path fails on long names
-        return _open_folder(Path(path))
+        return _open_folder(Path(path), bands)
     if _is_product_metadata(path):
-        return _open_folder(Path(path).parent)
+        return _open_folder(Path(path).parent, bands)
     if is_stac_file(Path(path)) and Path(path).is_file():
         scenes = [scene for item in read_stac_scenes(Path(path)) for scene in item]
         return [SourceFile.of(scene) for scene in scenes], []
-    inside = list_sub_datasets(path)
-    if inside:
-        return _open_container(path, inside, bands)
-    return [SourceFile.of(open_named(path), named=True)], []
+    return _open_file(path, bands, named=True)
 
 
-def _open_folder(folder: Path) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_folder(folder: Path, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
     """Return the rasters of a folder; pictures without georeference among them are left out."""
     paths = list_rasters(folder)
     files: list[SourceFile] = []
     left_out: list[LeftOut] = []
     for path in paths:
-        is_picture = path.suffix.lower() in PICTURE_ENDINGS
         try:
-            with warnings.catch_warnings():
-                if is_picture:  # answered below
-                    warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                files.append(SourceFile.of(open_named(str(path))))
+            found, unread = _open_quietly(path, bands)
         except RasterError:
-            if not is_picture or len(paths) == 1:
+            if path.suffix.lower() not in PICTURE_ENDINGS:
                 raise
             left_out.append(LeftOut(path.name, "picture without coordinate reference system"))
+            continue
+        files += found
+        left_out += unread
     if not files:
         open_named(str(paths[0]))
     return files, left_out
+
+
+def _open_quietly(path: Path, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+    """Open a file of a folder without the warning of rasterio that a picture has no georeference."""
+    with warnings.catch_warnings():
+        if path.suffix.lower() in PICTURE_ENDINGS:
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return _open_file(str(path), bands, named=False)
+
+
+def _open_file(
+    path: str, bands: Sequence[str], *, named: bool
+) -> tuple[list[SourceFile], list[LeftOut]]:
+    inside = list_sub_datasets(path)
+    if inside:
+        return _open_container(path, inside, bands)
+    return [SourceFile.of(open_named(path), named=named)], []
 
 
 def _open_container(
@@ -214,7 +230,15 @@ def list_rasters(folder: Path) -> list[Path]:
     InputFileError
         If there is none.
     """
-    found = _rasters_among(folder.iterdir()) or _rasters_among(folder.rglob("*"))
+    found = next(
+        (
+            found
+            for paths in (folder.iterdir, lambda: folder.rglob("*"))
+            for endings in (RASTER_ENDINGS, CONTAINER_ENDINGS)
+            if (found := _files_ending(paths(), endings))
+        ),
+        [],
+    )
     if not found:
         raise InputFileError(
             f"The folder '{folder}' holds no raster. Expected files ending in "
@@ -223,11 +247,11 @@ def list_rasters(folder: Path) -> list[Path]:
     return found
 
 
-def _rasters_among(paths: Iterable[Path]) -> list[Path]:
+def _files_ending(paths: Iterable[Path], endings: set[str]) -> list[Path]:
     return sorted(
         path
         for path in paths
-        if path.suffix.lower() in RASTER_ENDINGS and path.is_file() and path.name[0] != "."
+        if path.suffix.lower() in endings and path.is_file() and path.name[0] != "."
     )
 
 

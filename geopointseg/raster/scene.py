@@ -30,6 +30,7 @@ from geopointseg.raster.dataset import (
     HANDLES,
     HandlePool,
     fingerprint_files,
+    is_text,
     open_dataset,
     root_cause,
 )
@@ -140,6 +141,8 @@ class Scene:
             If it has no CRS or no bands, holds complex numbers, or lacks a band that was asked for.
         """
         path = os.fspath(path)
+        if is_text(path):
+            path, label = path.strip(), label or "virtual raster"
         shown = label or path
         with open_dataset(path) as dataset:
             _require_georeference(dataset, shown)
@@ -148,7 +151,7 @@ class Scene:
                 described = _select_bands(described, bands, shown)
             grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
             dtype = _common_dtype(dataset, shown)
-            date = date or find_date(label or Path(path[:4096]).name, dataset.tags())
+            date = date or find_date(label or Path(path).name, dataset.tags())
             return cls(path, grid, described, dtype, tuple(dataset.block_shapes[0]), label, date)
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_SENTINEL_2 = {
+_SENTINEL_2: dict[str, tuple[str, ...]] = {
     "coastal": ("b01", "b1"),
     "blue": ("b02", "b2"),
     "green": ("b03", "b3"),
@@ -23,7 +23,7 @@ _SENTINEL_2 = {
     "swir16": ("b11",),
     "swir22": ("b12",),
 }
-_OLI = {
+_OLI: dict[str, tuple[str, ...]] = {
     "coastal": ("b1",),
     "blue": ("b2",),
     "green": ("b3",),
@@ -33,7 +33,7 @@ _OLI = {
     "swir22": ("b7",),
     "cirrus": ("b9",),
 }
-_TM = {
+_TM: dict[str, tuple[str, ...]] = {
     "blue": ("b1",),
     "green": ("b2",),
     "red": ("b3",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -442,6 +443,7 @@ def test_the_variables_of_a_container_are_bands(tmp_path: Path):
     (scene,) = open_scenes(path, reporter=Reporter(collect))
     assert listed([scene]) == [("2021-06-01", ["b04", "b08"], [4, 8])]
     assert left_out(collect.summary) == {"s2_20210601.nc:SCL": QUALITY}
+    assert [s.band_names for s in open_scenes(tmp_path)] == [["b04", "b08"]]
     (scene,) = open_scenes(path, bands=["scl", "ratio = b08 / b04"])
     assert listed([scene]) == [("2021-06-01", ["scl", "ratio"], [5, 2])]
 
@@ -474,6 +476,34 @@ def test_a_container_that_is_no_scene_lists_its_sub_datasets(tmp_path: Path):
 ])  # fmt: skip
 def test_variables_of_paths(path: str, variable: str):
     assert variable_of(path) == variable
+
+
+# --- STAC --------------------------------------------------------------------------------------------------------
+
+
+def test_a_stac_item_whose_layers_all_have_the_role_data(tmp_path: Path):
+    assets = {}
+    for k, key in enumerate(("red", "nir", "nir08", "scl", "aot", "wvp", "red-jp2")):
+        File(f"{key}.tif", k).write(tmp_path)
+        bands = [{"name": key, "common_name": key}] if k < 3 else [{"name": key}]
+        assets[key] = {
+            "href": f"{key}.tif",
+            "type": "image/tiff",
+            "roles": ["data", "reflectance"],
+            "eo:bands": bands,
+        }
+    item = {"type": "Feature", "id": "S2A_33UUT_20210601_0_L2A", "assets": assets,
+            "properties": {"datetime": "2021-06-01T10:15:59Z"}}  # fmt: skip
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    collect = Collect()
+    (scene,) = open_scenes(tmp_path / "item.json", reporter=Reporter(collect))
+    assert listed([scene]) == [("2021-06-01", ["red", "nir", "nir08"], [0, 1, 2])]
+    assert [name.rpartition("/")[2] for name in left_out(collect.summary)] == [
+        "scl",
+        "aot",
+        "wvp",
+        "red-jp2",
+    ]
 
 
 # --- words -------------------------------------------------------------------------------------------------------
