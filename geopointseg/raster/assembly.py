@@ -37,6 +37,7 @@ from geopointseg.raster.stack import stack_scenes
 
 Stacking = Literal["auto", "never", "always"]
 _Files = Sequence[SourceFile]
+_WHOLE_DATE = len("2020-08-31")
 _FORMAT_WORDS = {"tif", "tiff", "jp2", "cog"}
 
 
@@ -292,7 +293,7 @@ def _one_of_each(files: _Files) -> tuple[list[list[SourceFile]], list[LeftOut]]:
     """Return the files of each scene, each band once, and the copies that are left out.
 
     Of one band in several pixel sizes the finest is kept. Files of the same bands whose names differ otherwise are
-    several scenes.
+    several scenes, unless all are of one day.
     """
     keys = list(dict.fromkeys(file.key for file in files))
     finest = {key: _finest([file for file in files if file.key == key]) for key in keys}
@@ -306,7 +307,9 @@ def _one_of_each(files: _Files) -> tuple[list[list[SourceFile]], list[LeftOut]]:
         for key, group in finest.items()
     }
     scenes = {key: found for key, found in spectral.items() if found}
-    if len(scenes) < 2 or len({frozenset(found) for found in scenes.values()}) > 1:
+    alike = len({frozenset(found) for found in scenes.values()}) == 1
+    one_day = len(files[0].scene.date) == _WHOLE_DATE
+    if len(scenes) < 2 or not alike or one_day:
         _ask_for_one(double)
     terrain = [f for key, group in finest.items() if key not in scenes for f in group]
     if _first_double(terrain):

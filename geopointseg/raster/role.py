@@ -49,16 +49,16 @@ STACKABLE: frozenset[Role] = frozenset({"band", "index", "elevation"})
 _ZENITH = "(?:solar|sun|sensor|view|viewing|satellite|relative|sat)_?(?:zenith|azimuth|angle)s?"
 _STRONG: dict[Role, str] = {
     "quality": (
-        r"qa|bqa|qc|vi_quality|quality|scl|fmask\d?|cfmask|msk|cldprb|snwprb|cldmsk|udm|udm2|detfoo|qualit|classi"
+        r"[a-z]*qa\d{0,3}|qai|qc|vi_quality|quality|scl|fmask\d?|cfmask|msk|cldprb|snwprb|cldmsk|udm|udm2|detfoo|qualit|classi"
         r"|radsat|satqa|dqf|flags?|gflags|state_(?:1km|500m|qa)|reliability|obscov|num_observations|contiguity"
-        r"|lineage|s2cloudless|cloudprob|cloudmask|cld|clm|clp|gap_mask|sr_aerosol|day_of_(?:the_)?year|dataset_?mask"
-        r"|data_?mask|cloud_(?:mask|prob\w*|qa|cover)|scene_classification"
+        r"|lineage|s2cloudless|cloudprob|cloudmask|cld|clm|clp|cs_cdf|cloud_?score|edg|mg2|iab|gap_mask|sr_aerosol|day_of_(?:the_)?year|dataset_?mask"
+        r"|data_?mask|layover_?shadow_?mask|cloud_(?:mask|prob\w*|qa|cover)|scene_classification"
     ),
     "atmosphere": (
-        r"aot|aod|wvp|tcwv|atran|cdist|drad|emis|emsd|trad|urad|(?:atmos_)?opacity|water_?vapou?r|st_stdev"
+        r"aot|aod|atb|wvp|tcwv|atran|cdist|drad|emis|emsd|trad|urad|(?:atmos_)?opacity|water_?vapou?r|st_stdev"
     ),
-    "angle": rf"{_ZENITH}|saa|sza|vaa|vza|raa|incidence(?:_angle)?|orbit_pnt|granule_pnt",
-    "picture": r"tci|pvi|bwi|quick_?look|thumb(?:nail)?s?|browse|preview",
+    "angle": rf"{_ZENITH}|saa|sza|vaa|vza|raa|s[oe][az]\d|incidence(?:_?angle)?|orbit_pnt|granule_pnt",
+    "picture": r"tci|pvi|bwi|ql|qkl|ovv|quick_?look|thumb(?:nail)?s?|browse|preview",
     "map": (
         r"land_?cover|lulc|world_?cover|dynamic_?world|corine|clc\d*|nlcd|cdl|ground_?truth|classification"
         r"|classified|shrub_and_scrub"
@@ -73,7 +73,7 @@ _STRONG: dict[Role, str] = {
 }
 _WEAK: dict[Role, str] = {
     "quality": (
-        r"masks?|clouds?|shadows?|snow|valid|validity|footprint|no_?data|usable|saturation|aerosol|counts?|nobs"
+        r"[^_\W]*masks?|maske|masque|clouds?|shadows?|snow|valid|validity|footprint|no_?data|usable|saturation|aerosol|counts?|nobs"
         r"|observations|doy|dates?|clear|confidence_?\d?|(?:light_|heavy_)?haze"
     ),
     "angle": r"zenith|azimuth|angles?|lia",
@@ -88,10 +88,11 @@ _COLORS = (
     r"coastal(?:_aerosol|_blue)?|ultra_blue|blue|green|yellow|orange|red_?edge_?\d?|red|re\d|nir_(?:narrow|broad|wide)"
     r"|(?:narrow|broad|wide)_nir|nir_?\d{0,2}|near_?infrared|infrared|near_ir|vnir|swir_?\d{0,2}"
     r"|mir_?\d?|tir_?\d?|tirs\d?|lwir\d*|thermal|cirrus|pan|panchromatic|violet|purple|gre|grn|blu|reg|ir"
+    r"|rot|grün|gruen|blau|rouge|vert|bleu|pir|rojo|verde|azul"
 )
 _BAND = (
-    rf"{_COLORS}|vv|vh|hh|hv|coherence|b6_vcid_[12]|b\d{{1,3}}[ab]?|band_?\d{{1,3}}[ab]?|ch(?:annel)?_?\d{{1,3}}"
-    r"|\d{3,4}_?nm"
+    rf"{_COLORS}|vv|vh|hh|hv|coherence|b6_vcid_[12]|(?:sr|ta|bt)?b\d{{1,3}}[abn]?|band_?\d{{1,3}}[abn]?|ch(?:annel)?_?\d{{1,3}}"
+    r"|\d{3,4}_?nm|surf_?reflect_[im]\d{1,2}"
 )
 _LETTER = "[rgbn]"
 _RESOLUTION = re.compile(r"r?\d+(?:km|m|cm)")
@@ -131,14 +132,17 @@ _LAST_LETTER = re.compile(rf"(?<=_){_LETTER}_$")
 
 
 def split_words(name: str) -> list[str]:
-    """Return the words of a name, in lower case.
+    """Return the words of a name, in lower case; capitals within a word begin a new one.
 
     Examples
     --------
+    >>> split_words("site_RedEdge")
+    ['site', 'red', 'edge']
     >>> split_words("T33UUT_20210601T101559-B02 10m")
     ['t33uut', '20210601t101559', 'b02', '10m']
     """
-    folded = unicodedata.normalize("NFC", name).casefold()
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
+    folded = spaced.casefold()
     return [word for word in re.split(r"[\W_]+", folded) if word]
 
 

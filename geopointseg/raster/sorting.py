@@ -126,12 +126,20 @@ def sort_files(
     """
     if len(files) == 1:
         return list(files), []
-    known = [_with_role(f, asked_as) for f in _recognize_together(files)]
+    parts = _parts_of_virtual_rasters(files)
+    whole = [file for file in files if file.scene.path not in parts]
+    dropped = [
+        leave_out(file, f"part of '{parts[file.scene.path]}'")
+        for file in files
+        if file.scene.path in parts
+    ]
+    known = [_with_role(f, asked_as) for f in _recognize_together(whole)]
     sure = [_keep_weak_words(file, known) for file in known]
     imagery = [file for file in sure if file.is_imagery]
     if not imagery:
-        return [replace(file, role="") for file in sure], []
-    return imagery, [leave_out(file, NAMES[file.role]) for file in sure if not file.is_imagery]
+        return [replace(file, role="") for file in sure], dropped
+    others = [leave_out(file, NAMES[file.role]) for file in sure if not file.is_imagery]
+    return imagery, [*dropped, *others]
 
 
 def leave_out(file: SourceFile, reason: str) -> LeftOut:
@@ -155,6 +163,18 @@ def share_ground(a: Scene, b: Scene) -> bool:
     (w, s, e, n), (w2, s2, e2, n2) = a.grid.bounds, b.grid.bounds
     shared = max(0.0, min(e, e2) - max(w, w2)) * max(0.0, min(n, n2) - max(s, s2))
     return shared >= _SHARED_GROUND * min((e - w) * (n - s), (e2 - w2) * (n2 - s2))
+
+
+def _parts_of_virtual_rasters(files: Sequence[SourceFile]) -> dict[str, str]:
+    """Return the paths of files that a virtual raster among the files is made of, and the name of that raster."""
+    paths = {Path(f.scene.path).resolve(): f.scene.path for f in files if not is_text(f.scene.path)}
+    parts: dict[str, str] = {}
+    for path in paths.values():
+        if Path(path).suffix.lower() == ".vrt":
+            behind = {Path(name).resolve() for name in HANDLES.get(path).files}
+            found = (paths[name] for name in behind & set(paths))
+            parts |= {part: Path(path).name for part in found if part != path}
+    return parts
 
 
 def _recognize_together(files: Sequence[SourceFile]) -> list[SourceFile]:

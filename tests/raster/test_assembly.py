@@ -19,6 +19,7 @@ from geopointseg.raster.container import variable_of
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.role import recognize, split_words
 from geopointseg.raster.scene import Scene
+from geopointseg.raster.stack import stack_scenes
 
 SIDE_M = 1200
 
@@ -59,6 +60,10 @@ class File:
     def write(self, folder: Path) -> Path:
         path = folder / self.name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".vrt":
+            stacked = stack_scenes([Scene.open(folder / name) for name in ("B04.tif", "B08.tif")])
+            path.write_text(stacked.path)
+            return path
         side = round(self.size_m / self.pixel)
         profile = {
             "driver": "GTiff", "count": self.bands, "height": side, "width": side, "dtype": self.dtype, "crs": self.crs,
@@ -201,6 +206,24 @@ PRODUCTS = {
                               ["red", "green", "blue", "nir"], {}),
     "a copy of a band": ([File("stack.tif", bands=2, names=("b04", "b08")), "B04.tif"], ["b04", "b08"],
                          {"B04.tif": "band of 'stack.tif' already"}),
+    "a virtual raster of the bands": (["B04.tif", "B08.tif", "ndvi.tif", "stack.vrt"], ["band_1", "band_2", "ndvi"],
+                                      {"B04.tif": "part of 'stack.vrt'", "B08.tif": "part of 'stack.vrt'"}),
+    "Theia": (["SENTINEL2A_20200831-105859-456_L2A_T31TCJ_C_V2-2_FRE_B2.tif", "SENTINEL2A_20200831-105859-456_FRE_B8A.tif",
+               "SENTINEL2A_20200831-105859-456_L2A_T31TCJ_C_V2-2_CLM_R1.tif",
+               File("SENTINEL2A_20200831-105859-456_L2A_T31TCJ_C_V2-2_ATB_R1.tif", bands=2)], ["b8a", "b2"],
+              {"SENTINEL2A_20200831-105859-456_L2A_T31TCJ_C_V2-2_CLM_R1.tif": QUALITY,
+               "SENTINEL2A_20200831-105859-456_L2A_T31TCJ_C_V2-2_ATB_R1.tif": ATMOSPHERE}),
+    "FORCE": ([File("20200831_LEVEL2_SEN2A_BOA.tif", bands=10), "20200831_LEVEL2_SEN2A_QAI.tif"],
+              [f"band_{k}" for k in range(1, 11)], {"20200831_LEVEL2_SEN2A_QAI.tif": QUALITY}),
+    "SNAP": (["Sigma0_VV_db.img", "Sigma0_VH_db.img", "localIncidenceAngle.img", "layoverShadowMask.img"], ["vh", "vv"],
+             {"localIncidenceAngle.img": ANGLE, "layoverShadowMask.img": QUALITY}),
+    "Earth Engine": (["S2_B4.tif", "S2_B8.tif", "S2_QA60.tif", "S2_MSK_CLDPRB.tif", "S2_cs_cdf.tif"], ["b4", "b8"],
+                     dict.fromkeys(["S2_QA60.tif", "S2_MSK_CLDPRB.tif", "S2_cs_cdf.tif"], QUALITY)),
+    "Landsat analysis-ready data": (
+        [f"LC08_CU_003010_20200831_C01_V01_{b}.tif" for b in ("SRB4", "SRB5", "BTB10", "PIXELQA", "SOZ4")],
+        ["btb10", "srb4", "srb5"],
+        {"LC08_CU_003010_20200831_C01_V01_PIXELQA.tif": QUALITY, "LC08_CU_003010_20200831_C01_V01_SOZ4.tif": ANGLE}),
+    "an image and its mask": (["image.tif", "image_mask.tif"], ["band_1"], {"image_mask.tif": QUALITY}),
     "Dynamic World": (["B04.tif", "B08.tif", File("dw.tif", bands=4, dtype="float32",
                                                   names=("water", "trees", "shrub_and_scrub", "label"))],
                       ["b04", "b08"], {"dw.tif": MAP}),
@@ -224,6 +247,8 @@ def test_the_files_of_a_product_are_one_scene(tmp_path: Path, product: str):
         file.bands == 1 and not file.names for file in by_name.values()
     ):
         kept = [by_name[name].value for name in sorted(by_name) if name not in dropped]
+        if "stack.vrt" in by_name:
+            kept = [1, 2, 3]
         assert scene.read().image[:, 5, 5].tolist() == kept
 
 
@@ -402,6 +427,7 @@ def test_a_file_that_is_named_is_never_left_out_without_a_warning(tmp_path: Path
         (["red_20210601.tif", "nir_20210601.tif", "red_20210701.tif", "nir_20210701.tif", "B04.tif"],
          r"'B04.tif' \(band b04\) lies on the ground of .* their names do not tell one date.*write the date"),
         ([File("B03.tif"), File("B04.tif", crs="EPSG:32632")], r"no band in common \('B03.tif': b03; 'B04.tif': b04\)"),
+        (["a_20210601_red.tif", "b_20210601_red.tif"], r"are both the band 'red' of one place and date"),
         ([File("a.tif", bands=4), File("b.tif", bands=4), "B04.tif"], r"'B04.tif' has the ground of 'a.tif' and 'b.tif'"),
         (["mask.tif", "clouds.tif"], r"'clouds.tif' and 'mask.tif' are one-band files of one ground"),
     ],
