@@ -114,17 +114,22 @@ def open_scenes(
     scenes = list(made.scenes)
     if dates == "channels":
         scenes = _stack_dates_by_place(scenes, reporter)
-    if bands:
-        scenes = [resolve_bands(scene, bands, reporter=reporter) for scene in scenes]
-        for scene in scenes:
-            require_filled_bands(scene)
-    else:
-        kept = [drop_empty_bands(scene, reporter=reporter) for scene in scenes]
-        scenes = _with_common_bands(kept, [len(scene.bands) for scene in scenes], reporter)
+    scenes = _choose_bands(scenes, bands, reporter)
     if style is not None:
         scenes = [style.apply(scene, reporter=reporter) for scene in scenes]
     _report(scenes, [*left_out, *made.left_out], reporter)
     return scenes
+
+
+def _choose_bands(scenes: Sequence[Scene], bands: Sequence[str], reporter: Reporter) -> list[Scene]:
+    """Return the scenes with the bands asked for, or with those that all of them have."""
+    if not bands:
+        kept = [drop_empty_bands(scene, reporter=reporter) for scene in scenes]
+        return _with_common_bands(kept, [len(scene.bands) for scene in scenes], reporter)
+    chosen = [resolve_bands(scene, bands, reporter=reporter) for scene in scenes]
+    for scene in chosen:
+        require_filled_bands(scene)
+    return chosen
 
 
 def _open_files(
