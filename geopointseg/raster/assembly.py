@@ -269,7 +269,7 @@ def _join(raster: SourceFile, known: _Files, bands: Sequence[str], reporter: Rep
     told = {band_key(band.name) for band in scene.bands} | {common_name(b) for b in scene.bands}
     copies = [f for f in known if _identity(f) in told | {_plain(name) for name in told}]
     more = [file for file in known if file not in copies]
-    spectral = [file for file in more if file.role == "band"]
+    spectral = [f for f in more if f.role == "band" and not f.word.startswith("pan")]
     if spectral and not any(told - {""}):
         raise RasterError(
             f"{_listed(spectral)} {'has' if len(spectral) == 1 else 'have'} the ground of '{scene.name}', whose "
@@ -429,7 +429,8 @@ def _label(files: _Files) -> str:
     raster = next((file for file in files if not file.is_single), None)
     if raster is not None:
         return raster.scene.name
-    names = [file.scene.name for file in files if file.role in {"band", ""}] or [""]
+    spectral = [file.scene.name for file in files if file.role in {"band", ""}]
+    names = spectral if len(spectral) > 1 else [file.scene.name for file in files]
     shared = os.path.commonprefix(names)  # noqa: RUF071  names, no folders
     label = re.sub(r"[^_\-. /]*$", "", shared).rstrip("_-. /")
     return label or files[0].place or f"{len(files)} files"
@@ -478,11 +479,13 @@ def _require_stacked(scenes: Sequence[Scene], files: _Files) -> None:
 
 
 def _refuse_apart(scene: Scene, other: Scene) -> NoReturn:
-    at_once = share_footprint(scene, other)
-    why = "their names do not tell one date" if at_once else "does not cover the same box"
-    todo = (
-        "write the date into the names" if at_once else "crop them alike (gdal_translate -projwin)"
-    )
+    if scene.grid.crs != other.grid.crs:
+        why = "has another coordinate reference system"
+        todo = "warp one of them to that of the other (gdalwarp -t_srs)"
+    elif share_footprint(scene, other):
+        why, todo = "their names do not tell one date", "write the date into the names"
+    else:
+        why, todo = "does not cover the same box", "crop them alike (gdal_translate -projwin)"
     raise RasterError(
         f"'{scene.name}' (band {scene.band_names[0]}) lies on the ground of '{other.name}' (bands "
         f"{', '.join(other.band_names[:12])}), but {why}, so they are not stacked. Expected the bands of a scene to have "

@@ -10,6 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+from rasterio.warp import transform_bounds
+
 from geopointseg.raster.dataset import HANDLES, is_text
 from geopointseg.raster.role import (
     NAMES,
@@ -157,12 +161,17 @@ def share_footprint(a: Scene, b: Scene) -> bool:
 
 
 def share_ground(a: Scene, b: Scene) -> bool:
-    """Whether two scenes of one CRS share half of the smaller one's box at least."""
-    if a.grid.crs != b.grid.crs:
+    """Whether two scenes share half of the smaller one's box at least, in whatever CRS they are."""
+    w, s, e, n = a.grid.bounds
+    try:
+        w2, s2, e2, n2 = transform_bounds(b.grid.crs, a.grid.crs, *b.grid.bounds)
+    except (
+        RasterioError,
+        CPLE_BaseError,
+    ):  # a local CRS, or a place that the projection cannot show
         return False
-    (w, s, e, n), (w2, s2, e2, n2) = a.grid.bounds, b.grid.bounds
     shared = max(0.0, min(e, e2) - max(w, w2)) * max(0.0, min(n, n2) - max(s, s2))
-    return shared >= _SHARED_GROUND * min((e - w) * (n - s), (e2 - w2) * (n2 - s2))
+    return shared >= _SHARED_GROUND * min((e - w) * (n - s), (e2 - w2) * (n2 - s2)) > 0
 
 
 def _parts_of_virtual_rasters(files: Sequence[SourceFile]) -> dict[str, str]:
