@@ -171,7 +171,7 @@ def share_ground(a: Scene, b: Scene) -> bool:
     ):  # a local CRS, or a place that the projection cannot show
         return False
     shared = max(0.0, min(e, e2) - max(w, w2)) * max(0.0, min(n, n2) - max(s, s2))
-    return shared >= _SHARED_GROUND * min((e - w) * (n - s), (e2 - w2) * (n2 - s2)) > 0
+    return bool(shared >= _SHARED_GROUND * min((e - w) * (n - s), (e2 - w2) * (n2 - s2)) > 0)
 
 
 def _parts_of_virtual_rasters(files: Sequence[SourceFile]) -> dict[str, str]:
