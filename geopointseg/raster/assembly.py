@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
+import numpy as np
+
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.band_files import (
@@ -26,14 +28,13 @@ from geopointseg.raster.band_files import (
     stack_files,
 )
 from geopointseg.raster.band_names import asked_names, band_key, common_name
+from geopointseg.raster.footprint import Footprints, share_footprint, share_ground
 from geopointseg.raster.role import NAMES
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.sorting import (
     LeftOut,
     SourceFile,
     leave_out,
-    share_footprint,
-    share_ground,
     sort_files,
 )
 
@@ -108,16 +109,14 @@ def _asked_as(file: SourceFile, bands: Sequence[str]) -> str:
 
 def _group(files: Files, *, by_date: bool = True) -> list[list[SourceFile]]:
     """Return the files by footprint and, unless told otherwise, date."""
-    groups: list[list[SourceFile]] = []
-    for file in files:
-        for group in groups:
-            same = not by_date or group[0].scene.date == file.scene.date
-            if same and share_footprint(group[0].scene, file.scene):
-                group.append(file)
-                break
-        else:
-            groups.append([file])
-    return groups
+    footprints = Footprints.of([file.scene for file in files])
+    dates = np.array([file.scene.date if by_date else "" for file in files])
+    group = np.full(len(files), -1)
+    for k in range(len(files)):
+        if group[k] < 0:
+            group[(group < 0) & footprints.equal(k) & (dates == dates[k])] = k
+    members = {k: np.flatnonzero(group == k).tolist() for k in dict.fromkeys(group.tolist())}
+    return [[files[m] for m in found] for found in members.values()]
 
 
 def _split_by_date(files: Files) -> tuple[list[list[SourceFile]], list[LeftOut]]:
@@ -293,12 +292,13 @@ def _join(raster: SourceFile, known: Files, bands: Sequence[str], reporter: Repo
 def _require_stacked(scenes: Sequence[Scene], files: Files) -> None:
     """Raise `RasterError` if a band is a scene of its own for its ground or date, beside a scene that lacks it."""
     lone = {file.scene.path for file in files if file.is_single and file.role == "band"}
-    for scene in scenes:
-        if scene.path not in lone:
-            continue
-        for other in scenes:
+    names = [frozenset(scene.band_names) for scene in scenes]
+    if len(set(names)) == 1:
+        return
+    for scene in (scene for scene in scenes if scene.path in lone):
+        for other, bands in zip(scenes, names, strict=True):
             alike = scene.date == other.date or not scene.date or not other.date
-            if alike and scene.band_names[0] not in other.band_names and share_ground(scene, other):
+            if alike and scene.bands[0].label not in bands and share_ground(scene, other):
                 _refuse_apart(scene, other)
 
 

@@ -32,9 +32,10 @@ from geopointseg.raster.container import (
     refuse_container,
 )
 from geopointseg.raster.dataset import is_text
+from geopointseg.raster.footprint import share_footprint
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene, ScenePath
-from geopointseg.raster.sorting import LeftOut, SourceFile, share_footprint
+from geopointseg.raster.sorting import LeftOut, SourceFile
 from geopointseg.raster.stac import is_stac_file, read_stac_scenes
 from geopointseg.raster.stack import stack_dates
 

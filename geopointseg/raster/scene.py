@@ -438,8 +438,8 @@ def _read_mask(
 def _require_georeference(dataset: DatasetReader, path: str) -> None:
     if dataset.count == 0:
         raise RasterError(
-            f"'{path}' has no bands of its own ({len(dataset.subdatasets)} sub-datasets). "
-            "Name one of its sub-datasets instead; gdalinfo lists them."
+            f"'{path}' has no bands of its own and {len(dataset.subdatasets)} sub-datasets. Expected a raster with bands; "
+            f"name one of its sub-datasets instead: {', '.join(dataset.subdatasets[:20]) or 'it has none'}."
         )
     if dataset.crs is None:
         raise RasterError(

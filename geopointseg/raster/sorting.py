@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
-from rasterio.warp import transform_bounds
+import numpy as np
 
 from geopointseg.raster.dataset import HANDLES, is_text
+from geopointseg.raster.footprint import Footprints
 from geopointseg.raster.role import (
     NAMES,
     STACKABLE,
@@ -29,9 +28,6 @@ from geopointseg.raster.role import (
     without_common_words,
 )
 from geopointseg.raster.scene import Scene
-
-_EQUAL_GROUND = 0.02
-_SHARED_GROUND = 0.5
 
 
 @dataclass(frozen=True)
@@ -138,7 +134,7 @@ def sort_files(
         if file.scene.path in parts
     ]
     known = [_with_role(f, asked_as) for f in _recognize_together(whole)]
-    sure = [_keep_weak_words(file, known) for file in known]
+    sure = _confirm_weak_words(known)
     imagery = [file for file in sure if file.is_imagery]
     if not imagery:
         return [replace(file, role="") for file in sure], dropped
@@ -149,29 +145,6 @@ def sort_files(
 def leave_out(file: SourceFile, reason: str) -> LeftOut:
     """Return a file as left out."""
     return LeftOut(file.scene.name, reason, file.named)
-
-
-def share_footprint(a: Scene, b: Scene) -> bool:
-    """Whether two scenes cover the same box, to a few hundredths of its size."""
-    if a.grid.crs != b.grid.crs:
-        return False
-    sides = (a.grid.bounds[2] - a.grid.bounds[0], a.grid.bounds[3] - a.grid.bounds[1])
-    gaps = [abs(p - q) for p, q in zip(a.grid.bounds, b.grid.bounds, strict=True)]
-    return max(gaps) <= _EQUAL_GROUND * min(sides)
-
-
-def share_ground(a: Scene, b: Scene) -> bool:
-    """Whether two scenes share half of the smaller one's box at least, in whatever CRS they are."""
-    w, s, e, n = a.grid.bounds
-    try:
-        w2, s2, e2, n2 = transform_bounds(b.grid.crs, a.grid.crs, *b.grid.bounds)
-    except (
-        RasterioError,
-        CPLE_BaseError,
-    ):  # a local CRS, or a place that the projection cannot show
-        return False
-    shared = max(0.0, min(e, e2) - max(w, w2)) * max(0.0, min(n, n2) - max(s, s2))
-    return bool(shared >= _SHARED_GROUND * min((e - w) * (n - s), (e2 - w2) * (n2 - s2)) > 0)
 
 
 def _parts_of_virtual_rasters(files: Sequence[SourceFile]) -> dict[str, str]:
@@ -263,18 +236,22 @@ def _with_described_role(
     return file
 
 
-def _keep_weak_words(file: SourceFile, files: Sequence[SourceFile]) -> SourceFile:
-    """Return a file without a role that only a weak word tells, unless it lies on the ground of other imagery.
+def _confirm_weak_words(files: Sequence[SourceFile]) -> list[SourceFile]:
+    """Return the files without roles that only a weak word tells, unless they lie on the ground of other imagery.
 
-    A raster of several bands is never left out for a weak word where its bands are those of the other.
+    A raster of several bands is left out for a word only where other imagery of its ground has other bands.
     """
-    if not file.role or file.role == "band":
-        return file
-    others = [other.scene for other in files if other is not file and other.is_imagery]
-    if file.is_single and file.strong:
-        return file
-    if not file.is_single:
-        count = len(file.scene.bands)
-        others = [scene for scene in others if len(scene.bands) != count]
-    ground = any(share_ground(file.scene, scene) for scene in others)
-    return file if ground else replace(file, role="", word="")
+    weak = [bool(f.role) and f.role != "band" and not (f.is_single and f.strong) for f in files]
+    if not any(weak):
+        return list(files)
+    footprints = Footprints.of([file.scene for file in files])
+    imagery = np.array([file.is_imagery for file in files])
+    count = np.array([len(file.scene.bands) for file in files])
+    confirmed = []
+    for k, file in enumerate(files):
+        if weak[k]:
+            others = imagery & (np.arange(len(files)) != k) & footprints.sharing(k)
+            others &= file.is_single | (count != count[k])
+            file = file if others.any() else replace(file, role="", word="")
+        confirmed.append(file)
+    return confirmed

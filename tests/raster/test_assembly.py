@@ -499,6 +499,10 @@ def test_a_container_that_is_no_scene_lists_its_sub_datasets(tmp_path: Path):
     with pytest.raises(RasterError, match=r"some.nc' holds 2 sub-datasets, and .*name them instead of the file: "
                        r"(?i:netcdf):.*some.nc\"?:rain, (?i:netcdf):.*some.nc\"?:depth\.$"):  # fmt: skip
         open_scenes(path)
+    with pytest.raises(
+        RasterError, match=r"has no bands of its own and 2 sub-datasets.*:rain, .*:depth\.$"
+    ):
+        Scene.open(path)
     assert [scene.band_names for scene in open_scenes(path, bands=["rain"])] == [["rain"]]
 
 

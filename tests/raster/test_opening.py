@@ -30,6 +30,7 @@ from geopointseg.raster.output import raster_files
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import HANDLES, Scene
 from geopointseg.raster.stack import mosaic_scenes, stack_dates, stack_scenes
+from geopointseg.raster.style import read_sidecar_legend
 
 
 class Collect:
@@ -299,6 +300,7 @@ def test_the_text_of_a_virtual_raster_may_be_longer_than_a_file_name(tmp_path: P
     match_raster(text, text, tmp_path / "out.tif")
     with rasterio.open(tmp_path / "out.tif") as written:
         assert written.shape == (20, 30)
+    assert read_sidecar_legend(Path(text)) is None
     assert raster_files([text]) == {(tmp_path / "red.tif").resolve()}
     with pytest.raises(InputFileError, match=r"does not exist. Check the path"):
         open_scenes("x" * 5000)
