@@ -116,9 +116,17 @@ class JsonSink:
 
 
 class BarSink:
-    """A sink that draws rich progress bars on stderr and prints messages above them."""
+    """A sink that draws rich progress bars on stderr and prints messages above them.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    Parameters
+    ----------
+    quiet
+        Whether to draw no bars and print warnings only.
+    bars
+        Whether to draw bars; messages are printed without them, too.
+    """
+
+    def __init__(self, *, quiet: bool = False, bars: bool = True) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -138,8 +146,9 @@ class BarSink:
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[note]}"),
             console=self._console,
-            disable=quiet,
+            disable=quiet or not bars,
         )
+        self._draws = bars and not quiet
         self._tasks: dict[str, TaskID] = {}
         self._started = False
 
@@ -153,7 +162,7 @@ class BarSink:
             self._console.print(_escape(event.message), soft_wrap=True)
 
     def _move(self, event: Event) -> None:
-        if not self._started and not self._quiet:
+        if not self._started and self._draws:
             self._bars.start()
             self._started = True
         if event.stage not in self._tasks:

@@ -42,6 +42,8 @@ class Invocation:
 
     def finish(self, result: dict[str, Any], *shown: Table | str) -> None:
         """Print a command's result: as JSON where asked for, else as tables and sentences."""
+        if isinstance(self.reporter, ImageryReporter) and self.reporter.imagery:
+            result = result | {"imagery": self.reporter.imagery}
         self.reporter.sink.emit(Event("result", data={"result": result}))
         self.reporter.close()
         if self.as_json:
@@ -138,7 +140,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         **arguments: Any,
     ) -> None:
         context = click.get_current_context()
-        reporter = Reporter(_sink(progress, quiet=quiet))
+        reporter = ImageryReporter(_sink(progress, quiet=quiet))
         context.find_root().obj.update(reporter=reporter, debug=debug)
         settings = gather_settings(arguments)
         command(run=Invocation(seed, device, as_json, reporter, settings), **arguments)
@@ -149,7 +151,21 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 def _sink(progress: str, *, quiet: bool) -> Sink:
     if progress == "json":
         return JsonSink()
-    return BarSink(quiet=quiet or progress == "none")
+    return BarSink(quiet=quiet, bars=progress == "bar")
+
+
+class ImageryReporter(Reporter):
+    """A reporter that keeps which scenes, bands and files were used, for the result of the command."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__(sink)
+        self.imagery: list[dict[str, Any]] = []
+
+    def log(self, message: str, **data: Any) -> None:
+        """Tell the user something; what `open_scenes` tells is kept."""
+        if "left_out" in data and data not in self.imagery:
+            self.imagery.append(data)
+        super().log(message, **data)
 
 
 class ListOption(click.Option):

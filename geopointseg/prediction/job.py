@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -207,7 +208,7 @@ def _common_settings(bundles: Sequence[ModelBundle]) -> SceneConfig:
 
 def _absolute(source: Any) -> Any:
     """Return a local path so that it means the same in every process."""
-    is_local = not isinstance(source, Scene) and Path(source).exists()
+    is_local = not isinstance(source, Scene) and os.path.exists(source)  # noqa: PTH110 - Path fails on XML text
     return Path(source).absolute() if is_local else source
 
 

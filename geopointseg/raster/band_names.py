@@ -21,11 +21,12 @@ from typing import NoReturn
 import numpy as np
 from rasterio.windows import Window
 
-from geopointseg.errors import RasterError, nearest_names
+from geopointseg.errors import ConfigError, RasterError, nearest_names
 from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.scene import Scene
+from geopointseg.raster.sensor import numbered_bands
 
 WAVELENGTHS_UM: dict[str, tuple[float, float]] = {
     "coastal": (0.40, 0.45),
@@ -121,6 +122,27 @@ def resolve_bands(
     return scene.with_bands([chosen.get(name) or _choose(scene, plain[name]) for name in wanted])
 
 
+def asked_names(wanted: Sequence[str]) -> list[str]:
+    """Return the names of bands in what `resolve_bands` takes, those in formulas too, as `band_key` gives them.
+
+    Numbers are no names, neither alone nor as ``band_3``.
+
+    Examples
+    --------
+    >>> asked_names(["Red", "ratio = nir / b08", "3", "band_3:blue"])
+    ['red', 'nir', 'b08']
+    """
+    names: list[str] = []
+    for spec in wanted:
+        formula = spec.partition("=")[2] or spec
+        try:
+            names += Expression.parse(formula).names if _is_formula(spec) else [spec]
+        except ConfigError:  # a name with a parenthesis, say
+            names.append(spec)
+    keys = [band_key(name) for name in names if not _COLORED.fullmatch(name.strip())]
+    return [key for key in dict.fromkeys(keys) if not key.isdigit() and not is_placeholder(key)]
+
+
 def band_specs(scene: Scene) -> tuple[str, ...]:
     """Return what `resolve_bands` needs to find a scene's bands again in another scene.
 
@@ -137,7 +159,7 @@ def band_specs(scene: Scene) -> tuple[str, ...]:
 def colored_names(scene: Scene) -> list[str]:
     """Return the names of a scene's bands, with the colour where a band has none and its colour tells it apart."""
     named = zip(scene.bands, told_colors(scene), strict=True)
-    return [f"{_key(band.label)}:{color}" if color else band.label for band, color in named]
+    return [f"{band_key(band.label)}:{color}" if color else band.label for band, color in named]
 
 
 def told_colors(scene: Scene) -> list[str]:
@@ -160,7 +182,7 @@ def require_distinct_bands(scene: Scene) -> None:
 
 def common_name(band: Band) -> str:
     """Return the common name of a band, by its name, colour or wavelength; empty where none fits."""
-    key = _key(band.name)
+    key = band_key(band.name)
     if key in WAVELENGTHS_UM or key in _ALIASES:
         return _ALIASES.get(key, key)
     if not band.name and band.color in WAVELENGTHS_UM:
@@ -248,12 +270,14 @@ def _centre_first(scene: Scene) -> Iterator[Window]:
 
 def _named_by_order(scene: Scene, wanted: Sequence[str], reporter: Reporter) -> Scene:
     """Give the bands of a scene the wanted names where only their order can tell them."""
-    bands = [name for name in wanted if not _is_computed(scene, name) and not name.isdigit()]
     nameless = not any(
-        common_name(b) or (b.name and not _is_placeholder(b.name)) for b in scene.bands
+        common_name(b) or (b.name and not is_placeholder(b.name)) for b in scene.bands
     )
-    placeholders = bool(bands) and all(_is_placeholder(name) for name in bands)
-    known = {_key(band.label) for band in scene.bands}
+    bands = [name for name in wanted if not _is_computed(scene, name) and not name.isdigit()]
+    if nameless:
+        bands = _with_stored_indices(scene, wanted) or bands
+    placeholders = bool(bands) and all(is_placeholder(name) for name in bands)
+    known = {band_key(band.label) for band in scene.bands}
     if placeholders and known.issuperset(bands):
         return scene
     if not bands or not (nameless or placeholders) or len(bands) != len(scene.bands):
@@ -273,6 +297,16 @@ def _named_by_order(scene: Scene, wanted: Sequence[str], reporter: Reporter) -> 
     )
 
 
+def _with_stored_indices(scene: Scene, wanted: Sequence[str]) -> list[str]:
+    """Return what is wanted with the indices taken for bands of the file, where it has just as many; else nothing.
+
+    A model does not tell whether its ``ndvi`` was computed or stored in a file, and a file without names not what
+    it stores; their numbers of bands decide.
+    """
+    stored = [name for name in wanted if not _is_formula(name) and not name.isdigit()]
+    return stored if len(stored) == len(scene.bands) else []
+
+
 def _choose_by_color(scene: Scene, wanted: Sequence[str]) -> dict[str, Band]:
     """Return the bands that wanted colours mean, by what was wanted; none where the file does not tell these colours.
 
@@ -283,12 +317,14 @@ def _choose_by_color(scene: Scene, wanted: Sequence[str]) -> dict[str, Band]:
     colors = told_colors(scene)
     told = {color: band for band, color in zip(scene.bands, colors, strict=True) if color}
     if any(color not in told for _, color in asked.values()):
-        here = {_key(b.label): color for b, color in zip(scene.bands, colors, strict=True)}
-        if any(here.get(_key(number)) not in {color, "", None} for number, color in asked.values()):
+        here = {band_key(b.label): color for b, color in zip(scene.bands, colors, strict=True)}
+        if any(
+            here.get(band_key(number)) not in {color, "", None} for number, color in asked.values()
+        ):
             _refuse_colors(scene, wanted)
         return {}
-    owners = {_key(told[color].label): _key(number) for number, color in asked.values()}
-    if any(owners.get(_key(name), _key(name)) != _key(name) for name in wanted):
+    owners = {band_key(told[color].label): band_key(number) for number, color in asked.values()}
+    if any(owners.get(band_key(name), band_key(name)) != band_key(name) for name in wanted):
         _refuse_colors(scene, wanted)
     return {name: told[color] for name, (_, color) in asked.items()}
 
@@ -307,7 +343,7 @@ def _without_color(scene: Scene, name: str) -> str:
 
 
 def _is_named(band: Band) -> bool:
-    return band.expression is not None or bool(band.name and not _is_placeholder(band.name))
+    return band.expression is not None or bool(band.name and not is_placeholder(band.name))
 
 
 def _placed(scene: Scene, placeholder: str) -> bool:
@@ -315,7 +351,7 @@ def _placed(scene: Scene, placeholder: str) -> bool:
 
 
 def _number(placeholder: str) -> int:
-    found = _PLACEHOLDER.fullmatch(_key(placeholder))
+    found = _PLACEHOLDER.fullmatch(band_key(placeholder))
     return int(found[1]) if found else 0
 
 
@@ -331,7 +367,7 @@ def _choose(scene: Scene, name: str) -> Band:
         return found
     if name.lower() in INDICES:
         return _compute(scene, name.lower(), INDICES[name.lower()])
-    if re.search(r"[-+*/(]", name):
+    if _is_formula(name):
         return _compute(scene, name.lower(), name)
     raise RasterError(
         f"'{scene.name}' has no band '{name}'. It has {_listed(scene)}. "
@@ -350,13 +386,14 @@ def _by_number(scene: Scene, index: int) -> Band:
 
 
 def _find(scene: Scene, name: str) -> Band | None:
-    key = _key(name)
+    key = band_key(name)
     alias = _ALIASES.get(key, key)
     for matches in (
-        [b for b in scene.bands if key in {_key(b.label), _key(b.name)}],
-        [b for b in scene.bands if _ALIASES.get(_key(b.name), _key(b.name)) == alias],
+        [b for b in scene.bands if key in {band_key(b.label), band_key(b.name)}],
+        [b for b in scene.bands if _ALIASES.get(band_key(b.name), band_key(b.name)) == alias],
         [b for b in scene.bands if not b.name and b.color == alias],
         _by_wavelength(scene, alias),
+        _by_number_of_sensor(scene, alias),
     ):
         if len(matches) > 1:
             raise RasterError(
@@ -383,6 +420,13 @@ def _by_wavelength(scene: Scene, name: str) -> list[Band]:
     return [told[min(inside)[1]][0]] if inside else []
 
 
+def _by_number_of_sensor(scene: Scene, name: str) -> list[Band]:
+    """Return the band that a common name means where the satellite that numbered the bands is known."""
+    named = {band_key(band.name): band for band in scene.bands if band.name}
+    numbers = numbered_bands(scene.name, list(named)).get(name, ())
+    return [named[number] for number in numbers if number in named][:1]
+
+
 def _compute(scene: Scene, name: str, formula: str) -> Band:
     expression = Expression.parse(formula)
     inputs = []
@@ -400,8 +444,12 @@ def _compute(scene: Scene, name: str, formula: str) -> Band:
 def _is_computed(scene: Scene, name: str) -> bool:
     if "=" in name:
         return True
-    known = any(_key(name) == _key(band.label) for band in scene.bands)
-    return not known and (name.lower() in INDICES or bool(re.search(r"[-+*/(]", name)))
+    known = any(band_key(name) == band_key(band.label) for band in scene.bands)
+    return not known and (name.lower() in INDICES or _is_formula(name))
+
+
+def _is_formula(name: str) -> bool:
+    return re.search(r"[-+*/(=]", name) is not None
 
 
 def _spec(band: Band) -> str:
@@ -414,11 +462,13 @@ def _spec(band: Band) -> str:
     return f"{band.name} = {band.expression.text}"
 
 
-def _is_placeholder(name: str) -> bool:
-    return _PLACEHOLDER.fullmatch(_key(name)) is not None
+def is_placeholder(name: str) -> bool:
+    """Whether a name only counts bands: ``band_3``."""
+    return _PLACEHOLDER.fullmatch(band_key(name)) is not None
 
 
-def _key(name: str) -> str:
+def band_key(name: str) -> str:
+    """Return a name as names are compared: in lower case, with underscores for all other characters."""
     return re.sub(r"[^0-9a-z.]+", "_", name.lower()).strip("_")
 
 

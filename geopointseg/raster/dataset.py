@@ -101,12 +101,12 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
     InputFileError
         If the file is missing, or GDAL cannot open it.
     """
-    if _names_a_file(path) and not Path(path).exists():
+    if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
         raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
     try:
         return rasterio.open(path, sharing=False, **options)
     except RasterioError as error:
-        shown = "The virtual raster" if path.startswith("<") else f"'{path}'"
+        shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(
             f"{shown} cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
             "GDAL reads; check that the file is whole by opening it in QGIS."
@@ -132,7 +132,7 @@ def reading(path: str, window: Window | None = None) -> Iterator[None]:
     try:
         yield
     except (RasterioError, OSError) as error:
-        shown = "The virtual raster" if path.startswith("<") else f"'{path}'"
+        shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(
             f"{shown} cannot be read{_place(window)} ({root_cause(error)}). The file seems truncated or was changed while "
             "it was read; restore it and run again."
@@ -173,7 +173,7 @@ def fingerprint_files(path: str) -> str | None:
     if not files or len(local) < len(files) or not all(name.exists() for name in local):
         return None
     facts = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in local]
-    return repr((path if path.startswith("<") else "", sorted(facts)))
+    return repr((path if is_text(path) else "", sorted(facts)))
 
 
 def _stamp(path: str) -> _Stamp | None:
@@ -187,7 +187,12 @@ def _stamp(path: str) -> _Stamp | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
+def is_text(path: str) -> bool:
+    """Whether a path is the XML text of a virtual raster, and no name of a file."""
+    return path.lstrip().startswith("<")
+
+
 def _names_a_file(path: str) -> bool:
     return not (
-        path.startswith(("<", "/vsi")) or "://" in path or ":" in path[2:]
+        is_text(path) or path.startswith("/vsi") or "://" in path or ":" in path[2:]
     )  # a drive letter's colon is at 1

@@ -171,7 +171,7 @@ def match_raster(
             "Bands shall be mixed, but not by unchanged pixels. How bands mix can only be told where both images show the "
             "same ground; ask for invariant pixels too."
         )
-    (scene,) = open_scenes(raster, stack="never", reporter=reporter)
+    scene = _open_one(raster, reporter)
     listed = [references] if isinstance(references, _ONE) else list(references)
     known, opened = _gather_references(listed, scene, reporter)
     spare_inputs([output], raster_files(read.path for read in (scene, *opened)))
@@ -230,7 +230,7 @@ def _gather_references(
             known.append(reference)
         elif isinstance(reference, PictureStyle):
             known.append(reference.reference)
-        elif not isinstance(reference, Scene) and (Path(reference) / "model.json").is_file():
+        elif not isinstance(reference, Scene) and _is_model(reference):
             known.append(read_model_style(Path(reference)).reference)
         else:
             sources.append(reference)
@@ -238,8 +238,22 @@ def _gather_references(
         return known, []
     is_told = any(band.name or band.color for band in scene.bands)
     bands = colored_names(scene) if is_told else ()
-    opened = open_scenes(sources, stack="never", bands=bands, reporter=reporter)
+    opened = open_scenes(sources, bands=bands, reporter=reporter)
     return known, [_called_alike(found, scene) for found in opened] if bands else opened
+
+
+def _open_one(raster: ScenePath | Scene, reporter: Reporter) -> Scene:
+    scenes = open_scenes(raster, reporter=reporter)
+    if len(scenes) > 1:
+        raise RasterError(
+            f"'{raster}' holds {len(scenes)} scenes ({', '.join(scene.name for scene in scenes[:4])} ...). Expected one "
+            "raster to be matched; name one of them."
+        )
+    return scenes[0]
+
+
+def _is_model(reference: ScenePath) -> bool:
+    return os.path.isfile(Path(reference) / "model.json")  # noqa: PTH113 - Path fails on XML text
 
 
 def _called_alike(reference: Scene, scene: Scene) -> Scene:

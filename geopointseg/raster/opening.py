@@ -7,28 +7,39 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from rasterio.errors import NotGeoreferencedWarning
+
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.progress import Reporter
+from geopointseg.raster.assembly import Stacking, assemble_scenes
 from geopointseg.raster.band_names import (
-    WAVELENGTHS_UM,
     colored_names,
     drop_empty_bands,
     require_filled_bands,
     resolve_bands,
     told_colors,
 )
+from geopointseg.raster.container import (
+    list_sub_datasets,
+    open_named,
+    open_sub_datasets,
+    refuse_container,
+)
+from geopointseg.raster.dataset import is_text
+from geopointseg.raster.footprint import share_footprint
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.raster.sorting import LeftOut, SourceFile
 from geopointseg.raster.stac import is_stac_file, read_stac_scenes
-from geopointseg.raster.stack import stack_dates, stack_scenes
+from geopointseg.raster.stack import stack_dates
 
 Source = ScenePath | Scene
-Stacking = Literal["auto", "never", "always"]
 Dates = Literal["scenes", "channels"]
 
 RASTER_ENDINGS = {
@@ -44,11 +55,14 @@ RASTER_ENDINGS = {
     ".bip",
     ".png",
     ".jpg",
+    ".jpeg",
 }
 """Files that a folder is searched for."""
 
-_BAND_TOKEN = re.compile(r"(sr_)?(b\d{1,3}a?|band_?\d{1,3})", re.IGNORECASE)
-_EQUAL_GROUND = 0.02
+CONTAINER_ENDINGS = {".nc", ".nc4", ".h5", ".he5", ".hdf", ".hdf5"}
+"""Files that a folder without rasters is searched for."""
+
+PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
 
 
 def open_scenes(
@@ -66,81 +80,170 @@ def open_scenes(
     Parameters
     ----------
     sources
-        One or several of: a raster, a virtual raster, a folder of rasters, a STAC item file, a `Scene`.
+        One or several of: a raster, a virtual raster or its XML text, a folder of rasters, a STAC item file, a container
+        whose sub-datasets are bands of one scene, a `Scene`.
     bands
         What `resolve_bands` takes; empty takes the bands of the first scene, by name where they have names.
     style
         The picture style that all scenes are given as they are read.
     stack
-        Whether one-band files are bands of one scene: ``auto`` where they lie on the same ground, have the same
-        date, and their names differ by what looks like a band (``B04``, ``red``); ``always`` wherever they lie on
-        the same ground; ``never``.
+        Whether one-band files are bands of one scene: ``auto`` where they have one footprint and date, without quality
+        layers, maps and the like (`sort_files`); ``always`` wherever they have one footprint and date, whatever they
+        hold; ``never``.
     dates
         ``scenes`` takes several dates of one place as more scenes, ``channels`` as channels of one.
     nodata
         A nodata value that the files do not declare.
     reporter
-        Told what was stacked, dropped or taken in order.
+        Told what was stacked, dropped or taken in order, and in one line which scenes and bands are used and which
+        files are left out.
 
     Raises
     ------
     InputFileError
         If a source is missing, holds no raster, or cannot be read.
     RasterError
-        If the bands wanted are lacking, or the scenes' bands do not correspond.
+        If the bands wanted are lacking, the scenes' bands do not correspond, or it cannot be told what a file is.
     """
     reporter = reporter or Reporter()
-    files = _open_files(
-        [sources] if isinstance(sources, (str, os.PathLike, Scene)) else list(sources)
+    files, left_out = _open_files(
+        [sources] if isinstance(sources, (str, os.PathLike, Scene)) else list(sources), bands
     )
     if nodata is not None:
-        files = [scene.with_nodata(nodata) for scene in files]
-    scenes = stack_one_band_files(files, stack, reporter=reporter)
+        files = [replace(file, scene=file.scene.with_nodata(nodata)) for file in files]
+    made = assemble_scenes(files, stack, bands=bands, reporter=reporter)
+    scenes = list(made.scenes)
     if dates == "channels":
         scenes = _stack_dates_by_place(scenes, reporter)
-    if bands:
-        scenes = [resolve_bands(scene, bands, reporter=reporter) for scene in scenes]
-        for scene in scenes:
-            require_filled_bands(scene)
-    else:
-        kept = [drop_empty_bands(scene, reporter=reporter) for scene in scenes]
-        scenes = _with_common_bands(kept, [len(scene.bands) for scene in scenes], reporter)
+    scenes = _choose_bands(scenes, bands, reporter)
     if style is not None:
         scenes = [style.apply(scene, reporter=reporter) for scene in scenes]
+    _report(scenes, [*left_out, *made.left_out], reporter)
     return scenes
 
 
-def _open_files(sources: Sequence[Source]) -> list[Scene]:
+def _choose_bands(scenes: Sequence[Scene], bands: Sequence[str], reporter: Reporter) -> list[Scene]:
+    """Return the scenes with the bands asked for, or with those that all of them have."""
+    if not bands:
+        kept = [drop_empty_bands(scene, reporter=reporter) for scene in scenes]
+        return _with_common_bands(kept, [len(scene.bands) for scene in scenes], reporter)
+    chosen = [resolve_bands(scene, bands, reporter=reporter) for scene in scenes]
+    for scene in chosen:
+        require_filled_bands(scene)
+    return chosen
+
+
+def _open_files(
+    sources: Sequence[Source], bands: Sequence[str]
+) -> tuple[list[SourceFile], list[LeftOut]]:
+    """Return the files behind the sources, and those that cannot be imagery."""
     if not sources:
         raise InputFileError("No raster was named. Expected one at least.")
-    found: list[Scene] = []
+    files: list[SourceFile] = []
+    left_out: list[LeftOut] = []
     for source in sources:
         if isinstance(source, Scene):
-            found.append(source)
+            files.append(SourceFile.of(source, named=True, opened=True))
             continue
-        path = Path(source)
-        if path.is_dir():
-            found.extend(Scene.open(file) for file in list_rasters(path))
-        elif is_stac_file(path) and path.is_file():
-            for item in read_stac_scenes(path):
-                found.extend(item)
-        else:
-            found.append(Scene.open(source))
-    return found
+        path = os.fspath(source)
+        found, unread = _open_path(path.strip() if is_text(path) else path, bands)
+        files += found
+        left_out += unread
+    return files, left_out
+
+
+def _open_path(path: str, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+    if is_text(path):
+        return [SourceFile.of(open_named(path), named=True)], []
+    if os.path.isdir(path):  # noqa: PTH112 - Path fails on long names
+        return _open_folder(Path(path), bands)
+    if _is_product_metadata(path):
+        return _open_folder(Path(path).parent, bands)
+    if is_stac_file(Path(path)) and Path(path).is_file():
+        scenes = [scene for item in read_stac_scenes(Path(path)) for scene in item]
+        return [SourceFile.of(scene) for scene in scenes], []
+    return _open_file(path, bands, named=True)
+
+
+def _open_folder(folder: Path, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+    """Return the rasters of a folder; pictures without georeference among them are left out."""
+    paths = list_rasters(folder)
+    files: list[SourceFile] = []
+    left_out: list[LeftOut] = []
+    for path in paths:
+        try:
+            found, unread = _open_quietly(path, bands)
+        except RasterError:
+            if path.suffix.lower() not in PICTURE_ENDINGS:
+                raise
+            left_out.append(LeftOut(path.name, "picture without coordinate reference system"))
+            continue
+        files += found
+        left_out += unread
+    if not files:
+        open_named(str(paths[0]))
+    return files, left_out
+
+
+def _open_quietly(path: Path, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+    """Open a file of a folder without the warning of rasterio that a picture has no georeference."""
+    with warnings.catch_warnings():
+        if path.suffix.lower() in PICTURE_ENDINGS:
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return _open_file(str(path), bands, named=False)
+
+
+def _open_file(
+    path: str, bands: Sequence[str], *, named: bool
+) -> tuple[list[SourceFile], list[LeftOut]]:
+    inside = list_sub_datasets(path)
+    if inside:
+        return _open_container(path, inside, bands)
+    return [SourceFile.of(open_named(path), named=named)], []
+
+
+def _open_container(
+    path: str, inside: Sequence[str], bands: Sequence[str]
+) -> tuple[list[SourceFile], list[LeftOut]]:
+    """Return the sub-datasets of a container that is given whole, if they are clearly bands of one scene."""
+    held = open_sub_datasets(path, inside)
+    files = [
+        replace(SourceFile.of(scene), title=title, place=Path(path).name)
+        for scene, title in zip(held.scenes, held.titles, strict=True)
+    ]
+    try:
+        made = assemble_scenes(files, bands=bands)
+    except RasterError as error:
+        refuse_container(path, inside, f"they are not clearly bands of one scene ({error})")
+    if len(made.scenes) > 1:
+        refuse_container(path, inside, "they are not of one footprint and date")
+    left_out = [LeftOut(name, "no place on the ground") for name in held.unread]
+    return files, left_out
+
+
+def _is_product_metadata(path: str) -> bool:
+    """Whether a path is the metadata of a Sentinel-2 product, whose rasters lie beside and below it."""
+    return re.fullmatch(r"MTD_MSIL[12]\w*\.xml", Path(path[-64:]).name) is not None
 
 
 def list_rasters(folder: Path) -> list[Path]:
-    """Return the rasters of a folder, without its sub-folders, in the order of their names.
+    """Return the rasters of a folder in the order of their names; those of its sub-folders where it holds none itself.
+
+    So ``X.SAFE`` and its ``IMG_DATA`` hold what lies in their ``R10m``, ``R20m`` and ``R60m``.
 
     Raises
     ------
     InputFileError
         If there is none.
     """
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in RASTER_ENDINGS and path.is_file() and path.name[0] != "."
+    found = next(
+        (
+            found
+            for paths in (folder.iterdir, lambda: folder.rglob("*"))
+            for endings in (RASTER_ENDINGS, CONTAINER_ENDINGS)
+            if (found := _files_ending(paths(), endings))
+        ),
+        [],
     )
     if not found:
         raise InputFileError(
@@ -150,97 +253,48 @@ def list_rasters(folder: Path) -> list[Path]:
     return found
 
 
-# --- one-band files --------------------------------------------------------------------------------------------
-
-
-def stack_one_band_files(
-    scenes: Sequence[Scene], stack: Stacking = "auto", *, reporter: Reporter | None = None
-) -> list[Scene]:
-    """Return the scenes with one-band files that belong together made into one; see `open_scenes`."""
-    reporter = reporter or Reporter()
-    if stack == "never":
-        return list(scenes)
-    groups: list[list[Scene]] = []
-    for scene in scenes:
-        group = next((group for group in groups if _belongs(scene, group[0])), None)
-        if group is None:
-            groups.append([scene])
-        else:
-            group.append(scene)
-    result: list[Scene] = []
-    for group in groups:
-        names = _band_tokens(group) if len(group) > 1 else []
-        if names and (stack == "always" or all(map(_is_band, group, names))):
-            result.append(_stack_named(group, names, reporter))
-        else:
-            result.extend(group)
-    return result
-
-
-def _belongs(scene: Scene, other: Scene) -> bool:
-    """Whether two one-band files may be bands of one scene."""
-    single = len(scene.bands) == 1 and len(other.bands) == 1
-    return single and scene.date == other.date and _share_ground(scene, other)
-
-
-def _stack_named(group: Sequence[Scene], names: Sequence[str], reporter: Reporter) -> Scene:
-    named = [
-        scene.with_bands([replace(scene.bands[0], name=scene.bands[0].name or name.lower())])
-        for scene, name in zip(group, names, strict=True)
-    ]
-    label = os.path.commonprefix([scene.name for scene in group])  # noqa: RUF071  names, no folders
-    label = label.rstrip("_-./ bB")
-    stacked = stack_scenes(named, label=label or f"{len(group)} files", date=group[0].date)
-    reporter.log(
-        f"{len(group)} one-band files ({', '.join(s.name for s in group[:3])} ...) are taken as one scene with the bands "
-        f"{', '.join(stacked.band_names)}."
+def _files_ending(paths: Iterable[Path], endings: set[str]) -> list[Path]:
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in endings and path.is_file() and path.name[0] != "."
     )
-    return stacked
 
 
-def _band_tokens(group: Sequence[Scene]) -> list[str]:
-    """Return the part of each name in which the files differ, or the band's own name."""
-    split = [re.split(r"[_\-. /]+", Path(scene.name).stem) for scene in group]
-    if len({len(tokens) for tokens in split}) == 1:
-        places = [
-            k for k in range(len(split[0])) if len({tokens[k] for tokens in split}) == len(split)
-        ]
-        likely = [k for k in places if all(_is_band_token(tokens[k]) for tokens in split)]
-        if likely or places:
-            place = (likely or places)[0]
-            return [
-                scene.bands[0].name or tokens[place]
-                for scene, tokens in zip(group, split, strict=True)
-            ]
-    found = [next((t for t in tokens if _is_band_token(t)), "") for tokens in split]
-    stems = [Path(scene.name).stem for scene in group]
-    usable = all(found) and len(set(found)) == len(found)
-    return [s.bands[0].name or n for s, n in zip(group, found if usable else stems, strict=True)]
+def _report(scenes: Sequence[Scene], left_out: Sequence[LeftOut], reporter: Reporter) -> None:
+    """Say in one line which scenes and bands are used, and which files are left out."""
+    for file in left_out:
+        if file.named:
+            reporter.warn(
+                f"'{file.name}' was named and is left out: {file.reason}. To use it as a band, name its band among [scene] "
+                "bands."
+            )
+    names = [scene.name for scene in scenes]
+    bands = scenes[0].band_names
+    what = f"{len(scenes)} scene{'s' * (len(scenes) > 1)}: {_few(names)}; "
+    what += f"{len(bands)} band{'s' * (len(bands) > 1)}: {_few(bands, 24)}"
+    listed = [f"{file.name} ({file.reason})" for file in left_out]
+    reporter.log(
+        f"{what}; left out: {_few(listed, 12) or 'no file'}.",
+        scenes=names,
+        bands=bands,
+        left_out=[{"file": file.name, "reason": file.reason} for file in left_out],
+    )
 
 
-def _is_band(scene: Scene, name: str) -> bool:
-    """Whether a one-band file is a band of several by its name, or by the colour that is told of it."""
-    return _is_band_token(name) or scene.bands[0].color in WAVELENGTHS_UM
+def _few(names: Sequence[str], count: int = 6) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
 
 
-def _is_band_token(token: str) -> bool:
-    return token.lower() in WAVELENGTHS_UM or _BAND_TOKEN.fullmatch(token) is not None
-
-
-def _share_ground(a: Scene, b: Scene) -> bool:
-    """Whether two scenes cover the same box, to a few hundredths of its size."""
-    if a.grid.crs != b.grid.crs:
-        return False
-    sides = (a.grid.bounds[2] - a.grid.bounds[0], a.grid.bounds[3] - a.grid.bounds[1])
-    gaps = [abs(p - q) for p, q in zip(a.grid.bounds, b.grid.bounds, strict=True)]
-    return max(gaps) <= _EQUAL_GROUND * min(sides)
+# --- dates -----------------------------------------------------------------------------------------------------
 
 
 def _stack_dates_by_place(scenes: Sequence[Scene], reporter: Reporter) -> list[Scene]:
     places: list[list[Scene]] = []
     for scene in scenes:
         for place in places:
-            if _share_ground(place[0], scene):
+            if share_footprint(place[0], scene):
                 place.append(scene)
                 break
         else:

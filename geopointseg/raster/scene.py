@@ -30,6 +30,7 @@ from geopointseg.raster.dataset import (
     HANDLES,
     HandlePool,
     fingerprint_files,
+    is_text,
     open_dataset,
     root_cause,
 )
@@ -140,6 +141,8 @@ class Scene:
             If it has no CRS or no bands, holds complex numbers, or lacks a band that was asked for.
         """
         path = os.fspath(path)
+        if is_text(path):
+            path, label = path.strip(), label or "virtual raster"
         shown = label or path
         with open_dataset(path) as dataset:
             _require_georeference(dataset, shown)
@@ -148,7 +151,7 @@ class Scene:
                 described = _select_bands(described, bands, shown)
             grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
             dtype = _common_dtype(dataset, shown)
-            date = date or find_date(label or Path(path[:4096]).name, dataset.tags())
+            date = date or find_date(label or Path(path).name, dataset.tags())
             return cls(path, grid, described, dtype, tuple(dataset.block_shapes[0]), label, date)
 
     @property
@@ -440,8 +443,8 @@ def _read_mask(
 def _require_georeference(dataset: DatasetReader, path: str) -> None:
     if dataset.count == 0:
         raise RasterError(
-            f"'{path}' has no bands of its own ({len(dataset.subdatasets)} sub-datasets). "
-            "Name one of its sub-datasets instead; gdalinfo lists them."
+            f"'{path}' has no bands of its own and {len(dataset.subdatasets)} sub-datasets. Expected a raster with bands; "
+            f"name one of its sub-datasets instead: {', '.join(dataset.subdatasets[:20]) or 'it has none'}."
         )
     if dataset.crs is None:
         raise RasterError(

@@ -45,7 +45,9 @@ class _Piece:
     grid: Grid
 
 
-def stack_scenes(scenes: Sequence[Scene], *, label: str = "", date: str = "") -> Scene:
+def stack_scenes(
+    scenes: Sequence[Scene], *, label: str = "", date: str = "", pixels_of: Scene | None = None
+) -> Scene:
     """See the bands of several scenes of one place as one scene.
 
     The pixels are those of the finest scene; coarser or shifted ones are resampled bilinearly as they are read.
@@ -57,13 +59,15 @@ def stack_scenes(scenes: Sequence[Scene], *, label: str = "", date: str = "") ->
         Scenes in one CRS whose rows and columns run in the same directions.
     label, date
         What messages call the scene, and when it was taken.
+    pixels_of
+        The scene whose pixels are taken; the finest by default.
 
     Raises
     ------
     RasterError
         If CRS or orientation differ, or the scenes do not overlap.
     """
-    finest = min(scenes, key=lambda s: s.grid.resolution_m)
+    finest = pixels_of or min(scenes, key=lambda s: s.grid.resolution_m)
     for scene in scenes:
         _require_parallel(finest, scene)
     grid = _common_grid(finest, scenes)

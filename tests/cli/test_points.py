@@ -76,3 +76,30 @@ def test_points_are_checked_on_imagery_as_training_reads_it(
 
     assert not on_nodata()
     assert on_nodata("--set", "scene.nodata=200")
+
+
+@pytest.mark.parametrize("progress", ["none", "json"])
+def test_the_check_says_which_scenes_bands_and_files_are_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], progress: str
+) -> None:
+    monkeypatch.chdir(folder)
+    with rasterio.open("scene.tif") as scene:
+        profile = scene.profile | {"count": 1}
+        (folder / "bands").mkdir()
+        for name, pixels in zip(("B03", "B04", "SCL"), scene.read(), strict=False):
+            with rasterio.open(folder / "bands" / f"{name}.tif", "w", **profile) as target:
+                target.write(pixels, 1)
+    command = f"points check survey.gpkg --raster bands --json --progress {progress}"
+    with pytest.raises(SystemExit):
+        cli_app.main(command.split())
+    told = capsys.readouterr()
+    line = "1 scene: bands; 2 bands: b03, b04; left out: SCL.tif (quality layer or mask)."
+    facts = {
+        "scenes": ["bands"],
+        "bands": ["b03", "b04"],
+        "left_out": [{"file": "SCL.tif", "reason": "quality layer or mask"}],
+    }
+    assert line in told.err
+    assert json.loads(told.out)["imagery"] == [facts]
+    if progress == "json":
+        assert {"event": "log", "message": line} | facts in map(json.loads, told.err.splitlines())

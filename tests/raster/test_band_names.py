@@ -228,6 +228,53 @@ def test_indices_of_bands_taken_in_order(tmp_path: Path):
     np.testing.assert_allclose(values_of(scene), [10, 20, 30, 40, 0.6], rtol=1e-6)
 
 
+LEIPZIG = ("b02", "b03", "b04", "b06", "b07", "b08", "b11", "ndvi")
+
+
+def test_a_stored_index_is_a_band_like_others_where_bands_are_taken_in_order(tmp_path: Path):
+    collect = Collect()
+    scene = resolve_bands(write(tmp_path / "u.tif", 8), LEIPZIG, reporter=Reporter(collect))
+    assert values_of(scene) == [10, 20, 30, 40, 50, 60, 70, 80]
+    assert scene.band_names == list(LEIPZIG)
+    assert all(band.expression is None for band in scene.bands)
+    assert "band_8) as b02, b03, b04, b06, b07, b08, b11, ndvi" in collect.messages[0]
+    both = resolve_bands(write(tmp_path / "v.tif", 2), ["ndvi", "ndwi"])
+    assert values_of(both) == [10, 20]
+
+
+@pytest.mark.parametrize(
+    "names", [7, LEIPZIG[:7], tuple(reversed(LEIPZIG[:7])), (*LEIPZIG[:7], "slope")]
+)
+def test_an_index_that_is_not_stored_is_computed(tmp_path: Path, names: tuple[str, ...] | int):
+    scene = write(tmp_path / "s.tif", names)
+    wanted = dict(zip(LEIPZIG, values_of(resolve_bands(scene, LEIPZIG)), strict=True))
+    red, nir = wanted["b04"], wanted["b08"]
+    assert wanted["ndvi"] == pytest.approx((nir - red) / (nir + red))
+    turned = names == tuple(reversed(LEIPZIG[:7]))
+    assert (red, nir) == ((50, 20) if turned else (30, 60))
+
+
+@pytest.mark.parametrize(
+    ("file", "names", "wanted", "values"),
+    [
+        ("LC08_L2SP_1.tif", ("b4", "b5", "b6"), ("red", "nir", "ndmi"), [10, 20, -10 / 50]),
+        ("LT05_L2SP_1.tif", ("b3", "b4", "b5"), ("red", "nir", "ndmi"), [10, 20, -10 / 50]),
+        ("s2.tif", ("b4", "b8a", "b12"), ("red", "nir", "swir22"), [10, 20, 30]),
+        ("s2.tif", ("b8a", "b08"), ("nir08", "nir"), [10, 20]),
+    ],
+)
+def test_numbered_bands_of_known_satellites(
+    tmp_path: Path, file: str, names: tuple[str, ...], wanted: tuple[str, ...], values: list[float]
+):
+    scene = resolve_bands(write(tmp_path / file, names), wanted)
+    np.testing.assert_allclose(values_of(scene), values, rtol=1e-6)
+
+
+def test_numbered_bands_of_no_known_satellite_are_not_guessed(tmp_path: Path):
+    with pytest.raises(RasterError, match=r"'x.tif' has no band 'nir', which 'ndvi' needs"):
+        resolve_bands(write(tmp_path / "x.tif", ("b3", "b4", "b5")), ["ndvi"])
+
+
 def test_undefined_index_is_zero_and_nodata_stays_nodata(tmp_path: Path):
     values = np.zeros((2, 6, 7), np.uint8)
     values[:, 0, 0] = 255

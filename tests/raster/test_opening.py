@@ -6,6 +6,7 @@ import json
 import pickle
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,19 @@ from rasterio.shutil import copy
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
+from geopointseg.config import Config
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.prediction.job import open_imagery
 from geopointseg.progress import Event, Reporter
 from geopointseg.raster.acquisition import find_date, parse_date
 from geopointseg.raster.band_names import band_specs
+from geopointseg.raster.matching import match_raster
 from geopointseg.raster.opening import list_rasters, open_scenes
+from geopointseg.raster.output import raster_files
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import HANDLES, Scene
 from geopointseg.raster.stack import mosaic_scenes, stack_dates, stack_scenes
+from geopointseg.raster.style import read_sidecar_legend
 
 
 class Collect:
@@ -102,7 +108,10 @@ def test_one_band_files_of_other_dates_stay_apart(tmp_path: Path):
         write(tmp_path / f"pan_{year}0601.tif", flat(k)) for k, year in enumerate((2010, 2011), 1)
     ]
     assert len(open_scenes(paths)) == 2
-    assert len(open_scenes([write(tmp_path / n, flat(1)) for n in ("east.tif", "west.tif")])) == 2
+    with pytest.warns(UserWarning, match=r"'east.tif' and 'west.tif' .* taken as 2 scenes"):
+        assert (
+            len(open_scenes([write(tmp_path / n, flat(1)) for n in ("east.tif", "west.tif")])) == 2
+        )
 
 
 def test_stacking_is_as_asked(tmp_path: Path):
@@ -272,6 +281,29 @@ def test_a_virtual_raster_is_a_scene(tmp_path: Path):
         copy(view, tmp_path / "a.vrt", driver="VRT")
     (scene,) = open_scenes(tmp_path / "a.vrt")
     np.testing.assert_array_equal(scene.read().image, coded())
+
+
+@pytest.mark.parametrize("lead", ["", "\n  "])
+def test_the_text_of_a_virtual_raster_may_be_longer_than_a_file_name(tmp_path: Path, lead: str):
+    write(tmp_path / "red.tif", coded())
+    stacked = stack_scenes([Scene.open(tmp_path / "red.tif")])
+    filler = f"<Metadata><MDI key='a'>{'b' * 5000}</MDI></Metadata></VRTDataset>"
+    text = lead + stacked.path.replace("</VRTDataset>", filler)
+    (scene,) = open_scenes(text)
+    assert scene.name == "virtual raster"
+    np.testing.assert_array_equal(scene.read().image, coded())
+    both = open_scenes([text, tmp_path / "red.tif"], stack="never")
+    assert [s.name for s in both] == ["virtual raster", "red.tif"]
+    model: Any = SimpleNamespace(metadata={}, bands=("band_1",), config=Config(), resolution_m=10)
+    (imagery,) = open_imagery([text], [model], Reporter())
+    np.testing.assert_array_equal(imagery.read().image, coded())
+    match_raster(text, text, tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as written:
+        assert written.shape == (20, 30)
+    assert read_sidecar_legend(Path(text)) is None
+    assert raster_files([text]) == {(tmp_path / "red.tif").resolve()}
+    with pytest.raises(InputFileError, match=r"does not exist. Check the path"):
+        open_scenes("x" * 5000)
 
 
 # --- STAC ------------------------------------------------------------------------------------------------------
