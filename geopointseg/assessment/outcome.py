@@ -100,7 +100,9 @@ class Assessment:
     outside, on_nodata
         Test points that lie beyond the map, and on its nodata; they are left out.
     training_points
-        Test points that were training points and were let in by force.
+        Test points that were training points and were let in by force; None where that was not checked.
+    training_check
+        Sentence that says that no test point was a training point, or why that was not checked.
     warnings
         Sentences on what may spoil the result.
     pixels
@@ -116,7 +118,8 @@ class Assessment:
     fingerprint: str = ""
     outside: int = 0
     on_nodata: int = 0
-    training_points: int = 0
+    training_points: int | None = None
+    training_check: str = ""
     warnings: tuple[str, ...] = ()
     pixels: AssessedPixels | None = None
 
@@ -196,7 +199,8 @@ class Assessment:
         if self.estimates is not None and self.sampling != "raster":
             lines.append(_adjusted_sentence(self.estimates.overall, self.estimates.confidence))
         lines.append(SAMPLING_NOTES[self.sampling])
-        return [*lines, *self._left_out(), *self.warnings]
+        checked = [self.training_check] if self.training_check else []
+        return [*lines, *checked, *self._left_out(), *self.warnings]
 
     def _left_out(self) -> list[str]:
         parts = [

@@ -54,7 +54,7 @@ from geopointseg.cli.setting import settings_options
 )
 @click.option(
     "--model", default=None, metavar="MODEL_DIR",
-    help="Show the model's training, calibration, origin and training points in the report.",
+    help="Model that made the map: its training points are kept out of the test, and the report describes it.",
 )  # fmt: skip
 @click.option(
     "--training", default=None, metavar="POINTS",
@@ -118,10 +118,11 @@ def _assess_map(
     from geopointseg.assessment.accuracy import assess as assess_map
 
     shown = {name: options.pop(name) for name in _REPORT_OPTIONS}
-    if output is None and any(shown.values()):
-        first = next(name for name, value in shown.items() if value).replace("_", "-")
+    only_shown = [name for name, value in shown.items() if value and name != "model"]
+    if output is None and only_shown:
+        first = only_shown[0].replace("_", "-")
         raise click.UsageError(f"--{first} adds to the report; name its file with -o REPORT.html.")
-    assessed = assess_map(map_path, points, reporter=run.reporter, **options)
+    assessed = assess_map(map_path, points, model=shown["model"], reporter=run.reporter, **options)
     if output:
         from geopointseg.study.map_report import report_map
 

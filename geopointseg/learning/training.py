@@ -15,6 +15,7 @@ import torch
 
 from geopointseg.assessment.calibration import fit_temperature
 from geopointseg.assessment.overlap import encode_locations
+from geopointseg.assessment.training_points import keep_points
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, ConfigError, TrainingError
 from geopointseg.labels.points import Points
@@ -23,7 +24,6 @@ from geopointseg.learning.preparation import Labels, as_list, prepare, with_budg
 from geopointseg.learning.record import (
     describe_points,
     describe_scenes,
-    keep_points,
     learnt_points,
     library_versions,
 )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg import __version__
-from geopointseg.assessment.overlap import TRAINING_TAG
 from geopointseg.config import PredictionConfig, SceneConfig
 from geopointseg.errors import ConfigError, RasterError
 from geopointseg.model.bundle import ModelBundle
@@ -129,9 +128,7 @@ class Job:
             margin_px=trusted_margin(ensemble.margin_px, overlap),
             sums_bytes=self.sums_bytes,
         )
-        layouts = products.layouts(
-            mosaic.grid, self._tags(), fingerprint=self.fingerprint, cog=self.cog
-        )
+        layouts = products.layouts(mosaic.grid, {}, fingerprint=self.fingerprint, cog=self.cog)
         batch_size = resolve_batch_size(settings, self.device)
         return Plan(mosaic, self.aoi, lattice, products, layouts, batch_size, self.min_area_px)
 
@@ -139,11 +136,6 @@ class Job:
     def fingerprint(self) -> str:
         """The models' fingerprints, joined by commas."""
         return ",".join(bundle.fingerprint for bundle in self.loaded)
-
-    def _tags(self) -> dict[str, str]:
-        trained = [str(b.metadata.get("training_points", "")) for b in self.loaded]
-        training = ",".join(text for text in trained if text)
-        return {TRAINING_TAG: training} if training else {}
 
     def identity(self) -> dict[str, Any]:
         """Return all that decides the result, as names and JSON values, for the journal."""

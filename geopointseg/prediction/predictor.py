@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from geopointseg.assessment.origin import FOLDER_TAG, describe_folders
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
@@ -197,13 +198,13 @@ def predict(
             min_area_px=min_area_px, cog=cog,
         )  # fmt: skip
         spare_inputs(filter(None, outputs.values()), job.plan.mosaic.files())
-        plan, identity = job.plan, job.identity()
+        identity = job.identity()
         _tell_say(job, reporter)
         HANDLES.close()
         with open_journal(Path(output).absolute(), identity, resume=resume) as work:
             job = replace(job, backend=_decide_backend(job, work, reporter), bundles=job.loaded)
             counts = _compute(job, work, dask, reporter)
-            _write_outputs(plan, work, outputs, reporter)
+            _write_outputs(job, work, outputs, reporter)
     return _summary(job, outputs, counts, time.monotonic() - started)
 
 
@@ -325,18 +326,21 @@ def _compute(job: Job, work: WorkFolder, dask: str | None, reporter: Reporter) -
 
 
 def _write_outputs(
-    plan: Plan, work: WorkFolder, outputs: dict[str, Path | None], reporter: Reporter
+    job: Job, work: WorkFolder, outputs: dict[str, Path | None], reporter: Reporter
 ) -> None:
     """Put the files together; the class map comes last, so that it stands for a finished run."""
-    for name in reversed(list(plan.layouts)):
+    layouts, legend = job.plan.layouts, job.plan.products.legend
+    for name in reversed(list(layouts)):
         path = outputs[name]
         if path is None:
             continue
+        layout = layouts[name]
+        tags = {**layout.tags, FOLDER_TAG: describe_folders(job.models, path)}
         reporter.progress("write", 0.0, f"Writing {path.name}")
         with whole_file(path, mark="run") as temporary:
-            assemble(temporary, plan.layouts[name], StoredTiles(work, name))
+            assemble(temporary, replace(layout, tags=tags), StoredTiles(work, name))
             if name == CLASSES:
-                write_sidecars(path, plan.products.legend)
+                write_sidecars(path, legend)
             reporter.check_cancelled()
     reporter.progress("write", 1.0)
 
