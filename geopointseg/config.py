@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geopointseg.errors import ConfigError, InputFileError, nearest_names
-from geopointseg.setting import format_toml, setting, update_section
+from geopointseg.setting import check_values, format_toml, setting, update_section
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,11 @@ class ModelConfig:
         3, "Number of times the encoder halves the resolution.", minimum=3, maximum=5
     )
     decoder_channels: tuple[int, ...] = setting(
-        (64, 32, 16), "Width of the decoder's stages, coarse to fine (U-Net and its kin)."
+        (64, 32, 16),
+        "Width of the decoder's stages, coarse to fine (U-Net and its kin).",
+        minimum=1,
+        maximum=8192,
+        shortest=1,
     )
     weights: str = setting(
         "none",
@@ -162,7 +166,7 @@ class LossConfig:
         maximum=1,
     )
     class_weight_range: tuple[float, float] = setting(
-        (0.3, 3.0), "Class weights are clipped to this range."
+        (0.3, 3.0), "Class weights are clipped to this range.", minimum=0, ascending=True
     )
     label_smoothing: float = setting(
         0.0, "Share of the target given to the other classes.", minimum=0, maximum=0.5
@@ -380,7 +384,7 @@ class PredictionConfig:
         512, "Side of the windows that the model sees, in pixels.", minimum=32, maximum=8192
     )
     overlap_px: int = setting(
-        -1, "Overlap of neighbouring windows in pixels; -1 takes what the model needs."
+        -1, "Overlap of neighbouring windows in pixels; -1 takes what the model needs.", minimum=-1
     )
     batch_size: int = setting(
         0,
@@ -413,6 +417,11 @@ class Config:
     1.0
     >>> Config().updated({"loss": {"gamma": 2}}).loss.gamma
     2.0
+
+    Raises
+    ------
+    ConfigError
+        If a value is of another type or out of range.
     """
 
     model: ModelConfig = ModelConfig()
@@ -426,6 +435,11 @@ class Config:
     selection: SelectionConfig = SelectionConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
     prediction: PredictionConfig = PredictionConfig()
+
+    def __post_init__(self) -> None:
+        for section in dataclasses.fields(self):
+            value = getattr(self, section.name)
+            check_values(section.name, type(value), vars(value))
 
     def on_device(self, kind: str) -> Config:
         """Return the settings with what depends on the kind of device, ``cpu`` or ``cuda``, decided."""

@@ -28,6 +28,7 @@ from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import crs_name, transform_coordinates
+from geopointseg.setting import require_number
 
 __all__ = ["Assessment", "assess"]
 
@@ -95,6 +96,8 @@ def assess(
         If the map holds only nodata, or a reference raster does not overlap it.
     InputFileError
         If ``model`` is not a model folder.
+    ConfigError
+        If the confidence is not between 0 and 1.
 
     References
     ----------
@@ -102,6 +105,7 @@ def assess(
 
     Stehman, S. V. (2014). https://doi.org/10.1080/01431161.2014.930207
     """
+    require_number("The confidence", confidence, above=0, below=1)
     reporter = reporter or Reporter()
     described = _open(class_map)
     if isinstance(reference, ClassMap) or (

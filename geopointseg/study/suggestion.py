@@ -392,7 +392,7 @@ class _Looker:
 def _check_wish(count: int, min_distance_m: float) -> None:
     if count < 1:
         raise PointsError(f"{count} points were asked for. Expected at least one; ask for more.")
-    if not min_distance_m >= 0:
+    if not 0 <= min_distance_m < math.inf:
         raise PointsError(
             f"The smallest distance is {min_distance_m} m. Expected zero or more metres; correct it."
         )

@@ -32,6 +32,7 @@ from geopointseg.prediction.job import open_imagery
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.setting import require_number
 from geopointseg.study.block_folds import choose_block_size, divide_by_block, make_rounds, reach_of
 from geopointseg.study.bootstrap import BlockScores, score_blocks
 from geopointseg.study.learning_curve import LearningCurve, summarize_curve, thin_points
@@ -245,6 +246,8 @@ def validate(
         If the points lie in fewer blocks than folds, none lies on a scene, or ``strict`` is not kept.
     """
     reporter = reporter or Reporter()
+    if buffer_m is not None:
+        require_number("The buffer", buffer_m, unit="m", minimum=0)
     config = (config or Config()).on_device(resolve_device(device).type)
     sources = [scenes] if isinstance(scenes, (str, os.PathLike, Scene)) else list(scenes)
     warnings: list[str] = []

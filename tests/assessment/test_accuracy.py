@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import estimate_accuracy
-from geopointseg.errors import Cancelled, InputFileError, PointsError, RasterError
+from geopointseg.errors import Cancelled, ConfigError, InputFileError, PointsError, RasterError
 from geopointseg.labels.points import Points, write_points
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
@@ -123,6 +123,12 @@ def test_text_classes_match_by_name(map_path: Path, truth: np.ndarray, tmp_path:
     row, col = (np.floor(v).astype(int) for v in GRID.world_to_pixel(points.x, points.y))
     assert assessed.overall_accuracy == (mapped[row, col] == points.class_index).mean()
     assert assessed.confusion.absent == 1
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 1.5, np.nan, np.inf])
+def test_confidence_is_a_share(map_path: Path, truth: np.ndarray, confidence: float) -> None:
+    with pytest.raises(ConfigError, match=r"Expected a finite number of more than 0 and less than"):
+        assess(map_path, _points(truth, 100), confidence=confidence)
 
 
 def test_only_test_points_of_a_split_are_used(map_path: Path, truth: np.ndarray) -> None:
