@@ -23,6 +23,7 @@ from geopointseg.labels.points import Points, read_points, write_points
 from geopointseg.labels.split import split_points
 from geopointseg.landscape import Landscape, draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
+from geopointseg.model.bundle import resolve_device
 from geopointseg.prediction.predictor import predict
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.class_map import ClassMap, write_class_map
@@ -180,15 +181,16 @@ def run_demo(
         Files, scores and times.
     """
     reporter = reporter or Reporter()
-    folder = _prepare(folder)
+    length = {"steps": STEPS} if minutes is None else {"minutes": minutes}
+    config = Config().updated({"optimization": length})
+    resolve_device(device)
+    folder = Path(folder)
     seconds: dict[str, float] = {}
     with _Stopwatch(seconds, "scene and points"):
         if scene is None or points is None:
             ground = _synthetic_ground(folder, size, seed)
         else:
             ground = _own_ground(folder, scene, points, class_field, seed)
-    length = {"steps": STEPS} if minutes is None else {"minutes": minutes}
-    config = Config().updated({"optimization": length})
     assessed: dict[str, Assessment] = {}
     for recipe in _RECIPES:
         reporter.log(f"Training {recipe.title} ...")
@@ -206,20 +208,19 @@ def run_demo(
     return DemoResult(folder, files, scores, seconds, ground.tested_on)
 
 
-def _prepare(folder: str | Path) -> Path:
-    path = Path(folder)
+def _prepare(folder: Path) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"The folder '{folder}' cannot be made ({error.strerror}). "
             "Expected a place that may be written to; name another one."
         ) from error
-    return path
 
 
 def _synthetic_ground(folder: Path, size: tuple[int, int], seed: int) -> _Ground:
     landscape = make_landscape(*size, seed=seed)
+    _prepare(folder)
     write_scene(landscape, str(folder / "scene.tif"))
     points = draw_points(landscape, POINTS_PER_CLASS, seed, columns=(0.0, TRAINING_SHARE))
     write_points(points, folder / "points.gpkg")
@@ -254,6 +255,7 @@ def _own_ground(
     )
     is_test = divided.split == "test"
     training = divided.select(~is_test)
+    _prepare(folder)
     write_points(divided, folder / "points.gpkg")
     return _Ground(
         scene=scene,
