@@ -34,6 +34,7 @@ from rasterio.crs import CRS
 
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
+from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import Grid, transform_coordinates
 
 Layer = NDArray[np.float64]
@@ -105,6 +106,7 @@ def make_landscape(height: int = 640, width: int = 960, seed: int = 0) -> Landsc
     _draw_water(rng, truth, reflectance)
     _draw_settlements(rng, truth, reflectance)
     image, valid = _photograph(rng, reflectance)
+    use_own_geodata()
     grid = Grid(CRS.from_epsg(32633), Affine(1, 0, 399_000, 0, -1, 5_650_000), height, width)
     return Landscape(image, truth, valid, grid)
 

@@ -47,7 +47,6 @@ _BORDER = 0.05
 _OLD_BYTES = 5
 _ORIGIN = 360_000_000
 _THREADS = 8
-_WGS84 = CRS.from_epsg(4326)
 
 Encoded = Mapping[str, Any]
 
@@ -157,7 +156,7 @@ def _to_degrees(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return longitudes and latitudes; in a CRS that has none (a site grid), 10^-5 of its coordinates."""
     try:
-        return transform_coordinates(x, y, crs, _WGS84)
+        return transform_coordinates(x, y, crs, CRS.from_epsg(4326))
     except RasterError:
         return np.asarray(x, dtype=np.float64) * 1e-5, np.asarray(y, dtype=np.float64) * 1e-5
 

@@ -33,6 +33,7 @@ from geopointseg.labels.geometry import explode_parts, find_places, transform_sh
 from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
 from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
 from geopointseg.legend import Legend
+from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import transform_coordinates
 
 STREAM_ABOVE = 2_000_000
@@ -132,6 +133,7 @@ class Points:
         >>> points.counts()
         array([1, 1])
         """
+        use_own_geodata()
         x = np.atleast_1d(np.asarray(x, dtype=np.float64))
         count = len(x)
         return cls(

@@ -19,6 +19,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
+from geopointseg.process import use_own_geodata
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
@@ -46,6 +47,7 @@ def transform_coordinates(
     y = np.asarray(y, dtype=np.float64)
     if source == target or x.size == 0:
         return x, y
+    use_own_geodata()
     from rasterio.warp import transform
 
     try:
