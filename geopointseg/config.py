@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 from geopointseg.errors import ConfigError, InputFileError, nearest_names
 from geopointseg.setting import check_values, format_toml, setting, update_section
+from geopointseg.summary import described, join_names
 
 
+@described
 @dataclass(frozen=True)
 class ModelConfig:
     """The network: architecture, encoder and starting weights."""
@@ -46,6 +48,7 @@ class ModelConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class SceneConfig:
     """What is read from the scenes."""
@@ -97,6 +100,7 @@ F1, but on a processor they take four times as long."""
 SMALLEST_CHIP = 32
 
 
+@described
 @dataclass(frozen=True)
 class SamplingConfig:
     """How chips are drawn from the scenes."""
@@ -152,6 +156,7 @@ class SamplingConfig:
         return replace(self, chip_size=self.chip_size or CHIP_SIZES.get(kind, CHIP_SIZES["cpu"]))
 
 
+@described
 @dataclass(frozen=True)
 class LossConfig:
     """The loss on labelled pixels."""
@@ -173,6 +178,7 @@ class LossConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class OptimizationConfig:
     """The optimizer and the length of the training."""
@@ -208,6 +214,7 @@ class OptimizationConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class AugmentationConfig:
     """How chips are varied; 0 (1 for scale and gamma) switches a kind of variation off."""
@@ -235,6 +242,7 @@ class AugmentationConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class ForestConfig:
     """The random forest on filter features: baseline, teacher and member of the ensemble."""
@@ -246,6 +254,7 @@ class ForestConfig:
     trees: int = setting(300, "Number of trees.", minimum=10, maximum=5000)
 
 
+@described
 @dataclass(frozen=True)
 class TeachingConfig:
     """What the network learns from pixels that nobody labelled; a weight of 0 switches a part off."""
@@ -330,6 +339,7 @@ class TeachingConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class SelectionConfig:
     """How held-out points choose between network and forest."""
@@ -363,6 +373,7 @@ class SelectionConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class PretrainingConfig:
     """Learning from unlabelled rasters alone."""
@@ -376,6 +387,7 @@ class PretrainingConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class PredictionConfig:
     """How maps are computed."""
@@ -407,6 +419,7 @@ class PredictionConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class Config:
     """All settings, one section each; the same structure as the TOML file.
@@ -435,6 +448,26 @@ class Config:
     selection: SelectionConfig = SelectionConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
     prediction: PredictionConfig = PredictionConfig()
+
+    def _summary(self) -> list[str]:
+        usual = Config().to_dict()
+        changed = [
+            f"{section}.{name} = {value!r}"
+            for section, values in self.to_dict().items()
+            for name, value in values.items()
+            if value != usual[section][name]
+        ]
+        return [f"Config: {join_names(changed) or 'all settings as by default'}"]
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        usual = Config().to_dict()
+        rows: list[list[object]] = [
+            [section, name, value, usual[section][name]]
+            for section, values in self.to_dict().items()
+            for name, value in values.items()
+            if value != usual[section][name]
+        ]
+        return ["section", "setting", "value", "default"], rows
 
     def __post_init__(self) -> None:
         for section in dataclasses.fields(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix, number_or_none
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate
 from geopointseg.legend import Legend
+from geopointseg.summary import described, join_names
 
 Sampling = Literal["unknown", "simple", "stratified", "raster"]
 """How the reference was sampled; ``raster`` is a reference raster instead of points."""
@@ -36,6 +38,7 @@ Row = Sequence[Any]
 TitledTable = tuple[str, list[str], list[Row]]
 
 
+@described
 @dataclass(frozen=True)
 class ClassArea:
     """How much ground a class covers, in hectares.
@@ -57,6 +60,7 @@ class ClassArea:
     high_ha: float
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class AssessedPixels:
     """The test points one by one, for pictures of where the map is right.
@@ -75,6 +79,7 @@ class AssessedPixels:
     reference: NDArray[np.int64]
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class Assessment:
     """How accurate a map is, as far as a reference can tell.
@@ -122,6 +127,26 @@ class Assessment:
     training_check: str = ""
     warnings: tuple[str, ...] = ()
     pixels: AssessedPixels | None = None
+
+    def _summary(self) -> list[str]:
+        kind = "area-adjusted" if self.is_area_adjusted else "by counts"
+        return [
+            f"Assessment of '{Path(self.map_path).name}' with '{Path(self.reference).name}'",
+            (
+                f"overall accuracy {percent(self.overall_accuracy)} ({kind}, {self.confusion.total} "
+                f"{'pixels' if self.sampling == 'raster' else 'points'}), mean F1 {self.mean_f1:.3f}, mean IoU "
+                f"{self.mean_iou:.3f}"
+            ),
+            f"{len(self.legend)} classes: {join_names(self.legend.names)}",
+            *(
+                [f"{len(self.warnings)} warnings; print the assessment to read them"]
+                if self.warnings
+                else []
+            ),
+        ]
+
+    def _table(self) -> list[TitledTable]:
+        return self.tables()
 
     @property
     def legend(self) -> Legend:

@@ -27,10 +27,12 @@ from geopointseg.labels.variogram import variogram_range
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Grid
 from geopointseg.setting import require_number
+from geopointseg.summary import described
 
 _PASSES = 10
 
 
+@described
 @dataclass(frozen=True)
 class Fold:
     """One round of cross-validation.

@@ -23,6 +23,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import described
 
 WORTH_WINDOWS = 64
 """Rasters of fewer windows are done before a network is prepared to run faster."""
@@ -31,6 +32,7 @@ RESOLUTION_TOLERANCE = 1.25
 """Ratio of pixel sides beyond which a model is said to see another scale than it learned."""
 
 
+@described
 @dataclass(frozen=True)
 class Job:
     """What shall be predicted, in plain values that can be sent to another machine.

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geopointseg.summary import described, join_names
 
+
+@described
 @dataclass(frozen=True)
 class Prediction:
     """A finished prediction.
@@ -38,6 +41,21 @@ class Prediction:
     pixels_per_s: float
     class_pixels: dict[str, int] = field(default_factory=dict)
     backend: str = "torch"
+
+    def _summary(self) -> list[str]:
+        others = [str(path) for path in (self.probabilities, self.uncertainty) if path]
+        total = max(self.pixels, 1)
+        shares = [f"{name} {pixels / total:.1%}" for name, pixels in self.class_pixels.items()]
+        return [
+            f"Prediction '{self.path}': {self.pixels} pixels in {self.seconds:.1f} s, backend {self.backend}",
+            join_names(shares),
+            *([f"also written: {join_names(others)}"] if others else []),
+        ]
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        total = max(self.pixels, 1)
+        rows: list[list[object]] = [[n, p, p / total] for n, p in self.class_pixels.items()]
+        return ["class", "pixels", "share"], rows
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""

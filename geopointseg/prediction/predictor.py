@@ -51,6 +51,7 @@ from geopointseg.raster.class_map import write_sidecars
 from geopointseg.raster.cog import assemble
 from geopointseg.raster.output import require_writable_folder, spare_inputs, whole_file
 from geopointseg.raster.scene import HANDLES, Scene
+from geopointseg.summary import described
 
 Paths = str | os.PathLike[str]
 
@@ -193,6 +194,7 @@ def plan_prediction(
     return PlannedPrediction(job, outputs, identity, resume, dask, started, reporter)
 
 
+@described
 @dataclass(frozen=True)
 class PlannedPrediction:
     """A prediction that nothing speaks against.

@@ -28,6 +28,7 @@ from geopointseg.prediction.predictor import predict
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.class_map import ClassMap, write_class_map
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import described, join_names
 
 TRAINING_SHARE = 0.58
 """Share of the landscape's width, from the west, in which points are clicked."""
@@ -70,6 +71,7 @@ _RECIPES = (
 )
 
 
+@described
 @dataclass(frozen=True)
 class DemoResult:
     """What the demo made.
@@ -93,6 +95,16 @@ class DemoResult:
     scores: dict[str, ConfusionMatrix]
     seconds: dict[str, float]
     tested_on: str
+
+    def _summary(self) -> list[str]:
+        scores = [f"{name} {found.overall_accuracy:.3f}" for name, found in self.scores.items()]
+        return [
+            f"DemoResult in '{self.folder}': {sum(self.seconds.values()):.0f} s",
+            f"overall accuracy {self.tested_on}: {join_names(scores)}",
+        ]
+
+    def _table(self) -> list[tuple[str, Sequence[str], list[tuple[Any, ...]]]]:
+        return self.tables()
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from geopointseg.study.bootstrap import BlockScores, score_blocks
 from geopointseg.study.learning_curve import LearningCurve, summarize_curve, thin_points
 from geopointseg.study.lookup import predict_points
 from geopointseg.study.scene_folds import divide_by_scene, fold_scene
+from geopointseg.summary import WIDTH, described
 
 HeldOut = Literal["block", "scene"]
 ModelKind = Literal["auto", "network", "forest"]
@@ -50,6 +52,7 @@ CURVE_SHARES = (0.125, 0.25, 0.5, 1.0)
 Guess = Callable[[Points, Points], NDArray[np.int64]]
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class Validation:
     """Scores of the recipe and its rivals on ground that was held out.
@@ -86,6 +89,15 @@ class Validation:
     left_out: int
     warnings: tuple[str, ...]
     by: HeldOut = "block"
+
+    def _summary(self) -> list[str]:
+        return [
+            f"Validation by {self.design}, {len(self.legend)} classes",
+            *(textwrap.shorten(f"{name}: {found!r}", WIDTH) for name, found in self.scores.items()),
+        ]
+
+    def _table(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
+        return self.tables()
 
     @property
     def design(self) -> str:
