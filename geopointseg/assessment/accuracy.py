@@ -177,7 +177,7 @@ def _assess_points(
 ) -> Assessment:
     warnings = _Warnings()
     points = _test_points(points)
-    check = check_training_points(class_map, points, setting.models)
+    check = check_training_points(class_map, points, setting.models, reporter)
     _refuse_training_points(class_map, check, force=setting.force)
     warnings.add_if(
         check.count,

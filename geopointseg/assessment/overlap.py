@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import RasterError
+from geopointseg.progress import Reporter
 from geopointseg.raster.grid import transform_coordinates
 
 LARGEST_SAMPLE = 200
@@ -47,6 +48,7 @@ _BORDER = 0.05
 _OLD_BYTES = 5
 _ORIGIN = 360_000_000
 _THREADS = 8
+_BATCH = 64
 
 Encoded = Mapping[str, Any]
 
@@ -98,7 +100,11 @@ def is_sample(encoded: Encoded | str) -> bool:
 
 
 def recognize_locations(
-    x: ArrayLike, y: ArrayLike, crs: CRS, encoded: Encoded | str
+    x: ArrayLike,
+    y: ArrayLike,
+    crs: CRS,
+    encoded: Encoded | str,
+    reporter: Reporter | None = None,
 ) -> NDArray[np.bool_]:
     """Return which places are among the encoded ones.
 
@@ -110,6 +116,8 @@ def recognize_locations(
         Their coordinate reference system.
     encoded
         From `encode_locations`; or the text of geopointseg 0.1, where several are joined by commas.
+    reporter
+        Told of progress; may cancel.
 
     Returns
     -------
@@ -129,7 +137,7 @@ def recognize_locations(
     else:
         known = set(_split(encoded["digests"], _DIGEST_BYTES))
         salt = bytes.fromhex(encoded["salt"])
-        digests = _digest_cells(cells, salt, _checked_cost(encoded)) if known else []
+        digests = _digest_cells(cells, salt, _checked_cost(encoded), reporter) if known else []
         known_cells = np.array([digest in known for digest in digests], dtype=bool)
     found = np.zeros(near.shape, dtype=bool)
     if known_cells.size:
@@ -179,7 +187,12 @@ def _number_cells(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray
     return cells
 
 
-def _digest_cells(cells: NDArray[np.int64], salt: bytes, cost: Mapping[str, int]) -> list[bytes]:
+def _digest_cells(
+    cells: NDArray[np.int64],
+    salt: bytes,
+    cost: Mapping[str, int],
+    reporter: Reporter | None = None,
+) -> list[bytes]:
     """Return the digest of each cell, computed on several cores."""
 
     def digest(cell: int) -> bytes:
@@ -187,8 +200,13 @@ def _digest_cells(cells: NDArray[np.int64], salt: bytes, cost: Mapping[str, int]
             cell.to_bytes(8, "little"), salt=salt, maxmem=_MEMORY_BYTES, dklen=_DIGEST_BYTES, **cost
         )
 
+    found: list[bytes] = []
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS)) as pool:
-        return list(pool.map(digest, cells.tolist()))
+        for start in range(0, len(cells), _BATCH):
+            if reporter is not None:
+                reporter.progress("training points", start / len(cells), "Comparing places")
+            found += pool.map(digest, cells[start : start + _BATCH].tolist())
+    return found
 
 
 def _checked_cost(encoded: Encoded) -> dict[str, int]:

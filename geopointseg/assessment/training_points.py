@@ -23,8 +23,9 @@ from geopointseg.assessment.overlap import (
     match_locations,
     recognize_locations,
 )
-from geopointseg.errors import GeopointsegError, InputFileError
+from geopointseg.errors import Cancelled, GeopointsegError, InputFileError
 from geopointseg.labels.points import Points, read_points, write_points
+from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 
 OLD_TAG = "GEOPOINTSEG_TRAINING_POINTS"
@@ -95,7 +96,10 @@ def keep_points(points: Points, folder: Path) -> None:
 
 
 def check_training_points(
-    class_map: ClassMap, points: Points, models: Sequence[str | os.PathLike[str]] = ()
+    class_map: ClassMap,
+    points: Points,
+    models: Sequence[str | os.PathLike[str]] = (),
+    reporter: Reporter | None = None,
 ) -> TrainingCheck:
     """Compare test points with the training points of the models that made a map.
 
@@ -107,6 +111,8 @@ def check_training_points(
         Test points.
     models
         Where the model folders are; by default where the map's tags say.
+    reporter
+        Told of progress; may cancel.
 
     Raises
     ------
@@ -128,14 +134,20 @@ def check_training_points(
     for fingerprint in wanted or list(found):
         folder = found.get(fingerprint)
         reason = _why_missing(folders, fingerprint, found, given=bool(named))
-        check = _join(check, reason) if folder is None else _look_into(folder, points, check)
+        check = (
+            _join(check, reason) if folder is None else _look_into(folder, points, check, reporter)
+        )
     return check
 
 
-def _look_into(folder: Path, points: Points, check: TrainingCheck) -> TrainingCheck:
+def _look_into(
+    folder: Path, points: Points, check: TrainingCheck, reporter: Reporter | None
+) -> TrainingCheck:
     """Add what one model folder tells to a check."""
     try:
-        trained, sampled = _recognize(folder, points)
+        trained, sampled = _recognize(folder, points, reporter)
+    except Cancelled:
+        raise
     except (GeopointsegError, OSError, ValueError, KeyError, TypeError):
         return _join(check, f"the model folder '{folder}' keeps no readable training points.")
     return replace(
@@ -150,7 +162,9 @@ def _join(check: TrainingCheck, reason: str) -> TrainingCheck:
     return replace(check, checked=False, reason=check.reason or reason)
 
 
-def _recognize(folder: Path, points: Points) -> tuple[NDArray[np.bool_], bool]:
+def _recognize(
+    folder: Path, points: Points, reporter: Reporter | None
+) -> tuple[NDArray[np.bool_], bool]:
     """Return which points are training points of a model, and whether only a sample of these is known."""
     where = points.x, points.y, points.crs
     in_the_clear = folder / "training"
@@ -162,7 +176,7 @@ def _recognize(folder: Path, points: Points) -> tuple[NDArray[np.bool_], bool]:
     encoded: Encoded | str = _description(folder)["training_points"]
     if not encoded:
         raise ValueError("no training points")
-    return recognize_locations(*where, encoded), is_sample(encoded)
+    return recognize_locations(*where, encoded, reporter), is_sample(encoded)
 
 
 def _description(folder: Path) -> Mapping[str, Encoded | str]:

@@ -17,9 +17,10 @@ from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.origin import FOLDER_TAG, describe_folders, fingerprint_folder
 from geopointseg.assessment.overlap import LARGEST_SAMPLE, encode_locations
 from geopointseg.assessment.training_points import OLD_TAG, keep_points
-from geopointseg.errors import InputFileError, PointsError
+from geopointseg.errors import Cancelled, InputFileError, PointsError
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
+from geopointseg.progress import Event, Reporter
 from geopointseg.raster.class_map import write_class_map
 from geopointseg.raster.grid import Grid
 
@@ -182,3 +183,27 @@ def test_places_of_models_do_not_tell_the_users_name(
     monkeypatch.setenv("HOME", "/home/anna")
     monkeypatch.setenv("USERPROFILE", "/home/anna")
     assert json.loads(describe_folders([folder], Path(output))) == [told]
+
+
+def test_comparing_tells_its_progress_and_can_be_cancelled(tmp_path: Path) -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.events: list[Event] = []
+
+        def emit(self, event: Event) -> None:
+            self.events.append(event)
+
+        def close(self) -> None:
+            pass
+
+    print_ = write_model(tmp_path / "m", digests_of(SEEN))
+    path = write_map(tmp_path / "map.tif", print_, {FOLDER_TAG: '["m"]'})
+    listener = Listener()
+    assess(path, POINTS, force=True, reporter=Reporter(listener))
+    fractions = [e.fraction for e in listener.events if e.stage == "training points"]
+    assert len(fractions) > 3
+    assert fractions == sorted(fractions)  # type: ignore[type-var]
+    cancelled = Reporter(Listener())
+    cancelled.cancel()
+    with pytest.raises(Cancelled):
+        assess(path, POINTS, reporter=cancelled)
