@@ -1,7 +1,7 @@
 """Recognition of places: digests from which a known place is recognized and an unknown one is not read.
 
 A model folder keeps digests of the places of its training points, so that test points among them are found. Each digest
-is the result of scrypt, a key derivation function that is slow and needs much memory, with a random salt of the model.
+is the result of scrypt, a key derivation function that is slow and needs much memory, with a salt that no other model has.
 
 Notes
 -----
@@ -10,7 +10,8 @@ One digest takes 60 ms of one core and 32 MiB (n = 2^15, r = 8), and digests run
 of a scene takes 10^6 digests: 17 hours of one core, and again for every other model, because salts differ. Points that
 do not lie on pixel centres take as many digests as there are cells of 11 cm: 10^10 for a square of 11 km.
 
-At most 200 places of a model are kept, a random sample, so that a training spends at most 12 s of one core on them.
+At most 100 places of a model are kept, a random sample, so that a training spends at most 6 s of one core on them.
+Where the ``training`` folder of the model is there, places are compared with its points instead, at no cost.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import transform_coordinates
 
-LARGEST_SAMPLE = 200
+LARGEST_SAMPLE = 100
 """Above this number of places a random sample stands for all of them."""
 
 COST = {"n": 2**15, "r": 8, "p": 1}
@@ -53,7 +54,7 @@ _BATCH = 64
 Encoded = Mapping[str, Any]
 
 
-def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS) -> dict[str, Any]:
+def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS, entropy: bytes = b"") -> dict[str, Any]:
     """Return salted digests from which places can be recognized but not read.
 
     Places are compared as longitude and latitude in cells of 10^-6 degrees (11 cm or less), so points that were
@@ -65,12 +66,16 @@ def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS) -> dict[str, Any]:
         World coordinates, ``(point,)``.
     crs
         Their coordinate reference system.
+    entropy
+        What salt and sample are derived from, such as the weights of the model: then a training that is repeated with
+        the same seed writes the same file, and nobody without the training data can tell the salt beforehand. Random
+        by default.
 
     Returns
     -------
     dict
         JSON values: ``kdf``, its parameters ``n``, ``r`` and ``p``, ``salt`` (hexadecimal), ``places`` (the number of
-        different places), and ``digests`` (base64, 8 bytes each, sorted; at most 200 of them).
+        different places), and ``digests`` (base64, 8 bytes each, sorted; at most 100 of them).
 
     Examples
     --------
@@ -79,8 +84,8 @@ def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS) -> dict[str, Any]:
     [True, False]
     """
     cells = np.unique(locate_cells(x, y, crs))
-    salt = secrets.token_bytes(_SALT_BYTES)
-    seed = np.frombuffer(secrets.token_bytes(32), dtype=np.uint32)
+    stream = hashlib.sha512(entropy or secrets.token_bytes(64)).digest()
+    salt, seed = stream[:_SALT_BYTES], np.frombuffer(stream[_SALT_BYTES:], dtype=np.uint32)
     kept = np.random.default_rng(seed).permutation(cells)[:LARGEST_SAMPLE]
     digests = sorted(_digest_cells(kept, salt, COST))
     return {

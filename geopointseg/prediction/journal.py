@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geopointseg.errors import ConfigError, OutputError
+from geopointseg.errors import Cancelled, ConfigError, OutputError
 from geopointseg.prediction.store import is_whole
 from geopointseg.prediction.tiling import Tile
 from geopointseg.raster.lock import hold_lock
@@ -136,7 +136,7 @@ def open_journal(output: Path, job: Mapping[str, Any], *, resume: bool) -> Itera
 
     Notes
     -----
-    A run that fails before anything is computed leaves no folder.
+    A run that fails before anything is computed leaves no folder; one that is cancelled can be resumed at any time.
     """
     require_writable_folder(output)
     work = WorkFolder.beside(output)
@@ -145,8 +145,8 @@ def open_journal(output: Path, job: Mapping[str, Any], *, resume: bool) -> Itera
             try:
                 _start(work, job, resume=resume)
                 yield work
-            except BaseException:
-                if work.is_empty():
+            except Exception as error:
+                if work.is_empty() and not isinstance(error, Cancelled):
                     work.remove()
                 raise
             work.remove()

@@ -73,6 +73,9 @@ def test_digests_are_salted_and_slow(
     assert one["digests"] != other["digests"]
     assert not is_sample(one)
     assert 128 * one["n"] * one["r"] >= 2**25  # bytes of memory for each guess
+    again, third = (encode_locations([10.0], [50.0], WGS84, entropy=e) for e in (b"a", b"b"))
+    assert again == encode_locations([10.0], [50.0], WGS84, entropy=b"a")
+    assert third["salt"] != again["salt"]
     plain = set(re.findall(r"[0-9.]+", json.dumps(one)))
     assert not plain & {"10.0", "50.0"}
 
