@@ -10,14 +10,14 @@ The promised API. Names are imported when they are first used, so that ``import 
     gps.predict(model, "scene.tif", "map.tif", uncertainty="entropy.tif")
     report = gps.assess("map.tif", gps.read_points("test.gpkg"))
     print(report.overall_accuracy, report.class_areas)
+
+Importing changes nothing in the process; what calls change, and how to switch that off, is said in
+`geopointseg.process`.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -92,23 +92,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-def _forget_foreign_geodata() -> None:
-    """Drop another installation's PROJ and GDAL folders from the environment.
-
-    QGIS and conda export folders of their own. A rasterio wheel carries matching ones and would fail to find
-    any CRS in foreign ones, so the variables are dropped where the wheel's own folders exist.
-    """
-    spec = importlib.util.find_spec("rasterio")
-    home = Path(spec.origin).parent if spec and spec.origin else None
-    for folder, variables in {
-        "proj_data": ("PROJ_LIB", "PROJ_DATA"),
-        "gdal_data": ("GDAL_DATA", "GDAL_DRIVER_PATH"),
-    }.items():
-        if home is not None and (home / folder).is_dir():
-            for variable in variables:
-                os.environ.pop(variable, None)
-
-
-_forget_foreign_geodata()

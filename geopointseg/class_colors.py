@@ -7,6 +7,7 @@ All other classes take what is left of a palette that colour-blind readers can t
 from __future__ import annotations
 
 import colorsys
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -86,22 +87,25 @@ def class_colors(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     >>> class_colors(["forest", "Gewässer", "street", "class 4"])
     ['#117733', '#4477aa', '#777777', '#ee6677']
     """
-    used = [color.lower() for color in taken]
+    used = {color.lower() for color in taken}
     chosen: list[str] = []
     for name in names:
         usual = usual_color(name)
         color = next((c for c in _shades(usual) if c not in used), "") if usual else ""
         chosen.append(color)
-        used += [color] if color else []
-    spare = iter(default_colors(2 * len(used) + 2 * len(names) + len(_PALETTE)))
+        used |= {color} if color else set()
+    spare = itertools.chain(
+        default_colors(2 * len(used) + 2 * len(names) + len(_PALETTE)),
+        (f"#{number:06x}" for number in range(2**24)),  # thousands of classes
+    )
     for position, color in enumerate(chosen):
         if not color:
             chosen[position] = next(
                 c
                 for c in spare
-                if c not in used and (_is_apart(c, used) or len(used) > len(_PALETTE))
+                if c not in used and (len(used) > len(_PALETTE) or _is_apart(c, used))
             )
-            used.append(chosen[position])
+            used.add(chosen[position])
     return chosen
 
 

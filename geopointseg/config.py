@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geopointseg.errors import ConfigError, InputFileError, nearest_names
-from geopointseg.setting import format_toml, setting, update_section
+from geopointseg.setting import check_values, format_toml, setting, update_section
+from geopointseg.summary import described, join_names
 
 
+@described
 @dataclass(frozen=True)
 class ModelConfig:
     """The network: architecture, encoder and starting weights."""
@@ -29,7 +31,11 @@ class ModelConfig:
         3, "Number of times the encoder halves the resolution.", minimum=3, maximum=5
     )
     decoder_channels: tuple[int, ...] = setting(
-        (64, 32, 16), "Width of the decoder's stages, coarse to fine (U-Net and its kin)."
+        (64, 32, 16),
+        "Width of the decoder's stages, coarse to fine (U-Net and its kin).",
+        minimum=1,
+        maximum=8192,
+        shortest=1,
     )
     weights: str = setting(
         "none",
@@ -42,6 +48,7 @@ class ModelConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class SceneConfig:
     """What is read from the scenes."""
@@ -93,6 +100,7 @@ F1, but on a processor they take four times as long."""
 SMALLEST_CHIP = 32
 
 
+@described
 @dataclass(frozen=True)
 class SamplingConfig:
     """How chips are drawn from the scenes."""
@@ -148,6 +156,7 @@ class SamplingConfig:
         return replace(self, chip_size=self.chip_size or CHIP_SIZES.get(kind, CHIP_SIZES["cpu"]))
 
 
+@described
 @dataclass(frozen=True)
 class LossConfig:
     """The loss on labelled pixels."""
@@ -162,13 +171,14 @@ class LossConfig:
         maximum=1,
     )
     class_weight_range: tuple[float, float] = setting(
-        (0.3, 3.0), "Class weights are clipped to this range."
+        (0.3, 3.0), "Class weights are clipped to this range.", minimum=0, ascending=True
     )
     label_smoothing: float = setting(
         0.0, "Share of the target given to the other classes.", minimum=0, maximum=0.5
     )
 
 
+@described
 @dataclass(frozen=True)
 class OptimizationConfig:
     """The optimizer and the length of the training."""
@@ -204,6 +214,7 @@ class OptimizationConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class AugmentationConfig:
     """How chips are varied; 0 (1 for scale and gamma) switches a kind of variation off."""
@@ -231,6 +242,7 @@ class AugmentationConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class ForestConfig:
     """The random forest on filter features: baseline, teacher and member of the ensemble."""
@@ -242,6 +254,7 @@ class ForestConfig:
     trees: int = setting(300, "Number of trees.", minimum=10, maximum=5000)
 
 
+@described
 @dataclass(frozen=True)
 class TeachingConfig:
     """What the network learns from pixels that nobody labelled; a weight of 0 switches a part off."""
@@ -326,6 +339,7 @@ class TeachingConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class SelectionConfig:
     """How held-out points choose between network and forest."""
@@ -359,6 +373,7 @@ class SelectionConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class PretrainingConfig:
     """Learning from unlabelled rasters alone."""
@@ -372,6 +387,7 @@ class PretrainingConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class PredictionConfig:
     """How maps are computed."""
@@ -380,7 +396,7 @@ class PredictionConfig:
         512, "Side of the windows that the model sees, in pixels.", minimum=32, maximum=8192
     )
     overlap_px: int = setting(
-        -1, "Overlap of neighbouring windows in pixels; -1 takes what the model needs."
+        -1, "Overlap of neighbouring windows in pixels; -1 takes what the model needs.", minimum=-1
     )
     batch_size: int = setting(
         0,
@@ -403,6 +419,7 @@ class PredictionConfig:
     )
 
 
+@described
 @dataclass(frozen=True)
 class Config:
     """All settings, one section each; the same structure as the TOML file.
@@ -413,6 +430,11 @@ class Config:
     1.0
     >>> Config().updated({"loss": {"gamma": 2}}).loss.gamma
     2.0
+
+    Raises
+    ------
+    ConfigError
+        If a value is of another type or out of range.
     """
 
     model: ModelConfig = ModelConfig()
@@ -426,6 +448,31 @@ class Config:
     selection: SelectionConfig = SelectionConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
     prediction: PredictionConfig = PredictionConfig()
+
+    def _summary(self) -> list[str]:
+        usual = Config().to_dict()
+        changed = [
+            f"{section}.{name} = {value!r}"
+            for section, values in self.to_dict().items()
+            for name, value in values.items()
+            if value != usual[section][name]
+        ]
+        return [f"Config: {join_names(changed) or 'all settings as by default'}"]
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        usual = Config().to_dict()
+        rows: list[list[object]] = [
+            [section, name, value, usual[section][name]]
+            for section, values in self.to_dict().items()
+            for name, value in values.items()
+            if value != usual[section][name]
+        ]
+        return ["section", "setting", "value", "default"], rows
+
+    def __post_init__(self) -> None:
+        for section in dataclasses.fields(self):
+            value = getattr(self, section.name)
+            check_values(section.name, type(value), vars(value))
 
     def on_device(self, kind: str) -> Config:
         """Return the settings with what depends on the kind of device, ``cpu`` or ``cuda``, decided."""

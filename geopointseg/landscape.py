@@ -34,7 +34,9 @@ from rasterio.crs import CRS
 
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
-from geopointseg.raster.grid import Grid, transform_coordinates
+from geopointseg.process import use_own_geodata
+from geopointseg.raster.grid import Grid, crs_name, transform_coordinates
+from geopointseg.summary import described, join_names
 
 Layer = NDArray[np.float64]
 Region = NDArray[np.bool_]
@@ -59,6 +61,7 @@ _WATER_COLOR = np.array([650, 700, 450, 260], dtype=np.float64)
 _SEALED_COLOR = np.array([1400, 1500, 1600, 1900], dtype=np.float64)
 
 
+@described
 @dataclass(frozen=True)
 class Landscape:
     """A drawn scene and its truth.
@@ -83,6 +86,15 @@ class Landscape:
     grid: Grid
     legend: Legend = LEGEND
 
+    def _summary(self) -> list[str]:
+        return [
+            (
+                f"Landscape: {len(self.image)} bands, {self.grid.height} rows x {self.grid.width} columns, "
+                f"{crs_name(self.grid.crs)}"
+            ),
+            f"classes: {join_names(self.legend.names)}",
+        ]
+
 
 def make_landscape(height: int = 640, width: int = 960, seed: int = 0) -> Landscape:
     """Draw a landscape.
@@ -105,6 +117,7 @@ def make_landscape(height: int = 640, width: int = 960, seed: int = 0) -> Landsc
     _draw_water(rng, truth, reflectance)
     _draw_settlements(rng, truth, reflectance)
     image, valid = _photograph(rng, reflectance)
+    use_own_geodata()
     grid = Grid(CRS.from_epsg(32633), Affine(1, 0, 399_000, 0, -1, 5_650_000), height, width)
     return Landscape(image, truth, valid, grid)
 

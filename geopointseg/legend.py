@@ -18,10 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
+from geopointseg.summary import described, join_names
 
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
+@described
 @dataclass(frozen=True)
 class LegendEntry:
     """One class: its code in the data, its name, and its colour as ``#rrggbb``."""
@@ -42,6 +44,7 @@ class LegendEntry:
             )
 
 
+@described
 @dataclass(frozen=True)
 class Legend:
     """All classes of a map, in the order of the network's outputs.
@@ -62,6 +65,14 @@ class Legend:
 
     entries: tuple[LegendEntry, ...]
     _index_by_code: dict[int, int] = field(init=False, repr=False, compare=False)
+
+    def _summary(self) -> list[str]:
+        classes = join_names(f"{entry.code} {entry.name}" for entry in self.entries)
+        return [f"Legend of {len(self.entries)} classes: {classes}"]
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        rows: list[list[object]] = [[e.code, e.name, e.color] for e in self.entries]
+        return ["code", "class", "colour"], rows
 
     def __post_init__(self) -> None:
         for what, values in (("code", self.codes.tolist()), ("name", self.names)):

@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TextIO
 
 from geopointseg.errors import Cancelled
+from geopointseg.summary import described
 
 EventKind = Literal["progress", "log", "warning", "error", "result"]
 
 
+@described
 @dataclass(frozen=True)
 class Event:
     """One thing that happened: a step of progress, a message, or a result.
@@ -193,6 +195,7 @@ class Flag(Protocol):
         """Whether it is raised."""
 
 
+@described
 class Reporter:
     """What library functions report to: progress by stage, messages, and cancellation.
 
@@ -210,6 +213,10 @@ class Reporter:
     ...     for _ in range(4):
     ...         advance(1)
     """
+
+    def _summary(self) -> list[str]:
+        state = ", cancelled" if self.is_cancelled else ""
+        return [f"Reporter to {type(self.sink).__name__}{state}"]
 
     def __init__(self, sink: Sink | None = None, cancelled: Flag | None = None) -> None:
         self.sink: Sink = sink or SilentSink()

@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
+import math
+import numbers
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal
 
@@ -21,9 +25,31 @@ def setting[T](
     *,
     minimum: float | None = None,
     maximum: float | None = None,
+    ascending: bool = False,
+    shortest: int = 0,
 ) -> T:
-    """Declare one setting: its default, what it does, and the range it may take."""
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum}
+    """Declare one setting: its default, what it does, and the values it may take.
+
+    Parameters
+    ----------
+    default
+        Value where nothing is given; its type annotation is the setting's type.
+    help
+        One sentence or two.
+    minimum, maximum
+        Range of the number, or of each number of a list. Numbers are always finite.
+    ascending
+        Whether the numbers of a list must not fall, as in a range.
+    shortest
+        Least number of values in a list.
+    """
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "ascending": ascending,
+        "shortest": shortest,
+    }
     declared: T = field(default=default, metadata=metadata)
     return declared
 
@@ -36,31 +62,127 @@ def update_section(section: str, current: Any, changes: Mapping[str, Any]) -> An
     ConfigError
         If a name or value is unknown or out of range; the message says what was expected.
     """
-    hints = typing.get_type_hints(type(current))
     known = {f.name: f for f in dataclasses.fields(current)}
-    checked = {}
-    for name, value in changes.items():
-        if name not in known:
-            raise ConfigError(
-                f"There is no setting '{name}' in [{section}]. {nearest_names(name, known)}"
-            )
-        checked[name] = _check(f"[{section}] {name}", value, hints[name], known[name].metadata)
-    return dataclasses.replace(current, **checked)
+    unknown = next((name for name in changes if name not in known), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"There is no setting '{unknown}' in [{section}]. {nearest_names(unknown, known)}"
+        )
+    return dataclasses.replace(current, **check_values(section, type(current), changes))
+
+
+def check_values(section: str, kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of known settings of a section, each checked and in its own type.
+
+    Raises
+    ------
+    ConfigError
+        If a value is of another type or out of range.
+    """
+    hints, known = _hints(kind), {f.name: f.metadata for f in dataclasses.fields(kind)}
+    return {
+        name: _check(f"[{section}] {name}", value, hints[name], known[name])
+        for name, value in values.items()
+    }
+
+
+def require_number(
+    what: str,
+    value: float,
+    *,
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> None:
+    """Raise `ConfigError` unless an argument is a finite number in a range.
+
+    Parameters
+    ----------
+    what
+        Name of the quantity, as the subject of a sentence: ``The buffer``.
+    value
+        What was given.
+    unit
+        Unit, for the message.
+    minimum, maximum
+        Smallest and largest value.
+    above, below
+        Bounds that are not values themselves.
+
+    Examples
+    --------
+    >>> require_number("The buffer", 3.0, unit="m", minimum=0)
+    >>> require_number("The buffer", float("nan"), unit="m", minimum=0)
+    Traceback (most recent call last):
+    geopointseg.errors.ConfigError: The buffer is nan m. Expected a finite number of at least 0.
+    """
+    wrong = (
+        (minimum is not None and value < minimum)
+        or (maximum is not None and value > maximum)
+        or (above is not None and value <= above)
+        or (below is not None and value >= below)
+    )
+    if wrong or not _is_finite(value):
+        bounds = {"at least": minimum, "at most": maximum, "more than": above, "less than": below}
+        limits = " and ".join(f"{w} {v:g}" for w, v in bounds.items() if v is not None)
+        raise ConfigError(
+            f"{what} is {value}{' ' if unit else ''}{unit}. Expected a finite number"
+            f"{' of ' if limits else ''}{limits}."
+        )
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _check(where: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:
     value = _convert(where, value, hint)
-    low, high = limits["minimum"], limits["maximum"]
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return value
-    if (low is not None and value < low) or (high is not None and value > high):
-        span = (
-            f"at least {low}"
-            if high is None
-            else f"{low if low is not None else 'at most'} to {high}"
-        )
-        raise ConfigError(f"{where} is {value}. Expected {span}. {limits['help']}")
+    for item in value if isinstance(value, tuple) else (value,):
+        _check_range(where, item, limits)
+    if isinstance(value, tuple):
+        _check_list(where, value, limits)
     return value
+
+
+def _check_range(where: str, value: Any, limits: Mapping[str, Any]) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    low, high = limits["minimum"], limits["maximum"]
+    if (
+        not _is_finite(value)
+        or (low is not None and value < low)
+        or (high is not None and value > high)
+    ):
+        raise ConfigError(f"{where} is {value}. Expected {_span(low, high)}. {limits['help']}")
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "a finite number"
+    if high is None:
+        return f"at least {low}, and finite"
+    return f"at most {high}" if low is None else f"{low} to {high}"
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
+def _check_list(where: str, value: tuple[Any, ...], limits: Mapping[str, Any]) -> None:
+    if limits["ascending"] and list(value) != sorted(value):
+        raise ConfigError(
+            f"{where} is {list(value)}. Expected the smaller number first. {limits['help']}"
+        )
+    if len(value) < limits["shortest"]:
+        raise ConfigError(
+            f"{where} is {list(value)}. Expected at least {limits['shortest']} value. {limits['help']}"
+        )
 
 
 _KINDS = {
@@ -79,16 +201,35 @@ def _convert(where: str, value: Any, hint: Any) -> Any:
             raise ConfigError(f"{where} is {value!r}. {nearest_names(str(value), args)}")
         return value
     if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_convert(where, item, args[0]) for item in value)
+        return _convert_list(where, value, args)
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _convert(where, value, args[0])
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    if origin is None and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
+    found = _convert_number(value, hint) if isinstance(value, numbers.Real) else value
+    if origin is None and isinstance(found, hint) and isinstance(found, bool) == (hint is bool):
+        return found
     raise ConfigError(f"{where} is {value!r}. Expected {_KINDS.get(origin or hint, hint)}.")
+
+
+def _convert_number(value: Any, hint: Any) -> Any:
+    """Return a number as a float, whole number or text where one is wanted and it is one; otherwise as it is."""
+    if isinstance(value, bool):
+        return value
+    if hint is float:
+        return float(value) if isinstance(value, float) or _is_finite(value) else math.inf
+    if hint is int and isinstance(value, numbers.Integral):
+        return int(value)
+    return str(value) if hint is str else value
+
+
+def _convert_list(where: str, value: Sequence[Any], hints: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a list as a tuple: of any length where the hint is ``tuple[X, ...]``, else of the hint's length."""
+    if hints[-1] is Ellipsis:
+        return tuple(_convert(where, item, hints[0]) for item in value)
+    if len(value) != len(hints):
+        raise ConfigError(
+            f"{where} is {list(value)}, a list of {len(value)}. Expected a list of {len(hints)}."
+        )
+    return tuple(_convert(where, item, hint) for item, hint in zip(value, hints, strict=True))
 
 
 def format_toml(value: Any) -> str:
@@ -96,7 +237,7 @@ def format_toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(format_toml(v) for v in value) + "]"
     return repr(value)

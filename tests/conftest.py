@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,14 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def digest_cost() -> Iterator[dict[str, int]]:
+    """Make digests of training points cheap in all trainings of the tests; yield what they cost elsewhere."""
+    from geopointseg.assessment.overlap import COST
+
+    full = dict(COST)
+    COST["n"] = 2
+    yield full
+    COST.update(full)

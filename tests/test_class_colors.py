@@ -37,3 +37,9 @@ def test_a_map_of_common_classes_reads_as_one_expects():
     assert colors[0] == WATER
     assert colors[2] == FOREST
     assert colors[1] not in (WATER, FOREST)
+
+
+def test_thousands_of_classes_get_colours_of_their_own():
+    colors = class_colors([f"class {number}" for number in range(20_000)])
+    assert len(set(colors)) == 20_000
+    assert all(len(color) == 7 for color in colors)

@@ -20,7 +20,7 @@ from geopointseg.assessment.estimation import AccuracyEstimates, Estimate, estim
 from geopointseg.assessment.inventory import Inventory, read_on_grid, take_inventory
 from geopointseg.assessment.matching import MatchedLegend, match_legends, used_classes
 from geopointseg.assessment.outcome import AssessedPixels, Assessment, ClassArea, Sampling, percent
-from geopointseg.assessment.overlap import TRAINING_TAG, recognize_locations
+from geopointseg.assessment.training_points import TrainingCheck, check_training_points
 from geopointseg.errors import InputFileError, PointsError, RasterError
 from geopointseg.labels.mask import locate_pixels
 from geopointseg.labels.points import Points, read_points
@@ -28,6 +28,7 @@ from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import crs_name, transform_coordinates
+from geopointseg.setting import require_number
 
 __all__ = ["Assessment", "assess"]
 
@@ -45,6 +46,7 @@ def assess(
     sampling: Sampling = "unknown",
     strata: Raster | None = None,
     force: bool = False,
+    model: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     confidence: float = 0.95,
     reporter: Reporter | None = None,
 ) -> Assessment:
@@ -71,6 +73,9 @@ def assess(
         older version of the map). A sample of unknown kind is then taken for a stratified one.
     force
         Assess even on points that the model was trained on.
+    model
+        Folder of the model that made the map, or folders of several, in which training points are looked up; by default
+        where the map says that they were.
     confidence
         Confidence of the intervals.
     reporter
@@ -89,6 +94,10 @@ def assess(
         If map and reference share no class.
     RasterError
         If the map holds only nodata, or a reference raster does not overlap it.
+    InputFileError
+        If ``model`` is not a model folder.
+    ConfigError
+        If the confidence is not between 0 and 1.
 
     References
     ----------
@@ -96,6 +105,7 @@ def assess(
 
     Stehman, S. V. (2014). https://doi.org/10.1080/01431161.2014.930207
     """
+    require_number("The confidence", confidence, above=0, below=1)
     reporter = reporter or Reporter()
     described = _open(class_map)
     if isinstance(reference, ClassMap) or (
@@ -107,7 +117,9 @@ def assess(
         if not isinstance(points, Points):
             points = read_points(Path(points), class_field=class_field, layer=layer)
         drawn: Sampling = "stratified" if strata is not None and sampling == "unknown" else sampling
-        setting = _Setting(drawn, None if strata is None else _open(strata), force, confidence)
+        setting = _Setting(
+            drawn, None if strata is None else _open(strata), force, confidence, _as_folders(model)
+        )
         assessed = _assess_points(described, points, setting, reporter)
     for warning in assessed.warnings:
         reporter.warn(warning)
@@ -122,6 +134,7 @@ class _Setting:
     strata: ClassMap | None
     force: bool
     confidence: float
+    models: tuple[str | os.PathLike[str], ...] = ()
 
 
 @dataclass
@@ -137,6 +150,14 @@ class _Warnings:
 
 def _open(raster: Raster) -> ClassMap:
     return raster if isinstance(raster, ClassMap) else ClassMap.open(raster)
+
+
+def _as_folders(
+    model: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
+) -> tuple[str | os.PathLike[str], ...]:
+    if model is None:
+        return ()
+    return (model,) if isinstance(model, (str, os.PathLike)) else tuple(model)
 
 
 def _is_raster(path: str | os.PathLike[str]) -> bool:
@@ -156,10 +177,11 @@ def _assess_points(
 ) -> Assessment:
     warnings = _Warnings()
     points = _test_points(points)
-    trained = _count_training_points(class_map, points, force=setting.force)
+    check = check_training_points(class_map, points, setting.models, reporter)
+    _refuse_training_points(class_map, check, force=setting.force)
     warnings.add_if(
-        trained,
-        f"{trained} of {len(points)} test points were training points of the map's model: the accuracy is too high "
+        check.count,
+        f"{_share(check)} test points were training points of the map's model: the accuracy is too high "
         "by an unknown amount.",
     )
     pixel, owner = locate_pixels(points.to_crs(class_map.grid.crs), class_map.grid)
@@ -190,7 +212,8 @@ def _assess_points(
         fingerprint=class_map.fingerprint,
         outside=len(points) - len(np.unique(owner)),
         on_nodata=int((~on_map).sum()),
-        training_points=trained,
+        training_points=check.count,
+        training_check=check.sentence,
         warnings=tuple(warnings.lines),
         pixels=found,
     )
@@ -209,18 +232,19 @@ def _test_points(points: Points) -> Points:
     return points.select(kept)
 
 
-def _count_training_points(class_map: ClassMap, points: Points, *, force: bool) -> int:
-    encoded = class_map.tags.get(TRAINING_TAG, "")
-    if not encoded:
-        return 0
-    count = int(recognize_locations(points.x, points.y, points.crs, encoded).sum())
-    if count and not force:
+def _refuse_training_points(class_map: ClassMap, check: TrainingCheck, *, force: bool) -> None:
+    if check.count and not force:
         raise PointsError(
-            f"{count} of {len(points)} test points are training points of the model that made '{class_map.path}'. "
+            f"{_share(check)} test points are training points of the model that made '{class_map.path}'. "
             "A map looks better on those than it is; give points that the model has not seen, or use --force "
             "(force=True in Python), and the report will say so."
         )
-    return count
+
+
+def _share(check: TrainingCheck) -> str:
+    """Return how many points were found, like ``at least 7 of 100``."""
+    at_least = "At least " if check.sampled or check.reason else ""
+    return f"{at_least}{check.count or 0} of {len(check.trained)}"
 
 
 def _refuse_points_elsewhere(class_map: ClassMap, points: Points) -> None:

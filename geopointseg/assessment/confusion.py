@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.errors import LegendError
 from geopointseg.legend import Legend
+from geopointseg.summary import described, join_names
 
 AXES = "rows = map, columns = reference"
 """The one orientation of every confusion matrix."""
@@ -28,6 +29,7 @@ SCORES: tuple[Score, ...] = ("users_accuracy", "producers_accuracy", "f1", "iou"
 """The per-class scores in the order in which tables show them; precision and recall are other names of the first two."""
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class ConfusionMatrix:
     """Counts of map class against reference class, and the scores that follow from them.
@@ -58,6 +60,22 @@ class ConfusionMatrix:
 
     counts: NDArray[np.int64]
     legend: Legend
+
+    def _summary(self) -> list[str]:
+        return [
+            (
+                f"ConfusionMatrix: {self.total} labels, {len(self.legend)} classes, overall accuracy "
+                f"{self.overall_accuracy:.3f}, mean F1 {self.mean('f1'):.3f}"
+            ),
+            f"classes: {join_names(self.legend.names)}",
+        ]
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        rows = [
+            [name, *counts]
+            for name, counts in zip(self.legend.names, self.counts.tolist(), strict=True)
+        ]
+        return ["map \\ reference", *self.legend.names], rows
 
     def __post_init__(self) -> None:
         counts = np.array(self.counts, dtype=np.int64)

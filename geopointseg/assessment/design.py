@@ -33,6 +33,8 @@ from geopointseg.errors import PointsError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.grid import crs_name
+from geopointseg.summary import count_classes, described
 
 SAMPLE_LAYER = "sample"
 CLASS_FIELD = "class"
@@ -42,6 +44,7 @@ EXPECTED_ACCURACY = 0.85
 _FAIR_SHARE = 0.5
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class SampleDesign:
     """Points to be labelled, in the random order in which to label them.
@@ -72,6 +75,24 @@ class SampleDesign:
     area_share: NDArray[np.float64]
     expected_error: float
     source: str
+
+    def _summary(self) -> list[str]:
+        return [
+            (
+                f"SampleDesign: {len(self)} points on '{Path(self.source).name}', {crs_name(self.crs)}, expected standard "
+                f"error {self.expected_error:.3f}"
+            ),
+            count_classes(self.legend.names, self.counts()),
+        ]
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        rows = [
+            [entry.code, entry.name, entry.color, float(share), int(count)]
+            for entry, share, count in zip(
+                self.legend.entries, self.area_share, self.counts(), strict=True
+            )
+        ]
+        return ["code", "class", "colour", "share of the map", "points"], rows
 
     def __len__(self) -> int:
         return len(self.x)

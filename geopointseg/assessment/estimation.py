@@ -29,10 +29,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.assessment.confusion import number_or_none
 from geopointseg.errors import PointsError
+from geopointseg.summary import described
 
 Array = NDArray[np.float64]
 
 
+@described
 @dataclass(frozen=True)
 class Estimate:
     """An estimated share with its standard error and interval; NaN where it cannot be estimated.
@@ -61,6 +63,7 @@ class Estimate:
         return {name: number_or_none(value) for name, value in vars(self).items()}
 
 
+@described
 @dataclass(frozen=True)
 class AccuracyEstimates:
     """Area-adjusted accuracy and areas of a map, estimated from a sample.

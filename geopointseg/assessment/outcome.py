@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix, number_or_none
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate
 from geopointseg.legend import Legend
+from geopointseg.summary import described, join_names
 
 Sampling = Literal["unknown", "simple", "stratified", "raster"]
 """How the reference was sampled; ``raster`` is a reference raster instead of points."""
@@ -36,6 +38,7 @@ Row = Sequence[Any]
 TitledTable = tuple[str, list[str], list[Row]]
 
 
+@described
 @dataclass(frozen=True)
 class ClassArea:
     """How much ground a class covers, in hectares.
@@ -57,6 +60,7 @@ class ClassArea:
     high_ha: float
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class AssessedPixels:
     """The test points one by one, for pictures of where the map is right.
@@ -75,6 +79,7 @@ class AssessedPixels:
     reference: NDArray[np.int64]
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class Assessment:
     """How accurate a map is, as far as a reference can tell.
@@ -100,7 +105,9 @@ class Assessment:
     outside, on_nodata
         Test points that lie beyond the map, and on its nodata; they are left out.
     training_points
-        Test points that were training points and were let in by force.
+        Test points that were training points and were let in by force; None where that was not checked.
+    training_check
+        Sentence that says that no test point was a training point, or why that was not checked.
     warnings
         Sentences on what may spoil the result.
     pixels
@@ -116,9 +123,30 @@ class Assessment:
     fingerprint: str = ""
     outside: int = 0
     on_nodata: int = 0
-    training_points: int = 0
+    training_points: int | None = None
+    training_check: str = ""
     warnings: tuple[str, ...] = ()
     pixels: AssessedPixels | None = None
+
+    def _summary(self) -> list[str]:
+        kind = "area-adjusted" if self.is_area_adjusted else "by counts"
+        return [
+            f"Assessment of '{Path(self.map_path).name}' with '{Path(self.reference).name}'",
+            (
+                f"overall accuracy {percent(self.overall_accuracy)} ({kind}, {self.confusion.total} "
+                f"{'pixels' if self.sampling == 'raster' else 'points'}), mean F1 {self.mean_f1:.3f}, mean IoU "
+                f"{self.mean_iou:.3f}"
+            ),
+            f"{len(self.legend)} classes: {join_names(self.legend.names)}",
+            *(
+                [f"{len(self.warnings)} warnings; print the assessment to read them"]
+                if self.warnings
+                else []
+            ),
+        ]
+
+    def _table(self) -> list[TitledTable]:
+        return self.tables()
 
     @property
     def legend(self) -> Legend:
@@ -196,7 +224,8 @@ class Assessment:
         if self.estimates is not None and self.sampling != "raster":
             lines.append(_adjusted_sentence(self.estimates.overall, self.estimates.confidence))
         lines.append(SAMPLING_NOTES[self.sampling])
-        return [*lines, *self._left_out(), *self.warnings]
+        checked = [self.training_check] if self.training_check else []
+        return [*lines, *checked, *self._left_out(), *self.warnings]
 
     def _left_out(self) -> list[str]:
         parts = [

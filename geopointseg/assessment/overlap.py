@@ -1,36 +1,64 @@
-"""Whether test points were training points, asked of the map alone.
+"""Recognition of places: digests from which a known place is recognized and an unknown one is not read.
 
-A map that is tested on the points it was trained on looks better than it is. So the model keeps the places of
-its training points as short hashes, the predictor copies them into the map's tags, and the assessment compares.
-The hashes do not tell where the points are, only whether a given place is among them.
+A model folder keeps digests of the places of its training points, so that test points among them are found. Each digest
+is the result of scrypt, a key derivation function that is slow and needs much memory, with a salt that no other model has.
+
+Notes
+-----
+One digest takes 60 ms of one core and 32 MiB (n = 2^15, r = 8), and digests run in parallel on all cores. A test of
+1000 points takes some 1.2 x 1000 digests: 75 s of one core. A search for training points among the 10^6 pixel centres
+of a scene takes 10^6 digests: 17 hours of one core, and again for every other model, because salts differ. Points that
+do not lie on pixel centres take as many digests as there are cells of 11 cm: 10^10 for a square of 11 km.
+
+At most 100 places of a model are kept, a random sample, so that a training spends at most 6 s of one core on them.
+Where the ``training`` folder of the model is there, places are compared with its points instead, at no cost.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
+from geopointseg.errors import RasterError
+from geopointseg.progress import Reporter
 from geopointseg.raster.grid import transform_coordinates
 
-TRAINING_TAG = "GEOPOINTSEG_TRAINING_POINTS"
-"""The map's tag that holds what `encode_locations` returns; several models' strings are joined by commas."""
+LARGEST_SAMPLE = 100
+"""Above this number of places a random sample stands for all of them."""
 
-LARGEST_COUNT = 20_000
-"""Above this many places the ones with the smallest hashes stand for all of them."""
+COST = {"n": 2**15, "r": 8, "p": 1}
+"""Parameters of scrypt for new digests; digests are read with those that are stored beside them."""
 
+_LARGEST_COST = 2**20
+"""Product of n, r and p that a stored description may ask for: about 1 s and 1 GiB."""
+_MEMORY_BYTES = 2**30 + 2**24
+_SALT_BYTES = 16
+_DIGEST_BYTES = 8
 _CELL_DEGREES = 1e-6
-_HASH_BYTES = 5
-_WGS84 = CRS.from_epsg(4326)
+_BORDER = 0.05
+"""Share of a cell by which coordinates may have changed on their way through files and CRSs: 5 mm."""
+_OLD_BYTES = 5
+_ORIGIN = 360_000_000
+_THREADS = 8
+_BATCH = 64
+
+Encoded = Mapping[str, Any]
 
 
-def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS) -> str:
-    """Turn places into a short text from which they can be recognized but not read.
+def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS, entropy: bytes = b"") -> dict[str, Any]:
+    """Return salted digests from which places can be recognized but not read.
 
-    Places are compared as longitude and latitude in cells of a millionth of a degree (11 cm or less), so points
-    that were stored in another CRS in between are still recognized.
+    Places are compared as longitude and latitude in cells of 10^-6 degrees (11 cm or less), so points that were
+    stored in another CRS in between are still recognized.
 
     Parameters
     ----------
@@ -38,26 +66,52 @@ def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS) -> str:
         World coordinates, ``(point,)``.
     crs
         Their coordinate reference system.
+    entropy
+        What salt and sample are derived from, such as the weights of the model: then a training that is repeated with
+        the same seed writes the same file, and nobody without the training data can tell the salt beforehand. Random
+        by default.
 
     Returns
     -------
-    str
-        Base64 of sorted 40-bit hashes; at most 20 000 of them (133 kB).
+    dict
+        JSON values: ``kdf``, its parameters ``n``, ``r`` and ``p``, ``salt`` (hexadecimal), ``places`` (the number of
+        different places), and ``digests`` (base64, 8 bytes each, sorted; at most 100 of them).
 
     Examples
     --------
-    >>> text = encode_locations([500000.0], [5700000.0], CRS.from_epsg(32633))
-    >>> recognize_locations([15.0], [51.451252], CRS.from_epsg(4326), text).tolist()
-    [False]
+    >>> known = encode_locations([500000.0], [5700000.0], CRS.from_epsg(32633))
+    >>> recognize_locations([15.0, 16.0], [51.4511822, 51.0], CRS.from_epsg(4326), known).tolist()
+    [True, False]
     """
-    lon, lat = transform_coordinates(x, y, crs, _WGS84)
-    placed = np.isfinite(lon) & np.isfinite(lat)
-    hashes = np.unique(_hash_cells(lon[placed], lat[placed]))[:LARGEST_COUNT]
-    return base64.b64encode(_to_bytes(hashes)).decode("ascii")
+    cells = np.unique(locate_cells(x, y, crs))
+    stream = hashlib.sha512(entropy or secrets.token_bytes(64)).digest()
+    salt, seed = stream[:_SALT_BYTES], np.frombuffer(stream[_SALT_BYTES:], dtype=np.uint32)
+    kept = np.random.default_rng(seed).permutation(cells)[:LARGEST_SAMPLE]
+    digests = sorted(_digest_cells(kept, salt, COST))
+    return {
+        "kdf": "scrypt",
+        **COST,
+        "salt": salt.hex(),
+        "places": len(cells),
+        "digests": base64.b64encode(b"".join(digests)).decode("ascii"),
+    }
 
 
-def recognize_locations(x: ArrayLike, y: ArrayLike, crs: CRS, encoded: str) -> NDArray[np.bool_]:
-    """Say which places are among the encoded ones.
+def is_sample(encoded: Encoded | str) -> bool:
+    """Whether digests stand for more places than they are."""
+    if isinstance(encoded, str):
+        return False
+    return int(encoded["places"]) > len(_split(encoded["digests"], _DIGEST_BYTES))
+
+
+def recognize_locations(
+    x: ArrayLike,
+    y: ArrayLike,
+    crs: CRS,
+    encoded: Encoded | str,
+    reporter: Reporter | None = None,
+) -> NDArray[np.bool_]:
+    """Return which places are among the encoded ones.
 
     Parameters
     ----------
@@ -66,43 +120,126 @@ def recognize_locations(x: ArrayLike, y: ArrayLike, crs: CRS, encoded: str) -> N
     crs
         Their coordinate reference system.
     encoded
-        Text from `encode_locations`; several joined by commas are looked through together.
+        From `encode_locations`; or the text of geopointseg 0.1, where several are joined by commas.
+    reporter
+        Told of progress; may cancel.
 
     Returns
     -------
     ndarray
         bool ``(point,)``. A place next to a cell's border is looked for on both sides of it.
+
+    Raises
+    ------
+    ValueError
+        If the description is damaged, or asks for another function or more than 1 GiB.
     """
-    lon, lat = transform_coordinates(x, y, crs, _WGS84)
-    known = np.unique(
-        np.concatenate([_from_bytes(base64.b64decode(part)) for part in encoded.split(",")])
-    )
-    found = np.zeros(lon.shape, dtype=bool)
+    near = _cells_around(x, y, crs)
+    placed = near >= 0
+    cells, position = np.unique(near[placed], return_inverse=True)
+    if isinstance(encoded, str):
+        known_cells = np.isin(_hash_cells(cells), _read_old(encoded))
+    else:
+        known = set(_split(encoded["digests"], _DIGEST_BYTES))
+        salt = bytes.fromhex(encoded["salt"])
+        digests = _digest_cells(cells, salt, _checked_cost(encoded), reporter) if known else []
+        known_cells = np.array([digest in known for digest in digests], dtype=bool)
+    found = np.zeros(near.shape, dtype=bool)
+    if known_cells.size:
+        found[placed] = known_cells[position]
+    return np.asarray(found.any(axis=0))
+
+
+def match_locations(
+    x: ArrayLike, y: ArrayLike, crs: CRS, cells: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return which places lie in cells from `locate_cells`, bool ``(point,)``."""
+    near = _cells_around(x, y, crs)
+    return np.asarray((np.isin(near, cells) & (near >= 0)).any(axis=0))
+
+
+def locate_cells(x: ArrayLike, y: ArrayLike, crs: CRS) -> NDArray[np.int64]:
+    """Return the numbers of the cells that hold places, int64 ``(point,)``, without places that the CRS cannot give."""
+    cells = _number_cells(*_to_degrees(x, y, crs))
+    return cells[cells >= 0]
+
+
+def _to_degrees(
+    x: ArrayLike, y: ArrayLike, crs: CRS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return longitudes and latitudes; in a CRS that has none (a site grid), 10^-5 of its coordinates."""
+    try:
+        return transform_coordinates(x, y, crs, CRS.from_epsg(4326))
+    except RasterError:
+        return np.asarray(x, dtype=np.float64) * 1e-5, np.asarray(y, dtype=np.float64) * 1e-5
+
+
+def _cells_around(x: ArrayLike, y: ArrayLike, crs: CRS) -> NDArray[np.int64]:
+    """Return the cells of places moved a little to all corners, int64 ``(4, point)``; -1 where there is none."""
+    lon, lat = _to_degrees(x, y, crs)
+    step = _BORDER * _CELL_DEGREES
+    corners = [(dx, dy) for dx in (-step, step) for dy in (-step, step)]
+    return np.stack([_number_cells(lon + dx, lat + dy) for dx, dy in corners])
+
+
+def _number_cells(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return cell numbers, made of row and column from 360 degrees south and west; -1 where not finite."""
     placed = np.isfinite(lon) & np.isfinite(lat)
-    for dx in (-0.1, 0.1):
-        for dy in (-0.1, 0.1):
-            nudged = _hash_cells(lon[placed] + dx * _CELL_DEGREES, lat[placed] + dy * _CELL_DEGREES)
-            found[placed] |= np.isin(nudged, known)
+    cells = np.full(lon.shape, -1, dtype=np.int64)
+    col = np.floor(lon[placed] / _CELL_DEGREES).astype(np.int64) + _ORIGIN
+    row = np.floor(lat[placed] / _CELL_DEGREES).astype(np.int64) + _ORIGIN
+    cells[placed] = (row << 32) | col
+    return cells
+
+
+def _digest_cells(
+    cells: NDArray[np.int64],
+    salt: bytes,
+    cost: Mapping[str, int],
+    reporter: Reporter | None = None,
+) -> list[bytes]:
+    """Return the digest of each cell, computed on several cores."""
+
+    def digest(cell: int) -> bytes:
+        return hashlib.scrypt(
+            cell.to_bytes(8, "little"), salt=salt, maxmem=_MEMORY_BYTES, dklen=_DIGEST_BYTES, **cost
+        )
+
+    found: list[bytes] = []
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS)) as pool:
+        for start in range(0, len(cells), _BATCH):
+            if reporter is not None:
+                reporter.progress("training points", start / len(cells), "Comparing places")
+            found += pool.map(digest, cells[start : start + _BATCH].tolist())
     return found
 
 
-def _hash_cells(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Hash cells with the finalizer of SplitMix64, which changes half of all bits for any change of the cell."""
-    col = np.floor(lon / _CELL_DEGREES).astype(np.int64).astype(np.uint64)
-    row = np.floor(lat / _CELL_DEGREES).astype(np.int64).astype(np.uint64)
+def _checked_cost(encoded: Encoded) -> dict[str, int]:
+    cost = {name: int(encoded[name]) for name in ("n", "r", "p")}
+    if encoded.get("kdf") != "scrypt" or not 0 < cost["n"] * cost["r"] * cost["p"] <= _LARGEST_COST:
+        raise ValueError(
+            f"The digests of places are of an unknown kind: {encoded.get('kdf')} {cost}."
+        )
+    return cost
+
+
+def _split(text: str, size: int) -> list[bytes]:
+    packed = base64.b64decode(text)
+    return [packed[start : start + size] for start in range(0, len(packed) - size + 1, size)]
+
+
+def _hash_cells(cells: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Hash cells as geopointseg 0.1 did: the finalizer of SplitMix64, 40 bits."""
+    col = ((cells & 0xFFFFFFFF) - _ORIGIN).astype(np.uint64)
+    row = ((cells >> 32) - _ORIGIN).astype(np.uint64)
     mixed = (row << np.uint64(32)) ^ (col & np.uint64(0xFFFFFFFF))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     mixed ^= mixed >> np.uint64(31)
-    return np.asarray(mixed >> np.uint64(64 - 8 * _HASH_BYTES))
+    return np.asarray(mixed >> np.uint64(64 - 8 * _OLD_BYTES))
 
 
-def _to_bytes(hashes: NDArray[np.uint64]) -> bytes:
-    return hashes.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :_HASH_BYTES].tobytes()
-
-
-def _from_bytes(packed: bytes) -> NDArray[np.uint64]:
-    hashes = np.zeros((len(packed) // _HASH_BYTES, 8), dtype=np.uint8)
-    usable = len(hashes) * _HASH_BYTES
-    hashes[:, :_HASH_BYTES] = np.frombuffer(packed[:usable], np.uint8).reshape(-1, _HASH_BYTES)
-    return hashes.view("<u8").ravel().astype(np.uint64)
+def _read_old(encoded: str) -> NDArray[np.uint64]:
+    """Return the hashes of texts of geopointseg 0.1."""
+    parts = [hash_ for text in encoded.split(",") for hash_ in _split(text, _OLD_BYTES)]
+    return np.array([int.from_bytes(part, "little") for part in parts], dtype=np.uint64)

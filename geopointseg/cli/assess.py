@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -54,7 +55,7 @@ from geopointseg.cli.setting import settings_options
 )
 @click.option(
     "--model", default=None, metavar="MODEL_DIR",
-    help="Show the model's training, calibration, origin and training points in the report.",
+    help="Model that made the map: its training points are kept out of the test, and the report describes it.",
 )  # fmt: skip
 @click.option(
     "--training", default=None, metavar="POINTS",
@@ -116,12 +117,16 @@ def _assess_map(
     run: Invocation, map_path: str, points: str, output: str | None, **options: Any
 ) -> None:
     from geopointseg.assessment.accuracy import assess as assess_map
+    from geopointseg.raster.output import require_writable_folder
 
     shown = {name: options.pop(name) for name in _REPORT_OPTIONS}
-    if output is None and any(shown.values()):
-        first = next(name for name, value in shown.items() if value).replace("_", "-")
+    only_shown = [name for name, value in shown.items() if value and name != "model"]
+    if output is None and only_shown:
+        first = only_shown[0].replace("_", "-")
         raise click.UsageError(f"--{first} adds to the report; name its file with -o REPORT.html.")
-    assessed = assess_map(map_path, points, reporter=run.reporter, **options)
+    if output is not None:
+        require_writable_folder(Path(output))
+    assessed = assess_map(map_path, points, model=shown["model"], reporter=run.reporter, **options)
     if output:
         from geopointseg.study.map_report import report_map
 
@@ -171,8 +176,11 @@ def validate(
 ) -> None:  # fmt: skip
     """Cross-validate the recipe on blocks of other ground, beside the majority class and the forests."""
     from geopointseg.labels.points import read_points
+    from geopointseg.raster.output import require_writable_folder
     from geopointseg.study.validation import validate as cross_validate
 
+    if options["output"] is not None:
+        require_writable_folder(Path(options["output"]))
     validated = cross_validate(
         list(rasters), read_points(points, class_field=class_field, layer=layer), config=run.settings, seed=run.seed,
         device=run.device, reporter=run.reporter, **options,

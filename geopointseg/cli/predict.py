@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from geopointseg.cli.invocation import (
     raster_option,
 )
 from geopointseg.cli.setting import setting_option
+from geopointseg.errors import OutputError
 
 if TYPE_CHECKING:
     from geopointseg.report.applicability import ApplicabilityMap
@@ -73,13 +75,18 @@ def predict(
     trained_on: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
     """Write a georeferenced class map of rasters with one or more models."""
-    from geopointseg.prediction.predictor import predict as predict_map
+    from geopointseg.prediction.predictor import plan_prediction
 
-    known = _map_applicability(run, models, rasters, applicability, trained_on)
+    _check_applicability(models, rasters, applicability, trained_on)
+    _check_distinct(applicability, output, options["probabilities"], options["uncertainty"])
     given = {name: value for name, value in options.items() if value is not None}
-    done = predict_map(
+    planned = plan_prediction(
         list(models), list(rasters), output, device=run.device, reporter=run.reporter, **given
     )
+    known = None
+    if applicability is not None:
+        known = _map_applicability(run, models[0], rasters[0], applicability, trained_on)
+    done = planned.run()
     rows = [
         (name, pixels, pixels / max(sum(done.class_pixels.values()), 1))
         for name, pixels in done.class_pixels.items()
@@ -92,23 +99,44 @@ def predict(
     )
 
 
-def _map_applicability(
-    run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str | None, trained_on: tuple[str, ...]
-) -> ApplicabilityMap | None:  # fmt: skip
-    """Write the area of applicability where it is asked for; before the map, so that what is lacking shows early."""
+def _check_applicability(
+    models: tuple[str, ...], rasters: tuple[str, ...], output: str | None, trained_on: tuple[str, ...]
+) -> None:  # fmt: skip
+    """Refuse what an area of applicability cannot be made of."""
     if output is None:
         if trained_on:
             raise click.UsageError("--trained-on is for --applicability A.tif; give both.")
-        return None
+        return
     if len(models) > 1 or len(rasters) > 1:
         raise click.UsageError(
             f"--applicability is about one model on one raster, and {len(models)} models and {len(rasters)} rasters "
             "were given. Write it for one pair at a time."
         )
+
+
+def _check_distinct(applicability: str | None, *outputs: str | None) -> None:
+    """Refuse an area of applicability that would be written over by another product."""
+    if applicability is None:
+        return
+    from geopointseg.report.applicability import mask_path
+
+    own = {Path(applicability).absolute(), mask_path(Path(applicability)).absolute()}
+    for path in filter(None, outputs):
+        if Path(path).absolute() in own:
+            raise OutputError(
+                f"The output '{path}' was named for two products. Each product goes into a file of its own, and "
+                f"--applicability also writes '{mask_path(Path(applicability))}'; choose different names."
+            )
+
+
+def _map_applicability(
+    run: Invocation, model: str, raster: str, output: str, trained_on: tuple[str, ...]
+) -> ApplicabilityMap:
+    """Write the area of applicability: after all checks, and before the map, so that what is lacking shows early."""
     from geopointseg.study.applicability import map_applicability
 
     return map_applicability(
-        models[0], rasters[0], output, training_scenes=list(trained_on) or None, seed=run.seed,
+        model, raster, output, training_scenes=list(trained_on) or None, seed=run.seed,
         reporter=run.reporter,
     )  # fmt: skip
 

@@ -62,6 +62,10 @@ def match(
     """Give raster R the histogram of a reference, band by band."""
     from geopointseg.raster.matching import match_raster
 
+    if figure is not None:
+        from geopointseg.report.figures_radiometry import require_picture
+
+        require_picture(figure)
     done = match_raster(raster, list(references), output, reporter=run.reporter, **options)
     if figure is not None:
         from geopointseg.report.figures_radiometry import save_matching

@@ -7,6 +7,7 @@ questionable point, ready to be looked at on the map.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -31,10 +32,12 @@ from geopointseg.labels.spread import Spread
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.summary import WIDTH, count_classes, described
 
 QUESTIONABLE_LAYER = "questionable_points"
 
 
+@described
 @dataclass(frozen=True)
 class PointsCheck:
     """The result of a pre-flight check.
@@ -61,6 +64,19 @@ class PointsCheck:
     reasons: NDArray[np.str_]
     spread: Spread
     facts: dict[str, Any]
+
+    def _summary(self) -> list[str]:
+        usable = sum(row.usable for row in self.classes)
+        found = [f"{problem.severity}: {problem.message}" for problem in self.problems]
+        state = "usable" if self.usable else "not usable yet"
+        return [
+            f"PointsCheck: {usable} of {len(self.points)} points on the scenes; {state}, {len(found)} problems",
+            count_classes([row.name for row in self.classes], [row.usable for row in self.classes]),
+            *(textwrap.shorten(line, WIDTH) for line in found[:3]),
+        ]
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return self.to_table()
 
     @property
     def usable(self) -> bool:

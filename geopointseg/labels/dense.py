@@ -28,12 +28,14 @@ from geopointseg.raster.class_map import LEGEND_TAG
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import open_dataset
 from geopointseg.raster.style import read_sidecar_legend
+from geopointseg.summary import described
 
 _STRIP_PX = 4_000_000
 _TOLERATED_UNKNOWN = 0.02
 _MOST_CLASSES = 255
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class DenseMask:
     """A class for every pixel of a grid.

@@ -15,6 +15,7 @@ from geopointseg.labels.points import Points
 from geopointseg.labels.spread import Spread, measure_spread
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import described
 
 FEW_POINTS = 20
 """Classes with fewer usable points than this are warned about."""
@@ -32,6 +33,7 @@ _SEVERITIES = ("error", "warning", "note")
 Severity = Literal["error", "warning", "note"]
 
 
+@described
 @dataclass(frozen=True)
 class Problem:
     """Something noticed: how bad it is, what kind, a sentence that says what to do, and how many points."""
@@ -42,6 +44,7 @@ class Problem:
     count: int = 0
 
 
+@described
 @dataclass(frozen=True)
 class ClassCheck:
     """The facts about one class.

@@ -30,7 +30,7 @@ from geopointseg.raster.grid import Grid
 from geopointseg.raster.output import whole_file
 from geopointseg.raster.scene import open_dataset
 
-ASSIGNED_CRS = CRS.from_epsg(32631)
+ASSIGNED_EPSG = 32631
 """CRS of grids that are assigned because the image has none; the place means nothing, the metre does."""
 
 _RASTERS = (".tif", ".tiff", ".gtif", ".png", ".jpg", ".jpeg", ".jp2", ".bmp")
@@ -125,7 +125,7 @@ def find_pairs(
     split_file: str | Path | None = None,
     palette: Palette | str | None = None,
     resolution_m: float | None = None,
-    crs: CRS = ASSIGNED_CRS,
+    crs: CRS | None = None,
 ) -> list[MaskPair]:
     """Find images and their masks in a folder.
 
@@ -148,7 +148,7 @@ def find_pairs(
     resolution_m
         Side of a pixel in metres where images have no georeference.
     crs
-        CRS to assign to such images.
+        CRS to assign to such images; UTM zone 31 N by default.
 
     Returns
     -------
@@ -173,7 +173,11 @@ def find_pairs(
         found_images, found_masks = (_in_split(f, root, split) for f in (found_images, found_masks))
     files = _match(root, found_images, [m for m in found_masks if m not in set(found_images)])
     palette = palette or layout.palette or None
-    grids = _assign_grids([image for image, _ in files], crs, resolution_m or layout.resolution_m)
+    grids = _assign_grids(
+        [image for image, _ in files],
+        crs or CRS.from_epsg(ASSIGNED_EPSG),
+        resolution_m or layout.resolution_m,
+    )
     pairs = [
         MaskPair(name, image, mask, grid, palette)
         for name, (image, mask), grid in zip(_names(root, files), files, grids, strict=True)
@@ -189,7 +193,7 @@ def pair_files(
     *,
     palette: Palette | str | None = None,
     resolution_m: float = 1.0,
-    crs: CRS = ASSIGNED_CRS,
+    crs: CRS | None = None,
 ) -> list[MaskPair]:
     """Pair images and masks that are named one by one, in the same order.
 
@@ -205,7 +209,7 @@ def pair_files(
     RasterError
         If a mask has another size than its image.
     """
-    grids = _assign_grids(list(images), crs, resolution_m)
+    grids = _assign_grids(list(images), crs or CRS.from_epsg(ASSIGNED_EPSG), resolution_m)
     pairs = [
         MaskPair(f"{number}_{_key(image)}", image, mask, grid, palette)
         for number, (image, mask, grid) in enumerate(zip(images, masks, grids, strict=True))

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import InputFileError, OutputError, PointsError
+from geopointseg.process import use_own_geodata
 from geopointseg.raster.output import require_writable_folder, spare_inputs, whole_file
 
 FieldKind = Literal["text", "integer", "real", "other"]
@@ -74,6 +75,7 @@ class VectorLayer:
         """
         import pyogrio
 
+        use_own_geodata()
         with unchanged(path) as source:
             name = _choose_layer(str(path), _spatial_layers(source, str(path)), layer)
             info = pyogrio.read_info(source, layer=name, force_feature_count=True)

@@ -35,8 +35,9 @@ from geopointseg.raster.class_map import (
 )
 from geopointseg.raster.cog import BLOCK_PX
 from geopointseg.raster.dataset import open_dataset
-from geopointseg.raster.grid import Grid, clip_window
+from geopointseg.raster.grid import Grid, clip_window, crs_name
 from geopointseg.raster.output import whole_file
+from geopointseg.summary import count_classes, described
 
 UNLABELLED = -1
 """Class index of pixels that nobody labelled, in every dense array of class indices."""
@@ -44,6 +45,7 @@ UNLABELLED = -1
 _STRIP_PX = 4_000_000
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class SparseMask:
     """The labelled pixels of a grid, one entry a pixel, sorted by row and column.
@@ -77,6 +79,22 @@ class SparseMask:
     outside: int = 0
     conflicts: int = 0
     ties: int = 0
+
+    def _summary(self) -> list[str]:
+        return [
+            (
+                f"SparseMask: {len(self)} labelled pixels of {self.grid.height} rows x {self.grid.width} columns, "
+                f"{crs_name(self.grid.crs)}"
+            ),
+            count_classes(self.legend.names, self.counts()),
+        ]
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        rows = [
+            [entry.code, entry.name, entry.color, int(count)]
+            for entry, count in zip(self.legend.entries, self.counts(), strict=True)
+        ]
+        return ["code", "class", "colour", "labelled pixels"], rows
 
     @classmethod
     def from_array(

@@ -33,7 +33,9 @@ from geopointseg.labels.geometry import explode_parts, find_places, transform_sh
 from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
 from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
 from geopointseg.legend import Legend
-from geopointseg.raster.grid import transform_coordinates
+from geopointseg.process import use_own_geodata
+from geopointseg.raster.grid import crs_name, transform_coordinates
+from geopointseg.summary import count_classes, described
 
 STREAM_ABOVE = 2_000_000
 """Layers with more features than this are streamed instead of read at once."""
@@ -44,6 +46,7 @@ CHUNK_SIZE = 25_000
 _ARRAYS = ("x", "y", "class_index", "weight", "split", "scene", "fid")
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class Points:
     """Labelled points with their legend and coordinate reference system.
@@ -93,6 +96,26 @@ class Points:
     shapes: NDArray[np.object_] | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
 
+    def _summary(self) -> list[str]:
+        origin = f", from {Path(self.source).name}" if self.source else ""
+        lines = [
+            f"Points: {len(self)} in {len(self.legend)} classes, {crs_name(self.crs)}{origin}",
+            count_classes(self.legend.names, self.counts()),
+        ]
+        for title, values in (("split", self.split), ("scene", self.scene)):
+            names, counts = np.unique(values, return_counts=True)
+            if "".join(names.tolist()):
+                shown = [name or "none" for name in names.tolist()]
+                lines.append(f"{title}: {count_classes(shown, counts)}")
+        return lines
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        rows = [
+            [entry.code, entry.name, entry.color, int(count)]
+            for entry, count in zip(self.legend.entries, self.counts(), strict=True)
+        ]
+        return ["code", "class", "colour", "points"], rows
+
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in _ARRAYS}
         if len(set(lengths.values())) > 1:
@@ -132,6 +155,7 @@ class Points:
         >>> points.counts()
         array([1, 1])
         """
+        use_own_geodata()
         x = np.atleast_1d(np.asarray(x, dtype=np.float64))
         count = len(x)
         return cls(

@@ -35,6 +35,7 @@ from geopointseg.legend import Legend, LegendEntry
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Grid, transform_coordinates
 from geopointseg.raster.scene import Scene
+from geopointseg.setting import require_number
 
 Mask = DenseMask | MaskPair | str | PathLike[str]
 
@@ -159,7 +160,7 @@ def simulate_points(
     """
     reporter = reporter or Reporter()
     budget = Budget(per_class, per_image, per_instance, fraction, each_image)
-    _check_settings(placement, label_noise, min_distance_m, position_error_m)
+    _check_settings(placement, label_noise, min_distance_m, position_error_m, cluster_radius_m)
     recipe = Recipe(placement, seed, zone_px, min_distance_m, cluster_size, cluster_radius_m or 0.0)
     several = [masks] if isinstance(masks, (DenseMask, MaskPair, str, PathLike)) else list(masks)
     harvests = []
@@ -192,7 +193,11 @@ class _Harvest:
 
 
 def _check_settings(
-    placement: str, label_noise: float, min_distance_m: float, position_error_m: float
+    placement: str,
+    label_noise: float,
+    min_distance_m: float,
+    position_error_m: float,
+    cluster_radius_m: float | None,
 ) -> None:
     if placement not in PLACEMENTS:
         raise ConfigError(
@@ -200,11 +205,10 @@ def _check_settings(
         )
     if not 0 <= label_noise <= 1:
         raise ConfigError(f"The label noise is {label_noise}. Expected a share between 0 and 1.")
-    if min_distance_m < 0 or position_error_m < 0:
-        raise ConfigError(
-            f"The smallest distance is {min_distance_m} m and the position error {position_error_m} m. "
-            "Expected lengths of zero or more."
-        )
+    require_number("The smallest distance", min_distance_m, unit="m", minimum=0)
+    require_number("The position error", position_error_m, unit="m", minimum=0)
+    if cluster_radius_m is not None:
+        require_number("The cluster radius", cluster_radius_m, unit="m", above=0)
 
 
 def _open_mask(

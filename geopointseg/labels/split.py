@@ -13,6 +13,7 @@ Evolution 10:225-232, doi:10.1111/2041-210X.13107 (block size from the range of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,10 +26,13 @@ from geopointseg.labels.points import Points
 from geopointseg.labels.variogram import variogram_range
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Grid
+from geopointseg.setting import require_number
+from geopointseg.summary import described
 
 _PASSES = 10
 
 
+@described
 @dataclass(frozen=True)
 class Fold:
     """One round of cross-validation.
@@ -100,6 +104,7 @@ def split_points(
     """
     reporter = reporter or Reporter()
     shares = _shares(folds, test_fraction, validation_fraction)
+    require_number("The buffer", buffer_m, unit="m", minimum=0)
     if folds is not None and buffer_m > 0:
         raise ConfigError(
             f"A buffer of {buffer_m:g} m was asked for with {folds} folds. Expected it with a test fraction: which "
@@ -134,7 +139,7 @@ def assign_blocks(points: Points, block_size_m: float) -> NDArray[np.int64]:
     Blocks are squares whose edges lie at whole multiples of their size, so the same ground is cut in the same way
     whichever points lie on it (in geographic coordinates: counted from the middle of the points).
     """
-    if not block_size_m > 0:
+    if not 0 < block_size_m < math.inf:
         raise ConfigError(
             f"The block size is {block_size_m} m. Expected a length above zero; "
             "a block should be longer than labels resemble each other."

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.summary import described
+
 _LEAST_POINTS = 5
 
 
+@described
 @dataclass(frozen=True)
 class Spread:
     """Distances from points to their nearest neighbours.

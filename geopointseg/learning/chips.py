@@ -106,6 +106,7 @@ class ChipDataset(Dataset[Batch]):
         self.plan = plan
         areas = np.array([p.valid.sum() for p in ground.patches], dtype=np.float64)
         self._shares = areas / areas.sum()
+        self._with_imagery = [p for p, area in zip(ground.patches, areas, strict=True) if area]
 
     def __getitem__(self, step: int) -> Batch:
         """Return the batch of a step, not augmented."""
@@ -120,15 +121,11 @@ class ChipDataset(Dataset[Batch]):
     ) -> NDArray[np.float32]:
         """Give a chip the mean and deviation of a patch of another scene, now and then."""
         here = self.ground.patches[patch]
-        others = [p for p in self.ground.patches if p.scene != here.scene]
+        others = [p for p in self._with_imagery if p.scene != here.scene]
         if not others or generator.random() >= self.plan.style:
             return image
         other = others[int(generator.integers(len(others)))]
-        moments = [
-            (p.image[:, p.valid].mean(axis=1), p.image[:, p.valid].std(axis=1) + 1e-6)
-            for p in (here, other)
-        ]
-        (mean, std), (new_mean, new_std) = moments
+        (mean, std), (new_mean, new_std) = here.moments, other.moments
         scaled = (image - mean[:, None, None]) * (new_std / std)[:, None, None]
         return np.asarray(scaled + new_mean[:, None, None], dtype=np.float32)
 

@@ -60,6 +60,20 @@ class Patch:
         place = int(window.row_off), int(window.col_off), (int(window.height), int(window.width))
         return Chip(cut(self.image, *place, fill=0.0), cut(self.valid, *place, fill=False))
 
+    @cached_property
+    def moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation of each band over the valid pixels, float32 ``(band,)``, computed once.
+
+        Without valid pixels 0 and 1. The standard deviation is never 0.
+        """
+        if not self.valid.any():
+            return np.zeros(len(self.image), np.float32), np.ones(len(self.image), np.float32)
+        planes = [plane[self.valid] for plane in self.image]
+        mean = np.array([plane.mean() for plane in planes], dtype=np.float32)
+        return mean, np.array([plane.std() for plane in planes], dtype=np.float32) + np.float32(
+            1e-6
+        )
+
 
 def cut[T: np.generic](
     array: NDArray[T], row: int, col: int, size: int | tuple[int, int], *, fill: float

@@ -13,15 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.assessment.overlap import LARGEST_COUNT
 from geopointseg.labels.mask import locate_pixels
-from geopointseg.labels.points import Points, write_points
+from geopointseg.labels.points import Points
 from geopointseg.learning.ground import Ground, LabelledPixels
 from geopointseg.legend import Legend
 from geopointseg.raster.scene import Scene
-
-POINTS_FILE = "points.gpkg"
-"""In the ``training`` folder of a model: the points that it learnt from."""
 
 COLUMNS = (
     "step", "seconds", "progress", "learning_rate", "loss", "points", "distillation", "consistency", "grown",
@@ -223,12 +219,3 @@ def _pixel_centres(
     row, col = np.divmod(pixel, scene.grid.width)
     x, y = scene.grid.pixel_to_world(row + 0.5, col + 0.5)
     return Points.from_arrays(x, y, class_index, legend, scene.grid.crs)
-
-
-def keep_points(points: Points, folder: Path) -> None:
-    """Write the points that were learnt from into a model's ``training`` folder.
-
-    Dense masks make more points than anybody looks at: more than 20 000 are not written.
-    """
-    if len(points) <= LARGEST_COUNT:
-        write_points(points, folder / POINTS_FILE)

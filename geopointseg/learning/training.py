@@ -6,6 +6,7 @@ model folder that appears when it is whole.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 
 from geopointseg.assessment.calibration import fit_temperature
 from geopointseg.assessment.overlap import encode_locations
+from geopointseg.assessment.training_points import keep_points
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, ConfigError, TrainingError
 from geopointseg.labels.points import Points
@@ -23,7 +25,6 @@ from geopointseg.learning.preparation import Labels, as_list, prepare, with_budg
 from geopointseg.learning.record import (
     describe_points,
     describe_scenes,
-    keep_points,
     learnt_points,
     library_versions,
 )
@@ -213,8 +214,20 @@ def assemble(job: Job, outcome: Outcome, learnt: Points) -> ModelBundle:
             "seed": job.seed,
             "style": job.ready.style.to_json() if job.ready.style else None,
             "points": describe_points(points, counts) if points else {"per_class": per_class},
-            "training_points": encode_locations(learnt.x, learnt.y, learnt.crs),
+            "training_points": encode_locations(
+                learnt.x, learnt.y, learnt.crs, _digest_weights(outcome)
+            ),
             "scenes": describe_scenes(job.ready.scenes, job.ready.roles, ground),
             "versions": library_versions(),
         },
     )
+
+
+def _digest_weights(outcome: Outcome) -> bytes:
+    """Return a digest of all weights: another one for every model, and the same for a training that is repeated."""
+    digest = hashlib.sha512()
+    for member in outcome.members:
+        for name, tensor in sorted(member.tensors().items()):
+            values = tensor.detach().cpu().contiguous().flatten()
+            digest.update(name.encode() + values.view(torch.uint8).numpy().tobytes())
+    return digest.digest()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,7 @@ class Workspace:
         """
         require_free_folder(self.output, self.is_ours)
         finished = self.output / "training" / CHECKPOINT
+        self._held.callback(_remove_empty, _missing_parents(self.output.absolute()))
         try:
             self._held.enter_context(hold_lock(self._lock_file, self.output))
             if not resume:
@@ -132,3 +134,15 @@ class Workspace:
         return self.checkpoint.exists() and not (
             finished.exists() and filecmp.cmp(finished, self.checkpoint, shallow=False)
         )
+
+
+def _missing_parents(path: Path) -> list[Path]:
+    """Return the folders above a path that are not there yet, innermost first."""
+    return [parent for parent in path.parents if not parent.exists()]
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that a refused run made and that hold nothing."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -11,6 +11,8 @@ import ctypes
 import platform
 from contextlib import suppress
 
+from geopointseg.process import may_change_process
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt(3)
 
 KEPT_BYTES = 256 << 20
@@ -21,7 +23,7 @@ LARGEST_KEPT_BLOCK = 64 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep freed memory instead of returning it; elsewhere do nothing.
+    """Ask glibc to keep freed memory instead of returning it; elsewhere, or where the caller forbids it, do nothing.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def keep_freed_memory() -> bool:
     >>> keep_freed_memory() in (True, False)
     True
     """
-    if platform.libc_ver()[0] != "glibc":
+    if not may_change_process() or platform.libc_ver()[0] != "glibc":
         return False
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -28,6 +28,7 @@ from geopointseg.model.card import render_card
 from geopointseg.model.inference import Ensemble, apply_temperature, predict_patch
 from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
 from geopointseg.raster.output import explain_write_error
+from geopointseg.summary import described, join_names
 
 FORMAT = "geopointseg model"
 FORMAT_VERSION = 1
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 
+@described
 @dataclass(frozen=True)
 class ModelBundle:
     """A trained model: its members and what they need to know about the ground.
@@ -90,6 +92,34 @@ class ModelBundle:
     members: tuple[Member, ...]
     temperature: float = 1.0
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def _summary(self) -> list[str]:
+        members = join_names(f"{m.kind} (weight {m.weight:.2f})" for m in self.members)
+        scores = self.metadata.get("scores")
+        rows = scores if isinstance(scores, Mapping) else {}
+        held_out = [
+            f"{name} {row['mean_f1']:.3f}"
+            for name, row in rows.items()
+            if isinstance(row, Mapping) and "mean_f1" in row
+        ]
+        return [
+            f"ModelBundle '{self.folder.name}': {members}",
+            f"{len(self.legend)} classes: {join_names(self.legend.names)}",
+            f"{len(self.bands)} bands of {self.resolution_m:.3g} m: {join_names(self.bands)}",
+            *([f"mean F1 on held-out points: {join_names(held_out)}"] if held_out else []),
+        ]
+
+    def _table(self) -> list[tuple[str, list[str], list[list[object]]]]:
+        points = self.metadata.get("points")
+        counts = points.get("per_class", {}) if isinstance(points, Mapping) else {}
+        classes: list[list[object]] = [
+            [e.code, e.name, e.color, counts.get(e.name, "unknown")] for e in self.legend.entries
+        ]
+        members: list[list[object]] = [[m.kind, m.weight, m.margin_px] for m in self.members]
+        return [
+            ("Members", ["kind", "weight", "context in pixels"], members),
+            ("Classes", ["code", "class", "colour", "labelled pixels"], classes),
+        ]
 
     def __post_init__(self) -> None:
         if not self.members:

@@ -17,11 +17,13 @@ from torch import Tensor
 
 from geopointseg.errors import ModelError
 from geopointseg.model.architecture import Network, build_network
+from geopointseg.summary import described
 
 if TYPE_CHECKING:
     from geopointseg.model.forest import Forest
 
 
+@described
 @dataclass(frozen=True)
 class Normalization:
     """Mean and deviation of every band, and how they are applied.
@@ -104,6 +106,7 @@ class Member(Protocol):
         """Return what is stored in the description."""
 
 
+@described
 @dataclass(frozen=True)
 class NetworkMember:
     """A network and its normalization.
@@ -162,6 +165,7 @@ class NetworkMember:
         }
 
 
+@described
 @dataclass(frozen=True)
 class ForestMember:
     """A forest on filter features.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import queue
 import threading
@@ -43,6 +44,38 @@ PATIENCE_S = 60.0
 """How long to wait for a first worker."""
 
 
+def require_dask(address: str) -> None:
+    """Raise unless Dask is installed and an address is one, without connecting.
+
+    Raises
+    ------
+    MissingDependencyError
+        If Dask is not installed.
+    ConfigError
+        If the address is malformed.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        raise _lacking_dask()
+    if address.startswith("local"):
+        _local_workers(address)
+
+
+@contextmanager
+def open_workers(address: str, folder: Path) -> Iterator[Any]:
+    """Connect to a scheduler with workers that see a folder.
+
+    Raises
+    ------
+    ConfigError
+        If nothing answers at the address, or there are no workers.
+    OutputError
+        If a worker does not see the folder.
+    """
+    with open_client(address) as client:
+        _wait_for_workers(client, folder)
+        yield client
+
+
 @contextmanager
 def open_client(address: str) -> Iterator[Any]:
     """Connect to a scheduler, or start workers on this machine.
@@ -62,10 +95,7 @@ def open_client(address: str) -> Iterator[Any]:
     try:
         distributed: Any = importlib.import_module("dask.distributed")
     except ImportError as error:
-        raise MissingDependencyError(
-            "Dask is not installed, so there is nothing to hand tiles to. Expected the packages dask and "
-            "distributed; install them with: pip install 'geopointseg[dask]'"
-        ) from error
+        raise _lacking_dask() from error
     if address.startswith("local"):
         count = _local_workers(address)
         with (
@@ -85,6 +115,30 @@ def open_client(address: str) -> Iterator[Any]:
         ) from error
     with client:
         yield client
+
+
+def _lacking_dask() -> MissingDependencyError:
+    return MissingDependencyError(
+        "Dask is not installed, so there is nothing to hand tiles to. Expected the packages dask and "
+        "distributed; install them with: pip install 'geopointseg[dask]'"
+    )
+
+
+def _wait_for_workers(client: Any, folder: Path) -> None:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE_S)
+    except TimeoutError as error:
+        raise ConfigError(
+            f"The Dask scheduler '{client.scheduler.address}' has no workers. Expected at least one within "
+            f"{PATIENCE_S:.0f} seconds; start some with 'dask worker ADDRESS'."
+        ) from error
+    seen = client.run(os.path.isdir, str(folder))
+    blind = [worker for worker, sees in seen.items() if not sees]
+    if blind:
+        raise OutputError(
+            f"The worker {blind[0]} does not see the folder '{folder}'. All workers write finished tiles "
+            "there; put the output on a file system that all machines mount under one path."
+        )
 
 
 def _local_workers(address: str) -> int:
@@ -118,7 +172,7 @@ class DaskRun:
     job
         What is predicted; its models must lie in folders that all workers see.
     work
-        The work folder, which all workers must see under this path.
+        The work folder, which all workers must see under this path; see `open_workers`.
     """
 
     def __init__(self, client: Any, job: Job, work: WorkFolder) -> None:
@@ -128,7 +182,6 @@ class DaskRun:
         self._key = uuid.uuid4().hex
         self._running: dict[Any, Task] = {}
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._wait_for_workers()
 
     def run(self, ledger: Ledger, progress: TileProgress, reporter: Reporter) -> int:
         """Compute all missing tiles; return the number of undeclared NaN met.
@@ -136,7 +189,7 @@ class DaskRun:
         Raises
         ------
         OutputError
-            If workers do not see the work folder, or a tile's workers die again and again.
+            If a tile's workers die again and again.
         """
         undeclared = 0
         todo = Todo(ledger)
@@ -153,22 +206,6 @@ class DaskRun:
             self._client.cancel(list(self._running))
         return undeclared
 
-    def _wait_for_workers(self) -> None:
-        try:
-            self._client.wait_for_workers(1, timeout=PATIENCE_S)
-        except TimeoutError as error:
-            raise ConfigError(
-                f"The Dask scheduler '{self._client.scheduler.address}' has no workers. Expected at least one within "
-                f"{PATIENCE_S:.0f} seconds; start some with 'dask worker ADDRESS'."
-            ) from error
-        seen = self._client.run(os.path.isdir, str(self._work.path))
-        blind = [worker for worker, sees in seen.items() if not sees]
-        if blind:
-            raise OutputError(
-                f"The worker {blind[0]} does not see the folder '{self._work.path}'. All workers write finished tiles "
-                "there; put the output on a file system that all machines mount under one path."
-            )
-
     def _hand_out(self, todo: Todo) -> None:
         threads = sum(self._client.nthreads().values())
         while len(self._running) < TASKS_A_THREAD * max(threads, 1):
@@ -179,7 +216,7 @@ class DaskRun:
                 run_task,
                 self._key,
                 self._job,
-                str(self._work.path),
+                self._work,
                 task,
                 pure=False,
                 retries=ATTEMPTS,
@@ -246,7 +283,7 @@ _lock = threading.Lock()
 _jobs: dict[str, Job] = {}
 
 
-def run_task(key: str, job: Job, folder: str, task: Task) -> int | GeopointsegError:
+def run_task(key: str, job: Job, work: WorkFolder, task: Task) -> int | GeopointsegError:
     """Do one piece of work in a worker, and write the result to the work folder.
 
     The models are loaded once a worker. What goes wrong for a reason that trying again does not change is returned,
@@ -263,7 +300,6 @@ def run_task(key: str, job: Job, folder: str, task: Task) -> int | GeopointsegEr
             _jobs[key] = job
             _ = job.plan, job.ensemble
         job = _jobs[key]
-    work = WorkFolder(Path(folder))
     try:
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
             if task.kind == "finish":

@@ -23,6 +23,7 @@ from geopointseg.raster.grid import Bounds, Grid, clip_window, crs_name, transfo
 from geopointseg.raster.output import raster_files
 from geopointseg.raster.scene import Chip, Scene
 from geopointseg.raster.warp import warped
+from geopointseg.summary import described
 
 _LINE_STEPS = 64
 """Pieces into which the longest side of an area is cut before it is moved to another CRS."""
@@ -134,6 +135,7 @@ def _union(grids: Sequence[Grid]) -> Grid:
     return first.crop(Window(left, top, right - left, bottom - top))
 
 
+@described
 @dataclass(frozen=True)
 class Area:
     """Polygons outside of which nothing is mapped.

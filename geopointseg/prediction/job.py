@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg import __version__
-from geopointseg.assessment.overlap import TRAINING_TAG
 from geopointseg.config import PredictionConfig, SceneConfig
 from geopointseg.errors import ConfigError, RasterError
 from geopointseg.model.bundle import ModelBundle
@@ -26,6 +25,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import described
 
 WORTH_WINDOWS = 64
 """Rasters of fewer windows are done before a network is prepared to run faster."""
@@ -34,6 +34,7 @@ RESOLUTION_TOLERANCE = 1.25
 """Ratio of pixel sides beyond which a model is said to see another scale than it learned."""
 
 
+@described
 @dataclass(frozen=True)
 class Job:
     """What shall be predicted, in plain values that can be sent to another machine.
@@ -119,9 +120,7 @@ class Job:
         lattice = lay_windows(
             mosaic.shape, ensemble, settings, channels=products.channels, sums_bytes=self.sums_bytes
         )
-        layouts = products.layouts(
-            mosaic.grid, self._tags(), fingerprint=self.fingerprint, cog=self.cog
-        )
+        layouts = products.layouts(mosaic.grid, {}, fingerprint=self.fingerprint, cog=self.cog)
         batch_size = resolve_batch_size(settings, self.device)
         return Plan(mosaic, self.aoi, lattice, products, layouts, batch_size, self.min_area_px)
 
@@ -129,11 +128,6 @@ class Job:
     def fingerprint(self) -> str:
         """The models' fingerprints, joined by commas."""
         return ",".join(bundle.fingerprint for bundle in self.loaded)
-
-    def _tags(self) -> dict[str, str]:
-        trained = [str(b.metadata.get("training_points", "")) for b in self.loaded]
-        training = ",".join(text for text in trained if text)
-        return {TRAINING_TAG: training} if training else {}
 
     def identity(self) -> dict[str, Any]:
         """Return all that decides the result, as names and JSON values, for the journal."""

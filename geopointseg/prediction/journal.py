@@ -8,15 +8,16 @@ keeps a second run out.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geopointseg.errors import ConfigError, OutputError
+from geopointseg.errors import Cancelled, ConfigError, OutputError
 from geopointseg.prediction.store import is_whole
 from geopointseg.prediction.tiling import Tile
 from geopointseg.raster.lock import hold_lock
@@ -34,9 +35,18 @@ class WorkFolder:
     ----------
     path
         For example ``map.tif.partial``.
+    key
+        Key of the job, part of the name of every tile: a worker of an earlier run may still write a tile when the run
+        has ended, and that tile must not become part of another map.
     """
 
     path: Path
+    key: str = ""
+
+    def of_job(self, job: Mapping[str, Any]) -> WorkFolder:
+        """Return the folder with the key of a job, which is the same in every process."""
+        text = json.dumps(dict(job), sort_keys=True, ensure_ascii=False)
+        return replace(self, key=hashlib.sha256(text.encode()).hexdigest()[:32])
 
     @classmethod
     def beside(cls, output: Path) -> WorkFolder:
@@ -45,11 +55,14 @@ class WorkFolder:
 
     def part(self, tile: Tile) -> Path:
         """Return where a computed tile lies until the output tiles around it are finished."""
-        return self.path / "parts" / f"{tile[0]:05d}-{tile[1]:05d}"
+        return self.path / "parts" / self._name(tile)
 
     def output_tile(self, tile: Tile) -> Path:
         """Return where a finished tile of the output lies."""
-        return self.path / "tiles" / f"{tile[0]:05d}-{tile[1]:05d}"
+        return self.path / "tiles" / self._name(tile)
+
+    def _name(self, tile: Tile) -> str:
+        return f"{tile[0]:05d}-{tile[1]:05d}" + (f".{self.key}" if self.key else "")
 
     def has_part(self, tile: Tile) -> bool:
         """Whether a tile is computed and still at hand."""
@@ -90,6 +103,12 @@ class WorkFolder:
         for folder in ("parts", "tiles"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
+    def is_empty(self) -> bool:
+        """Whether nothing was computed and nothing decided, so that there is nothing to resume."""
+        tiles = (self.path / folder for folder in ("parts", "tiles"))
+        made = (file for folder in tiles for file in folder.glob("[!.]*"))
+        return not any(made) and not any(self.path.glob("*.txt"))
+
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -114,13 +133,22 @@ def open_journal(output: Path, job: Mapping[str, Any], *, resume: bool) -> Itera
         If another run works on the same output, or the folder cannot be made.
     ConfigError
         If the job to resume is another one; the message names the first difference.
+
+    Notes
+    -----
+    A run that fails before anything is computed leaves no folder; one that is cancelled can be resumed at any time.
     """
     require_writable_folder(output)
     work = WorkFolder.beside(output)
     try:
         with hold_lock(work.path / LOCK_FILE, output):
-            _start(work, job, resume=resume)
-            yield work
+            try:
+                _start(work, job, resume=resume)
+                yield work
+            except Exception as error:
+                if work.is_empty() and not isinstance(error, Cancelled):
+                    work.remove()
+                raise
             work.remove()
     except OSError as error:
         explained = explain_write_error(error, output)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from geopointseg.assessment.origin import FOLDER_TAG, describe_folders
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
@@ -21,8 +22,8 @@ from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, resolve
 from geopointseg.model.ensemble import combine_models
 from geopointseg.model.inference import Ensemble, WeightedModel
 from geopointseg.model.test_time_augmentation import Augmentation
-from geopointseg.prediction.backend import choose_backend, require_backend
-from geopointseg.prediction.distributed import DaskRun, open_client
+from geopointseg.prediction.choice import decide_backend, name_backend, require_asked_backend
+from geopointseg.prediction.distributed import DaskRun, open_workers, require_dask
 from geopointseg.prediction.finishing import StoredTiles, output_tiles
 from geopointseg.prediction.imagery import Area, Mosaic
 from geopointseg.prediction.job import (
@@ -35,11 +36,10 @@ from geopointseg.prediction.job import (
 )
 from geopointseg.prediction.journal import WorkFolder, open_journal
 from geopointseg.prediction.ledger import Ledger, TileProgress
+from geopointseg.prediction.outcome import Prediction
 from geopointseg.prediction.pipeline import (
     GDAL_CACHE_BYTES,
-    Batch,
     Plan,
-    TileReader,
     compute_tiles,
 )
 from geopointseg.prediction.product import (
@@ -56,56 +56,9 @@ from geopointseg.raster.class_map import write_sidecars
 from geopointseg.raster.cog import assemble
 from geopointseg.raster.output import require_writable_folder, spare_inputs, whole_file
 from geopointseg.raster.scene import HANDLES, Scene
-
-_TILES_TO_TRY = 50
-"""Tiles looked at for windows to measure backends with."""
+from geopointseg.summary import described
 
 Paths = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A finished prediction.
-
-    Parameters
-    ----------
-    path
-        The class map.
-    probabilities, uncertainty
-        The other files, where they were wanted.
-    seconds
-        How long it took.
-    pixels
-        Mapped pixels, nodata aside.
-    pixels_per_s
-        Pixels of the raster a second.
-    class_pixels
-        Mapped pixels of each class, by name.
-    backend
-        What ran the networks.
-    """
-
-    path: Path
-    probabilities: Path | None
-    uncertainty: Path | None
-    seconds: float
-    pixels: int
-    pixels_per_s: float
-    class_pixels: dict[str, int] = field(default_factory=dict)
-    backend: str = "torch"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values."""
-        return {
-            "path": str(self.path),
-            "probabilities": str(self.probabilities) if self.probabilities else None,
-            "uncertainty": str(self.uncertainty) if self.uncertainty else None,
-            "seconds": round(self.seconds, 3),
-            "pixels": self.pixels,
-            "pixels_per_s": round(self.pixels_per_s, 1),
-            "class_pixels": self.class_pixels,
-            "backend": self.backend,
-        }
 
 
 Models = ModelBundle | Paths | Sequence[ModelBundle | Paths]
@@ -178,11 +131,44 @@ def predict(
     ModelError
         If the models' classes differ.
     ConfigError
-        If a setting is unknown or out of range, or the run to resume was another one.
+        If a setting is unknown or out of range, the run to resume was another one, or no Dask worker answers.
+    MissingDependencyError
+        If the backend is not installed that would run a network, or Dask.
     OutputError
         If the output cannot be written, or another run is writing it.
     Cancelled
         If the reporter was asked to cancel; finished tiles stay for ``resume``.
+    """
+    return plan_prediction(
+        models, scenes, output, probabilities=probabilities, uncertainty=uncertainty, aoi=aoi,
+        min_area_px=min_area_px, resume=resume, dask=dask, cog=cog, device=device, reporter=reporter, **settings,
+    ).run()  # fmt: skip
+
+
+def plan_prediction(
+    models: Models,
+    scenes: Imagery,
+    output: Paths,
+    *,
+    probabilities: Paths | None = None,
+    uncertainty: Paths | None = None,
+    aoi: Paths | None = None,
+    min_area_px: int = 0,
+    resume: bool = False,
+    dask: str | None = None,
+    cog: bool = True,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> PlannedPrediction:
+    """Check everything that a prediction can be refused for, before anything is written.
+
+    Parameters and exceptions are those of `predict`.
+
+    Returns
+    -------
+    PlannedPrediction
+        Its ``run`` writes the map.
     """
     started = time.monotonic()
     reporter = reporter or Reporter()
@@ -204,14 +190,66 @@ def predict(
             min_area_px=min_area_px, cog=cog,
         )  # fmt: skip
         spare_inputs(filter(None, outputs.values()), job.plan.mosaic.files())
-        plan, identity = job.plan, job.identity()
+        require_asked_backend(job, reporter)
+        if dask is not None:
+            require_dask(dask)
         _log_weights(job, reporter)
+        identity = job.identity()
         HANDLES.close()
-        with open_journal(Path(output).absolute(), identity, resume=resume) as work:
-            job = replace(job, backend=_decide_backend(job, work, reporter), bundles=job.loaded)
-            counts = _compute(job, work, dask, reporter)
-            _write_outputs(plan, work, outputs, reporter)
-    return _summary(job, outputs, counts, time.monotonic() - started)
+    return PlannedPrediction(job, outputs, identity, resume, dask, started, reporter)
+
+
+@described
+@dataclass(frozen=True)
+class PlannedPrediction:
+    """A prediction that nothing speaks against.
+
+    Parameters
+    ----------
+    job
+        What is predicted.
+    outputs
+        The file of each product, None where it is not wanted.
+    identity
+        What the journal knows the job by.
+    resume
+        Whether to finish an earlier run.
+    dask
+        Address of the workers; None for this process.
+    started
+        When the planning began, by the monotonic clock.
+    reporter
+        Told of progress; may cancel.
+    """
+
+    job: Job
+    outputs: Mapping[str, Path | None] = field(repr=False)
+    identity: Mapping[str, Any] = field(repr=False)
+    resume: bool
+    dask: str | None
+    started: float = field(repr=False)
+    reporter: Reporter = field(repr=False)
+
+    def run(self) -> Prediction:
+        """Compute and write everything; see `predict`."""
+        path = self.outputs[CLASSES]
+        assert path is not None  # noqa: S101 - the class map is always written
+        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), ExitStack() as stack:
+            client = None
+            if self.dask is not None:
+                client = stack.enter_context(open_workers(self.dask, path.absolute().parent))
+            work = stack.enter_context(
+                open_journal(path.absolute(), self.identity, resume=self.resume)
+            )
+            job = replace(
+                self.job,
+                backend=decide_backend(self.job, work, self.reporter),
+                bundles=self.job.loaded,
+            )
+            work = work.of_job({**self.identity, "the backend": job.backend})
+            counts, computed = _compute(job, work, client, self.reporter)
+            _write_outputs(job, work, self.outputs, self.reporter)
+        return _summary(job, self.outputs, counts, computed, time.monotonic() - self.started)
 
 
 def _log_weights(job: Job, reporter: Reporter) -> None:
@@ -225,35 +263,6 @@ def _log_weights(job: Job, reporter: Reporter) -> None:
         reporter.log(
             f"The models are weighted by their skill on points held out of training: {named}."
         )
-
-
-def _decide_backend(job: Job, work: WorkFolder, reporter: Reporter) -> str:
-    """Return the backend that was asked for, that of an earlier run, or the fastest one."""
-    asked = job.settings.backend
-    networks = [m for m in job.plain.members if m.kind == "network"]
-    if asked != "auto" or not networks or job.device != "cpu":
-        require_backend(asked)
-        return "torch" if asked == "auto" else asked
-    if chosen := work.note("backend"):
-        return chosen
-    sample = _sample_windows(job.plan)
-    chosen = "torch"
-    if sample is not None:
-        windows = job.plan.lattice.window_count
-        chosen = choose_backend(job.loaded, sample.image, sample.valid, windows, reporter)
-    work.write_note("backend", chosen)
-    return chosen
-
-
-def _sample_windows(plan: Plan) -> Batch | None:
-    """Return a few windows that hold an image, from the middle of the raster if there are any."""
-    tiles = plan.lattice.tiles
-    middle = len(tiles) // 2
-    for tile in itertools.islice(itertools.chain(tiles[middle:], tiles[:middle]), _TILES_TO_TRY):
-        batch = next(TileReader(plan).batches(tile), None)
-        if batch is not None:
-            return batch
-    return None
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -310,15 +319,17 @@ def _make_job(
     )
 
 
-def _compute(job: Job, work: WorkFolder, dask: str | None, reporter: Reporter) -> dict[str, int]:
-    """Compute all tiles; return the pixels of each code."""
+def _compute(
+    job: Job, work: WorkFolder, client: Any, reporter: Reporter
+) -> tuple[dict[str, int], int]:
+    """Compute all tiles; return the pixels of each code, and the pixels of the raster that were computed by this run."""
     ledger = Ledger(job.plan, work)
+    computed = sum(job.plan.lattice.pixels(tile) for tile in ledger.missing)
     progress = TileProgress(job.plan, ledger, reporter)
-    if dask is None:
+    if client is None:
         undeclared = ledger.run(job.ensemble, progress)
     else:
-        with open_client(dask) as client:
-            undeclared = DaskRun(client, job, work).run(ledger, progress, reporter)
+        undeclared = DaskRun(client, job, work).run(ledger, progress, reporter)
     if undeclared:
         share = undeclared / max(job.plan.mosaic.grid.height * job.plan.mosaic.grid.width, 1)
         reporter.warn(
@@ -329,35 +340,38 @@ def _compute(job: Job, work: WorkFolder, dask: str | None, reporter: Reporter) -
     for tile in output_tiles(job.plan):
         for code, pixels in ArrayFile(work.output_tile(tile)).facts.items():
             counts[code] = counts.get(code, 0) + pixels
-    return counts
+    return counts, computed
 
 
 def _write_outputs(
-    plan: Plan, work: WorkFolder, outputs: dict[str, Path | None], reporter: Reporter
+    job: Job, work: WorkFolder, outputs: Mapping[str, Path | None], reporter: Reporter
 ) -> None:
     """Put the files together; the class map comes last, so that it stands for a finished run."""
-    for name in reversed(list(plan.layouts)):
+    layouts, legend = job.plan.layouts, job.plan.products.legend
+    for name in reversed(list(layouts)):
         path = outputs[name]
         if path is None:
             continue
+        layout = layouts[name]
+        tags = {**layout.tags, FOLDER_TAG: describe_folders(job.models, path)}
         reporter.progress("write", 0.0, f"Writing {path.name}")
         with whole_file(path, mark="run") as temporary:
-            assemble(temporary, plan.layouts[name], StoredTiles(work, name))
+            assemble(temporary, replace(layout, tags=tags), StoredTiles(work, name))
             if name == CLASSES:
-                write_sidecars(path, plan.products.legend)
+                write_sidecars(path, legend)
             reporter.check_cancelled()
     reporter.progress("write", 1.0)
 
 
 def _summary(
     job: Job,
-    outputs: dict[str, Path | None],
+    outputs: Mapping[str, Path | None],
     counts: dict[str, int],
+    computed: int,
     seconds: float,
 ) -> Prediction:
     legend = job.loaded[0].legend
     by_class = {e.name: counts.get(str(e.code), 0) for e in legend.entries}
-    grid = job.plan.mosaic.grid
     path = outputs[CLASSES]
     assert path is not None  # noqa: S101 - the class map is always written
     return Prediction(
@@ -366,9 +380,9 @@ def _summary(
         outputs[UNCERTAINTY],
         seconds,
         sum(by_class.values()),
-        grid.height * grid.width / max(seconds, 1e-9),
+        computed / max(seconds, 1e-9),
         by_class,
-        job.backend,
+        name_backend(job),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
+import uuid
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +36,7 @@ def write_arrays(
         position += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
     head = json.dumps({"arrays": table, "facts": dict(facts or {}), "size": position}).encode()
     front = _MAGIC + struct.pack("<Q", len(head)) + head
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(front + bytes(-len(front) % _ALIGNMENT))

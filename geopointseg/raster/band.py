@@ -15,6 +15,7 @@ from rasterio.windows import Window
 from geopointseg.raster.curve import Curve
 from geopointseg.raster.dataset import reading
 from geopointseg.raster.expression import Expression
+from geopointseg.summary import described
 
 _WAVELENGTH = re.compile(
     r"(\d+(?:\.\d+)?)\s*(nm|nanomet\w*|[uµμ]m|micromet\w*|microns?)\b", re.IGNORECASE
@@ -24,6 +25,7 @@ _ALPHA_SAMPLE_PX = 256
 _ALPHA_IN_BETWEEN = 0.1
 
 
+@described
 @dataclass(frozen=True)
 class Band:
     """One band of a scene: of the file, or computed from bands of the file.

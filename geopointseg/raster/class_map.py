@@ -23,7 +23,7 @@ from geopointseg.errors import LegendError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
 from geopointseg.raster.dataset import reading
-from geopointseg.raster.grid import Grid, clip_window
+from geopointseg.raster.grid import Grid, clip_window, crs_name
 from geopointseg.raster.output import whole_file
 from geopointseg.raster.scene import HANDLES, open_dataset
 from geopointseg.raster.style import (
@@ -33,6 +33,7 @@ from geopointseg.raster.style import (
     qml_path,
     read_sidecar_legend,
 )
+from geopointseg.summary import described, join_names
 
 LEGEND_TAG = "GEOPOINTSEG_LEGEND"
 MODEL_TAG = "GEOPOINTSEG_MODEL"
@@ -179,6 +180,7 @@ def colormap(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
     return colors
 
 
+@described
 @dataclass(frozen=True)
 class ClassMap:
     """A class map on disk, read window by window.
@@ -207,6 +209,19 @@ class ClassMap:
     nodata: float | None
     dtype: str
     tags: Mapping[str, str]
+
+    def _summary(self) -> list[str]:
+        return [
+            (
+                f"ClassMap {Path(self.path).name}: {self.grid.height} rows x {self.grid.width} columns, "
+                f"{crs_name(self.grid.crs)}, {self.dtype}, nodata {self.nodata}"
+            ),
+            f"{len(self.legend)} classes: {join_names(self.legend.names)}",
+        ]
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        rows: list[list[object]] = [[e.code, e.name, e.color] for e in self.legend.entries]
+        return ["code", "class", "colour"], rows
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], legend: Legend | None = None) -> ClassMap:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.errors import RasterError
+from geopointseg.summary import described
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class Curve:
     """A non-decreasing, piecewise linear function of a band's physical value.

@@ -21,12 +21,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError
-
-# GDAL's own limits grow with the machine and are fixed at its first use; memory and open files must not.
-os.environ.setdefault(
-    "GDAL_CACHEMAX", "64"
-)  # megabytes of decoded blocks, by default 5 % of the memory
-os.environ.setdefault("GDAL_MAX_DATASET_POOL_SIZE", "32")  # files that virtual rasters hold open
+from geopointseg.process import use_own_geodata
 
 _Stamp = tuple[int, int, int]
 
@@ -101,6 +96,7 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
     InputFileError
         If the file is missing, or GDAL cannot open it.
     """
+    use_own_geodata()
     if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
         raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
     try:

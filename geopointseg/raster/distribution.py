@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from geopointseg.raster.curve import has_table, table_index, table_values
+from geopointseg.summary import described
 
 TOLERANCE = 2.0**-11
 """Width of a bin as a share of the value, for types that are not counted exactly."""
@@ -32,6 +33,7 @@ _MOST_VALUES = 1 << 17
 _JSON_KNOTS = 1025
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class BandStatistics:
     """Distribution of one band's physical values, nodata left out.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import ConfigError, nearest_names
+from geopointseg.summary import described
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -35,6 +36,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
 }
 
 
+@described
 @dataclass(frozen=True)
 class Expression:
     """A formula over named bands; use `Expression.parse` to make one.

@@ -19,6 +19,8 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
+from geopointseg.process import use_own_geodata
+from geopointseg.summary import described
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
@@ -46,6 +48,7 @@ def transform_coordinates(
     y = np.asarray(y, dtype=np.float64)
     if source == target or x.size == 0:
         return x, y
+    use_own_geodata()
     from rasterio.warp import transform
 
     try:
@@ -76,6 +79,7 @@ def _transform_placeable(
     return np.where(lost, np.inf, moved_x), np.where(lost, np.inf, moved_y)
 
 
+@described
 @dataclass(frozen=True)
 class Grid:
     """A raster's coordinate reference system, affine transform, height and width.
@@ -102,6 +106,14 @@ class Grid:
     transform: Affine
     height: int
     width: int
+
+    def _summary(self) -> list[str]:
+        west, south, east, north = self.bounds
+        width, height = self.resolution
+        return [
+            f"Grid: {self.height} rows x {self.width} columns, pixels of {width:.6g} x {height:.6g}, {crs_name(self.crs)}",
+            f"x {west:.10g} to {east:.10g}, y {south:.10g} to {north:.10g}",
+        ]
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -41,6 +41,7 @@ from geopointseg.raster.statistics import (
     compute_statistics,
     merge_statistics,
 )
+from geopointseg.summary import described, join_names
 
 Reference = ScenePath | Scene | SceneStatistics | PictureStyle
 
@@ -50,6 +51,7 @@ _WINDOW_VALUES = 1 << 23
 _SHARED_PX = 250_000
 
 
+@described
 @dataclass(frozen=True)
 class Matching:
     """What `match_raster` did.
@@ -81,6 +83,15 @@ class Matching:
     reference: SceneStatistics | None
     mixture: MixtureDifference | None
     seconds: float
+
+    def _summary(self) -> list[str]:
+        return [
+            f"Matching of '{self.source.name}', written to '{self.output}' in {self.seconds:.1f} s",
+            f"bands: {join_names(self.source.band_names)}",
+        ]
+
+    def _table(self) -> list[tuple[str, list[str], list[list[str]]]]:
+        return self.tables()
 
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
         """Return mean and deviation of each band before, after, and in the reference, for the terminal."""

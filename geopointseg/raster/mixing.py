@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.summary import described
+
 FEWEST_PIXELS_A_BAND = 100
 """Fewer pixels than this for each band do not tell how bands vary together."""
 
@@ -27,6 +29,7 @@ _RIDGE = 1e-3
 """Share of the mean variance that is added to each band's, so that bands that say the same do not blow up."""
 
 
+@described
 @dataclass(frozen=True)
 class Mixing:
     """A linear map from the bands of an image to as many others.

@@ -26,6 +26,7 @@ from geopointseg.raster.curve import IDENTITY, Curve, has_table
 from geopointseg.raster.distribution import BandStatistics
 from geopointseg.raster.mixing import Mixing
 from geopointseg.raster.statistics import SceneStatistics, find_undeclared_nodata
+from geopointseg.summary import described
 
 MatchMethod = Literal["histogram", "midpoint", "mean-std", "percentile", "equalize"]
 METHODS: tuple[str, ...] = get_args(MatchMethod)
@@ -40,6 +41,7 @@ _SHAPE_BINS = 32
 _MOST_PAIRS = 15
 
 
+@described
 @dataclass(frozen=True)
 class RadiometricTransform:
     """How each band's values are moved to look like a reference: one monotone curve a band.
@@ -267,6 +269,7 @@ def _require_corresponding(source: SceneStatistics, reference: SceneStatistics) 
 # --- class mixes -----------------------------------------------------------------------------------------------
 
 
+@described
 @dataclass(frozen=True)
 class MixtureDifference:
     """How far two scenes differ in ways that no change of light explains.

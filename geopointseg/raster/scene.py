@@ -34,8 +34,9 @@ from geopointseg.raster.dataset import (
     open_dataset,
     root_cause,
 )
-from geopointseg.raster.grid import Grid, clip_window
+from geopointseg.raster.grid import Grid, clip_window, crs_name
 from geopointseg.raster.mixing import Mixing
+from geopointseg.summary import described, identify, join_names
 
 __all__ = [
     "HANDLES",
@@ -63,6 +64,7 @@ class Radiometry(Protocol):
         """How bands are mixed before the curves; None leaves each for itself."""
 
 
+@described
 @dataclass(frozen=True)
 class Chip:
     """Pixels read from one window.
@@ -82,6 +84,7 @@ class Chip:
     undeclared_nan: int = 0
 
 
+@described
 @dataclass(frozen=True)
 class Scene:
     """A raster with its grid and bands, described but not held open.
@@ -116,6 +119,24 @@ class Scene:
     label: str = ""
     date: str = ""
     mixing: Mixing | None = None
+
+    def _summary(self) -> list[str]:
+        width, height = self.grid.resolution
+        dated = f", {self.date}" if self.date else ""
+        return [
+            (
+                f"Scene {self.name}: {len(self.bands)} bands of {self.dtype}, {self.grid.height} rows x {self.grid.width} "
+                f"columns, pixels of {width:.6g} x {height:.6g}, {crs_name(self.grid.crs)}{dated}"
+            ),
+            f"bands: {join_names(self.band_names)}",
+        ]
+
+    def _table(self) -> tuple[list[str], list[list[object]]]:
+        rows: list[list[object]] = [
+            [number, name, "" if band.wavelength_um is None else band.wavelength_um, band.nodata]
+            for number, (name, band) in enumerate(zip(self.band_names, self.bands, strict=True), 1)
+        ]
+        return ["band", "name", "wavelength in micrometres", "nodata"], rows
 
     @classmethod
     def open(
@@ -221,7 +242,7 @@ class Scene:
     def fingerprint(self) -> str | None:
         """Return a text that changes when the scene's files or bands change; None for remote files."""
         files = fingerprint_files(self.path)
-        return None if files is None else repr((files, self.grid, self.bands, self.mixing))
+        return None if files is None else identify((files, self.grid, self.bands, self.mixing))
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from geopointseg.raster.curve import has_table
 from geopointseg.raster.distribution import BandStatistics, Counter, make_counter, merge_bands
 from geopointseg.raster.pipeline import map_ahead
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import described
 
 Weighting = Literal["pixel", "area"]
 
@@ -34,6 +35,7 @@ _LARGEST_SAMPLE = 4096
 _CACHE_VERSION = 1
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class SceneStatistics:
     """Distributions of all bands of one scene, or of several together.

@@ -19,6 +19,7 @@ from geopointseg.raster.dataset import open_dataset
 from geopointseg.raster.grid import transform_coordinates
 from geopointseg.report.figures import draw_map
 from geopointseg.report.section import Illustration, Section
+from geopointseg.summary import described
 
 INSIDE_LEGEND = Legend.from_names(
     ["within the area of applicability", "unlike anything trained on"],
@@ -28,6 +29,7 @@ INSIDE_LEGEND = Legend.from_names(
 THRESHOLD_TAG = "threshold"
 
 
+@described
 @dataclass(frozen=True)
 class ApplicabilityMap:
     """A finished map of applicability.

@@ -149,7 +149,10 @@ def _meaning_section(assessment: Assessment) -> Section:
     warnings = list(assessment.warnings)
     if assessment.sampling == "unknown":
         warnings.insert(0, SAMPLING_NOTES["unknown"])
-    return Section("What this means", points=explain(assessment), warnings=warnings)
+    points = explain(assessment)
+    if assessment.training_check:
+        points = [*points, assessment.training_check]
+    return Section("What this means", points=points, warnings=warnings)
 
 
 def _map_sections(

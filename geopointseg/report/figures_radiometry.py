@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from geopointseg.errors import OutputError
 from geopointseg.raster.band_names import common_name
 from geopointseg.raster.distribution import BandStatistics
 from geopointseg.raster.matching import Matching
-from geopointseg.raster.output import whole_file
+from geopointseg.raster.output import require_writable_folder, whole_file
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.statistics import SceneStatistics
 
@@ -155,6 +157,20 @@ def _channels(scene: Scene) -> list[int]:
     return [0, 1, 2] if len(scene.bands) >= 3 else [0, 0, 0]
 
 
+def require_picture(path: str | os.PathLike[str]) -> None:
+    """Raise `OutputError` unless a picture can be written at a path and its ending names a picture format."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    require_writable_folder(Path(path))
+    ending = Path(path).suffix.removeprefix(".").lower()
+    known = FigureCanvasBase.get_supported_filetypes()
+    if ending not in known:
+        raise OutputError(
+            f"'{path}' cannot be drawn: its ending '{ending}' names no picture format ({', '.join(sorted(known))}). "
+            "Expected a picture file such as matching.png; choose that ending."
+        )
+
+
 def save_matching(matching: Matching, path: ScenePath) -> None:
     """Draw a matching into a picture file, whole or not at all.
 
@@ -163,11 +179,6 @@ def save_matching(matching: Matching, path: ScenePath) -> None:
     OutputError
         If the file cannot be written, or its ending names no picture format.
     """
-    figure = draw_matching(matching)
-    try:
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, dpi=110)
-    except ValueError as error:
-        raise OutputError(
-            f"'{path}' cannot be drawn ({error}). Expected a picture file such as matching.png; choose that ending."
-        ) from error
+    require_picture(path)
+    with whole_file(path) as temporary:
+        draw_matching(matching).savefig(temporary, dpi=110)

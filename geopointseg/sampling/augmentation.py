@@ -27,11 +27,13 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Generator, Tensor
 
 from geopointseg.labels.mask import UNLABELLED
+from geopointseg.summary import described
 
 _LOWEST, _HIGHEST = -3.0, 3.0
 """The range of normalized values, in deviations, that gamma bends."""
 
 
+@described
 @dataclass(frozen=True)
 class Batch:
     """Chips and what is known about their pixels, as tensors on one device.
@@ -81,6 +83,7 @@ class Geometry:
     anchor: Tensor
 
 
+@described
 @dataclass(frozen=True)
 class Augmentation:
     """How strongly chips are varied; zero switches a kind of variation off.

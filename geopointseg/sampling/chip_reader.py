@@ -16,8 +16,10 @@ from geopointseg.labels.mask import UNLABELLED, SparseMask
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.warp import align
+from geopointseg.summary import described
 
 
+@described
 @dataclass(frozen=True)
 class LabelledChip:
     """Pixels of one window and what is known about them.

@@ -33,10 +33,11 @@ from torchgeo.datasets import GeoDataset, IntersectionDataset, UnionDataset
 
 from geopointseg.errors import RasterError
 from geopointseg.labels.mask import UNLABELLED, SparseMask
-from geopointseg.raster.grid import Bounds, Grid, transform_coordinates
+from geopointseg.raster.grid import Bounds, Grid, crs_name, transform_coordinates
 from geopointseg.raster.scene import Chip, Scene, ScenePath
 from geopointseg.raster.warp import align, read_onto
 from geopointseg.sampling.combine import Sample, join_samples, overlay_samples
+from geopointseg.summary import described
 
 Interval = tuple[datetime, datetime]
 Coordinates = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -215,6 +216,7 @@ class GridDataset(GeoDataset):
         return sample if self.transforms is None else self.transforms(sample)
 
 
+@described
 class SceneDataset(GridDataset):
     """Imagery as a torchgeo dataset: any number of scenes, in any CRS and resolution.
 
@@ -266,6 +268,11 @@ class SceneDataset(GridDataset):
             transforms,
         )
 
+    def _summary(self) -> list[str]:
+        return [
+            f"SceneDataset: {len(self.grids)} scenes, {crs_name(CRS.from_user_input(self.crs))}"
+        ]
+
     def read(self, index: Any) -> Chip:
         """Read the pixels of an index as arrays; what `__getitem__` returns as tensors."""
         return self._read(self._query(index))
@@ -301,6 +308,7 @@ class SceneDataset(GridDataset):
         return self._finish(sample)
 
 
+@described
 class SparseMaskDataset(GridDataset):
     """Labelled pixels as a torchgeo dataset.
 
@@ -338,6 +346,11 @@ class SparseMaskDataset(GridDataset):
             )
         names = ["" for _ in masks] if scenes is None else [_name(scene) for scene in scenes]
         super().__init__([m.grid for m in masks], names, intervals, crs, res, transforms)
+
+    def _summary(self) -> list[str]:
+        return [
+            f"SparseMaskDataset: {len(self.grids)} masks, {crs_name(CRS.from_user_input(self.crs))}"
+        ]
 
     def _place(self, crs: CRS) -> None:
         super()._place(crs)

@@ -34,6 +34,7 @@ from geopointseg.sampling.dataset import (
     SparseMaskDataset,
 )
 from geopointseg.sampling.draw import draw_labels, grid_starts, jitter_positions, keep_inside
+from geopointseg.summary import described
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class _SeededSampler(ChipSampler):
         return generator
 
 
+@described
 class PointSampler(_SeededSampler):
     """Chips around labelled pixels, balanced over classes.
 
@@ -187,6 +189,9 @@ class PointSampler(_SeededSampler):
             )
         self._length = length or len(self.labels)
 
+    def _summary(self) -> list[str]:
+        return [f"PointSampler: {len(self)} chips of {self.size} pixels"]
+
     def _on_region(self, labels: LabelledPixels, *, exact: bool) -> LabelledPixels:
         """Return the labels on the region; without one, those within a pixel of the dataset's outline."""
         region = self.geometry if exact else shapely.buffer(self.geometry, max(self.res))
@@ -212,6 +217,7 @@ class PointSampler(_SeededSampler):
             yield self._grounds[number].index(row, col, size)
 
 
+@described
 class GridSampler(ChipSampler):
     """Chips that cover every scene, row by row.
 
@@ -248,6 +254,9 @@ class GridSampler(ChipSampler):
             )
         self._grounds = _scene_grounds(dataset)
 
+    def _summary(self) -> list[str]:
+        return [f"GridSampler: chips of {self.size} pixels, {self.stride} apart"]
+
     def __iter__(self) -> Iterator[ChipIndex]:
         """Yield the chips scene by scene, north to south, west to east."""
         for ground in self._grounds:
@@ -264,6 +273,7 @@ class GridSampler(ChipSampler):
         return bool(self.geometry.intersects(box) and not self.geometry.touches(box))
 
 
+@described
 class UnlabelledSampler(_SeededSampler):
     """Chips anywhere with an image, for learning from unlabelled ground.
 
@@ -302,6 +312,9 @@ class UnlabelledSampler(_SeededSampler):
         areas = np.array([g.lattice.height * g.lattice.width for g in self._grounds], dtype=float)
         self._shares = areas / areas.sum()
         self._length = length or max(1, round(areas.sum() / size**2))
+
+    def _summary(self) -> list[str]:
+        return [f"UnlabelledSampler: {len(self)} chips of {self.size} pixels"]
 
     def __iter__(self) -> Iterator[ChipIndex]:
         """Draw the chips of one epoch."""

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.legend import Legend
+from geopointseg.summary import described
 
 REPLICATES = 1000
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class BlockScores:
     """Scores of one method with intervals.

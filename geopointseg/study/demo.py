@@ -23,10 +23,12 @@ from geopointseg.labels.points import Points, read_points, write_points
 from geopointseg.labels.split import split_points
 from geopointseg.landscape import Landscape, draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
+from geopointseg.model.bundle import resolve_device
 from geopointseg.prediction.predictor import predict
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.class_map import ClassMap, write_class_map
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import described, join_names
 
 TRAINING_SHARE = 0.58
 """Share of the landscape's width, from the west, in which points are clicked."""
@@ -69,6 +71,7 @@ _RECIPES = (
 )
 
 
+@described
 @dataclass(frozen=True)
 class DemoResult:
     """What the demo made.
@@ -92,6 +95,16 @@ class DemoResult:
     scores: dict[str, ConfusionMatrix]
     seconds: dict[str, float]
     tested_on: str
+
+    def _summary(self) -> list[str]:
+        scores = [f"{name} {found.overall_accuracy:.3f}" for name, found in self.scores.items()]
+        return [
+            f"DemoResult in '{self.folder}': {sum(self.seconds.values()):.0f} s",
+            f"overall accuracy {self.tested_on}: {join_names(scores)}",
+        ]
+
+    def _table(self) -> list[tuple[str, Sequence[str], list[tuple[Any, ...]]]]:
+        return self.tables()
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -180,15 +193,16 @@ def run_demo(
         Files, scores and times.
     """
     reporter = reporter or Reporter()
-    folder = _prepare(folder)
+    length = {"steps": STEPS} if minutes is None else {"minutes": minutes}
+    config = Config().updated({"optimization": length})
+    resolve_device(device)
+    folder = Path(folder)
     seconds: dict[str, float] = {}
     with _Stopwatch(seconds, "scene and points"):
         if scene is None or points is None:
             ground = _synthetic_ground(folder, size, seed)
         else:
             ground = _own_ground(folder, scene, points, class_field, seed)
-    length = {"steps": STEPS} if minutes is None else {"minutes": minutes}
-    config = Config().updated({"optimization": length})
     assessed: dict[str, Assessment] = {}
     for recipe in _RECIPES:
         reporter.log(f"Training {recipe.title} ...")
@@ -206,20 +220,19 @@ def run_demo(
     return DemoResult(folder, files, scores, seconds, ground.tested_on)
 
 
-def _prepare(folder: str | Path) -> Path:
-    path = Path(folder)
+def _prepare(folder: Path) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"The folder '{folder}' cannot be made ({error.strerror}). "
             "Expected a place that may be written to; name another one."
         ) from error
-    return path
 
 
 def _synthetic_ground(folder: Path, size: tuple[int, int], seed: int) -> _Ground:
     landscape = make_landscape(*size, seed=seed)
+    _prepare(folder)
     write_scene(landscape, str(folder / "scene.tif"))
     points = draw_points(landscape, POINTS_PER_CLASS, seed, columns=(0.0, TRAINING_SHARE))
     write_points(points, folder / "points.gpkg")
@@ -254,6 +267,7 @@ def _own_ground(
     )
     is_test = divided.split == "test"
     training = divided.select(~is_test)
+    _prepare(folder)
     write_points(divided, folder / "points.gpkg")
     return _Ground(
         scene=scene,

@@ -16,13 +16,13 @@ import numpy as np
 from rasterio.windows import Window
 
 from geopointseg.assessment.confusion import ConfusionMatrix
+from geopointseg.assessment.training_points import POINTS_FILE
 from geopointseg.config import Config, PredictionConfig
 from geopointseg.errors import PointsError
 from geopointseg.labels.dense import DenseMask, read_dense_mask
 from geopointseg.labels.mask import SparseMask
 from geopointseg.labels.points import Points
 from geopointseg.labels.simulate import simulate_points
-from geopointseg.learning.record import POINTS_FILE
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.prediction.predictor import predict

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.labels.points import Points
+from geopointseg.summary import described
 
 WORTHWHILE = 0.02
 """A doubling of the points that raises mean F1 by less than this hardly pays."""
 
 
+@described
 @dataclass(frozen=True)
 class CurvePoint:
     """The score with one share of the training points.
@@ -37,6 +39,7 @@ class CurvePoint:
     high: float
 
 
+@described
 @dataclass(frozen=True)
 class LearningCurve:
     """Scores of one method against the number of training points.

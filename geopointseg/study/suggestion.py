@@ -36,6 +36,7 @@ from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.summary import count_classes, described
 
 WINDOW_PX = 256
 LARGEST_AREA_PX = 6_000_000
@@ -48,6 +49,7 @@ _BANK = FilterBank(scales=(2.0, 5.0), kinds=("mean", "deviation"))
 _SEEN_FEATURES = 24
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class SuggestedPoints:
     """Places worth labelling next, the most useful first.
@@ -84,6 +86,16 @@ class SuggestedPoints:
     reasons: tuple[str, ...]
     legend: Legend
     output: Path
+
+    def _summary(self) -> list[str]:
+        kinds, counts = np.unique(np.array(self.kinds, dtype=np.str_), return_counts=True)
+        return [
+            f"SuggestedPoints: {len(self)}, written to '{self.output}'",
+            count_classes(kinds.tolist(), counts),
+        ]
+
+    def _table(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
+        return self.tables()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -378,7 +390,7 @@ class _Looker:
 def _check_wish(count: int, min_distance_m: float) -> None:
     if count < 1:
         raise PointsError(f"{count} points were asked for. Expected at least one; ask for more.")
-    if not min_distance_m >= 0:
+    if not 0 <= min_distance_m < math.inf:
         raise PointsError(
             f"The smallest distance is {min_distance_m} m. Expected zero or more metres; correct it."
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,11 +33,13 @@ from geopointseg.prediction.job import open_imagery
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.setting import require_number
 from geopointseg.study.block_folds import choose_block_size, divide_by_block, make_rounds, reach_of
 from geopointseg.study.bootstrap import BlockScores, score_blocks
 from geopointseg.study.learning_curve import LearningCurve, summarize_curve, thin_points
 from geopointseg.study.lookup import predict_points
 from geopointseg.study.scene_folds import divide_by_scene, fold_scene
+from geopointseg.summary import WIDTH, described
 
 HeldOut = Literal["block", "scene"]
 ModelKind = Literal["auto", "network", "forest"]
@@ -49,6 +52,7 @@ CURVE_SHARES = (0.125, 0.25, 0.5, 1.0)
 Guess = Callable[[Points, Points], NDArray[np.int64]]
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class Validation:
     """Scores of the recipe and its rivals on ground that was held out.
@@ -85,6 +89,15 @@ class Validation:
     left_out: int
     warnings: tuple[str, ...]
     by: HeldOut = "block"
+
+    def _summary(self) -> list[str]:
+        return [
+            f"Validation by {self.design}, {len(self.legend)} classes",
+            *(textwrap.shorten(f"{name}: {found!r}", WIDTH) for name, found in self.scores.items()),
+        ]
+
+    def _table(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
+        return self.tables()
 
     @property
     def design(self) -> str:
@@ -245,6 +258,8 @@ def validate(
         If the points lie in fewer blocks than folds, none lies on a scene, or ``strict`` is not kept.
     """
     reporter = reporter or Reporter()
+    if buffer_m is not None:
+        require_number("The buffer", buffer_m, unit="m", minimum=0)
     config = (config or Config()).on_device(resolve_device(device).type)
     sources = [scenes] if isinstance(scenes, (str, os.PathLike, Scene)) else list(scenes)
     warnings: list[str] = []

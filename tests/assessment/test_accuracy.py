@@ -15,8 +15,7 @@ from rasterio.crs import CRS
 from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import estimate_accuracy
-from geopointseg.assessment.overlap import TRAINING_TAG, encode_locations
-from geopointseg.errors import Cancelled, InputFileError, PointsError, RasterError
+from geopointseg.errors import Cancelled, ConfigError, InputFileError, PointsError, RasterError
 from geopointseg.labels.points import Points, write_points
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
@@ -126,6 +125,12 @@ def test_text_classes_match_by_name(map_path: Path, truth: np.ndarray, tmp_path:
     assert assessed.confusion.absent == 1
 
 
+@pytest.mark.parametrize("confidence", [0, 1, 1.5, np.nan, np.inf])
+def test_confidence_is_a_share(map_path: Path, truth: np.ndarray, confidence: float) -> None:
+    with pytest.raises(ConfigError, match=r"Expected a finite number of more than 0 and less than"):
+        assess(map_path, _points(truth, 100), confidence=confidence)
+
+
 def test_only_test_points_of_a_split_are_used(map_path: Path, truth: np.ndarray) -> None:
     points = _points(truth, 100)
     split = np.where(np.arange(100) < 40, "test", "train")
@@ -134,21 +139,6 @@ def test_only_test_points_of_a_split_are_used(map_path: Path, truth: np.ndarray)
     assert assess(map_path, points.with_split(unmarked)).confusion.total == 40
     with pytest.raises(PointsError, match=r"marks all 100 points as train\. Expected some"):
         assess(map_path, points.with_split(["train"] * 100))
-
-
-def test_training_points_are_refused_unless_forced(tmp_path: Path, truth: np.ndarray) -> None:
-    points = _points(truth, 100)
-    seen = points.select(np.arange(100) < 7)
-    tag = encode_locations(seen.x, seen.y, seen.crs)
-    path = write_class_map(tmp_path / "m.tif", truth, GRID, LEGEND, tags={TRAINING_TAG: tag})
-    moved = points.to_crs(CRS.from_epsg(3857))
-    with pytest.raises(PointsError, match=r"7 of 100 test points are training points .* --force"):
-        assess(path, moved)
-    with pytest.warns(UserWarning, match="7 of 100 test points were training points"):
-        forced = assess(path, moved, force=True)
-    assert forced.training_points == 7
-    assert forced.to_json()["points"]["training_points"] == 7
-    assert "too high" in str(forced)
 
 
 def test_outside_and_nodata_are_counted(tmp_path: Path, truth: np.ndarray) -> None:

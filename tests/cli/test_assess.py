@@ -93,7 +93,7 @@ def test_learning_curve_in_the_report(run, folder: Path, tmp_path: Path) -> None
     assert "the training points not given" in err
 
 
-@pytest.mark.parametrize("option", ["--raster", "--model", "--training", "--applicability"])
+@pytest.mark.parametrize("option", ["--raster", "--training", "--applicability"])
 def test_what_adds_to_the_report_needs_one(run, folder: Path, option: str) -> None:
     code, _, err = run("assess", folder / "map.tif", "--points", folder / "test.gpkg", option, "x")
     assert code == 2

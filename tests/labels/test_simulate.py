@@ -263,7 +263,22 @@ class TestErrors:
         [
             ({"placement": "interia"}, r"no placement 'interia'\. Did you mean 'interior'"),
             ({"label_noise": 2.0}, r"label noise is 2\.0\. Expected a share between 0 and 1"),
-            ({"min_distance_m": -1.0}, r"Expected lengths of zero or more"),
+            (
+                {"min_distance_m": -1.0},
+                r"smallest distance is -1.0 m. Expected a finite number of at",
+            ),
+            (
+                {"min_distance_m": np.nan},
+                r"smallest distance is nan m. Expected a finite number of",
+            ),
+            (
+                {"position_error_m": np.inf},
+                r"The position error is inf m. Expected a finite number",
+            ),
+            (
+                {"cluster_radius_m": np.nan},
+                r"The cluster radius is nan m. Expected a finite number",
+            ),
         ],
     )
     def test_impossible_settings(self, options, words):

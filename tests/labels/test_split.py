@@ -180,11 +180,14 @@ class TestHoldOut:
                 r"The test fraction is 1\.5 .* Expected shares between 0 and 1",
             ),
             ({"test_fraction": 0.6, "validation_fraction": 0.5}, r"leave points for training"),
+            ({"test_fraction": np.nan}, r"The test fraction is nan .* Expected shares"),
+            ({"test_fraction": 0.3, "buffer_m": np.nan}, r"buffer is nan m. Expected a finite"),
+            ({"test_fraction": 0.3, "block_size_m": np.inf}, r"size is inf m. Expected a length"),
         ],
     )
     def test_impossible_settings(self, options, words):
         with pytest.raises(ConfigError, match=words):
-            split_points(random_points(), block_size_m=100, **options)
+            split_points(random_points(), **{"block_size_m": 100} | options)
 
     def test_without_a_block_size_the_variogram_gives_one(self):
         split = split_points(random_points(), test_fraction=0.3).split

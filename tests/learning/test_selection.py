@@ -195,6 +195,28 @@ def test_chips_take_the_style_of_another_patch() -> None:
     assert means.max() - plain.image[:3].mean().item() > 0.5
 
 
+def test_moments_of_a_patch_are_computed_once() -> None:
+    ground = make_ground()
+    hole = ground.patches[0].valid.copy()
+    hole[:40] = False
+    bright = Patch(1, 0, 0, ground.patches[0].image * 2 + 100, hole)
+    empty = Patch(2, 0, 0, bright.image * 0, hole & False)
+    several = Ground((*ground.patches, bright, empty), ground.labelled, 3, 1.0)
+    chips = ChipDataset(
+        several, Lessons.of(several, several.labelled), several.normalization(), plan(style=1.0)
+    )
+    first = chips[3]
+    known = [vars(patch)["moments"] for patch in (ground.patches[0], bright)]
+    again = [chips[step] for step in (4, 5, 3)][-1]
+    assert np.array_equal(first.image, again.image)
+    assert known[0] is vars(ground.patches[0])["moments"]
+    assert known[1] is vars(bright)["moments"]
+    mean, deviation = bright.moments
+    np.testing.assert_allclose(mean, bright.image[:, hole].mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(deviation, bright.image[:, hole].std(axis=1) + 1e-6, rtol=1e-5)
+    assert np.isfinite(first.image).all()
+
+
 def test_another_style_leaves_labels_and_nodata_alone() -> None:
     ground = make_ground()
     hole = ground.patches[0].valid.copy()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from affine import Affine
 from safetensors.torch import load_file
 
+from geopointseg.assessment import training_points
 from geopointseg.assessment.accuracy import assess
-from geopointseg.assessment.overlap import recognize_locations
+from geopointseg.assessment.overlap import LARGEST_SAMPLE, recognize_locations
 from geopointseg.config import Config
 from geopointseg.errors import (
     Cancelled,
@@ -27,7 +30,7 @@ from geopointseg.errors import (
 )
 from geopointseg.labels.mask import UNLABELLED, SparseMask, rasterize_points
 from geopointseg.labels.points import Points, read_points
-from geopointseg.learning import record, trainer
+from geopointseg.learning import trainer
 from geopointseg.learning.chips import ChipPlan
 from geopointseg.learning.objective import Objective
 from geopointseg.learning.training import train
@@ -350,13 +353,24 @@ def test_model_remembers_the_points_it_learnt_from(place, make_place, tiny, tmp_
 
 def test_map_is_not_tested_on_its_training_points_unawares(place, tiny, tmp_path) -> None:
     bundle = train(place.path, place.points, output=tmp_path / "m", config=tiny, model="forest")
-    predict(bundle, place.path, tmp_path / "map.tif")
+    predict(bundle, place.path, tmp_path / "map.tif", uncertainty=tmp_path / "u.tif")
+    for name in ("map.tif", "u.tif"):
+        with rasterio.open(tmp_path / name) as file:
+            assert file.tags()["GEOPOINTSEG_MODEL_FOLDER"] == '["m"]'
+            assert file.tags()["GEOPOINTSEG_MODEL"] == bundle.fingerprint
+            assert not {"training", "salt", "digests"} & set(str(file.tags()).lower().split('"'))
     with pytest.raises(PointsError, match=r"60 of 60 test points are training points .* --force"):
         assess(tmp_path / "map.tif", place.points)
     forced = assess(tmp_path / "map.tif", place.points, force=True)
     assert forced.training_points == 60
     shifted = replace(place.points, x=place.points.x + 10)
     assert assess(tmp_path / "map.tif", shifted).training_points == 0
+    shutil.rmtree(tmp_path / "m" / "training")
+    with pytest.raises(PointsError, match=r"60 of 60 test points are training points"):
+        assess(tmp_path / "map.tif", place.points)
+    card = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+    assert "## What this folder gives away" in card
+    assert "salted digests of the places of the training points" in card
 
 
 def test_pixels_of_masks_are_remembered_on_all_scenes(place, make_place, tiny, tmp_path) -> None:
@@ -373,16 +387,18 @@ def test_pixels_of_masks_are_remembered_on_all_scenes(place, make_place, tiny, t
         zip(given.x, given.y, given.codes, strict=True)
     )
     encoded = bundle.metadata["training_points"]
-    assert recognize_locations(given.x, given.y, given.crs, encoded).all()
+    assert encoded["places"] == len(set(zip(given.x, given.y, strict=True)))
+    assert recognize_locations(given.x, given.y, given.crs, encoded).sum() == LARGEST_SAMPLE
 
 
 def test_pixels_of_dense_masks_are_recognized_but_not_listed(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(record, "LARGEST_COUNT", 3)
+    monkeypatch.setattr(training_points, "LARGEST_COUNT", 3)
     four = Points.from_arrays(np.arange(4), np.zeros(4), [0] * 4, Legend.from_names(["a"]), 32633)
-    record.keep_points(four, tmp_path)
-    assert not list(tmp_path.iterdir())
-    record.keep_points(four.select(np.arange(3)), tmp_path)
-    assert len(read_points(tmp_path / record.POINTS_FILE)) == 3
+    training_points.keep_points(four, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["places.npy"]
+    assert len(np.load(tmp_path / "places.npy")) == 3
+    training_points.keep_points(four.select(np.arange(3)), tmp_path)
+    assert len(read_points(tmp_path / training_points.POINTS_FILE)) == 3
 
 
 @pytest.mark.parametrize(("model", "steps"), [("network", 10), ("forest", 1)])

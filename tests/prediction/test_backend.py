@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
+from geopointseg.config import Config
 from geopointseg.errors import MissingDependencyError
-from geopointseg.prediction import backend
+from geopointseg.prediction import backend, choice
 from geopointseg.prediction.backend import (
     PARITY,
     AcceleratedMember,
@@ -15,10 +20,22 @@ from geopointseg.prediction.backend import (
     choose_backend,
     require_backend,
 )
+from geopointseg.prediction.choice import decide_backend, name_backend, require_asked_backend
+from geopointseg.prediction.job import Job
+from geopointseg.prediction.journal import WorkFolder
 from geopointseg.prediction.predictor import predict
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
-from tests.prediction.conftest import SMALL, Listener, image_of, network_bundle, write_scene
+from geopointseg.raster.scene import Scene
+from tests.prediction.conftest import (
+    SMALL,
+    BlurMember,
+    Listener,
+    image_of,
+    loose_bundle,
+    network_bundle,
+    write_scene,
+)
 
 UNET = {"architecture": "unet", "encoder_depth": 3, "decoder_channels": (32, 16, 8)}
 
@@ -95,8 +112,6 @@ def test_the_fastest_that_agrees_is_chosen(tmp_path, monkeypatch):
 
 
 def test_auto_choice_is_kept_on_resume(tmp_path, small_tiles, monkeypatch):
-    from geopointseg.prediction import predictor
-
     bundle = network_bundle(tmp_path / "m", **UNET)
     scene = write_scene(tmp_path / "s.tif", image_of((200, 130)))
     calls = []
@@ -105,7 +120,7 @@ def test_auto_choice_is_kept_on_resume(tmp_path, small_tiles, monkeypatch):
         calls.append(image.shape)
         return "onnxruntime"
 
-    monkeypatch.setattr(predictor, "choose_backend", choose)
+    monkeypatch.setattr(choice, "choose_backend", choose)
     pytest.importorskip("onnxruntime")
     listener = Listener([], cancel_after=3)
     listener.reporter = Reporter(listener)
@@ -116,6 +131,60 @@ def test_auto_choice_is_kept_on_resume(tmp_path, small_tiles, monkeypatch):
     done = predict(bundle, scene, tmp_path / "map.tif", backend="auto", resume=True, **SMALL)
     assert done.backend == "onnxruntime"
     assert calls == [(1, 2, 64, 64)]
+
+
+@pytest.fixture
+def no_packages(monkeypatch):
+    """Hide the packages of all backends but PyTorch."""
+    real = importlib.util.find_spec
+    hidden = {"onnx", "onnxruntime", "openvino"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name in hidden else real(name, *a)
+    )
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_lacking_backend_is_refused_before_anything_is_made(tmp_path, no_packages, name):
+    bundle = network_bundle(tmp_path / "m", **UNET)
+    scene = write_scene(tmp_path / "s.tif", image_of((150, 130)))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(MissingDependencyError, match=rf"'{name}' was asked for"):
+        predict(bundle, scene, tmp_path / "a.tif", backend=name, **SMALL)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "auto", "torch"])
+def test_models_without_networks_need_no_backend(tmp_path, no_packages, name):
+    bundle = loose_bundle(tmp_path / "m", BlurMember())
+    scene = write_scene(tmp_path / "s.tif", image_of((150, 130)))
+    done = predict(bundle, scene, tmp_path / "a.tif", backend=name, **SMALL)
+    assert done.backend == done.to_json()["backend"] == "none"
+
+
+def test_what_is_told_is_what_ran_on_a_gpu(tmp_path, no_packages):
+    """Networks on a GPU run in PyTorch whatever was asked for, so no package is needed for them."""
+    bundle = network_bundle(tmp_path / "m", **UNET)
+    [member] = bundle.members
+    on_gpu = replace(bundle, members=(replace(member, device=torch.device("cuda")),))
+    scene = Scene.open(write_scene(tmp_path / "s.tif", image_of((150, 130))))
+    said = []
+    for bundles, told in (
+        ((on_gpu,), "torch"),
+        ((bundle,), "onnxruntime"),
+        ((on_gpu, bundle), "onnxruntime, torch"),
+    ):
+        settings = Config().updated({"prediction": {"backend": "onnxruntime"}}).prediction
+        job = Job(("m",) * len(bundles), (scene,), settings, device="cuda", bundles=bundles)
+        if bundles == (on_gpu,):
+            require_asked_backend(job, Reporter(Listener(said)))
+        else:
+            with pytest.raises(MissingDependencyError, match="'onnxruntime' was asked for"):
+                require_asked_backend(job, Reporter(Listener(said)))
+        chosen = decide_backend(job, WorkFolder(tmp_path), Reporter(Listener(said)))
+        assert name_backend(replace(job, backend=chosen)) == told
+    assert [event.message for event in said] == [
+        "Backend: torch, because networks on a GPU do not run in onnxruntime."
+    ]
 
 
 def test_missing_backend_by_its_words(monkeypatch):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from geopointseg.errors import Cancelled, ConfigError
-from geopointseg.prediction import predictor
-from geopointseg.prediction.distributed import open_client
-from geopointseg.prediction.predictor import predict
+from geopointseg.prediction import distributed as module
+from geopointseg.prediction import ledger, predictor
+from geopointseg.prediction.distributed import Task, open_client, run_task
+from geopointseg.prediction.journal import WorkFolder
+from geopointseg.prediction.predictor import plan_prediction, predict
 from geopointseg.progress import Reporter
 from tests.prediction.conftest import (
     SMALL,
@@ -110,6 +112,45 @@ def test_errors_of_workers_are_those_of_the_library(tmp_path, cluster, landscape
     scene = write_scene(tmp_path / "s.tif", image)
     with pytest.raises(RasterError, match="infinite value"):
         predict(bundle, scene, tmp_path / "map.tif", dask=cluster.scheduler_address, **OPTIONS)
+
+
+def test_late_tiles_of_another_job_stay_out(tmp_path, small_tiles, monkeypatch):
+    """A worker whose run was cancelled finishes its tile when the next run of the output is at work."""
+    scene = write_scene(tmp_path / "s.tif", image_of((300, 330)))
+    first, second = (loose_bundle(tmp_path / f"m{s}", BlurMember(seed=s)) for s in (1, 2))
+    predict(second, scene, tmp_path / "whole.tif", **SMALL)
+    planned = plan_prediction(first, scene, tmp_path / "map.tif", **SMALL)
+    work = WorkFolder.beside(tmp_path / "map.tif").of_job(planned.identity)
+    write, late = ledger.write_arrays, []
+
+    def write_and_be_overtaken(path, arrays):
+        write(path, arrays)
+        if not late:
+            tasks = [Task("compute", tile) for tile in planned.job.plan.lattice.tiles]
+            late.extend([run_task("late", planned.job, work, task) for task in tasks])
+
+    monkeypatch.setattr(ledger, "write_arrays", write_and_be_overtaken)
+    predict(second, scene, tmp_path / "map.tif", **SMALL)
+    assert len(late) > 3
+    assert not any(late)
+    assert (tmp_path / "map.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+
+
+def test_keys_tell_jobs_apart_and_are_the_same_everywhere(tmp_path):
+    work = WorkFolder(tmp_path)
+    assert work.of_job({"a": 1, "b": [2]}) == work.of_job({"b": (2,), "a": 1})
+    assert work.of_job({"a": 1}).part((0, 0)) != work.of_job({"a": 2}).part((0, 0))
+
+
+@pytest.mark.parametrize("address", ["local:many", "tcp://127.0.0.1:9", "nonsense"])
+def test_refused_addresses_leave_nothing(tmp_path, monkeypatch, address):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.5)
+    scene = write_scene(tmp_path / "s.tif", image_of((64, 64)))
+    bundle = loose_bundle(tmp_path / "m", BlurMember())
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="Dask"):
+        predict(bundle, scene, tmp_path / "map.tif", dask=address, **SMALL)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_addresses_by_their_words(tmp_path):

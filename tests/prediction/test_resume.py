@@ -15,7 +15,8 @@ import pytest
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.prediction import finishing, journal, ledger, store
 from geopointseg.prediction.journal import WorkFolder, open_journal
-from geopointseg.prediction.predictor import predict
+from geopointseg.prediction.ledger import Ledger
+from geopointseg.prediction.predictor import plan_prediction, predict
 from geopointseg.raster import output as raster_output
 from tests.prediction.conftest import SMALL, BlurMember, image_of, loose_bundle, write_scene
 
@@ -131,6 +132,35 @@ def test_what_is_there_is_not_computed_again(tmp_path, small_tiles, monkeypatch)
     member.calls.clear()
     predict(bundle, scene, tmp_path / "again.tif", **SMALL)
     assert resumed < len(member.calls)
+
+
+def test_speed_counts_only_what_a_run_computed(tmp_path, small_tiles, monkeypatch):
+    scene = write_scene(tmp_path / "s.tif", image_of((300, 330)))
+    bundle = loose_bundle(tmp_path / "m", BlurMember())
+    whole = predict(bundle, scene, tmp_path / "whole.tif", **SMALL)
+    assert whole.pixels_per_s * whole.seconds == pytest.approx(300 * 330)
+    planned = plan_prediction(bundle, scene, tmp_path / "map.tif", **SMALL)
+    interrupt(tmp_path, monkeypatch, bundle, scene)
+    left = WorkFolder.beside(tmp_path / "map.tif").of_job(
+        {**planned.identity, "the backend": "torch"}
+    )
+    missing = sum(
+        planned.job.plan.lattice.pixels(t) for t in Ledger(planned.job.plan, left).missing
+    )
+    assert 0 < missing < 300 * 330
+    done = predict(bundle, scene, tmp_path / "map.tif", resume=True, **SMALL)
+    assert done.pixels_per_s * done.seconds == pytest.approx(missing)
+
+
+@pytest.mark.parametrize("error", [ConfigError("no"), RuntimeError("no")])
+def test_a_run_that_computed_nothing_leaves_nothing(tmp_path, error):
+    def fail():
+        with open_journal(tmp_path / "map.tif", {"a": 1}, resume=False):
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_resume_it_starts_over(tmp_path, small_tiles, monkeypatch):

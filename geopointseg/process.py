@@ -1,0 +1,102 @@
+"""State of the process that GDAL, PROJ and the C library share with the caller, and who may change it.
+
+Importing geopointseg changes nothing. The ``geopointseg`` command runs in a process of its own and sets there what it
+needs (`own_process`); the environment is put back at its end. Functions that are called from Python change this much of
+the caller's process:
+
+- The first call that opens a raster or makes points drops ``PROJ_LIB``, ``PROJ_DATA``, ``GDAL_DATA`` and
+  ``GDAL_DRIVER_PATH`` from the environment where rasterio brings folders of its own, because QGIS and conda export
+  folders in which that rasterio finds no CRS (`use_own_geodata`).
+- `predict` asks glibc to keep freed memory (`geopointseg.model.allocator`), and limits GDAL's cache of blocks while it
+  runs. OpenVINO, where it is used, gets a larger stack for signal handlers.
+- `train` sets torch's random state and puts it back.
+
+The environment variable ``GEOPOINTSEG_PROCESS=keep`` switches the first two off. Limits that the caller sets
+(``GDAL_CACHEMAX``, ``GDAL_MAX_DATASET_POOL_SIZE``) are never replaced by the command.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+SWITCH = "GEOPOINTSEG_PROCESS"
+
+_GEODATA = {
+    "proj_data": ("PROJ_LIB", "PROJ_DATA"),
+    "gdal_data": ("GDAL_DATA", "GDAL_DRIVER_PATH"),
+}
+_LIMITS = {
+    "GDAL_CACHEMAX": "64",  # megabytes of decoded blocks; GDAL takes 5 % of the memory
+    "GDAL_MAX_DATASET_POOL_SIZE": "32",  # files that virtual rasters hold open
+}
+"""GDAL's own limits grow with the machine and are fixed at its first use; memory and open files must not."""
+
+
+def may_change_process() -> bool:
+    """Whether functions may change state of the process that belongs to the caller."""
+    return os.environ.get(SWITCH, "").strip().lower() != "keep"
+
+
+def use_own_geodata() -> None:
+    """Drop another installation's PROJ and GDAL folders from the environment, unless the caller forbids it.
+
+    A rasterio wheel carries matching folders and finds no CRS in foreign ones. rasterio reads the variables whenever
+    it enters an environment, so they are dropped and not hidden for the length of a call.
+    """
+    if may_change_process():
+        found = [os.environ.pop(variable, None) for variable in _foreign_variables()]
+        if any(found) and "rasterio" in sys.modules:
+            _point_to_own_geodata()
+
+
+def _point_to_own_geodata() -> None:
+    """Correct what rasterio read from the environment when it was imported."""
+    from rasterio.env import set_gdal_config, set_proj_data_search_path
+
+    home = _rasterio_home()
+    if home is not None and (home / "proj_data").is_dir():
+        set_proj_data_search_path(str(home / "proj_data"))
+    if home is not None and (home / "gdal_data").is_dir():
+        set_gdal_config("GDAL_DATA", str(home / "gdal_data"))
+
+
+@contextmanager
+def own_process() -> Iterator[None]:
+    """Set up the environment of the command while the block lasts: own geodata, and GDAL's limits."""
+    before = dict(os.environ)
+    use_own_geodata()
+    for name, value in _LIMITS.items():
+        os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        changed = {*_LIMITS, *_foreign_variables()}
+        for name in changed:
+            os.environ.pop(name, None)
+        os.environ.update({name: before[name] for name in changed if name in before})
+
+
+@cache
+def _foreign_variables() -> tuple[str, ...]:
+    """Return the variables that name folders which the installed rasterio brings itself."""
+    home = _rasterio_home()
+    if home is None:
+        return ()
+    return tuple(
+        variable
+        for folder, variables in _GEODATA.items()
+        if (home / folder).is_dir()
+        for variable in variables
+    )
+
+
+def _rasterio_home() -> Path | None:
+    """Return the folder of the installed rasterio, found without importing it."""
+    spec = importlib.util.find_spec("rasterio")
+    return Path(spec.origin).parent if spec and spec.origin else None

@@ -1,0 +1,173 @@
+"""What people see of an object: one to five lines of text, and a table in notebooks."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import html
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+MOST_LINES = 5
+WIDTH = 110
+"""Most characters in a line."""
+
+_MOST_NAMES = 10
+_MOST_ROWS = 60
+_LONGEST_VALUE = 70
+
+
+def described[T: type](kind: T) -> T:
+    """Give a class a ``repr`` of one to five lines that never prints arrays, and ``_repr_html_`` where it has a table.
+
+    A class with a method ``_summary`` returns its own lines there, the first one with its name. Others, which must be
+    dataclasses, show the names and values of their fields, arrays as data type and shape. A class with a method
+    ``_table`` returns headings and rows there for notebooks, or a list of titled tables.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @described
+    ... @dataclasses.dataclass(frozen=True)
+    ... class Track:
+    ...     name: str
+    ...     x: object
+    >>> Track("a", np.zeros(3))
+    Track(name='a', x=float64 (3,))
+    """
+    target = cast("Any", kind)
+    target.__repr__ = _show
+    if hasattr(kind, "_table"):
+        target._repr_html_ = _show_html
+    return kind
+
+
+def count_classes(names: Iterable[str], counts: Iterable[float]) -> str:
+    """Return counts for people, like ``water 12, forest 30``; of many classes the first ten."""
+    return join_names([f"{name} {count:g}" for name, count in zip(names, counts, strict=True)])
+
+
+def join_names(names: Iterable[object]) -> str:
+    """Return names joined by commas; of many the first ten and how many more there are.
+
+    Examples
+    --------
+    >>> join_names("abc"), join_names(range(14))
+    ('a, b, c', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 4 more')
+    """
+    given = [str(name) for name in names]
+    more = f" and {len(given) - _MOST_NAMES} more" if len(given) > _MOST_NAMES else ""
+    return ", ".join(given[:_MOST_NAMES]) + more
+
+
+def summarize_fields(value: Any) -> str:
+    """Return the name of a dataclass with its fields, each in a few words."""
+    shown = [
+        f"{field.name}={_brief(getattr(value, field.name))}"
+        for field in dataclasses.fields(value)
+        if field.repr and not field.name.startswith("_")
+    ]
+    return f"{type(value).__name__}({', '.join(shown)})"
+
+
+def identify(value: Any) -> str:
+    """Return a text that is the same for equal values and another one for others, with the content of all arrays.
+
+    For fingerprints, which must not depend on what `repr` leaves out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> identify((1, np.zeros(2))) == identify((1, np.zeros(2))) != identify((1, np.ones(2)))
+    True
+    """
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return f"{value.dtype.str}{value.shape}:{content}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [f"{f.name}={identify(getattr(value, f.name))}" for f in dataclasses.fields(value)]
+        return f"{type(value).__name__}({', '.join(fields)})"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(identify, value))})"
+    return repr(value)
+
+
+def _show(self: Any) -> str:
+    lines = self._summary() if hasattr(self, "_summary") else [summarize_fields(self)]
+    wrapped: list[str] = []
+    for line in lines:
+        wrapped += textwrap.wrap(line, WIDTH, subsequent_indent="    ") or [""]
+    if len(wrapped) > MOST_LINES:
+        wrapped = [
+            *wrapped[: MOST_LINES - 1],
+            textwrap.shorten(wrapped[MOST_LINES - 1], 60) + " ...",
+        ]
+    return "\n".join(wrapped)
+
+
+def _show_html(self: Any) -> str:
+    found = self._table()
+    tables = found if isinstance(found, list) else [("", *found)]
+    title = html.escape(repr(self).partition("\n")[0])
+    return f"<p><b>{title}</b></p>" + "".join(_html_table(*table) for table in tables)
+
+
+def _html_table(title: str, headings: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_html_cell(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows[:_MOST_ROWS]
+    )
+    more = f"<p>and {len(rows) - _MOST_ROWS} more</p>" if len(rows) > _MOST_ROWS else ""
+    caption = f"<caption>{html.escape(title)}</caption>" if title else ""
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def _html_cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = html.escape(str(value))
+    is_color = len(text) == 7 and text.startswith("#")
+    return f'<span style="color:{text}">&#9632;</span> {text}' if is_color else text
+
+
+def _brief(value: Any) -> str:
+    """Return a value in a few words."""
+    if hasattr(value, "dtype") and hasattr(value, "shape") and len(value.shape):
+        text = f"{value.dtype} {tuple(value.shape)}"
+    elif isinstance(value, Mapping):
+        text = f"<{len(value)} entries: {join_names(value)}>" if value else "{}"
+    elif isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, Path):
+        text = repr(str(value))
+    elif isinstance(value, (tuple, list, set, frozenset)) and not hasattr(value, "_fields"):
+        text = _brief_list(list(value))
+    else:
+        text = _brief_object(value)
+    return _shorten(text)
+
+
+def _brief_object(value: Any) -> str:
+    """Return an object in a few words: its own, where it is plain or described here; else the name of its type."""
+    if getattr(type(value), "__repr__", None) == _show:
+        return repr(value).partition("\n")[0]
+    if type(value).__module__.split(".")[0] in ("geopointseg", "torch"):
+        return type(value).__name__
+    return " ".join(repr(value).split())
+
+
+def _brief_list(values: list[Any]) -> str:
+    plain = all(isinstance(value, (str, int, float, bool, type(None))) for value in values)
+    if plain and len(values) <= _MOST_NAMES:
+        return "[" + ", ".join(map(_brief, values)) + "]"
+    kinds = sorted({type(value).__name__ for value in values})
+    return f"<{len(values)} of {join_names(kinds)}>"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 4] + " ..."
