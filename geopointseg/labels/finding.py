@@ -13,6 +13,7 @@ from geopointseg.labels.geometry import metric_coordinates
 from geopointseg.labels.placement import Placement, describe_miss, transformation_accuracy_m
 from geopointseg.labels.points import Points
 from geopointseg.labels.spread import Spread, measure_spread
+from geopointseg.name import fold_name
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene
 
@@ -261,7 +262,7 @@ def _check_classes(e: Evidence) -> Iterator[Problem]:
 def _check_names(e: Evidence) -> Iterator[Problem]:
     alike: dict[str, list[str]] = {}
     for name in e.points.legend.names:
-        alike.setdefault("".join(name.casefold().split()), []).append(name)
+        alike.setdefault(fold_name(name).replace(" ", ""), []).append(name)
     for names in alike.values():
         if len(names) > 1:
             yield Problem(

@@ -8,6 +8,7 @@ polygons are kept as shapes beside a representative point.
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +28,14 @@ from geopointseg.labels.class_field import (
     build_coding,
     choose_class_field,
     factorize,
+    find_field,
     find_name_field,
 )
 from geopointseg.labels.geometry import explode_parts, find_places, transform_shapes
 from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
 from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
 from geopointseg.legend import Legend
+from geopointseg.name import clean_name
 from geopointseg.raster.grid import transform_coordinates
 
 STREAM_ABOVE = 2_000_000
@@ -209,9 +212,9 @@ class Points:
         scene
             Path or name of the scene; folders and the ending of the name do not matter.
         """
-        stem = Path(scene).stem
+        stem = _stem(scene)
         mine = [
-            name for name in np.unique(self.scene).tolist() if name == "" or Path(name).stem == stem
+            name for name in np.unique(self.scene).tolist() if name == "" or _stem(name) == stem
         ]
         return np.isin(self.scene, mine)
 
@@ -388,7 +391,7 @@ class _Plan:
             self.layer.crs,
             fid=fids[feature],
             source=self.layer.path,
-            class_field=self.class_field,
+            class_field=clean_name(self.class_field),
             **{name: parse[name](column)[feature] for name, column in optional.items()},
         )
         dropped = {"without geometry": int((~placed).sum()), "without class": no_class}
@@ -412,11 +415,8 @@ def _plan(
     chosen = choose_class_field(layer, class_field, style)
     values, names = _survey(layer, chosen)
     coding = build_coding(values, chosen, style=style, names=names, legend=legend)
-    optional = {
-        field.lower(): field
-        for field in layer.fields
-        if field.lower() in RESERVED_FIELDS and field != chosen
-    }
+    reserved = {name: find_field(layer, name) for name in RESERVED_FIELDS}
+    optional = {name: field for name, field in reserved.items() if field and field != chosen}
     return _Plan(layer, chosen, coding, optional)
 
 
@@ -450,6 +450,10 @@ def _output_fields(points: Points) -> dict[str, NDArray[Any]]:
         if (getattr(points, name) != "").any():
             fields[name] = getattr(points, name)
     return fields
+
+
+def _stem(name: str) -> str:
+    return unicodedata.normalize("NFC", Path(name).stem)
 
 
 def _symbol_kind(geometry: NDArray[np.object_]) -> str:

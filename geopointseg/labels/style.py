@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from geopointseg.errors import InputFileError
 from geopointseg.labels.layer import unchanged
+from geopointseg.name import allowed_in_xml, clean_name
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def parse_style(document: str) -> Style | None:
     if "<!ENTITY" in document:
         return None
     try:
-        root = ET.fromstring(document)  # noqa: S314 - entity definitions are refused above
+        root = ET.fromstring(allowed_in_xml(document))  # noqa: S314 - entity definitions are refused above
     except ET.ParseError:
         return None
     renderer = root if root.tag == "renderer-v2" else root.find(".//renderer-v2")
@@ -95,11 +96,11 @@ def parse_style(document: str) -> Style | None:
         for symbol in renderer.findall("symbols/symbol")
     }
     categories = [
-        Category(value, node.get("label", ""), colors.get(node.get("symbol", "")) or "")
+        Category(value, clean_name(node.get("label", "")), colors.get(node.get("symbol", "")) or "")
         for node in renderer.findall("categories/category")
         for value in _category_values(node)
     ]
-    return Style(renderer.get("attr", "").strip('"'), tuple(categories))
+    return Style(clean_name(renderer.get("attr", "").strip('"')), tuple(categories))
 
 
 def format_style(style: Style, *, geometry: str = "point") -> str:
@@ -113,7 +114,7 @@ def format_style(style: Style, *, geometry: str = "point") -> str:
         attributes = {"value": category.value, "label": category.label, "symbol": str(number)}
         ET.SubElement(categories, "category", attributes | {"render": "true"})
         _append_symbol(symbols, str(number), category.color, geometry)
-    body = ET.tostring(root, encoding="unicode")
+    body = allowed_in_xml(ET.tostring(root, encoding="unicode"))
     return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{body}\n"
 
 
@@ -166,7 +167,8 @@ def _stored_styles(path: str | Path, layer: str) -> list[str]:
 
 def _category_values(node: ET.Element) -> list[str]:
     merged = [value.get("value", "") for value in node.findall("val")]
-    return [value for value in merged or [node.get("value", "")] if value not in ("", "NULL")]
+    values = [clean_name(value) for value in merged or [node.get("value", "")]]
+    return [value for value in values if value not in ("", "NULL")]
 
 
 def _symbol_color(symbol: ET.Element) -> str | None:

@@ -11,8 +11,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from io import FileIO
+from pathlib import Path
 
 from filelock import lock_descriptor
 
