@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geopointseg.assessment.area import pixel_areas_m2
@@ -21,7 +19,8 @@ from geopointseg.assessment.inventory import Inventory, read_on_grid, take_inven
 from geopointseg.assessment.matching import MatchedLegend, match_legends, used_classes
 from geopointseg.assessment.outcome import AssessedPixels, Assessment, ClassArea, Sampling, percent
 from geopointseg.assessment.overlap import TRAINING_TAG, recognize_locations
-from geopointseg.errors import InputFileError, PointsError, RasterError
+from geopointseg.assessment.reference import is_raster_reference
+from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.mask import locate_pixels
 from geopointseg.labels.points import Points, read_points
 from geopointseg.legend import Legend
@@ -61,7 +60,8 @@ def assess(
         Test points (in memory or a vector file), or a raster with the true classes. Where a file's ``split``
         field marks test points, only these are used.
     class_field, layer
-        Which field holds the class and which layer the points, as for `read_points`.
+        Which field holds the class and which layer the points, as for `read_points`. Where one of them is given, the
+        reference is taken for points.
     sampling
         How the test points were drawn: ``simple`` (at random or on a lattice over the whole map), ``stratified``
         (at random within each map class, or within the classes of ``strata``), or ``unknown``, which computes the
@@ -99,7 +99,8 @@ def assess(
     reporter = reporter or Reporter()
     described = _open(class_map)
     if isinstance(reference, ClassMap) or (
-        not isinstance(reference, Points) and _is_raster(reference)
+        not isinstance(reference, Points)
+        and is_raster_reference(reference, class_field=class_field, layer=layer)
     ):
         assessed = _assess_raster(described, _open(reference), reporter)
     else:
@@ -137,18 +138,6 @@ class _Warnings:
 
 def _open(raster: Raster) -> ClassMap:
     return raster if isinstance(raster, ClassMap) else ClassMap.open(raster)
-
-
-def _is_raster(path: str | os.PathLike[str]) -> bool:
-    if "://" not in os.fspath(path) and not Path(path).exists():
-        raise InputFileError(
-            f"The reference '{path}' does not exist. Expected test points or a raster; check the path."
-        )
-    try:
-        with rasterio.open(path) as dataset:
-            return bool(dataset.count)
-    except RasterioError:
-        return False
 
 
 def _assess_points(

@@ -37,7 +37,7 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
     """Choose the field that holds the class.
 
     The wanted one; else the only field with a usual name; else the one that the layer's style shows; else the only
-    text or integer field there is.
+    text or integer field there is; else the only field of all.
 
     Raises
     ------
@@ -52,7 +52,8 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
     named = [name for name in usable if name.lower() in _KNOWN_NAMES]
     shown = find_field(layer, style.field) if style and style.field else None
     styled = [shown] if shown and _can_hold_classes(layer, shown) else []
-    for candidates in (named, styled, usable):
+    only = list(layer.fields) if len(layer.fields) == 1 else []
+    for candidates in (named, styled, usable, only):
         if len(candidates) == 1:
             return candidates[0]
     raise PointsError(

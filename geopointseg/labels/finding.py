@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.labels.geometry import metric_coordinates
+from geopointseg.labels.own_field import find_in_own_fields, name_no_scene
 from geopointseg.labels.placement import Placement, describe_miss, transformation_accuracy_m
 from geopointseg.labels.points import Points
 from geopointseg.labels.spread import Spread, measure_spread
@@ -54,7 +55,7 @@ class ClassCheck:
     points
         Number of labels.
     usable
-        Number of labels on valid pixels that do not contradict another.
+        Number of labels of a weight above zero on valid pixels that do not contradict another.
     outside, nodata, conflicts, duplicates
         Number of labels on no scene, on nodata, in a pixel that also has another class, and in a pixel that has
         the same class already.
@@ -132,7 +133,7 @@ def gather_evidence(
                 code=entry.code,
                 name=entry.name,
                 points=int(mine.sum()),
-                usable=int((mine & placement.usable).sum()),
+                usable=int((mine & placement.usable & (points.weight > 0)).sum()),
                 outside=int((mine & ~placement.inside).sum()),
                 nodata=int((mine & placement.inside & ~placement.valid).sum()),
                 conflicts=int((mine & placement.conflict).sum()),
@@ -190,8 +191,15 @@ def _enumerate(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
+def _check_own_fields(e: Evidence) -> Iterator[Problem]:
+    for found in find_in_own_fields(e.points, [scene.name for scene in e.scenes]):
+        yield Problem(*found)
+
+
 def _check_place(e: Evidence) -> Iterator[Problem]:
     total, inside = len(e.points), int(e.placement.inside.sum())
+    if name_no_scene(e.points, [scene.name for scene in e.scenes]).all():
+        return  # none was looked for on any scene
     if inside == 0:
         yield Problem("error", "outside", describe_miss(e.points, e.scenes), total)
         return
@@ -370,6 +378,7 @@ def _check_dropped(e: Evidence) -> Iterator[Problem]:
 
 
 _RULES: tuple[Callable[[Evidence], Iterator[Problem]], ...] = (
+    _check_own_fields,
     _check_place,
     _check_classes,
     _check_names,

@@ -8,6 +8,7 @@ with a label and a symbol. Both ways of writing symbol properties are read, ``<p
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import xml.etree.ElementTree as ET
 from contextlib import closing
@@ -16,8 +17,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from geopointseg.errors import InputFileError
-from geopointseg.labels.layer import unchanged
 from geopointseg.name import allowed_in_xml, clean_name
+from geopointseg.vector_source import unchanged
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _stored_styles(path: str | Path, layer: str) -> list[str]:
     with unchanged(path) as source, Path(source).open("rb") as stream:
         if stream.read(15) != b"SQLite format 3":
             return []
-        uri = f"file:{quote(str(Path(source).resolve()))}?mode=ro"
+        uri = f"file:{quote(os.fsencode(Path(source).resolve()))}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             try:
                 rows = connection.execute(
