@@ -90,11 +90,22 @@ class VectorLayer:
         """Yield features with the named columns: all at once, or a chunk of some size at a time.
 
         At once is several times faster; chunks need memory for one chunk only.
+
+        Raises
+        ------
+        InputFileError
+            If text is not in the encoding that the file states.
         """
-        if chunk_size is None:
-            yield self._read(columns, geometry=geometry)
-        else:
-            yield from self._stream(columns, chunk_size, geometry=geometry)
+        try:
+            if chunk_size is None:
+                yield self._read(columns, geometry=geometry)
+            else:
+                yield from self._stream(columns, chunk_size, geometry=geometry)
+        except UnicodeDecodeError as error:
+            raise InputFileError(
+                f"The text in '{self.path}' is not in the encoding that the file states ({error}). Expected UTF-8, or for a "
+                "shapefile what its .cpg file says; correct that file, or save the layer as GeoPackage in QGIS."
+            ) from error
 
     def _read(self, columns: Sequence[str], *, geometry: bool, **part: int) -> Features:
         import pyogrio.raw
@@ -272,16 +283,16 @@ def _query(path: Path, query: str) -> list[Any]:
         return []
     with unchanged(path) as source:
         uri = f"file:{quote(os.fsencode(Path(source).resolve()))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            try:
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as connection:
                 return connection.execute(query).fetchall()
-            except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
-                    return []
-                raise OutputError(
-                    f"'{path}' exists, and what it holds cannot be read ({error}). Expected a file that can be replaced; "
-                    "close it in other programs, or choose another name."
-                ) from error
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
+                return []
+            raise OutputError(
+                f"'{path}' exists, and what it holds cannot be read ({error}). Expected a file that can be replaced; "
+                "close it in other programs, or choose another name."
+            ) from error
 
 
 def _spatial_layers(source: str, path: str) -> dict[str, int]:

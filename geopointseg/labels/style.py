@@ -154,15 +154,15 @@ def _stored_styles(path: str | Path, layer: str) -> list[str]:
         if stream.read(15) != b"SQLite format 3":
             return []
         uri = f"file:{quote(os.fsencode(Path(source).resolve()))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            try:
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as connection:
                 rows = connection.execute(
                     "SELECT styleQML FROM layer_styles WHERE f_table_name = ? "
                     "ORDER BY useAsDefault DESC, update_time DESC, id DESC",
                     (layer,),
                 ).fetchall()
-            except sqlite3.DatabaseError:  # no such table: the layer was never styled
-                return []
+        except sqlite3.DatabaseError:  # no such table: the layer was never styled
+            return []
     return [row[0] for row in rows if row[0]]
 
 
