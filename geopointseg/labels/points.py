@@ -148,7 +148,7 @@ class Points:
             scene=np.asarray(np.full(count, "") if scene is None else scene, dtype=np.str_),
             fid=np.asarray(np.arange(1, count + 1) if fid is None else fid, dtype=np.int64),
             source=source,
-            class_field=class_field,
+            class_field=clean_name(class_field),
         )
 
     @classmethod
@@ -391,7 +391,7 @@ class _Plan:
             self.layer.crs,
             fid=fids[feature],
             source=self.layer.path,
-            class_field=clean_name(self.class_field),
+            class_field=self.class_field,
             **{name: parse[name](column)[feature] for name, column in optional.items()},
         )
         dropped = {"without geometry": int((~placed).sum()), "without class": no_class}
