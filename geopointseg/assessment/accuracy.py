@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +105,7 @@ def assess(
     else:
         points = reference
         if not isinstance(points, Points):
-            points = read_points(Path(points), class_field=class_field, layer=layer)
+            points = read_points(os.fspath(points), class_field=class_field, layer=layer)
         drawn: Sampling = "stratified" if strata is not None and sampling == "unknown" else sampling
         setting = _Setting(drawn, None if strata is None else _open(strata), force, confidence)
         assessed = _assess_points(described, points, setting, reporter)

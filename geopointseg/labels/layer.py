@@ -214,7 +214,7 @@ def require_free_geopackage(
         raise OutputError(
             f"The output '{path}' does not end in .gpkg. Points are written as GeoPackage; name it so."
         )
-    if Path(f"{path}-wal").exists():
+    if os.path.exists(f"{path}-wal"):  # noqa: PTH110 - false, no error, where that name would be too long
         raise OutputError(
             f"'{path}' is open in another program (there is a '{target.name}-wal' beside it). Expected a file that "
             "can be replaced; close it there, in QGIS by removing the layer, and run again."

@@ -12,6 +12,7 @@ from pathlib import Path
 from geopointseg.errors import Cancelled, OutputError, TrainingError
 from geopointseg.model.bundle import is_model_folder, publish_folder, require_free_folder
 from geopointseg.raster.lock import hold_lock
+from geopointseg.raster.output import beside as name_beside
 from geopointseg.raster.output import explain_write_error, hidden_beside
 
 CHECKPOINT = "checkpoint.pt"
@@ -93,8 +94,7 @@ class Workspace:
 
     def publish_beside(self, suffix: str) -> Path:
         """Move the folder, less its checkpoint, to a name of its own beside the output, and return it."""
-        absolute = self.output.absolute()
-        beside = absolute.with_name(f"{absolute.name}.{suffix}")
+        beside = name_beside(self.output.absolute(), f".{suffix}")
         if beside.exists() and not self.is_ours(beside):
             self._held.close()
             raise OutputError(

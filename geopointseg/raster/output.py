@@ -65,25 +65,36 @@ def whole_file(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def hidden_beside(path: Path, ending: str) -> Path:
-    """Return the path of a hidden file or folder that belongs to an output, such as a lock.
+def beside(path: Path, ending: str, *, start: str = "") -> Path:
+    """Return the path of a file or folder that belongs to an output and lies beside it, such as a lock.
 
     Parameters
     ----------
     path
-        The output; its own name is kept in the hidden one unless that would become too long.
-    ending
-        End of the hidden name.
+        The output; its own name is kept in the other one unless that would become too long.
+    ending, start
+        What is put behind and before the name.
+
+    Examples
+    --------
+    >>> beside(Path("maps/map.tif"), ".partial").as_posix()
+    'maps/map.tif.partial'
+    """
+    name = f"{start}{path.name}{ending}"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f"{start}{_digest(path.name)}{ending}"
+    return path.with_name(name)
+
+
+def hidden_beside(path: Path, ending: str) -> Path:
+    """Return the path of a hidden file or folder beside an output, as `beside`.
 
     Examples
     --------
     >>> hidden_beside(Path("maps/model"), ".lock").as_posix()
     'maps/.model.lock'
     """
-    name = f".{path.name}{ending}"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        name = f".{_digest(path.name)}{ending}"
-    return path.with_name(name)
+    return beside(path, ending, start=".")
 
 
 def _temporary_name(path: Path, mark: str) -> str:
