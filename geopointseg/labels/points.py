@@ -8,6 +8,7 @@ polygons are kept as shapes beside a representative point.
 from __future__ import annotations
 
 import dataclasses
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -213,9 +214,8 @@ class Points:
             Path or name of the scene; folders and the ending of the name do not matter.
         """
         stem = _stem(scene)
-        mine = [
-            name for name in np.unique(self.scene).tolist() if name == "" or _stem(name) == stem
-        ]
+        names = np.unique(self.scene).tolist()
+        mine = [name for name in names if name == "" or stem in (_base(name), _stem(name))]
         return np.isin(self.scene, mine)
 
     def to_crs(self, crs: CRS) -> Self:
@@ -452,8 +452,14 @@ def _output_fields(points: Points) -> dict[str, NDArray[Any]]:
     return fields
 
 
+def _base(name: str) -> str:
+    """Return a file name without folders."""
+    return re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
+
+
 def _stem(name: str) -> str:
-    return unicodedata.normalize("NFC", Path(name).stem)
+    """Return a file name without folders and without an ending like ``.tif``; dots in dates stay."""
+    return re.sub(r"(?<=.)\.[A-Za-z]\w{0,8}$", "", _base(name))
 
 
 def _symbol_kind(geometry: NDArray[np.object_]) -> str:

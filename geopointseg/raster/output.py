@@ -242,7 +242,7 @@ def _explain_hold(error: PermissionError, path: Path, sidecars: Mapping[Path, Pa
 
 
 def require_writable_folder(path: Path) -> None:
-    """Raise `OutputError` unless a file can be made at ``path``."""
+    """Raise `OutputError` unless a file can be made at ``path``, or what is there can be replaced."""
     folder = path.parent
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise OutputError(
@@ -260,6 +260,13 @@ def require_writable_folder(path: Path) -> None:
             f"The output '{path}' {what}. Expected the path of a file in a folder that you may write to; "
             "choose another path."
         )
+    try:
+        if path.exists():
+            path.rename(
+                path
+            )  # does nothing, and fails where another program keeps the file from being moved
+    except PermissionError as error:
+        raise _explain_hold(error, path, {}) from error
 
 
 def spare_inputs(

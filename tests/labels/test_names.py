@@ -183,3 +183,16 @@ def test_scenes_are_found_in_either_encoding() -> None:
         [1, 2], [1, 2], [0, 1], Legend.from_names("ab"), 32633, scene=["e\u0301.tif", "x"]
     )
     assert points.belong_to("/data/\u00e9.vrt").tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("said", "scene", "belongs"),
+    [
+        ("S2_2020.05.01", "S2_2020.05.01.tif", True), ("S2_2020.05.02", "S2_2020.05.01.tif", False),
+        ("2020.05", "2020.tif", False), ("C:\\data\\a.TIF", "a.tif", True), ("x/a.jp2", "y/a.tif", True),
+        ("a.tif", "a.b.tif", False), ("a.b", "a.b.tif", True), ("a", "A.tif", False),
+    ],
+)  # fmt: skip
+def test_scenes_are_found_without_folder_and_ending(said, scene, belongs) -> None:
+    points = Points.from_arrays([1], [1], [0], Legend.from_names("a"), 32633, scene=[said])
+    assert points.belong_to(scene).tolist() == [belongs]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geopointseg.errors import OutputError
-from geopointseg.raster.output import hidden_beside, whole_file
+from geopointseg.raster.output import hidden_beside, require_writable_folder, whole_file
 
 SET = ("map.qml", "map.tif", "map.tif.aux.xml")
 
@@ -104,6 +104,18 @@ def test_a_file_that_another_program_holds_is_named_and_nothing_changes(
     )
     monkeypatch.undo()
     assert _contents(tmp_path) == dict.fromkeys(SET, "old")
+
+
+def test_a_file_that_is_held_is_told_before_the_work(tmp_path, monkeypatch) -> None:
+    _fill(tmp_path, "old")
+
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, "Access is denied", str(self), None, str(target))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match=r"map\.tif' cannot be replaced .*may have it open"):
+        require_writable_folder(tmp_path / "map.tif")
+    require_writable_folder(tmp_path / "new.tif")
 
 
 def test_what_cannot_be_put_back_is_said(tmp_path, monkeypatch) -> None:
