@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 _LIBRARIES = ("rasterio", "fiona", "pyogrio", "matplotlib")
@@ -30,7 +31,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
 """What is said instead of a library's warning; nothing where it says nothing to the user."""
 
 
-def answer_warning(message: str, category: type[Warning]) -> str:
+def answer_warning(message: str, category: type[Warning], filename: str = "") -> str:
     """Return what the user is told of a warning; empty where it is not meant for users.
 
     Parameters
@@ -39,6 +40,8 @@ def answer_warning(message: str, category: type[Warning]) -> str:
         The warning.
     category
         Its kind. Deprecations and numeric warnings are for developers.
+    filename
+        The source file that warns. What pyogrio warns of was said by GDAL of a vector file.
 
     Examples
     --------
@@ -50,8 +53,11 @@ def answer_warning(message: str, category: type[Warning]) -> str:
     for pattern, answer in _ANSWERS:
         if re.search(pattern, message):
             return answer
+    sentence = " ".join(message.split())
+    if "pyogrio" in Path(filename).parts:
+        return f"GDAL says of a vector file: {sentence}"
     for_developers = (DeprecationWarning, FutureWarning, RuntimeWarning, ResourceWarning)
-    return "" if issubclass(category, for_developers) else " ".join(message.split())
+    return "" if issubclass(category, for_developers) else sentence
 
 
 @contextmanager
@@ -75,7 +81,7 @@ def answered_warnings(state: dict[str, Any]) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        sentence = answer_warning(str(message), category)
+        sentence = answer_warning(str(message), category, filename)
         if state["debug"]:
             sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
         elif sentence and sentence not in told:

@@ -32,8 +32,8 @@ def stderr_of(monkeypatch, capsys):
     return call
 
 
-def warn(message: str, category: type[Warning] = UserWarning):
-    return lambda: [warnings.warn_explicit(message, category, "/lib/x.py", k) for k in (1, 2)]
+def warn(message: str, category: type[Warning] = UserWarning, file: str = "/lib/x.py"):
+    return lambda: [warnings.warn_explicit(message, category, file, k) for k in (1, 2)]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ def warn(message: str, category: type[Warning] = UserWarning):
         (warn("Field\n 'notes' was cut"), "warning: Field 'notes' was cut\n"),
         (warn("Dataset has no geotransform, gcps, or rpcs.", NotGeoreferencedWarning), ""),
         (warn("divide by zero", RuntimeWarning), ""),
+        (warn("Text was cut", RuntimeWarning, "/lib/pyogrio/raw.py"), "warning: GDAL says of a vector file: Text was cut\n"),
         (lambda: logging.getLogger("rasterio._env").warning("CPLE_AppDefined in /a/b.tif: odd"), ""),
     ],
 )  # fmt: skip
