@@ -9,6 +9,7 @@ from __future__ import annotations
 import colorsys
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 # Paul Tol's "bright" and "muted" schemes, reordered so that the first colours differ most for readers with any
@@ -117,7 +118,7 @@ def usual_color(name: str) -> str:
     >>> usual_color("Nadelwald") == usual_color("coniferous forest"), usual_color("class 3")
     (True, '')
     """
-    words = re.findall(r"[^\W\d_]+", name.lower())
+    words = re.findall(r"[^\W\d_]+", unicodedata.normalize("NFKC", name).lower())
     for color, keys in _USUAL:
         if set(words) & set(keys.split()):
             return color

@@ -52,6 +52,10 @@ class MissingDependencyError(GeopointsegError, ImportError):
     """An optional package is needed for what was asked and is not installed."""
 
 
+class DataWarning(UserWarning):
+    """Something in the user's data was corrected or left out on reading; the message says what in one sentence."""
+
+
 class Cancelled(GeopointsegError):
     """The run was cancelled by the user; nothing that looks finished was left behind."""
 

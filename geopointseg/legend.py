@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
+from geopointseg.name import clean_name
 from geopointseg.summary import described, join_names
 
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -26,13 +27,14 @@ _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 @described
 @dataclass(frozen=True)
 class LegendEntry:
-    """One class: its code in the data, its name, and its colour as ``#rrggbb``."""
+    """One class: its code in the data, its name (cleaned by `clean_name`), and its colour as ``#rrggbb``."""
 
     code: int
     name: str
     color: str
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", clean_name(self.name) or str(self.code))
         if self.code < 0:
             raise LegendError(
                 f"Class '{self.name}' has the code {self.code}. Codes must not be negative, because maps store "

@@ -6,12 +6,9 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geopointseg.assessment.area import pixel_areas_m2
@@ -20,8 +17,9 @@ from geopointseg.assessment.estimation import AccuracyEstimates, Estimate, estim
 from geopointseg.assessment.inventory import Inventory, read_on_grid, take_inventory
 from geopointseg.assessment.matching import MatchedLegend, match_legends, used_classes
 from geopointseg.assessment.outcome import AssessedPixels, Assessment, ClassArea, Sampling, percent
+from geopointseg.assessment.reference import is_raster_reference
 from geopointseg.assessment.training_points import TrainingCheck, check_training_points
-from geopointseg.errors import InputFileError, PointsError, RasterError
+from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.mask import locate_pixels
 from geopointseg.labels.points import Points, read_points
 from geopointseg.legend import Legend
@@ -63,7 +61,8 @@ def assess(
         Test points (in memory or a vector file), or a raster with the true classes. Where a file's ``split``
         field marks test points, only these are used.
     class_field, layer
-        Which field holds the class and which layer the points, as for `read_points`.
+        Which field holds the class and which layer the points, as for `read_points`. Where one of them is given, the
+        reference is taken for points.
     sampling
         How the test points were drawn: ``simple`` (at random or on a lattice over the whole map), ``stratified``
         (at random within each map class, or within the classes of ``strata``), or ``unknown``, which computes the
@@ -109,13 +108,14 @@ def assess(
     reporter = reporter or Reporter()
     described = _open(class_map)
     if isinstance(reference, ClassMap) or (
-        not isinstance(reference, Points) and _is_raster(reference)
+        not isinstance(reference, Points)
+        and is_raster_reference(reference, class_field=class_field, layer=layer)
     ):
         assessed = _assess_raster(described, _open(reference), reporter)
     else:
         points = reference
         if not isinstance(points, Points):
-            points = read_points(Path(points), class_field=class_field, layer=layer)
+            points = read_points(os.fspath(points), class_field=class_field, layer=layer)
         drawn: Sampling = "stratified" if strata is not None and sampling == "unknown" else sampling
         setting = _Setting(
             drawn, None if strata is None else _open(strata), force, confidence, _as_folders(model)
@@ -158,18 +158,6 @@ def _as_folders(
     if model is None:
         return ()
     return (model,) if isinstance(model, (str, os.PathLike)) else tuple(model)
-
-
-def _is_raster(path: str | os.PathLike[str]) -> bool:
-    if "://" not in os.fspath(path) and not Path(path).exists():
-        raise InputFileError(
-            f"The reference '{path}' does not exist. Expected test points or a raster; check the path."
-        )
-    try:
-        with rasterio.open(path) as dataset:
-            return bool(dataset.count)
-    except RasterioError:
-        return False
 
 
 def _assess_points(

@@ -2,7 +2,8 @@
 
 A test file makes a legend of its own: text classes get codes by their order, so a file that lacks one class
 counts the others differently. Names are therefore matched by name and codes by code, and a code that means one
-thing here and another there is refused.
+thing here and another there is refused. A name matches its exact spelling; another spelling (capitals, spaces) matches
+only where the map has one class of that name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
 from geopointseg.legend import Legend, LegendEntry
+from geopointseg.name import NameTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +61,16 @@ def match_legends(map_legend: Legend, reference: Legend, *, by_name: bool) -> Ma
     >>> match_legends(on_map, Legend.from_names(["Forest"]), by_name=True).lookup
     array([1])
     """
-    names = {_plain(name): index for index, name in enumerate(map_legend.names)}
+    names = NameTable(map_legend.names)
     codes = {code: index for index, code in enumerate(map_legend.codes.tolist())}
     found: list[int | None] = []
     for entry in reference.entries:
         if by_name:
-            found.append(names.get(_plain(entry.name)))
+            found.append(names.find(entry.name))
             continue
         index = codes.get(entry.code)
         if index is not None:
-            _refuse_swapped_names(entry, map_legend.entries[index], names)
+            _refuse_swapped_names(entry, map_legend, index, names)
         found.append(index)
     if reference.entries and all(index is None for index in found):
         _refuse_strangers(map_legend, reference, by_name=by_name)
@@ -80,13 +82,12 @@ def used_classes(legend: Legend, class_index: NDArray[np.int64]) -> NDArray[np.i
     return np.flatnonzero(np.bincount(class_index, minlength=len(legend)) > 0)
 
 
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").split())
-
-
-def _refuse_swapped_names(theirs: LegendEntry, ours: LegendEntry, names: dict[str, int]) -> None:
+def _refuse_swapped_names(
+    theirs: LegendEntry, map_legend: Legend, index: int, names: NameTable
+) -> None:
+    ours = map_legend.entries[index]
     named = theirs.name != str(theirs.code) and ours.name != str(ours.code)
-    if named and _plain(theirs.name) != _plain(ours.name) and _plain(theirs.name) in names:
+    if named and names.find(theirs.name) not in (None, index):
         raise LegendError(
             f"The class code {ours.code} is '{theirs.name}' in the reference and '{ours.name}' on the map. "
             "Expected one meaning for each code; give the test points by class name, or renumber them like the map."

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from geopointseg.cli.warning import answered_warnings
 from geopointseg.errors import Cancelled, GeopointsegError, nearest_names
 from geopointseg.process import own_process
 from geopointseg.progress import Event, JsonSink, Reporter
@@ -94,7 +95,7 @@ def app() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 1 (failed), 2 (wrong usage) or 130 (cancelled)."""
     state: dict[str, Any] = {"reporter": Reporter(), "debug": False}
-    with _signals_cancel(state), own_process():
+    with _signals_cancel(state), own_process(), answered_warnings(state):
         code = _run(arguments, state)
     state["reporter"].close()
     sys.stdout.flush()

@@ -215,7 +215,9 @@ def split(
 
 @points.command()
 @_points_argument
-@click.option("--like", required=True, metavar="R", help="Raster whose grid is used.")
+@click.option(
+    "--raster", "--like", "like", required=True, metavar="R", help="Raster whose grid is used."
+)
 @_output_option("MASK.tif")
 @layer_options
 @common_options

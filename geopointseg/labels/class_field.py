@@ -20,6 +20,7 @@ from geopointseg.errors import PointsError, nearest_names
 from geopointseg.labels.layer import VectorLayer
 from geopointseg.labels.style import Style
 from geopointseg.legend import Legend, LegendEntry
+from geopointseg.name import NameTable, clean_name, fold_name
 
 RESERVED_FIELDS = ("weight", "split", "scene")
 """Optional fields of a point layer that carry something other than the class."""
@@ -36,7 +37,7 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
     """Choose the field that holds the class.
 
     The wanted one; else the only field with a usual name; else the one that the layer's style shows; else the only
-    text or integer field there is.
+    text or integer field there is; else the only field of all.
 
     Raises
     ------
@@ -49,8 +50,10 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
         n for n in layer.fields if _can_hold_classes(layer, n) and n.lower() not in ("fid", "id")
     ]
     named = [name for name in usable if name.lower() in _KNOWN_NAMES]
-    styled = [style.field] if style and _can_hold_classes(layer, style.field) else []
-    for candidates in (named, styled, usable):
+    shown = find_field(layer, style.field) if style and style.field else None
+    styled = [shown] if shown and _can_hold_classes(layer, shown) else []
+    only = list(layer.fields) if len(layer.fields) == 1 else []
+    for candidates in (named, styled, usable, only):
         if len(candidates) == 1:
             return candidates[0]
     raise PointsError(
@@ -58,6 +61,25 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
         f"{layer.describe_fields()}. Expected one that clearly holds the class; "
         "name it with --class-field (class_field= in Python)."
     )
+
+
+def find_field(layer: VectorLayer, wanted: str) -> str | None:
+    """Return the field of a name, as the file spells it: the exact one, else the only one that is alike; or None.
+
+    Raises
+    ------
+    PointsError
+        If several fields are alike and none is exact.
+    """
+    fields = list(layer.fields)
+    table = NameTable(fields)
+    position, alike = table.find(wanted), table.alike(wanted)
+    if position is None and alike:
+        raise PointsError(
+            f"Layer '{layer.name}' in '{layer.path}' has the fields {' and '.join(map(repr, alike))}, and '{wanted}' could "
+            "be any of them. Expected one; name it in its own spelling, or rename the others."
+        )
+    return None if position is None else fields[position]
 
 
 def _can_hold_classes(layer: VectorLayer, field: str) -> bool:
@@ -97,7 +119,20 @@ def factorize(column: NDArray[Any], class_field: str) -> tuple[NDArray[np.int64]
                 "choose another field with --class-field or renumber the classes."
             )
         values = values.astype(np.int64)
-    return codes.astype(np.int64), [str(value) for value in values]
+    return _merge_spellings(codes.astype(np.int64), [str(value) for value in values])
+
+
+def _merge_spellings(
+    codes: NDArray[np.int64], values: list[str]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Clean distinct values as names; those that are the same afterwards become one, empty ones NULL."""
+    cleaned = [clean_name(value).strip() for value in values]
+    distinct = list(dict.fromkeys(value for value in cleaned if value))
+    if distinct == values:
+        return codes, values
+    position = {value: index for index, value in enumerate(distinct)}
+    lookup = np.array([*(position.get(value, -1) for value in cleaned), -1], dtype=np.int64)
+    return lookup[codes], distinct
 
 
 @dataclass(frozen=True)
@@ -177,25 +212,23 @@ def build_coding(
 
 
 def _wanted_field(layer: VectorLayer, wanted: str) -> str:
-    matches = [name for name in layer.fields if name.lower() == wanted.lower()]
-    if wanted in layer.fields:
-        matches = [wanted]
-    if not matches:
+    found = find_field(layer, wanted)
+    if found is None:
         raise PointsError(
             f"Layer '{layer.name}' in '{layer.path}' has no field '{wanted}'; it has {layer.describe_fields()}. "
             f"Expected the field that holds the class. {nearest_names(wanted, layer.fields)}"
         )
-    if layer.fields[matches[0]] == "other":
+    if layer.fields[found] == "other":
         raise PointsError(
             f"The field '{wanted}' of layer '{layer.name}' is neither text nor a number. "
             f"Expected class codes or names; the layer has {layer.describe_fields()}."
         )
-    return matches[0]
+    return found
 
 
 def _is_about(style: Style, class_field: str, values: list[str]) -> bool:
     styled = {category.value for category in style.categories}
-    return style.field.lower() == class_field.lower() or styled.issuperset(values)
+    return fold_name(style.field) == fold_name(class_field) or styled.issuperset(values)
 
 
 def _labels(style: Style | None) -> dict[str, str]:
@@ -237,9 +270,11 @@ def _colors(values: list[str], names: list[str], style: Style | None) -> list[st
 
 
 def _find_in_legend(value: str, labels: Mapping[str, str], legend: Legend, class_field: str) -> int:
+    table = NameTable(legend.names)
     for name in (value, labels.get(value)):
-        if name in legend.names:
-            return legend.names.index(name)
+        found = None if name is None else table.find(name)
+        if found is not None:
+            return found
     if re.fullmatch(r"[+-]?\d+", value) and int(value) in legend.codes:
         return legend.index_of(int(value))
     known = ", ".join(f"{entry.code} {entry.name}" for entry in legend.entries)

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.labels.geometry import metric_coordinates
+from geopointseg.labels.own_field import find_in_own_fields, name_no_scene
 from geopointseg.labels.placement import Placement, describe_miss, transformation_accuracy_m
 from geopointseg.labels.points import Points
 from geopointseg.labels.spread import Spread, measure_spread
+from geopointseg.name import fold_name
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
@@ -56,7 +58,7 @@ class ClassCheck:
     points
         Number of labels.
     usable
-        Number of labels on valid pixels that do not contradict another.
+        Number of labels of a weight above zero on valid pixels that do not contradict another.
     outside, nodata, conflicts, duplicates
         Number of labels on no scene, on nodata, in a pixel that also has another class, and in a pixel that has
         the same class already.
@@ -134,7 +136,7 @@ def gather_evidence(
                 code=entry.code,
                 name=entry.name,
                 points=int(mine.sum()),
-                usable=int((mine & placement.usable).sum()),
+                usable=int((mine & placement.usable & (points.weight > 0)).sum()),
                 outside=int((mine & ~placement.inside).sum()),
                 nodata=int((mine & placement.inside & ~placement.valid).sum()),
                 conflicts=int((mine & placement.conflict).sum()),
@@ -192,8 +194,15 @@ def _enumerate(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
+def _check_own_fields(e: Evidence) -> Iterator[Problem]:
+    for found in find_in_own_fields(e.points, [scene.name for scene in e.scenes]):
+        yield Problem(*found)
+
+
 def _check_place(e: Evidence) -> Iterator[Problem]:
     total, inside = len(e.points), int(e.placement.inside.sum())
+    if name_no_scene(e.points, [scene.name for scene in e.scenes]).all():
+        return  # none was looked for on any scene
     if inside == 0:
         yield Problem("error", "outside", describe_miss(e.points, e.scenes), total)
         return
@@ -264,7 +273,7 @@ def _check_classes(e: Evidence) -> Iterator[Problem]:
 def _check_names(e: Evidence) -> Iterator[Problem]:
     alike: dict[str, list[str]] = {}
     for name in e.points.legend.names:
-        alike.setdefault("".join(name.casefold().split()), []).append(name)
+        alike.setdefault(fold_name(name).replace(" ", ""), []).append(name)
     for names in alike.values():
         if len(names) > 1:
             yield Problem(
@@ -372,6 +381,7 @@ def _check_dropped(e: Evidence) -> Iterator[Problem]:
 
 
 _RULES: tuple[Callable[[Evidence], Iterator[Problem]], ...] = (
+    _check_own_fields,
     _check_place,
     _check_classes,
     _check_names,

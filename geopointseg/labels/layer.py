@@ -1,16 +1,10 @@
-"""Vector layers on disk: which layer of a file, which fields it has, and its features in arrays.
-
-Reading never changes a file. SQLite, which GeoPackage is built on, leaves ``-wal`` and ``-shm`` files beside a
-file that another program (QGIS, usually) keeps in write-ahead mode; such a file is read from a temporary copy,
-which also sees edits that were saved but not yet merged.
-"""
+"""Vector layers on disk: which layer of a file, which fields it has, and its features in arrays."""
 
 from __future__ import annotations
 
 import itertools
-import shutil
+import os
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -24,8 +18,10 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import InputFileError, OutputError, PointsError
+from geopointseg.name import NameTable
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.output import require_writable_folder, spare_inputs, whole_file
+from geopointseg.vector_source import PLAIN_STEM, openable, unchanged, writable
 
 FieldKind = Literal["text", "integer", "real", "other"]
 Features = tuple[NDArray[np.int64], NDArray[np.object_], dict[str, NDArray[Any]]]
@@ -54,6 +50,8 @@ class VectorLayer:
         Kind of each attribute field by its name, in the file's order.
     count
         Number of features.
+    position
+        Position of the layer among all layers of the file.
     """
 
     path: str
@@ -61,6 +59,7 @@ class VectorLayer:
     crs: CRS | None
     fields: Mapping[str, FieldKind]
     count: int
+    position: int = 0
 
     @classmethod
     def open(cls, path: str | Path, layer: str | None = None) -> VectorLayer:
@@ -76,15 +75,16 @@ class VectorLayer:
         import pyogrio
 
         use_own_geodata()
-        with unchanged(path) as source:
-            name = _choose_layer(str(path), _spatial_layers(source, str(path)), layer)
-            info = pyogrio.read_info(source, layer=name, force_feature_count=True)
+        with openable(path) as source:
+            layers = _spatial_layers(source, str(path))
+            name = _choose_layer(str(path), list(layers), layer)
+            info = pyogrio.read_info(source, layer=layers[name], force_feature_count=True)
         kinds: dict[str, FieldKind] = {
             str(field): _KIND_BY_OGR.get(kind, "other")
             for field, kind in zip(info["fields"], info["ogr_types"], strict=True)
         }
         crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
-        return cls(str(path), name, crs, kinds, int(info["features"]))
+        return cls(str(path), name, crs, kinds, int(info["features"]), layers[name])
 
     def features(
         self, columns: Sequence[str], chunk_size: int | None = None, *, geometry: bool = True
@@ -92,19 +92,30 @@ class VectorLayer:
         """Yield features with the named columns: all at once, or a chunk of some size at a time.
 
         At once is several times faster; chunks need memory for one chunk only.
+
+        Raises
+        ------
+        InputFileError
+            If text is not in the encoding that the file states.
         """
-        if chunk_size is None:
-            yield self._read(columns, geometry=geometry)
-        else:
-            yield from self._stream(columns, chunk_size, geometry=geometry)
+        try:
+            if chunk_size is None:
+                yield self._read(columns, geometry=geometry)
+            else:
+                yield from self._stream(columns, chunk_size, geometry=geometry)
+        except UnicodeDecodeError as error:
+            raise InputFileError(
+                f"The text in '{self.path}' is not in the encoding that the file states ({error}). Expected UTF-8, or for a "
+                "shapefile what its .cpg file says; correct that file, or save the layer as GeoPackage in QGIS."
+            ) from error
 
     def _read(self, columns: Sequence[str], *, geometry: bool, **part: int) -> Features:
         import pyogrio.raw
 
-        with unchanged(self.path) as source:
+        with openable(self.path) as source:
             meta, fids, wkb, values = pyogrio.raw.read(
                 source,
-                layer=self.name,
+                layer=self.position,
                 columns=list(columns),
                 read_geometry=geometry,
                 force_2d=geometry,
@@ -127,9 +138,12 @@ class VectorLayer:
         import fiona
 
         with (
-            unchanged(self.path) as source,
+            openable(self.path) as source,
             fiona.open(
-                source, layer=self.name, include_fields=list(columns), ignore_geometry=not geometry
+                source,
+                layer=fiona.listlayers(source)[self.position],
+                include_fields=list(columns),
+                ignore_geometry=not geometry,
             ) as collection,
         ):
             # fiona leaves out fields of types that it does not know, such as 32-bit floats
@@ -146,6 +160,21 @@ class VectorLayer:
         if not self.fields:
             return "no fields at all"
         return "the fields " + ", ".join(f"{name} ({kind})" for name, kind in self.fields.items())
+
+
+def list_layers(path: str | Path) -> list[str]:
+    """Return the names of the layers with geometry that a file holds; none where it is no vector file.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing.
+    """
+    with openable(path) as source:
+        try:
+            return list(_spatial_layers(source, str(path)))
+        except InputFileError:
+            return []
 
 
 @contextmanager
@@ -187,7 +216,7 @@ def require_free_geopackage(
         raise OutputError(
             f"The output '{path}' does not end in .gpkg. Points are written as GeoPackage; name it so."
         )
-    if Path(f"{path}-wal").exists():
+    if os.path.exists(f"{path}-wal"):  # noqa: PTH110 - false, no error, where that name would be too long
         raise OutputError(
             f"'{path}' is open in another program (there is a '{target.name}-wal' beside it). Expected a file that "
             "can be replaced; close it there, in QGIS by removing the layer, and run again."
@@ -221,49 +250,18 @@ def write_layer(
 
     kinds = {_TYPE_NAMES.get(int(kind), "Unknown") for kind in shapely.get_type_id(geometries)}
     columns = [v.astype(object) if v.dtype.kind == "U" else v for v in fields.values()]
-    pyogrio.raw.write(
-        str(path),
-        shapely.to_wkb(geometries),
-        columns,
-        list(fields),
-        layer=name,
-        driver="GPKG",
-        geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown",
-        crs=crs.to_wkt(),
-        dataset_options={"VERSION": "1.2"},  # GDAL before 3.7 warns of newer ones
-    )
-
-
-@contextmanager
-def unchanged(path: str | Path) -> Iterator[str]:
-    """Give a path that can be opened without a trace in the file's folder.
-
-    Usually the path itself; a temporary copy where SQLite's write-ahead mode would leave files behind.
-    """
-    path = str(path)
-    if path.startswith("/vsi") or "://" in path:
-        yield path
-        return
-    file = Path(path)
-    if not file.exists():
-        raise InputFileError(f"The vector file '{path}' does not exist. Check the path.")
-    if not _is_write_ahead(file):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
-        for suffix in ("", "-wal"):
-            part = Path(path + suffix)
-            if part.exists():
-                shutil.copyfile(part, Path(folder) / part.name)
-        yield str(Path(folder) / file.name)
-
-
-def _is_write_ahead(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    with file.open("rb") as stream:
-        header = stream.read(20)
-    return header[:15] == b"SQLite format 3" and 2 in header[18:20]
+    with writable(path) as target:
+        pyogrio.raw.write(
+            str(target),
+            shapely.to_wkb(geometries),
+            columns,
+            list(fields),
+            layer=name,
+            driver="GPKG",
+            geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown",
+            crs=crs.to_wkt(),
+            dataset_options={"VERSION": "1.2"},  # GDAL before 3.7 warns of newer ones
+        )
 
 
 def _list_tables(path: Path) -> list[tuple[str, str]]:
@@ -286,20 +284,21 @@ def _query(path: Path, query: str) -> list[Any]:
     if not path.is_file():
         return []
     with unchanged(path) as source:
-        uri = f"file:{quote(str(Path(source).resolve()))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            try:
+        uri = f"file:{quote(os.fsencode(Path(source).resolve()))}?mode=ro"
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as connection:
                 return connection.execute(query).fetchall()
-            except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
-                    return []
-                raise OutputError(
-                    f"'{path}' exists, and what it holds cannot be read ({error}). Expected a file that can be replaced; "
-                    "close it in other programs, or choose another name."
-                ) from error
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
+                return []
+            raise OutputError(
+                f"'{path}' exists, and what it holds cannot be read ({error}). Expected a file that can be replaced; "
+                "close it in other programs, or choose another name."
+            ) from error
 
 
-def _spatial_layers(source: str, path: str) -> list[str]:
+def _spatial_layers(source: str, path: str) -> dict[str, int]:
+    """Return the layers that have a geometry: their position among all layers by their name."""
     import pyogrio
     from pyogrio.errors import DataSourceError
 
@@ -310,7 +309,12 @@ def _spatial_layers(source: str, path: str) -> list[str]:
             f"'{path}' cannot be opened as a vector file ({error}). Expected a GeoPackage or another format "
             "that GDAL reads; check that the file is whole by opening it in QGIS."
         ) from error
-    return [str(name) for name, geometry in layers if geometry is not None]
+    own = {PLAIN_STEM: Path(path).stem}  # formats of one layer call it like the file
+    return {
+        own.get(str(name), str(name)): position
+        for position, (name, geometry) in enumerate(layers)
+        if geometry is not None
+    }
 
 
 def _choose_layer(path: str, layers: list[str], wanted: str | None) -> str:
@@ -320,7 +324,8 @@ def _choose_layer(path: str, layers: list[str], wanted: str | None) -> str:
             f"'{path}' holds no layer with geometry. Expected a layer of points; "
             "check that this is the file you meant."
         )
-    if wanted is not None and wanted not in layers:
+    position = None if wanted is None else NameTable(layers).find(wanted)
+    if wanted is not None and position is None:
         raise PointsError(
             f"'{path}' has no layer '{wanted}'. It has the layers {known}; name one of these."
         )
@@ -329,7 +334,7 @@ def _choose_layer(path: str, layers: list[str], wanted: str | None) -> str:
             f"'{path}' holds {len(layers)} layers ({known}). Expected one, or the name of the one that holds "
             "the points; name it with --layer (layer= in Python)."
         )
-    return layers[0] if wanted is None else wanted
+    return layers[position or 0]
 
 
 def _chunk_arrays(chunk: Sequence[Any], columns: Sequence[str]) -> Features:

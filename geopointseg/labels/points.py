@@ -8,6 +8,8 @@ polygons are kept as shapes beside a representative point.
 from __future__ import annotations
 
 import dataclasses
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +29,14 @@ from geopointseg.labels.class_field import (
     build_coding,
     choose_class_field,
     factorize,
+    find_field,
     find_name_field,
 )
 from geopointseg.labels.geometry import explode_parts, find_places, transform_shapes
 from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
 from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
 from geopointseg.legend import Legend
+from geopointseg.name import clean_name
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import crs_name, transform_coordinates
 from geopointseg.summary import count_classes, described
@@ -169,7 +173,7 @@ class Points:
             scene=np.asarray(np.full(count, "") if scene is None else scene, dtype=np.str_),
             fid=np.asarray(np.arange(1, count + 1) if fid is None else fid, dtype=np.int64),
             source=source,
-            class_field=class_field,
+            class_field=clean_name(class_field),
         )
 
     @classmethod
@@ -233,10 +237,9 @@ class Points:
         scene
             Path or name of the scene; folders and the ending of the name do not matter.
         """
-        stem = Path(scene).stem
-        mine = [
-            name for name in np.unique(self.scene).tolist() if name == "" or Path(name).stem == stem
-        ]
+        stem = _stem(scene)
+        names = np.unique(self.scene).tolist()
+        mine = [name for name in names if name == "" or stem in (_base(name), _stem(name))]
         return np.isin(self.scene, mine)
 
     def to_crs(self, crs: CRS) -> Self:
@@ -436,11 +439,8 @@ def _plan(
     chosen = choose_class_field(layer, class_field, style)
     values, names = _survey(layer, chosen)
     coding = build_coding(values, chosen, style=style, names=names, legend=legend)
-    optional = {
-        field.lower(): field
-        for field in layer.fields
-        if field.lower() in RESERVED_FIELDS and field != chosen
-    }
+    reserved = {name: find_field(layer, name) for name in RESERVED_FIELDS}
+    optional = {name: field for name, field in reserved.items() if field and field != chosen}
     return _Plan(layer, chosen, coding, optional)
 
 
@@ -474,6 +474,16 @@ def _output_fields(points: Points) -> dict[str, NDArray[Any]]:
         if (getattr(points, name) != "").any():
             fields[name] = getattr(points, name)
     return fields
+
+
+def _base(name: str) -> str:
+    """Return a file name without folders."""
+    return re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
+
+
+def _stem(name: str) -> str:
+    """Return a file name without folders and without an ending like ``.tif``; dots in dates stay."""
+    return re.sub(r"(?<=.)\.[A-Za-z]\w{0,8}$", "", _base(name))
 
 
 def _symbol_kind(geometry: NDArray[np.object_]) -> str:

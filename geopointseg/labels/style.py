@@ -8,6 +8,7 @@ with a label and a symbol. Both ways of writing symbol properties are read, ``<p
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import xml.etree.ElementTree as ET
 from contextlib import closing
@@ -16,7 +17,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from geopointseg.errors import InputFileError
-from geopointseg.labels.layer import unchanged
+from geopointseg.name import allowed_in_xml, clean_name
+from geopointseg.vector_source import unchanged
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def parse_style(document: str) -> Style | None:
     if "<!ENTITY" in document:
         return None
     try:
-        root = ET.fromstring(document)  # noqa: S314 - entity definitions are refused above
+        root = ET.fromstring(allowed_in_xml(document))  # noqa: S314 - entity definitions are refused above
     except ET.ParseError:
         return None
     renderer = root if root.tag == "renderer-v2" else root.find(".//renderer-v2")
@@ -95,11 +97,11 @@ def parse_style(document: str) -> Style | None:
         for symbol in renderer.findall("symbols/symbol")
     }
     categories = [
-        Category(value, node.get("label", ""), colors.get(node.get("symbol", "")) or "")
+        Category(value, clean_name(node.get("label", "")), colors.get(node.get("symbol", "")) or "")
         for node in renderer.findall("categories/category")
         for value in _category_values(node)
     ]
-    return Style(renderer.get("attr", "").strip('"'), tuple(categories))
+    return Style(clean_name(renderer.get("attr", "").strip('"')), tuple(categories))
 
 
 def format_style(style: Style, *, geometry: str = "point") -> str:
@@ -113,7 +115,7 @@ def format_style(style: Style, *, geometry: str = "point") -> str:
         attributes = {"value": category.value, "label": category.label, "symbol": str(number)}
         ET.SubElement(categories, "category", attributes | {"render": "true"})
         _append_symbol(symbols, str(number), category.color, geometry)
-    body = ET.tostring(root, encoding="unicode")
+    body = allowed_in_xml(ET.tostring(root, encoding="unicode"))
     return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{body}\n"
 
 
@@ -151,22 +153,23 @@ def _stored_styles(path: str | Path, layer: str) -> list[str]:
     with unchanged(path) as source, Path(source).open("rb") as stream:
         if stream.read(15) != b"SQLite format 3":
             return []
-        uri = f"file:{quote(str(Path(source).resolve()))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            try:
+        uri = f"file:{quote(os.fsencode(Path(source).resolve()))}?mode=ro"
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as connection:
                 rows = connection.execute(
                     "SELECT styleQML FROM layer_styles WHERE f_table_name = ? "
                     "ORDER BY useAsDefault DESC, update_time DESC, id DESC",
                     (layer,),
                 ).fetchall()
-            except sqlite3.DatabaseError:  # no such table: the layer was never styled
-                return []
+        except sqlite3.DatabaseError:  # no such table: the layer was never styled
+            return []
     return [row[0] for row in rows if row[0]]
 
 
 def _category_values(node: ET.Element) -> list[str]:
     merged = [value.get("value", "") for value in node.findall("val")]
-    return [value for value in merged or [node.get("value", "")] if value not in ("", "NULL")]
+    values = [clean_name(value) for value in merged or [node.get("value", "")]]
+    return [value for value in values if value not in ("", "NULL")]
 
 
 def _symbol_color(symbol: ET.Element) -> str | None:

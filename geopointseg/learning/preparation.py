@@ -14,6 +14,7 @@ from geopointseg.config import Config
 from geopointseg.errors import ConfigError, PointsError
 from geopointseg.labels.check import check_points
 from geopointseg.labels.mask import SparseMask, rasterize_points
+from geopointseg.labels.own_field import KINDS as OWN_FIELD_KINDS
 from geopointseg.labels.points import Points
 from geopointseg.learning.ground import (
     Ground,
@@ -95,7 +96,7 @@ def prepare(
     training, others, style = open_alike(scenes, unlabelled, config, reporter)
     opened = [*training, *others]
     if isinstance(labels, Points):
-        check_points(labels, training, chip_size=config.sampling.chip_size).raise_if_unusable()
+        _check(labels, training, config.sampling.chip_size, reporter)
     masks, marked, legend = _masks(labels, training)
     ground = build_ground(
         opened,
@@ -169,6 +170,15 @@ def as_list(scenes: object) -> list[Scene | ScenePath]:
     return list(scenes)  # type: ignore[call-overload, no-any-return]
 
 
+def _check(points: Points, scenes: Sequence[Scene], chip_size: int, reporter: Reporter) -> None:
+    """Raise `PointsError` for points that cannot be used, and warn of fields that leave points out."""
+    checked = check_points(points, scenes, chip_size=chip_size)
+    checked.raise_if_unusable()
+    for problem in checked.problems:
+        if problem.severity == "warning" and problem.kind in OWN_FIELD_KINDS:
+            reporter.warn(problem.message)
+
+
 def _masks(
     labels: Labels, scenes: Sequence[Scene]
 ) -> tuple[list[SparseMask | None], list[SparseMask | None], Legend]:
@@ -181,6 +191,7 @@ def _masks(
         for mask, scene in zip(labels, scenes, strict=True):
             _require_fit(mask, scene, labels[0].legend)
         return list(labels), [None] * len(scenes), labels[0].legend
+    labels = labels.select(labels.weight > 0)
     left_out = np.isin(labels.split, ("validation", "test", "buffer"))
     training = _rasterize(labels.select(~left_out), scenes)
     validation = _rasterize(labels.select(labels.split == "validation"), scenes)
@@ -237,7 +248,7 @@ def _require_classes(ground: Ground, legend: Legend, reporter: Reporter) -> None
     missing = [legend.names[i] for i in np.flatnonzero(counts == 0)]
     if missing:
         reporter.warn(
-            f"No point of {_listed(missing)} lies on the scenes; the map will not show "
+            f"No usable point of {_listed(missing)} lies on the scenes; the map will not show "
             f"{'it' if len(missing) == 1 else 'them'}."
         )
     few = [

@@ -13,7 +13,8 @@ from pathlib import Path
 from geopointseg.errors import Cancelled, OutputError, TrainingError
 from geopointseg.model.bundle import is_model_folder, publish_folder, require_free_folder
 from geopointseg.raster.lock import hold_lock
-from geopointseg.raster.output import explain_write_error
+from geopointseg.raster.output import beside as name_beside
+from geopointseg.raster.output import explain_write_error, hidden_beside
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -37,13 +38,11 @@ class Workspace:
     @property
     def folder(self) -> Path:
         """The hidden folder beside the output."""
-        absolute = self.output.absolute()
-        return absolute.with_name(f".{absolute.name}.partial")
+        return hidden_beside(self.output.absolute(), ".partial")
 
     @property
     def _lock_file(self) -> Path:
-        absolute = self.output.absolute()
-        return absolute.with_name(f".{absolute.name}.lock")
+        return hidden_beside(self.output.absolute(), ".lock")
 
     @property
     def training(self) -> Path:
@@ -97,8 +96,7 @@ class Workspace:
 
     def publish_beside(self, suffix: str) -> Path:
         """Move the folder, less its checkpoint, to a name of its own beside the output, and return it."""
-        absolute = self.output.absolute()
-        beside = absolute.with_name(f"{absolute.name}.{suffix}")
+        beside = name_beside(self.output.absolute(), f".{suffix}")
         if beside.exists() and not self.is_ours(beside):
             self._held.close()
             raise OutputError(

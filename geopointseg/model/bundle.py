@@ -27,7 +27,7 @@ from geopointseg.legend import Legend
 from geopointseg.model.card import render_card
 from geopointseg.model.inference import Ensemble, apply_temperature, predict_patch
 from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
-from geopointseg.raster.output import explain_write_error
+from geopointseg.raster.output import explain_write_error, hidden_beside
 from geopointseg.summary import described, join_names
 
 FORMAT = "geopointseg model"
@@ -173,7 +173,7 @@ class ModelBundle:
         """
         folder = Path(folder)
         require_free_folder(folder)
-        partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+        partial = hidden_beside(folder, f".{os.getpid()}.partial")
         try:
             self.write(partial)
             publish_folder(partial, folder)
@@ -191,9 +191,11 @@ class ModelBundle:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / WEIGHTS_FILE).write_bytes(save(self._tensors(), metadata={"format": "pt"}))
         description = self.to_json() | {"weights_sha256": _sha256(folder / WEIGHTS_FILE)}
+        # file names that are no UTF-8 become JSON escapes
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-        (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
-        (folder / CARD_FILE).write_text(render_card(description), encoding="utf-8")
+        (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
+        card = render_card(description)
+        (folder / CARD_FILE).write_text(card, encoding="utf-8", errors="backslashreplace")
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the tensors, as in ``model.json``."""
@@ -315,13 +317,21 @@ def require_free_folder(folder: Path, is_ours: Callable[[Path], bool] = is_model
 def publish_folder(
     partial: Path, folder: Path, is_ours: Callable[[Path], bool] = is_model_folder
 ) -> None:
-    """Move a finished folder into place; an older one of its kind is replaced, anything else is not."""
+    """Move a finished folder into place; an older one of its kind is replaced, anything else is not.
+
+    If the folder cannot be moved, the older one is put back.
+    """
     require_free_folder(folder, is_ours)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    old = hidden_beside(folder, f".{os.getpid()}.old")
     if folder.exists():
         folder.rename(old)
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

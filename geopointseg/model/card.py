@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
@@ -23,7 +24,11 @@ def render_card(description: Mapping[str, Any]) -> str:
 
     template = files("geopointseg.model").joinpath("card.md.jinja").read_text(encoding="utf-8")
     environment = Environment(  # noqa: S701 - Markdown, not HTML
-        trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        finalize=_markdown,
     )
     return environment.from_string(template).render(
         model=description,
@@ -34,3 +39,10 @@ def render_card(description: Mapping[str, Any]) -> str:
         seed=description.get("seed", "unknown"),
         versions=description.get("versions", {}),
     )
+
+
+def _markdown(value: Any) -> Any:
+    """Return a text that stays one cell of a table, whatever a class or a scene is called."""
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"\s*[\r\n]+\s*", " ", value).replace("|", "\\|").replace("<", "&lt;")

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geopointseg.errors import InputFileError, PointsError, RasterError
+from geopointseg.errors import GeopointsegError, InputFileError, PointsError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Bounds, Grid, clip_window, crs_name, transform_coordinates
 from geopointseg.raster.output import raster_files
 from geopointseg.raster.scene import Chip, Scene
 from geopointseg.raster.warp import warped
 from geopointseg.summary import described
+from geopointseg.vector_source import openable
 
 _LINE_STEPS = 64
 """Pieces into which the longest side of an area is cut before it is moved to another CRS."""
@@ -158,7 +159,7 @@ class Area:
         Raises
         ------
         InputFileError
-            If the layer cannot be read.
+            If the layer cannot be read, or several layers hold polygons.
         PointsError
             If it has no CRS or no polygons.
         """
@@ -166,7 +167,10 @@ class Area:
 
         source = os.fspath(path)
         try:
-            frame = geopandas.read_file(source)
+            with openable(source) as name:
+                frame = geopandas.read_file(name, layer=_polygon_layer(name, source))
+        except GeopointsegError:
+            raise
         except Exception as error:
             raise InputFileError(
                 f"The area of interest '{source}' cannot be read ({error}). Expected a vector layer with polygons, "
@@ -215,6 +219,29 @@ class Area:
     def fingerprint(self) -> str:
         """Return a digest of the polygons."""
         return hashlib.sha256(b"".join(self.polygons)).hexdigest()
+
+
+def _polygon_layer(name: str, source: str) -> int | None:
+    """Return the position of the only layer that may hold polygons; None where none does.
+
+    Raises
+    ------
+    InputFileError
+        If there are several.
+    """
+    import pyogrio
+
+    found = {
+        str(layer): position
+        for position, (layer, kind) in enumerate(pyogrio.list_layers(name))
+        if kind and ("Polygon" in kind or kind.startswith(("Unknown", "GeometryCollection")))
+    }
+    if len(found) > 1:
+        raise InputFileError(
+            f"The area of interest '{source}' holds {len(found)} layers with polygons ({', '.join(found)}). Expected one; "
+            "save the one that is meant to a file of its own."
+        )
+    return next(iter(found.values()), None)
 
 
 def _move(polygons: NDArray[Any], source: CRS, target: CRS) -> NDArray[Any]:

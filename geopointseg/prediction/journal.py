@@ -21,7 +21,7 @@ from geopointseg.errors import Cancelled, ConfigError, OutputError
 from geopointseg.prediction.store import is_whole
 from geopointseg.prediction.tiling import Tile
 from geopointseg.raster.lock import hold_lock
-from geopointseg.raster.output import explain_write_error, require_writable_folder
+from geopointseg.raster.output import beside, explain_write_error, require_writable_folder
 
 JOB_FILE = "job.json"
 LOCK_FILE = "lock"
@@ -51,7 +51,7 @@ class WorkFolder:
     @classmethod
     def beside(cls, output: Path) -> WorkFolder:
         """Return the work folder that belongs to an output."""
-        return cls(output.with_name(output.name + ".partial"))
+        return cls(beside(output, ".partial"))
 
     def part(self, tile: Tile) -> Path:
         """Return where a computed tile lies until the output tiles around it are finished."""

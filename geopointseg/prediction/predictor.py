@@ -358,7 +358,7 @@ def _write_outputs(
         with whole_file(path, mark="run") as temporary:
             assemble(temporary, replace(layout, tags=tags), StoredTiles(work, name))
             if name == CLASSES:
-                write_sidecars(path, legend)
+                write_sidecars(temporary, legend)
             reporter.check_cancelled()
     reporter.progress("write", 1.0)
 

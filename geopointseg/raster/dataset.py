@@ -100,7 +100,7 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
     if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
         raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
     try:
-        return rasterio.open(path, sharing=False, **options)
+        return rasterio.open(_local(path), sharing=False, **options)
     except RasterioError as error:
         shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(
@@ -186,6 +186,12 @@ def _stamp(path: str) -> _Stamp | None:
 def is_text(path: str) -> bool:
     """Whether a path is the XML text of a virtual raster, and no name of a file."""
     return path.lstrip().startswith("<")
+
+
+def _local(path: str) -> str:
+    """Return the absolute path of a file whose relative one reads like a URL or a sub-dataset, such as ``GPKG:x.tif``."""
+    is_file = not _names_a_file(path) and not path.startswith(("<", "/")) and Path(path).exists()
+    return os.path.abspath(path) if is_file else path  # noqa: PTH100 - Path would drop './'
 
 
 def _names_a_file(path: str) -> bool:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 from geopointseg.class_colors import class_colors
 from geopointseg.legend import Legend, LegendEntry
+from geopointseg.name import allowed_in_xml, clean_name
 
 _NAMES_UP_TO_CODE = 1023
 """Category names are listed by position from zero; beyond this code the attribute table alone carries them."""
@@ -110,7 +111,8 @@ def read_sidecar_legend(raster: Path) -> Legend | None:
         if not os.path.isfile(path):  # noqa: PTH113 - Path fails on the text of a virtual raster
             continue
         try:
-            rows = parse(ET.parse(path).getroot())  # noqa: S314 - local file; expat limits expansion
+            text = allowed_in_xml(path.read_text(encoding="utf-8", errors="replace"))
+            rows = parse(ET.fromstring(text))  # noqa: S314 - local file; expat limits expansion
         except (ET.ParseError, ValueError, IndexError):
             continue
         if rows:
@@ -143,14 +145,18 @@ def _parse_qml(root: ET.Element) -> list[tuple[int, str, str]]:
 
 
 def _legend(rows: list[tuple[int, str, str]]) -> Legend:
-    uncolored = [name or str(code) for code, name, color in rows if not color]
+    named = [(code, clean_name(name).strip() or str(code), color) for code, name, color in rows]
+    names = [name for _, name, _ in named]
+    rows = [
+        (code, name if names.count(name) == 1 else f"{name} ({code})", color)
+        for code, name, color in named
+    ]
+    uncolored = [name for _, name, color in rows if not color]
     spare = iter(class_colors(uncolored, [color for _, _, color in rows if color]))
     return Legend(
-        tuple(
-            LegendEntry(code, name or str(code), color or next(spare)) for code, name, color in rows
-        )
+        tuple(LegendEntry(code, name, color or next(spare)) for code, name, color in rows)
     )
 
 
 def _to_text(root: ET.Element) -> str:
-    return ET.tostring(root, encoding="unicode") + "\n"
+    return allowed_in_xml(ET.tostring(root, encoding="unicode")) + "\n"

@@ -125,7 +125,7 @@ def write_document(
     text = environment.get_template(TEMPLATE).render(document=document, made_on=made_on)
     path = Path(path)
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     if figure_folder is not None:
         _save_figures(document, Path(figure_folder))
     return path

@@ -10,6 +10,7 @@ import functools
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,11 @@ _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "geopointseg",
 }
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "Microsoft YaHei", "Hiragino Sans GB", "PingFang SC",
+    "Malgun Gothic", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Noto Sans Arabic", "Noto Sans Devanagari",
+    "Noto Sans Thai", "Noto Sans Ethiopic", "Nirmala UI", "Arial Unicode MS", "Unifont",
+)  # fmt: skip
 _MARGIN_COLORS = {INK: "var(--ink)", MUTED: "var(--muted)", FAINT: "var(--faint)"}
 
 
@@ -71,10 +77,18 @@ def _styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
     def styled(*args: P.args, **kwargs: P.kwargs) -> R:
         import matplotlib as mpl
 
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(_STYLE | {"font.family": font_families()}):
             return draw(*args, **kwargs)
 
     return styled
+
+
+def font_families() -> list[str]:
+    """Return the fonts to draw with: the usual one, then installed ones that have the letters of other scripts."""
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["sans-serif", *(name for name in _OTHER_SCRIPTS if name in installed)]
 
 
 @_styled
@@ -348,7 +362,10 @@ def figure_svg(figure: Figure, description: str) -> str:
     import matplotlib as mpl
 
     stream = io.StringIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing"
+        )  # the text stays text; the browser has the letters
         figure.savefig(
             stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
         )

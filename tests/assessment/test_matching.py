@@ -53,3 +53,36 @@ def test_map_without_legend_needs_codes() -> None:
         match_legends(nameless, Legend.from_names(["water"]), by_name=True)
     coded = Legend.from_names(["water"], codes=[20])
     np.testing.assert_array_equal(match_legends(nameless, coded, by_name=False).lookup, [1])
+
+
+TWO_SPELLINGS = Legend.from_names(["Forest", "forest", "Water", "dry land"], codes=[1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("names", "lookup", "strangers"),
+    [
+        (["forest", "Forest"], [1, 0], ()),
+        (["WATER", "water", "Dry_Land"], [2, 2, 3], ()),
+        (["FOREST", "Water"], [4, 2], ("FOREST",)),
+    ],
+)
+def test_the_exact_name_comes_first_and_others_only_where_they_are_unique(
+    names, lookup, strangers
+) -> None:
+    matched = match_legends(TWO_SPELLINGS, Legend.from_names(names), by_name=True)
+    np.testing.assert_array_equal(matched.lookup, lookup)
+    assert matched.only_in_reference == strangers
+
+
+def test_two_spellings_that_are_swapped_are_refused() -> None:
+    swapped = Legend.from_names(["forest", "Forest"], codes=[1, 2])
+    with pytest.raises(LegendError, match=r"code 1 is 'forest' in the reference and 'Forest' on"):
+        match_legends(TWO_SPELLINGS, swapped, by_name=False)
+    other = Legend.from_names(["WATER"], codes=[3])
+    np.testing.assert_array_equal(match_legends(TWO_SPELLINGS, other, by_name=False).lookup, [2])
+
+
+def test_accents_match_in_either_encoding() -> None:
+    on_map = Legend.from_names(["for\u00eat", "Straße", "\u0130\u00e7"])
+    reference = Legend.from_names(["fore\u0302t", "STRASSE", "i\u00e7"])
+    np.testing.assert_array_equal(match_legends(on_map, reference, by_name=True).lookup, [0, 1, 2])

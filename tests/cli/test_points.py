@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
         ("check survey.gpkg --raster scene.tif -o survey.gpkg", "a file that is read"),
         ("simulate truth.tif --per-class 2 -o survey.gpkg", "also holds visits"),
         ("rasterize survey.gpkg --like scene.tif -o scene.tif", "a file that is read"),
-        ("rasterize survey.gpkg --like truth.tif -o truth.tif", "a file that is read"),
+        ("rasterize survey.gpkg --raster truth.tif -o truth.tif", "a file that is read"),
         ("rasterize survey.gpkg --like scene.tif -o survey.tif", "survey.qml' is also a file"),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import fiona
 import numpy as np
@@ -286,3 +287,95 @@ def test_real_points_are_counted_as_known(real_data):
     check = check_points(points, folder / "nc_landsat7_5band.tif")
     assert sum(r.points - r.outside - r.nodata for r in check.classes) == 752
     assert check.usable
+
+
+class TestOwnFields:
+    """A survey's fields that are called scene, weight and split, and mean something else."""
+
+    def test_a_scene_that_is_no_raster_is_named_and_explained(self, scene):
+        points = replace(good_points(scene, source="p.gpkg"), scene=np.full(90, "summer"))
+        check = check_points(points, scene)
+        with pytest.raises(PointsError) as refused:
+            check.raise_if_unusable()
+        assert str(refused.value) == (
+            "The field 'scene' of 'p.gpkg' holds 'summer', which none of the rasters is called ('scene.tif'). It says "
+            "which raster a point belongs to, so no point would be used. Rename the field if it means something else, or "
+            "give the names of rasters."
+        )
+        assert [p.kind for p in check.problems if p.severity == "error"] == ["scene field"]
+
+    def test_some_foreign_scenes_are_left_out_and_told(self, scene):
+        names = np.where(np.arange(90) < 30, "far.tif", np.where(np.arange(90) < 60, "", "scene"))
+        check = check_points(replace(good_points(scene), scene=names), scene)
+        assert check.usable
+        assert kinds(check)["scene field"] == "warning"
+        assert "so 30 of 90 points would not be used" in message(check, "scene field")
+
+    @pytest.mark.parametrize(
+        ("idle", "severity", "said"),
+        [
+            ((0, 1, 2), "error", "is 0 for all 90 points. It says how much each point counts, so none would."),
+            ((0, 1), "error", "is 0 for all 60 points of 'water', 'forest'. "),
+            ((0,), "warning", ("is 0 for all 30 points of 'water'. It says how much each point counts, so the map will "
+             "not show this class. Rename the field")),
+        ],
+    )  # fmt: skip
+    def test_weights_of_zero(self, scene, idle, severity, said):
+        weight = np.where(np.isin(np.arange(90) % 3, idle), 0.0, 1.0)
+        check = check_points(good_points(scene, weight=weight), scene)
+        assert kinds(check)["weights"] == severity
+        assert said in message(check, "weights")
+        assert [row.usable for row in check.classes] == [0 if k in idle else 30 for k in range(3)]
+        assert check.usable == (severity == "warning")
+
+    def test_test_points_need_no_weight(self, scene):
+        split = np.where(np.arange(90) < 45, "train", "test")
+        check = check_points(good_points(scene, weight=split == "train", split=split), scene)
+        assert kinds(check)["weights"] == "note"
+
+    def test_weights_in_use_are_told(self, scene):
+        check = check_points(good_points(scene, weight=np.linspace(0.5, 80, 90)), scene)
+        assert "lets points count 0.5 to 80 times." in message(check, "weights")
+        assert "weights" not in kinds(check_points(good_points(scene), scene))
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [
+        ([np.nan, 2.0, 0.0], [1, 2, 0]),
+        (["1", "0.5", None], [1, 0.5, 1]),
+        ([1e-300, 1.0, 1.0], [1e-30, 1, 1]),
+        ([True, False, True], [1, 0, 1]),
+    ],
+)
+def test_weights_that_are_read(write_layer, weight, expected):
+    path = write_layer("a.gpkg", shapely.points([1, 2, 3], [1, 2, 3]), c=[1, 2, 3], Weight=weight)
+    np.testing.assert_allclose(read_points(path, class_field="c").weight, np.float32(expected))
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "said"),
+    [
+        ("weight", [-1.0, 1, 2], r"'weight' of '.*' holds -1 to 2. Expected weights of zero to 1e\+30"),
+        ("weight", [np.inf, 1, 2], r"'weight' of '.*' holds 1 to inf. Expected weights"),
+        ("weight", [1e39, 1, 2], r"'weight' of '.*' holds 1 to 1e\+39. Expected weights"),
+        ("weight", ["heavy", "1", "2"], r"'weight' of '.*' holds no numbers \(.*heavy.*\). Expected numbers"),
+        ("weight", np.array(["2020-01-01"] * 3, "M8[ms]"), r"'weight' of '.*' holds no numbers \(.*2020-01-01"),
+        ("split", ["A", "B", "C"], r"'split' of '.*' holds 'A'. Expected train, .*says what each point is used for"),
+        ("split", [0.5, 1, 2], r"'split' of '.*' holds '0.5'. Expected train, "),
+    ],
+)  # fmt: skip
+def test_fields_of_another_meaning_are_named_on_reading(write_layer, field, values, said):
+    path = write_layer(
+        "a.gpkg", shapely.points([1, 2, 3], [1, 2, 3]), c=[1, 2, 3], **{field: values}
+    )
+    with pytest.raises(PointsError, match=said):
+        read_points(path, class_field="c")
+
+
+def test_scenes_that_are_numbers_or_dates_are_read_as_text(write_layer):
+    for values, said in (([2020.0, np.nan, 2021.5], ["2020", "", "2021.5"]), ([7, 8, 9], list("789"))):  # fmt: skip
+        path = write_layer(
+            "a.gpkg", shapely.points([1, 2, 3], [1, 2, 3]), c=[1, 2, 3], scene=values
+        )
+        assert read_points(path, class_field="c").scene.tolist() == said

@@ -233,8 +233,8 @@ class TestRefusal:
     @pytest.mark.parametrize(
         ("column", "words"),
         [
-            ({"weight": [-1.0, 1.0]}, "'weight' of '.*' holds -1 to 1. Expected finite weights"),
-            ({"weight": ["much", "x"]}, "'weight' of '.*' holds text .*Expected numbers"),
+            ({"weight": [-1.0, 1.0]}, "'weight' of '.*' holds -1 to 1. Expected weights of zero"),
+            ({"weight": ["much", "x"]}, "'weight' of '.*' holds no numbers .*Expected numbers"),
             (
                 {"split": ["A", "B"]},
                 "'split' of '.*' holds 'A'. Expected train, validation, test, buffer",

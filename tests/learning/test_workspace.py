@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from geopointseg.errors import OutputError
 from geopointseg.learning.workspace import Workspace
+from geopointseg.model.bundle import publish_folder
 
 
 def test_a_second_training_of_the_same_folder_is_refused_and_harms_nothing(tmp_path) -> None:
@@ -49,3 +51,35 @@ def test_a_lock_that_a_killed_training_left_does_not_matter(tmp_path) -> None:
     assert said.returncode == 9
     assert (tmp_path / ".model.lock").exists()
     Workspace(tmp_path / "model").open(resume=False)
+
+
+def test_a_folder_that_cannot_be_moved_into_place_leaves_the_older_one(
+    tmp_path, monkeypatch
+) -> None:
+    folder, partial = tmp_path / "model", tmp_path / ".model.partial"
+    for place, what in ((folder, "old"), (partial, "new")):
+        place.mkdir()
+        (place / "model.json").write_text(what)
+    plain = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self == partial:
+            raise PermissionError(13, "Access is denied", str(self), None, str(target))
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(PermissionError):
+        publish_folder(partial, folder, is_ours=Path.is_dir)
+    assert (folder / "model.json").read_text() == "old"
+    monkeypatch.undo()
+    publish_folder(partial, folder, is_ours=Path.is_dir)
+    assert (folder / "model.json").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("name", ["m" * 255, "a;b! c", "\u6c34"])
+def test_any_name_of_the_file_system_is_a_place_to_work(tmp_path, name) -> None:
+    workspace = Workspace(tmp_path / name, is_ours=Path.is_dir)
+    workspace.open(resume=False)
+    workspace.publish()
+    assert [p.name for p in tmp_path.iterdir()] == [name]

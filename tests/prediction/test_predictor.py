@@ -21,6 +21,7 @@ from geopointseg.errors import (
     RasterError,
 )
 from geopointseg.prediction import finishing, predictor
+from geopointseg.prediction.imagery import Area
 from geopointseg.prediction.predictor import predict, predict_array
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
@@ -279,9 +280,12 @@ def test_area_of_interest(tmp_path, small_tiles):
     frame = geopandas.GeoDataFrame(
         geometry=[box(5e5 + 300, 57e5 - 900, 5e5 + 800, 57e5 - 400)], crs="EPSG:32633"
     )
-    frame.to_crs("EPSG:4326").to_file(tmp_path / "area.gpkg")
+    frame.to_crs("EPSG:4326").to_file(tmp_path / "area.gpkg", layer="area")
+    site = geopandas.GeoDataFrame(geometry=frame.centroid, crs=frame.crs)
+    site.to_file(tmp_path / "area.gpkg", layer="aaa site")  # no polygons: not what is meant
+    (tmp_path / "area.gpkg").rename(tmp_path / "area!;.gpkg")
     predict(
-        loose_bundle(tmp_path / "m", member), scene, tmp_path / "map.tif", aoi=tmp_path / "area.gpkg",
+        loose_bundle(tmp_path / "m", member), scene, tmp_path / "map.tif", aoi=tmp_path / "area!;.gpkg",
         probabilities=tmp_path / "p.tif", encoding="float32", **SMALL,
     )  # fmt: skip
     expected = np.zeros((200, 200), bool)
@@ -300,6 +304,19 @@ def test_area_of_interest(tmp_path, small_tiles):
             tmp_path / "map.tif",
             aoi=tmp_path / "far.gpkg",
         )
+
+
+def test_an_area_of_interest_in_two_layers_is_asked_about(tmp_path):
+    import geopandas
+    from shapely.geometry import box
+
+    for layer in ("old", "new"):
+        frame = geopandas.GeoDataFrame(geometry=[box(0, 0, 1, 1)], crs="EPSG:32633")
+        frame.to_file(tmp_path / "area.gpkg", layer=layer)
+    with pytest.raises(
+        InputFileError, match=r"holds 2 layers with polygons \(old, new\)\. Expected"
+    ):
+        Area.read(tmp_path / "area.gpkg", frame.crs)
 
 
 def test_minimum_mapping_unit(tmp_path, small_tiles):

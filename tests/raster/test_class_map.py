@@ -199,3 +199,21 @@ def test_bad_input_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(InputFileError, match="does not exist"):
         ClassMap.open(tmp_path / "absent.tif")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Work!.tif", "a;b,c?.tif", "100% #1.tif", " map .tif", "line\nbreak.tif", "-m.tif", "GPKG:x.tif", "http:x.tif",
+        "s3:x.tif", "data.zip", "no suffix", "\u6c34.tif", "x" * 251 + ".tif",
+    ],
+)  # fmt: skip
+def test_any_name_of_the_file_system_is_written_and_read(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    index = random_classes((30, 20))
+    for _ in range(2):
+        write_class_map(name, index, grid_of((30, 20)), LEGEND)
+    opened = ClassMap.open(name)
+    assert np.array_equal(opened.read()[0], index)
+    assert opened.legend == LEGEND
+    assert not [p.name for p in tmp_path.iterdir() if "partial" in p.name or p.name.startswith(".")]

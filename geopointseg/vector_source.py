@@ -1,0 +1,160 @@
+"""How a vector file is opened: whatever it is called, wherever it lies, and without a trace.
+
+Reading never changes a file. SQLite, which GeoPackage is built on, leaves ``-wal`` and ``-shm`` files beside a
+file that another program (QGIS, usually) keeps in write-ahead mode; such a file is read from a temporary copy,
+which also sees edits that were saved but not yet merged.
+
+pyogrio takes a path for a URL: ``!`` separates an archive from its member, ``;`` and line breaks are dropped. A file
+with such a path is opened through links with plain names in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from geopointseg.errors import InputFileError, PointsError
+
+PLAIN_STEM = "linked"
+"""Name, without its ending, of a link to a file whose own name pyogrio would misread."""
+
+_MEMBERS = (".gpkg", ".shp", ".geojson", ".fgb", ".kml", ".gml", ".sqlite", ".tab")
+_ARCHIVES_OF_DRIVERS = (".shp.zip", ".gpkg.zip", ".gdb.zip")
+
+
+def is_remote(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names something that is no file of this machine, such as a URL."""
+    text = os.fspath(path)
+    return (text.startswith("/vsi") or "://" in text) and not os.path.lexists(text)
+
+
+@contextmanager
+def unchanged(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Give a path that can be opened without a trace in the file's folder.
+
+    Usually the path itself; a temporary copy where SQLite's write-ahead mode would leave files behind.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing.
+    """
+    path = os.fspath(path)
+    if is_remote(path):
+        yield path
+        return
+    file = Path(path)
+    if not file.exists():
+        raise InputFileError(f"The vector file '{path}' does not exist. Check the path.")
+    if not _is_write_ahead(file):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
+        for suffix in ("", "-wal"):
+            part = Path(path + suffix)
+            if os.path.exists(part):  # noqa: PTH110 - false, no error, where that name would be too long
+                shutil.copyfile(part, Path(folder) / part.name)
+        yield str(Path(folder) / file.name)
+
+
+@contextmanager
+def openable(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Give a name by which GDAL opens a vector file for reading; for a zip archive, what lies in it.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing.
+    PointsError
+        If an archive holds several vector files in different folders.
+    """
+    with unchanged(path) as local:
+        if is_remote(local):
+            yield local
+            return
+        absolute = Path(local).absolute()
+        if _is_plain(absolute):
+            yield _look_inside(absolute, os.fspath(path))
+            return
+        with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
+            yield _look_inside(_link(absolute, Path(folder)), os.fspath(path))
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[Path]:
+    """Give a path that pyogrio writes to as it stands, for a file of a plain name in any folder."""
+    absolute = path.absolute()
+    if _is_plain(absolute):
+        yield absolute
+        return
+    with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
+        link = Path(folder) / PLAIN_STEM
+        link.symlink_to(absolute.parent, target_is_directory=True)
+        yield link / absolute.name
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether pyogrio hands a path to GDAL as it is, or as that of an archive."""
+    from pyogrio.util import vsi_path
+
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8
+        return False
+    return vsi_path(str(path)) in (str(path), f"/vsizip/{path}")
+
+
+def _link(file: Path, folder: Path) -> Path:
+    """Link a file and those beside it that have its stem (the parts of a shapefile, a style) into a folder."""
+    link = folder / f"{PLAIN_STEM}{file.suffix if file.suffix.isascii() else ''}"
+    link.symlink_to(file, target_is_directory=file.is_dir())
+    for name in os.listdir(file.parent):  # noqa: PTH208 - Path.iterdir makes an object of each of very many files
+        ending = name.removeprefix(file.stem)
+        beside = folder / f"{PLAIN_STEM}{ending}"
+        if ending != name and ending.startswith(".") and ending.isascii() and not beside.exists():
+            beside.symlink_to(file.parent / name)
+    return link
+
+
+def _look_inside(file: Path, path: str) -> str:
+    """Return the name of the only vector file, or folder of vector files, in a zip archive; else the file's own."""
+    name = file.name.lower()
+    if not name.endswith(".zip") or name.endswith(_ARCHIVES_OF_DRIVERS) or not file.is_file():
+        return str(file)
+    with _archive(file, path) as archive:
+        files = [m for m in map(PurePosixPath, archive.namelist()) if "__MACOSX" not in m.parts]
+    members = [m for m in files if m.suffix.lower() in _MEMBERS]
+    members = members or [m for m in files if m.suffix.lower() == ".json"]
+    folders = {member.parent for member in members}
+    if len(folders) > 1:
+        raise PointsError(
+            f"'{path}' holds the vector files {', '.join(map(str, members[:8]))}. Expected one, or several in one folder; "
+            "unzip it and name one of them."
+        )
+    if not members:
+        return str(file)
+    inner = members[0] if len(members) == 1 else folders.pop()
+    return f"/vsizip/{{{file}}}/{inner}".removesuffix("/.")
+
+
+def _archive(file: Path, path: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise InputFileError(
+            f"'{path}' cannot be opened as a zip archive ({error}). Expected a whole archive with a vector file in it; "
+            "get it again, or unzip it."
+        ) from error
+
+
+def _is_write_ahead(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        header = stream.read(20)
+    return header[:15] == b"SQLite format 3" and 2 in header[18:20]
