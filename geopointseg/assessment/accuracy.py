@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from geopointseg.assessment.area import pixel_areas_m2
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate, estimate_accuracy
 from geopointseg.assessment.inventory import Inventory, read_on_grid, take_inventory
@@ -28,6 +27,7 @@ from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import crs_name, transform_coordinates
+from geopointseg.raster.pixel_area import PixelAreas
 
 __all__ = ["Assessment", "assess"]
 
@@ -188,6 +188,7 @@ def _assess_points(
         estimates=estimates,
         class_areas=_class_areas(matched.legend, areas, estimates.area_share),
         fingerprint=class_map.fingerprint,
+        area_note=PixelAreas.of(class_map.grid).note,
         outside=len(points) - len(np.unique(owner)),
         on_nodata=int((~on_map).sum()),
         training_points=trained,
@@ -390,6 +391,7 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
         estimates=estimates,
         class_areas=_class_areas(matched.legend, mapped_m2 + unlabelled, shares),
         fingerprint=class_map.fingerprint,
+        area_note=PixelAreas.of(class_map.grid).note,
         warnings=tuple(warnings.lines),
     )
 
@@ -404,13 +406,13 @@ def _compare_rasters(
     size = len(matched.legend)
     lookup = np.append(matched.lookup, size)
     pixels, ground = np.zeros((size, size + 1), dtype=np.int64), np.zeros((size, size + 1))
-    areas = pixel_areas_m2(class_map.grid)
+    areas = PixelAreas.of(class_map.grid)
     top = 0
     for truth in read_on_grid(reference, class_map.grid, reporter):
         window = Window(0, top, class_map.grid.width, len(truth))
         mapped, valid = class_map.read(window)
         cell = (mapped.astype(np.int64) * (size + 1) + lookup[truth])[valid]
-        weight = np.broadcast_to(areas[top : top + len(truth), None], truth.shape)[valid]
+        weight = np.broadcast_to(areas.within(window), truth.shape)[valid]
         pixels += np.bincount(cell, minlength=pixels.size).reshape(pixels.shape)
         ground += np.bincount(cell, weights=weight, minlength=pixels.size).reshape(pixels.shape)
         top += len(truth)

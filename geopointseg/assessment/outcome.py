@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix, number_or_none
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate
 from geopointseg.legend import Legend
+from geopointseg.raster.pixel_area import AreaNote
 
 Sampling = Literal["unknown", "simple", "stratified", "raster"]
 """How the reference was sampled; ``raster`` is a reference raster instead of points."""
@@ -97,6 +98,8 @@ class Assessment:
         Areas by class name.
     fingerprint
         Fingerprint of the model that made the map, if the map says so.
+    area_note
+        How areas were measured.
     outside, on_nodata
         Test points that lie beyond the map, and on its nodata; they are left out.
     training_points
@@ -114,6 +117,7 @@ class Assessment:
     estimates: AccuracyEstimates | None
     class_areas: dict[str, ClassArea]
     fingerprint: str = ""
+    area_note: AreaNote | None = None
     outside: int = 0
     on_nodata: int = 0
     training_points: int = 0
@@ -173,6 +177,7 @@ class Assessment:
                 name: {key: number_or_none(value) for key, value in vars(area).items()}
                 for name, area in self.class_areas.items()
             },
+            "areas": self.area_note.basis if self.area_note else None,
             "warnings": list(self.warnings),
         }  # fmt: skip
 
@@ -196,6 +201,8 @@ class Assessment:
         if self.estimates is not None and self.sampling != "raster":
             lines.append(_adjusted_sentence(self.estimates.overall, self.estimates.confidence))
         lines.append(SAMPLING_NOTES[self.sampling])
+        if self.area_note is not None:
+            lines.append(self.area_note.sentence)
         return [*lines, *self._left_out(), *self.warnings]
 
     def _left_out(self) -> list[str]:

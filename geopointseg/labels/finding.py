@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.labels.geometry import metric_coordinates
 from geopointseg.labels.placement import Placement, describe_miss, transformation_accuracy_m
 from geopointseg.labels.points import Points
 from geopointseg.labels.spread import Spread, measure_spread
+from geopointseg.raster.geodesy import Positions
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene
 
@@ -116,12 +116,12 @@ def gather_evidence(
     points: Points, scenes: Sequence[Scene], placement: Placement, chip_size: int
 ) -> Evidence:
     """Count and measure what the findings need."""
-    place = metric_coordinates(points.x, points.y, points.crs)
+    positions = Positions.of(points.x, points.y, points.crs)
     area = sum(s.grid.height * s.grid.width * s.grid.resolution_m**2 for s in scenes)
 
     def spread_of(chosen: NDArray[np.bool_]) -> Spread:
         chosen = chosen & placement.inside
-        return measure_spread(place[0][chosen], place[1][chosen], area)
+        return measure_spread(positions.select(chosen), area)
 
     classes = []
     for index, entry in enumerate(points.legend.entries):

@@ -11,7 +11,6 @@ from geopointseg.raster.grid import transform_coordinates
 
 _POINT, _MULTIPOINT, _COLLECTION = 0, 4, 7
 _VERTICES_ALONG_EDGE = 32
-_NO_TRUE_METRES = (3857, 900913, 3785)
 
 
 def explode_parts(
@@ -57,29 +56,3 @@ def transform_shapes(shapes: NDArray[np.object_], source: CRS, target: CRS) -> N
 
     moved: NDArray[np.object_] = shapely.transform(dense, move)
     return moved
-
-
-def metric_coordinates(
-    x: NDArray[np.float64], y: NDArray[np.float64], crs: CRS
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return coordinates in metres, for distances and blocks.
-
-    Projected coordinates are scaled by the unit of their CRS. Geographic ones, and those of Web Mercator, whose
-    metres are no metres on the ground, are projected around the middle of the points first.
-
-    Returns
-    -------
-    x, y
-        float64 ``(point,)`` in metres.
-    """
-    if crs.is_geographic or crs.to_epsg() in _NO_TRUE_METRES:
-        geographic = CRS.from_epsg(4326)
-        lon, lat = transform_coordinates(x, y, crs, geographic)
-        possible = np.isfinite(lon) & (np.abs(lat) <= 90)
-        if not possible.any():
-            return np.full_like(lon, np.inf), np.full_like(lat, np.inf)
-        lon_0, lat_0 = float(np.median(lon[possible])), float(np.median(lat[possible]))
-        around = f"+proj=aeqd +lat_0={lat_0} +lon_0={lon_0} +datum=WGS84 +units=m"
-        return transform_coordinates(lon, lat, geographic, CRS.from_string(around))
-    factor = crs.linear_units_factor[1] if crs.is_projected else 1.0
-    return x * factor, y * factor

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from affine import Affine
@@ -23,11 +24,7 @@ from geopointseg.errors import RasterError
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
 
-_TOLERATED_STRETCH = 0.01
-"""Share by which a projection may stretch lengths before pixels are measured on the ground."""
-
-_TRUE_IN_THEIR_ZONE = {"utm", "tmerc"}
-"""Projections taken at their word: they stretch more only far outside of their zone, where made-up places lie."""
+_HALF_TURN = 0.5 + 1e-12
 
 
 def transform_coordinates(
@@ -125,44 +122,63 @@ class Grid:
         return math.hypot(t.a, t.d), math.hypot(t.b, t.e)
 
     @property
-    def resolution_m(self) -> float:
-        """Mean side of a pixel in metres, measured at the centre of the grid.
+    def pixel_sides_m(self) -> tuple[float, float]:
+        """Length of the central pixel's sides along the columns and along the rows, in metres on the ground.
 
-        Geodesic where the CRS has degrees, and where its projection stretches lengths there by more than one percent,
-        as Web Mercator does; otherwise by the units of the CRS.
+        In the plane of the CRS where that distorts areas by less than 0.2 % there, as UTM and national grids do, and where
+        the CRS is tied to no body; geodesic elsewhere.
         """
-        if self.crs.is_geographic:
-            return self._ground_pixel_m()
-        factor = self.crs.linear_units_factor[1] if self.crs.is_projected else 1.0
-        planar = math.sqrt(math.prod(self.resolution)) * factor
-        if not self.crs.is_projected or self.crs.to_dict().get("proj") in _TRUE_IN_THEIR_ZONE:
-            return planar
-        ground = self._ground_pixel_m()
-        is_known = math.isfinite(ground) and ground > 0
-        return ground if is_known and abs(planar / ground - 1) > _TOLERATED_STRETCH else planar
+        from geopointseg.raster.pixel_area import central_pixel_sides_m
 
-    def _ground_pixel_m(self) -> float:
-        """Return the geodesic mean side of the central pixel; not finite where it cannot be placed."""
-        import pyproj
+        return central_pixel_sides_m(self)
 
-        row, col = self.height / 2, self.width / 2
-        x, y = self.pixel_to_world([row, row, row + 1], [col, col + 1, col])
-        crs = pyproj.CRS.from_user_input(self.crs.to_wkt())
-        if not self.crs.is_geographic:
-            if crs.geodetic_crs is None:
-                return math.nan
-            geodetic = CRS.from_wkt(crs.geodetic_crs.to_wkt())
-            x, y = transform_coordinates(x, y, self.crs, geodetic)
-        geod = crs.get_geod() or pyproj.Geod(ellps="WGS84")
-        _, _, distance = geod.inv(x[[0, 0]], y[[0, 0]], x[1:], y[1:])
-        return math.sqrt(float(distance[0]) * float(distance[1]))
+    @property
+    def resolution_m(self) -> float:
+        """Mean side of a pixel in metres on the ground, measured at the centre of the grid; see `pixel_sides_m`."""
+        return math.sqrt(math.prod(self.pixel_sides_m))
+
+    @cached_property
+    def turn(self) -> float | None:
+        """Difference in x between a place and itself once around the body; None where x does not go around.
+
+        360 degrees in a geographic CRS, the length of the equator in a cylindrical projection.
+        """
+        from geopointseg.raster.geodesy import turn_of
+
+        return turn_of(self.crs)
+
+    def nearest_x(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Return x shifted by whole turns around the body to where it is nearest to the middle of the grid.
+
+        A scene in longitudes of 0 to 360 degrees, or across 180 degrees, so meets points in -180 to 180.
+        """
+        x = np.asarray(x, dtype=np.float64)
+        turn = self.turn
+        if turn is None or not x.size:
+            return x
+        middle, _ = self.transform @ (self.width / 2, self.height / 2)
+        with np.errstate(invalid="ignore"):
+            around = (x - middle) / turn
+            if not (np.abs(around) > _HALF_TURN).any():
+                return x
+            return np.where(np.isfinite(around), x - np.round(around) * turn, x)
+
+    def turned_towards(self, other: Grid) -> Grid:
+        """Return this grid shifted by whole turns around the body to lie nearest to another one of the same CRS."""
+        if self.turn is None or self.crs != other.crs:
+            return self
+        middle, _ = self.transform @ (self.width / 2, self.height / 2)
+        shift = float(other.nearest_x(middle)) - middle
+        if shift == 0:
+            return self
+        return Grid(self.crs, Affine.translation(shift, 0) @ self.transform, self.height, self.width)
 
     def world_to_pixel(
         self, x: ArrayLike, y: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return fractional ``(row, col)`` of world coordinates in this grid's CRS."""
+        """Return fractional ``(row, col)`` of world coordinates in this grid's CRS, the nearest where x goes around."""
         inverse = ~self.transform
-        x = np.asarray(x, dtype=np.float64)
+        x = self.nearest_x(x)
         y = np.asarray(y, dtype=np.float64)
         col = inverse.a * x + inverse.b * y + inverse.c
         row = inverse.d * x + inverse.e * y + inverse.f

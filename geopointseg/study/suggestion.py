@@ -32,6 +32,7 @@ from geopointseg.model.bundle import ModelBundle, apply_temperature, resolve_dev
 from geopointseg.model.features import FilterBank
 from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
+from geopointseg.raster.geodesy import Positions
 from geopointseg.raster.grid import transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
 
@@ -316,7 +317,7 @@ class _Looker:
         x, y = self._world(places)
         votes = np.concatenate([p.votes for p in places], axis=1)
         return Candidates(
-            self._metres(x, y),
+            self._positions(x, y),
             np.concatenate([p.probabilities for p in places]).astype(np.float64),
             measure_disagreement(votes),
             np.concatenate([p.features for p in places]).astype(np.float64),
@@ -343,9 +344,9 @@ class _Looker:
         moved = points.to_crs(self.scenes[0].grid.crs)
         counts = np.bincount(index[index >= 0], minlength=classes)
         if not places:
-            return Labelled(empty.position_m, empty.features, counts)
-        metres = self._metres(moved.x[places], moved.y[places])
-        return Labelled(metres, np.stack(features).astype(np.float64), counts)
+            return Labelled(empty.positions, empty.features, counts)
+        positions = self._positions(moved.x[places], moved.y[places])
+        return Labelled(positions, np.stack(features).astype(np.float64), counts)
 
     def _features_at(self, scene: Scene, row: int, col: int) -> NDArray[np.float32]:
         m = _BANK.margin_px
@@ -378,15 +379,8 @@ class _Looker:
         x, y = (np.concatenate(values) for values in zip(*parts, strict=True))
         return x, y
 
-    def _metres(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return places in metres; degrees are stretched as they are at the middle of the first scene."""
-        grid = self.scenes[0].grid
-        if not grid.crs.is_geographic:
-            factor = grid.crs.linear_units_factor[1] if grid.crs.is_projected else 1.0
-            return np.column_stack([x, y]) * factor
-        degree = np.radians(1) * 6_371_008.8
-        middle = np.radians(grid.pixel_to_world(grid.height / 2, grid.width / 2)[1])
-        return np.column_stack([x * degree * np.cos(middle), y * degree])
+    def _positions(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Positions:
+        return Positions.of(x, y, self.scenes[0].grid.crs)
 
 
 def _check_wish(count: int, min_distance_m: float) -> None:

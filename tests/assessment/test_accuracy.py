@@ -375,7 +375,7 @@ def test_odd_sizes_and_types_are_counted(
     index = LEGEND.encode(np.repeat(codes[row, col].astype(int), 2))
     assessed = assess(path, Points.from_arrays(x, y, index, LEGEND, grid.crs))
     assert assessed.overall_accuracy == 1.0
-    from geopointseg.assessment.area import pixel_areas_m2
+    from geopointseg.raster.pixel_area import PixelAreas
 
     total = sum(area.mapped_ha for area in assessed.class_areas.values())
-    assert total == pytest.approx(pixel_areas_m2(grid).sum() * shape[1] / 1e4)
+    assert total == pytest.approx(PixelAreas.of(grid).by_row.sum() * shape[1] / 1e4)

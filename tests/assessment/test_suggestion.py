@@ -17,6 +17,7 @@ from geopointseg.assessment.suggestion import (
     rank_candidates,
 )
 from geopointseg.errors import PointsError
+from geopointseg.raster.geodesy import Positions
 
 SURE, UNSURE = [0.98, 0.01, 0.01], [0.4, 0.35, 0.25]
 
@@ -26,7 +27,7 @@ def _candidates(
 ) -> Candidates:
     count = len(position)
     features = np.asarray(position, float) if features is None else features
-    return Candidates(position.astype(float), probabilities, np.zeros(count), features)
+    return Candidates(Positions.in_plane(*position.T), probabilities, np.zeros(count), features)
 
 
 def _random(count: int, seed: int = 0) -> Candidates:
@@ -42,9 +43,9 @@ def _random(count: int, seed: int = 0) -> Candidates:
 @settings(max_examples=40, deadline=None)
 def test_suggestions_keep_their_distance(count: int, distance: float, seed: int) -> None:
     candidates = _random(300, seed)
-    labelled = Labelled(np.array([[50.0, 50.0]]), np.zeros((1, 4)), np.array([1, 0, 0]))
+    labelled = Labelled(Positions.in_plane([50.0], [50.0]), np.zeros((1, 4)), np.array([1, 0, 0]))
     ranking = rank_candidates(candidates, count, distance, labelled=labelled)
-    places = candidates.position_m[ranking.chosen]
+    places = candidates.positions.space_m[ranking.chosen]
     assert 1 <= len(places) <= count
     assert len(set(ranking.chosen.tolist())) == len(places)
     assert (np.hypot(*(places - 50).T) >= distance).all()
@@ -70,7 +71,7 @@ def test_new_looking_places_are_preferred_to_known_ones() -> None:
     strange = np.arange(400) % 2 == 0
     features = rng.normal(size=(400, 3)) + np.where(strange, 8.0, 0.0)[:, None]
     candidates = _candidates(rng.uniform(0, 1000, (400, 2)), np.tile(UNSURE, (400, 1)), features)
-    labelled = Labelled(np.zeros((50, 2)) - 100, rng.normal(size=(50, 3)), np.array([50, 0, 0]))
+    labelled = Labelled(Positions.in_plane(*np.zeros((2, 50)) - 100), rng.normal(size=(50, 3)), np.array([50, 0, 0]))
     ranking = rank_candidates(candidates, 10, 0.0, labelled=labelled)
     assert strange[ranking.chosen].mean() >= 0.6
     assert strange[ranking.chosen[0]]
@@ -102,7 +103,7 @@ def test_candidates_that_look_alike_are_still_ranked() -> None:
 
 def test_no_room_at_all_is_refused() -> None:
     candidates = _random(20)
-    labelled = Labelled(candidates.position_m, candidates.features, np.array([20, 0, 0]))
+    labelled = Labelled(candidates.positions, candidates.features, np.array([20, 0, 0]))
     with pytest.raises(PointsError, match=r"None of the 20 candidate places is 5 m or more from"):
         rank_candidates(candidates, 3, 5.0, labelled=labelled)
 
@@ -128,10 +129,10 @@ def test_reasons_name_the_classes() -> None:
     undecided = _candidates(np.zeros((1, 2)), np.array([UNSURE]))
     [reason] = rank_candidates(undecided, 1, 0.0, names=names).reasons
     assert reason == "the model cannot decide between water and forest"
-    disagreeing = Candidates(np.zeros((1, 2)), np.array([SURE]), np.array([0.5]), np.zeros((1, 2)))
+    disagreeing = Candidates(Positions.in_plane([0], [0]), np.array([SURE]), np.array([0.5]), np.zeros((1, 2)))
     [reason] = rank_candidates(disagreeing, 1, 0.0, names=names).reasons
     assert reason == "the members of the model disagree (water or forest)"
-    rare = Labelled(np.full((3, 2), 9.0), np.zeros((3, 2)), np.array([0, 3, 5]))
+    rare = Labelled(Positions.in_plane(*np.full((2, 3), 9.0)), np.zeros((3, 2)), np.array([0, 3, 5]))
     sure = _candidates(np.zeros((1, 2)), np.array([SURE]), np.zeros((1, 2)))
     [reason] = rank_candidates(sure, 1, 0.0, names=names, labelled=rare).reasons
     assert reason == "water has few points so far"

@@ -10,8 +10,12 @@ from affine import Affine
 from pyproj import Geod
 from rasterio.crs import CRS
 
-from geopointseg.assessment.area import pixel_areas_m2
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.pixel_area import PixelAreas
+
+
+def pixel_areas_m2(grid: Grid) -> np.ndarray:
+    return PixelAreas.of(grid).by_row
 
 
 @pytest.mark.parametrize("degrees", [0.1, 0.01])
