@@ -74,8 +74,10 @@ class Labelled:
 
     Parameters
     ----------
-    positions, features
-        As for `Candidates`.
+    positions
+        All labelled places on the ground.
+    features
+        What those on the scenes look like, ``(place, feature)``; scaled as for `Candidates`.
     counts
         Points of each class, ``(class,)``.
     """
@@ -252,6 +254,7 @@ class _Choice:
         if len(labelled.features):
             distance = cKDTree((labelled.features - mean) / scale).query(features)[0]
             newness = np.minimum(distance / max(float(np.median(distance)), 1e-12), _MOST_NEWNESS)
+        if len(labelled.positions):
             free = candidates.positions.nearest(labelled.positions) >= min_distance_m
         weight = (measure_doubt(candidates) + _LEAST_DOUBT) * np.maximum(newness, 1e-6)
         return cls(candidates, features, newness, weight, min_distance_m, free, [])

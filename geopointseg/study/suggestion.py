@@ -32,7 +32,7 @@ from geopointseg.model.bundle import ModelBundle, apply_temperature, resolve_dev
 from geopointseg.model.features import FilterBank
 from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
-from geopointseg.raster.geodesy import Positions
+from geopointseg.raster.geodesy import Positions, datum_at
 from geopointseg.raster.grid import transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
 
@@ -222,6 +222,9 @@ class _Looker:
         self.margin = max(member.margin_px for bundle in bundles for member in bundle.members)
         self.margin = min(max(self.margin, _BANK.margin_px), WINDOW_PX // 2)
         self.legend = bundles[0].legend
+        first = scenes[0].grid
+        self.crs = first.crs
+        self.middle_x, _ = first.pixel_to_world([first.height / 2], [first.width / 2])
 
     def draw(self, reporter: Reporter) -> Iterator[_Place]:
         """Yield candidates window by window."""
@@ -324,7 +327,7 @@ class _Looker:
         )
 
     def describe_points(self, points: Points | None) -> Labelled:
-        """Return where labelled points lie and what they look like, those on the scenes."""
+        """Return where labelled points lie, and what those on the scenes look like."""
         classes = len(self.legend)
         empty = Labelled.none(classes, _BANK.count(min(len(self.scenes[0].bands), _SEEN_FEATURES)))
         if points is None:
@@ -332,7 +335,7 @@ class _Looker:
         position = {name: i for i, name in enumerate(self.legend.names)}
         names = np.array(points.legend.names, dtype=object)[points.class_index]
         index = np.array([position.get(name, -1) for name in names], dtype=np.int64)
-        features, places = [], []
+        features = []
         for scene in self.scenes:
             moved = points.to_crs(scene.grid.crs)
             row, col = scene.grid.world_to_pixel(moved.x, moved.y)
@@ -340,13 +343,10 @@ class _Looker:
             on_it = np.flatnonzero((row >= 0) & (row < height) & (col >= 0) & (col < width))
             for i in on_it.tolist():
                 features.append(self._features_at(scene, math.floor(row[i]), math.floor(col[i])))
-                places.append(i)
         moved = points.to_crs(self.scenes[0].grid.crs)
         counts = np.bincount(index[index >= 0], minlength=classes)
-        if not places:
-            return Labelled(empty.positions, empty.features, counts)
-        positions = self._positions(moved.x[places], moved.y[places])
-        return Labelled(positions, np.stack(features).astype(np.float64), counts)
+        seen = np.stack(features).astype(np.float64) if features else empty.features
+        return Labelled(self._positions(moved.x, moved.y), seen, counts)
 
     def _features_at(self, scene: Scene, row: int, col: int) -> NDArray[np.float32]:
         m = _BANK.margin_px
@@ -380,7 +380,7 @@ class _Looker:
         return x, y
 
     def _positions(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Positions:
-        return Positions.of(x, y, self.scenes[0].grid.crs)
+        return Positions.of(x, y, self.crs, datum=datum_at(self.middle_x, self.crs))
 
 
 def _check_wish(count: int, min_distance_m: float) -> None:
