@@ -30,6 +30,9 @@ Array = NDArray[np.float64]
 TOLERATED_DISTORTION = 0.002
 """Share by which the plane of a CRS may distort lengths or areas and still be measured in."""
 
+_EARTH_M = 6_378_137.0
+_SAME_BODY = 0.005
+
 _NEIGHBOURS = 4
 """Neighbours by chord among which the nearest by geodesic is sought."""
 
@@ -66,6 +69,15 @@ class Datum:
     def is_planar(self) -> bool:
         """Whether there is no body, so that only the plane can be measured."""
         return self.geodetic is None
+
+    @property
+    def is_earth(self) -> bool:
+        """Whether the ellipsoid is one of the earth's."""
+        return abs(self.semi_major_m / _EARTH_M - 1) < _SAME_BODY
+
+    def is_on_body_of(self, other: Datum) -> bool:
+        """Whether two ellipsoids are of one body: PROJ's own tolerance of half a percent."""
+        return abs(self.semi_major_m / other.semi_major_m - 1) < _SAME_BODY
 
 
 @lru_cache(maxsize=256)
@@ -107,6 +119,22 @@ def _body_crs(crs: CRS) -> pyproj.CRS | None:
 def _linear_unit(crs: CRS) -> tuple[str, float]:
     unit, factor = crs.units_factor
     return (unit, factor) if math.isfinite(factor) and factor > 0 else ("metre", 1.0)
+
+
+def describe_tie(crs: CRS) -> str:
+    """Return what a CRS is tied to, for messages: the earth, another body, or a site.
+
+    Examples
+    --------
+    >>> describe_tie(CRS.from_epsg(4326))
+    'the earth'
+    """
+    datum = datum_of(crs)
+    if datum.geodetic is None:
+        return "no body, as a site grid is"
+    if datum.is_earth:
+        return "the earth"
+    return f"another body ({datum.geodetic.to_wkt().split('"')[1]})"
 
 
 def datum_at(x: Array, crs: CRS) -> Datum:

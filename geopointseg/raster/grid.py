@@ -25,6 +25,7 @@ Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
 
 _HALF_TURN = 0.5 + 1e-12
+_NAMELESS = {"", "unknown", "unnamed", "local"}
 
 
 def transform_coordinates(
@@ -43,6 +44,9 @@ def transform_coordinates(
     y = np.asarray(y, dtype=np.float64)
     if source == target or x.size == 0:
         return x, y
+    ratio = require_common_ground(source, target)
+    if ratio is not None:
+        return x * ratio, y * ratio
     from rasterio.warp import transform
 
     try:
@@ -50,6 +54,46 @@ def transform_coordinates(
     except CPLE_BaseError:  # one coordinate that cannot be placed fails them all
         moved = _transform_placeable(x.ravel(), y.ravel(), source, target)
     return np.asarray(moved[0]).reshape(x.shape), np.asarray(moved[1]).reshape(y.shape)
+
+
+def require_common_ground(source: CRS, target: CRS) -> float | None:
+    """Raise `RasterError` unless the coordinates of one CRS can be those of another at all.
+
+    Returns
+    -------
+    float or None
+        Units of the target in a unit of the source where both are one site grid, so that nothing but the unit differs;
+        None where PROJ transforms.
+    """
+    from geopointseg.raster.geodesy import datum_of, describe_tie
+
+    if source == target:
+        return None
+    here, there = datum_of(source), datum_of(target)
+    if here.is_planar and there.is_planar:
+        if _is_same_site(source, target):
+            return here.metres / there.metres
+    elif not here.is_planar and not there.is_planar and here.is_on_body_of(there):
+        return None
+    raise RasterError(
+        f"No transformation leads from the coordinate reference system {_quoted(source)} to {_quoted(target)}: the first "
+        f"is tied to {describe_tie(source)}, the second to {describe_tie(target)}. Expected both on the same ground; give "
+        'data in the CRS of the raster, or correct the wrong CRS in QGIS with "Assign projection".'
+    )
+
+
+def _is_same_site(source: CRS, target: CRS) -> bool:
+    """Whether two CRSs that are tied to no body are one: of one name, or one of them of no name."""
+    names = [_own_name(crs).casefold() for crs in (source, target)]
+    return names[0] == names[1] or any(name in _NAMELESS or "undefined" in name for name in names)
+
+
+def _own_name(crs: CRS) -> str:
+    return crs.to_wkt().split('"')[1]
+
+
+def _quoted(crs: CRS) -> str:
+    return f"'{_own_name(crs)}'"
 
 
 def _transform_placeable(
@@ -62,11 +106,9 @@ def _transform_placeable(
     try:
         transformer = Transformer.from_crs(source.to_wkt(), target.to_wkt(), always_xy=True)
     except ProjError as error:
-        here, there = (crs.to_wkt().split('"')[1] for crs in (source, target))
         raise RasterError(
-            f"Nothing is known that leads from the coordinate reference system '{here}' to '{there}'. Expected both "
-            "to be tied to the earth, which local and engineering systems are not; assign the right CRS in QGIS with "
-            '"Assign projection" and save.'
+            f"PROJ knows no transformation from the coordinate reference system {_quoted(source)} to {_quoted(target)}. "
+            'Expected one; correct the wrong CRS in QGIS with "Assign projection", or give data in the CRS of the raster.'
         ) from error
     moved_x, moved_y = transformer.transform(x, y)
     lost = ~(np.isfinite(moved_x) & np.isfinite(moved_y))
@@ -211,11 +253,15 @@ class Grid:
     def bounds_in(self, crs: CRS, steps: int = 21) -> Bounds:
         """Return the smallest box around the grid in another CRS, its edges transformed densely.
 
-        The corners alone would cut off a bulging edge; ``steps`` points along each edge are transformed.
+        The corners alone would cut off a bulging edge; ``steps`` points along each edge are transformed. Across 180
+        degrees the box is whole: its west lies in -180 to 180 and its east may be larger. A pole on the grid is in the box.
         """
         along = np.linspace(0.0, 1.0, steps)
         row = np.concatenate([along * 0, along * 0 + 1, along, along]) * self.height
         col = np.concatenate([along, along, along * 0, along * 0 + 1]) * self.width
+        if self.crs == crs:
+            return self.bounds
+        middle = transform_coordinates(*self._middle, self.crs, crs)
         x, y = transform_coordinates(*self.pixel_to_world(row, col), self.crs, crs)
         finite = np.isfinite(x) & np.isfinite(y)
         if not finite.any():
@@ -223,8 +269,28 @@ class Grid:
                 f"The scene's extent cannot be placed in {crs_name(crs)}. "
                 "Check that both coordinate reference systems are right."
             )
-        x, y = x[finite], y[finite]
-        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+        x, y = _unbroken(x[finite], float(middle[0][0]), crs), y[finite]
+        return self._with_poles(
+            (float(x.min()), float(y.min()), float(x.max()), float(y.max())), crs
+        )
+
+    @property
+    def _middle(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.pixel_to_world([self.height / 2], [self.width / 2])
+
+    def _with_poles(self, bounds: Bounds, crs: CRS) -> Bounds:
+        """Return bounds in longitude and latitude that take in the poles on the grid, which no edge comes near."""
+        if not crs.is_geographic or self.crs.is_geographic:
+            return bounds
+        west, south, east, north = bounds
+        quarter = math.pi / 2 / crs.units_factor[1]
+        x, y = transform_coordinates([0.0, 0.0], [-quarter, quarter], crs, self.crs)
+        row, col = self.world_to_pixel(x, y)
+        with np.errstate(invalid="ignore"):
+            inside = (row >= 0) & (row <= self.height) & (col >= 0) & (col <= self.width)
+        if inside.any():
+            west, east = -2 * quarter, 2 * quarter
+        return west, -quarter if inside[0] else south, east, quarter if inside[1] else north
 
     def matches(self, other: Grid, tolerance_px: float = 1e-3) -> bool:
         """Whether two grids have one CRS and pixels that coincide to a tolerance.
@@ -233,7 +299,7 @@ class Grid:
         """
         if self.crs != other.crs:
             return False
-        to_pixel = ~self.transform @ other.transform
+        to_pixel = ~self.transform @ other.turned_towards(self).transform
         linear = (to_pixel.a - 1, to_pixel.b, to_pixel.d, to_pixel.e - 1)
         reach = max(other.height, other.width)
         shift = (to_pixel.c - round(to_pixel.c), to_pixel.f - round(to_pixel.f))
@@ -243,8 +309,19 @@ class Grid:
 
     def offset_of(self, other: Grid) -> tuple[int, int]:
         """Return the ``(row, col)`` in this grid of the first pixel of a matching grid."""
-        to_pixel = ~self.transform @ other.transform
+        to_pixel = ~self.transform @ other.turned_towards(self).transform
         return round(to_pixel.f), round(to_pixel.c)
+
+
+def _unbroken(x: NDArray[np.float64], middle: float, crs: CRS) -> NDArray[np.float64]:
+    """Return x shifted by whole turns next to a middle, and all together so that the least is less than half a turn."""
+    from geopointseg.raster.geodesy import turn_of
+
+    turn = turn_of(crs)
+    if turn is None or not math.isfinite(middle):
+        return x
+    x = x - np.round((x - middle) / turn) * turn
+    return np.asarray(x - np.floor((x.min() + turn / 2) / turn) * turn) if crs.is_geographic else x
 
 
 def crs_name(crs: CRS | None) -> str:
