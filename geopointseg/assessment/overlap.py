@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
+from geopointseg.raster.geodesy import datum_of, geodetic_coordinates
 from geopointseg.raster.grid import transform_coordinates
 
 TRAINING_TAG = "GEOPOINTSEG_TRAINING_POINTS"
@@ -22,6 +23,7 @@ LARGEST_COUNT = 20_000
 """Above this many places the ones with the smallest hashes stand for all of them."""
 
 _CELL_DEGREES = 1e-6
+_CELL_M = 0.1
 _HASH_BYTES = 5
 _WGS84 = CRS.from_epsg(4326)
 
@@ -50,7 +52,7 @@ def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS) -> str:
     >>> recognize_locations([15.0], [51.451252], CRS.from_epsg(4326), text).tolist()
     [False]
     """
-    lon, lat = transform_coordinates(x, y, crs, _WGS84)
+    lon, lat = _comparable(x, y, crs)
     placed = np.isfinite(lon) & np.isfinite(lat)
     hashes = np.unique(_hash_cells(lon[placed], lat[placed]))[:LARGEST_COUNT]
     return base64.b64encode(_to_bytes(hashes)).decode("ascii")
@@ -73,7 +75,7 @@ def recognize_locations(x: ArrayLike, y: ArrayLike, crs: CRS, encoded: str) -> N
     ndarray
         bool ``(point,)``. A place next to a cell's border is looked for on both sides of it.
     """
-    lon, lat = transform_coordinates(x, y, crs, _WGS84)
+    lon, lat = _comparable(x, y, crs)
     known = np.unique(
         np.concatenate([_from_bytes(base64.b64decode(part)) for part in encoded.split(",")])
     )
@@ -84,6 +86,19 @@ def recognize_locations(x: ArrayLike, y: ArrayLike, crs: CRS, encoded: str) -> N
             nudged = _hash_cells(lon[placed] + dx * _CELL_DEGREES, lat[placed] + dy * _CELL_DEGREES)
             found[placed] |= np.isin(nudged, known)
     return found
+
+
+def _comparable(
+    x: ArrayLike, y: ArrayLike, crs: CRS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return places in degrees, alike in all CRSs of one ground; on a site grid, 0.1 m counts as a cell."""
+    datum = datum_of(crs)
+    if datum.is_planar:
+        cells = datum.metres / _CELL_M * _CELL_DEGREES
+        return np.asarray(x, float) * cells, np.asarray(y, float) * cells
+    if datum.is_earth:
+        return transform_coordinates(x, y, crs, _WGS84)
+    return geodetic_coordinates(x, y, crs)
 
 
 def _hash_cells(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.uint64]:

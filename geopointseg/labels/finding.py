@@ -9,11 +9,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.labels.placement import Placement, describe_miss, transformation_accuracy_m
+from geopointseg.labels.placement import (
+    Placement,
+    describe_miss,
+    ground_mismatch,
+    transformation_accuracy_m,
+)
 from geopointseg.labels.points import Points
 from geopointseg.labels.spread import Spread, measure_spread
-from geopointseg.raster.geodesy import Positions
-from geopointseg.raster.grid import crs_name
+from geopointseg.raster.geodesy import Positions, datum_of
+from geopointseg.raster.grid import crs_name, crs_title
 from geopointseg.raster.scene import Scene
 
 FEW_POINTS = 20
@@ -194,6 +199,9 @@ def _check_place(e: Evidence) -> Iterator[Problem]:
     if inside == 0:
         yield Problem("error", "outside", describe_miss(e.points, e.scenes), total)
         return
+    elsewhere = [text for scene in e.scenes if (text := ground_mismatch(e.points, scene))]
+    if elsewhere:
+        yield Problem("error", "other ground", elsewhere[0])
     if inside < total:
         yield Problem(
             "warning", "outside",
@@ -338,7 +346,14 @@ def _check_splits(e: Evidence) -> Iterator[Problem]:
 
 def _check_crs(e: Evidence) -> Iterator[Problem]:
     for scene in {scene.grid.crs.to_wkt(): scene for scene in e.scenes}.values():
-        if scene.grid.crs == e.points.crs:
+        if datum_of(scene.grid.crs).is_planar:
+            yield Problem(
+                "note", "planar",
+                f"'{scene.name}' is in {crs_title(scene.grid.crs)}, which is tied to no ellipsoid. Distances and areas are "
+                f"planar; a unit is taken for {datum_of(scene.grid.crs).metres:.10g} m ({datum_of(scene.grid.crs).unit}).",
+            )  # fmt: skip
+            continue
+        if scene.grid.crs == e.points.crs or ground_mismatch(e.points, scene):
             continue
         accuracy = transformation_accuracy_m(e.points.crs, scene.grid.crs)
         between = f"from {crs_name(e.points.crs)} to {crs_name(scene.grid.crs)}"

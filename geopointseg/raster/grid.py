@@ -96,6 +96,12 @@ def _quoted(crs: CRS) -> str:
     return f"'{_own_name(crs)}'"
 
 
+def crs_title(crs: CRS) -> str:
+    """Return a CRS's own name in quotes, after its EPSG code where it has one, like ``EPSG:4326 'WGS 84'``."""
+    epsg = crs.to_epsg()
+    return f"EPSG:{epsg} {_quoted(crs)}" if epsg else _quoted(crs)
+
+
 def _transform_placeable(
     x: NDArray[np.float64], y: NDArray[np.float64], source: CRS, target: CRS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
