@@ -26,7 +26,7 @@ from geopointseg.labels.points import Points, read_points
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.grid import crs_name, transform_coordinates
+from geopointseg.raster.grid import crs_name, require_common_ground, transform_coordinates
 from geopointseg.raster.pixel_area import PixelAreas
 
 __all__ = ["Assessment", "assess"]
@@ -166,8 +166,10 @@ def _assess_points(
     if not len(pixel):
         _refuse_points_elsewhere(class_map, points)
     row, col = np.divmod(pixel, class_map.grid.width)
-    inventory = take_inventory(class_map, row, col, reporter)
     matched, reference = _match(class_map.legend, points, owner)
+    if setting.strata is not None:
+        require_common_ground(class_map.grid.crs, setting.strata.grid.crs)
+    inventory = take_inventory(class_map, row, col, reporter)
     on_map = inventory.sampled >= 0
     _refuse_all_on_nodata(class_map, on_map)
     found = AssessedPixels(row[on_map], col[on_map], inventory.sampled[on_map], reference[on_map])
@@ -361,6 +363,7 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
         reference.legend.codes.tolist()
     ) & set(class_map.legend.codes.tolist())
     matched = match_legends(class_map.legend, reference.legend, by_name=by_name)
+    require_common_ground(reference.grid.crs, class_map.grid.crs)
     pixels, ground, unlabelled = _compare_rasters(class_map, reference, matched, reporter)
     if not pixels.any():
         raise RasterError(

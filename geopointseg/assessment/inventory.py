@@ -161,7 +161,12 @@ def _count(
 ) -> None:
     """Add the pixels and square metres of each code in a strip to the totals; areas are ``(row, 1 or col)``."""
     even = areas.shape[1] == 1
-    if even and mask is None and values.dtype.kind == "u" and values.max(initial=0) <= _LARGEST_DENSE_CODE:
+    if (
+        even
+        and mask is None
+        and values.dtype.kind == "u"
+        and values.max(initial=0) <= _LARGEST_DENSE_CODE
+    ):
         size = int(values.max(initial=0)) + 1
         by_row = np.stack([np.bincount(line, minlength=size) for line in values])
         found, counts, area = np.arange(size), by_row.sum(axis=0), areas[:, 0] @ by_row

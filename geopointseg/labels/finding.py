@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.errors import LegendError
 from geopointseg.labels.placement import (
     Placement,
     describe_miss,
@@ -17,6 +18,8 @@ from geopointseg.labels.placement import (
 )
 from geopointseg.labels.points import Points
 from geopointseg.labels.spread import Spread, measure_spread
+from geopointseg.labels.trainable import describe_none_left, describe_shortage
+from geopointseg.raster.class_map import class_dtype
 from geopointseg.raster.geodesy import Positions, datum_of
 from geopointseg.raster.grid import crs_name, crs_title
 from geopointseg.raster.scene import Scene
@@ -266,6 +269,26 @@ def _check_classes(e: Evidence) -> Iterator[Problem]:
         )  # fmt: skip
 
 
+def _check_training(e: Evidence) -> Iterator[Problem]:
+    """Find what stops a training although there are usable points of two classes."""
+    if (e.usable_counts > 0).sum() < 2:
+        return
+    counts = e.placement.training
+    if not counts.any():
+        message = describe_none_left(e.points, e.scenes)
+    else:
+        message = describe_shortage(counts, e.points.legend)
+    if message:
+        yield Problem("error", "training", message, int(counts.sum()))
+
+
+def _check_codes(e: Evidence) -> Iterator[Problem]:
+    try:
+        class_dtype(e.points.legend)
+    except LegendError as error:
+        yield Problem("error", "class code", str(error))
+
+
 def _check_names(e: Evidence) -> Iterator[Problem]:
     alike: dict[str, list[str]] = {}
     for name in e.points.legend.names:
@@ -386,6 +409,8 @@ def _check_dropped(e: Evidence) -> Iterator[Problem]:
 _RULES: tuple[Callable[[Evidence], Iterator[Problem]], ...] = (
     _check_place,
     _check_classes,
+    _check_training,
+    _check_codes,
     _check_names,
     _check_pixels,
     _check_splits,

@@ -1,16 +1,12 @@
-"""Geometry on the way from features to labels: parts, representative places, exact transformation."""
+"""Geometry on the way from features to labels: parts, representative places."""
 
 from __future__ import annotations
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio.crs import CRS
-
-from geopointseg.raster.grid import transform_coordinates
 
 _POINT, _MULTIPOINT, _COLLECTION = 0, 4, 7
-_VERTICES_ALONG_EDGE = 32
 
 
 def explode_parts(
@@ -41,18 +37,3 @@ def find_places(
     shapes = parts.copy()
     shapes[~drawn] = None
     return shapely.get_x(places), shapely.get_y(places), shapes
-
-
-def transform_shapes(shapes: NDArray[np.object_], source: CRS, target: CRS) -> NDArray[np.object_]:
-    """Transform lines and polygons, with extra vertices on long edges so that they bend as the projection does."""
-    bounds = shapely.bounds(shapes)
-    longest = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
-    dense = shapely.segmentize(
-        shapes, np.maximum(longest / _VERTICES_ALONG_EDGE, np.finfo(float).tiny)
-    )
-
-    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(transform_coordinates(xy[:, 0], xy[:, 1], source, target))
-
-    moved: NDArray[np.object_] = shapely.transform(dense, move)
-    return moved

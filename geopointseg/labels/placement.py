@@ -14,6 +14,7 @@ from rasterio.windows import Window
 from geopointseg.errors import RasterError
 from geopointseg.labels.mask import locate_pixels
 from geopointseg.labels.points import Points
+from geopointseg.labels.trainable import count_training_pixels
 from geopointseg.progress import Reporter
 from geopointseg.raster.geodesy import describe_tie, measure_distance
 from geopointseg.raster.grid import (
@@ -51,6 +52,8 @@ class Placement:
         Fractional pixel position on that scene; NaN for none.
     undeclared_nan
         Number of pixels under points that were NaN without the file declaring it.
+    training
+        Pixels of each class that a training would learn from, int64 ``(class,)``.
     """
 
     inside: NDArray[np.bool_]
@@ -62,6 +65,7 @@ class Placement:
     row: NDArray[np.float64]
     col: NDArray[np.float64]
     undeclared_nan: int
+    training: NDArray[np.int64]
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -84,6 +88,7 @@ def place_points(
     home = np.full(count, -1, dtype=np.int64)
     place = np.full((2, count), np.nan)
     undeclared = 0
+    training = np.zeros(len(points.legend), dtype=np.int64)
     with reporter.stage("check", total=len(scenes)) as advance:
         for number, scene in enumerate(scenes):
             if ground_mismatch(points, scene):
@@ -95,6 +100,7 @@ def place_points(
             pixel, owner = pixel[mine], owner[mine]
             has_image, nan = read_validity(scene, pixel, reporter)
             undeclared += nan
+            training += count_training_pixels(points, scene, pixel[has_image])
             flags["inside"][owner] = True
             flags["valid"][owner[has_image]] = True
             drawn = points.is_shape
@@ -104,7 +110,14 @@ def place_points(
             place[:, new] = scene.grid.world_to_pixel(moved.x[new], moved.y[new])
             flags["border"][new] = _near_border(place[:, new], scene.grid, chip_size / 2)
             advance(1)
-    return Placement(**flags, scene=home, row=place[0], col=place[1], undeclared_nan=undeclared)
+    return Placement(
+        **flags,
+        scene=home,
+        row=place[0],
+        col=place[1],
+        undeclared_nan=undeclared,
+        training=training,
+    )
 
 
 def read_validity(

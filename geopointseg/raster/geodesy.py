@@ -279,9 +279,7 @@ class Positions:
         return cls(np.column_stack([np.asarray(x_m, float), np.asarray(y_m, float)]))
 
     @classmethod
-    def of(
-        cls, x: ArrayLike, y: ArrayLike, crs: CRS, *, datum: Datum | None = None
-    ) -> Positions:
+    def of(cls, x: ArrayLike, y: ArrayLike, crs: CRS, *, datum: Datum | None = None) -> Positions:
         """Return the places of world coordinates in a CRS.
 
         Positions are comparable where they have one datum; give that of the first to the second.
@@ -337,7 +335,9 @@ class Positions:
         if not len(here) or not len(there):
             return found
         count = 1 if self.datum is None else min(_NEIGHBOURS, len(there))
-        chord, index = cKDTree(others.space_m[there]).query(self.space_m[here], k=[*range(1, count + 1)])
+        chord, index = cKDTree(others.space_m[there]).query(
+            self.space_m[here], k=[*range(1, count + 1)]
+        )
         if self.datum is None:
             found[here] = chord[:, 0]
             return found
@@ -409,16 +409,16 @@ def measure_scale(x: Array, y: Array, crs: CRS, step: float) -> tuple[Array, Arr
     across = _difference(x, y, (step, 0.0), crs, datum)
     up = _difference(x, y, (0.0, step), crs, datum)
     unit = 2 * step * datum.metres
-    e, f, g = ((p * q).sum(axis=-1) / unit**2 for p, q in ((across, across), (across, up), (up, up)))
+    e, f, g = (
+        (p * q).sum(axis=-1) / unit**2 for p, q in ((across, across), (across, up), (up, up))
+    )
     half, spread = (e + g) / 2, np.hypot((e - g) / 2, f)
     product = np.sqrt(np.maximum(e * g - f**2, 0.0))
     most = np.sqrt(half + spread)
     return product / most, most
 
 
-def _difference(
-    x: Array, y: Array, offset: tuple[float, float], crs: CRS, datum: Datum
-) -> Array:
+def _difference(x: Array, y: Array, offset: tuple[float, float], crs: CRS, datum: Datum) -> Array:
     """Return the way in space from one side of places to the other, ``(place, 3)``."""
     sides = (
         place_in_space(*geodetic_coordinates(x + s * offset[0], y + s * offset[1], crs), datum)
@@ -477,7 +477,12 @@ def plane_around(x: Array, y: Array, crs: CRS) -> Array:
         lon_0 = math.degrees(math.atan2(middle[1], middle[0]))
         lat_0 = math.degrees(math.atan2(middle[2], math.hypot(middle[0], middle[1])))
         around = Proj(
-            proj="aeqd", lon_0=lon_0, lat_0=lat_0, a=datum.semi_major_m, b=datum.semi_minor_m, units="m"
+            proj="aeqd",
+            lon_0=lon_0,
+            lat_0=lat_0,
+            a=datum.semi_major_m,
+            b=datum.semi_minor_m,
+            units="m",
         )
         plane[known] = np.column_stack(around(lon[known], lat[known]))
     return plane
@@ -499,7 +504,9 @@ def ground_cells(x: Array, y: Array, crs: CRS, side_m: float) -> NDArray[np.int6
     lon, lat = geodetic_coordinates(x, y, crs)
     polar = np.abs(lat) >= _POLAR_LATITUDE
     return np.where(
-        polar[:, None], _polar_cells(lon, lat, datum, side_m), _banded_cells(lon, lat, datum, side_m)
+        polar[:, None],
+        _polar_cells(lon, lat, datum, side_m),
+        _banded_cells(lon, lat, datum, side_m),
     )
 
 
@@ -508,7 +515,9 @@ _POLAR_LATITUDE = 80.0
 
 def _whole(cell: Array) -> NDArray[np.int64]:
     lost = ~np.isfinite(cell)
-    return np.where(lost, np.iinfo(np.int64).max, np.floor(np.where(lost, 0.0, cell)).astype(np.int64))
+    return np.where(
+        lost, np.iinfo(np.int64).max, np.floor(np.where(lost, 0.0, cell)).astype(np.int64)
+    )
 
 
 def _banded_cells(lon: Array, lat: Array, datum: Datum, side_m: float) -> NDArray[np.int64]:
@@ -521,7 +530,9 @@ def _banded_cells(lon: Array, lat: Array, datum: Datum, side_m: float) -> NDArra
     azimuth = np.where(middle >= 0, 0.0, 180.0)
     parallel = np.radians(geod.fwd(zero, zero, azimuth, np.abs(middle))[1])
     a2, b2 = datum.semi_major_m**2, datum.semi_minor_m**2
-    radius = a2 * np.cos(parallel) / np.sqrt(a2 * np.cos(parallel) ** 2 + b2 * np.sin(parallel) ** 2)
+    radius = (
+        a2 * np.cos(parallel) / np.sqrt(a2 * np.cos(parallel) ** 2 + b2 * np.sin(parallel) ** 2)
+    )
     pieces = np.maximum(np.round(2 * np.pi * radius / side_m), 1.0)
     col = np.floor(np.mod(lon / 360.0, 1.0) * pieces)
     return _whole(np.column_stack([zero, row, col]))

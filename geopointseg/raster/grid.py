@@ -219,7 +219,9 @@ class Grid:
         shift = float(other.nearest_x(middle)) - middle
         if shift == 0:
             return self
-        return Grid(self.crs, Affine.translation(shift, 0) @ self.transform, self.height, self.width)
+        return Grid(
+            self.crs, Affine.translation(shift, 0) @ self.transform, self.height, self.width
+        )
 
     def world_to_pixel(
         self, x: ArrayLike, y: ArrayLike

@@ -21,7 +21,6 @@ from geopointseg.raster.geodesy import (
     counts_longitude,
     datum_at,
     datum_of,
-    geodetic_coordinates,
     measure_distance,
     measure_scale,
 )

@@ -25,6 +25,7 @@ from geopointseg.assessment.suggestion import (
 from geopointseg.class_colors import default_colors
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.layer import new_geopackage, require_free_geopackage, write_layer
+from geopointseg.labels.placement import ground_mismatch
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.style import Category, Style, store_style
 from geopointseg.legend import Legend
@@ -33,7 +34,7 @@ from geopointseg.model.features import FilterBank
 from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.geodesy import Positions, datum_at
-from geopointseg.raster.grid import transform_coordinates
+from geopointseg.raster.grid import require_common_ground, transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
 
 WINDOW_PX = 256
@@ -189,8 +190,9 @@ def suggest(
     require_free_geopackage(Path(output), SUGGESTION_LAYER, inputs, CLASS_FIELD)
     bundles = load_models(_as_list(models), str(resolve_device(device)))
     opened = open_imagery(_as_list(scenes), bundles, reporter)
-    looker = _Looker(bundles, opened, np.random.default_rng(seed))
     existing = _existing_points(points, bundles)
+    _require_one_ground(opened, existing)
+    looker = _Looker(bundles, opened, np.random.default_rng(seed))
     places = list(looker.draw(reporter))
     if not places:
         raise RasterError(
@@ -341,8 +343,9 @@ class _Looker:
             row, col = scene.grid.world_to_pixel(moved.x, moved.y)
             height, width = scene.grid.shape
             on_it = np.flatnonzero((row >= 0) & (row < height) & (col >= 0) & (col < width))
-            for i in on_it.tolist():
-                features.append(self._features_at(scene, math.floor(row[i]), math.floor(col[i])))
+            features += [
+                self._features_at(scene, math.floor(row[i]), math.floor(col[i])) for i in on_it
+            ]
         moved = points.to_crs(self.scenes[0].grid.crs)
         counts = np.bincount(index[index >= 0], minlength=classes)
         seen = np.stack(features).astype(np.float64) if features else empty.features
@@ -390,6 +393,16 @@ def _check_wish(count: int, min_distance_m: float) -> None:
         raise PointsError(
             f"The smallest distance is {min_distance_m} m. Expected zero or more metres; correct it."
         )
+
+
+def _require_one_ground(scenes: Sequence[Scene], points: Points | None) -> None:
+    """Raise unless scenes and labelled points are tied to one ground, so that distances between them can be measured."""
+    for scene in scenes:
+        require_common_ground(scene.grid.crs, scenes[0].grid.crs)
+        if points is not None:
+            mismatch = ground_mismatch(points, scene)
+            if mismatch:
+                raise PointsError(mismatch)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -71,7 +71,9 @@ def test_new_looking_places_are_preferred_to_known_ones() -> None:
     strange = np.arange(400) % 2 == 0
     features = rng.normal(size=(400, 3)) + np.where(strange, 8.0, 0.0)[:, None]
     candidates = _candidates(rng.uniform(0, 1000, (400, 2)), np.tile(UNSURE, (400, 1)), features)
-    labelled = Labelled(Positions.in_plane(*np.zeros((2, 50)) - 100), rng.normal(size=(50, 3)), np.array([50, 0, 0]))
+    labelled = Labelled(
+        Positions.in_plane(*np.zeros((2, 50)) - 100), rng.normal(size=(50, 3)), np.array([50, 0, 0])
+    )
     ranking = rank_candidates(candidates, 10, 0.0, labelled=labelled)
     assert strange[ranking.chosen].mean() >= 0.6
     assert strange[ranking.chosen[0]]
@@ -129,10 +131,14 @@ def test_reasons_name_the_classes() -> None:
     undecided = _candidates(np.zeros((1, 2)), np.array([UNSURE]))
     [reason] = rank_candidates(undecided, 1, 0.0, names=names).reasons
     assert reason == "the model cannot decide between water and forest"
-    disagreeing = Candidates(Positions.in_plane([0], [0]), np.array([SURE]), np.array([0.5]), np.zeros((1, 2)))
+    disagreeing = Candidates(
+        Positions.in_plane([0], [0]), np.array([SURE]), np.array([0.5]), np.zeros((1, 2))
+    )
     [reason] = rank_candidates(disagreeing, 1, 0.0, names=names).reasons
     assert reason == "the members of the model disagree (water or forest)"
-    rare = Labelled(Positions.in_plane(*np.full((2, 3), 9.0)), np.zeros((3, 2)), np.array([0, 3, 5]))
+    rare = Labelled(
+        Positions.in_plane(*np.full((2, 3), 9.0)), np.zeros((3, 2)), np.array([0, 3, 5])
+    )
     sure = _candidates(np.zeros((1, 2)), np.array([SURE]), np.zeros((1, 2)))
     [reason] = rank_candidates(sure, 1, 0.0, names=names, labelled=rare).reasons
     assert reason == "water has few points so far"

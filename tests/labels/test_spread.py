@@ -11,7 +11,10 @@ from geopointseg.raster.geodesy import Positions
 
 def test_random_points_have_a_ratio_near_one():
     rng = np.random.default_rng(0)
-    ratios = [measure_spread(Positions.in_plane(*rng.random((2, 400)) * 1000), 1e6).ratio for _ in range(20)]
+    ratios = [
+        measure_spread(Positions.in_plane(*rng.random((2, 400)) * 1000), 1e6).ratio
+        for _ in range(20)
+    ]
     assert np.mean(ratios) == pytest.approx(1, abs=0.05)
 
 
