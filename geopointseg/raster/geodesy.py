@@ -50,6 +50,8 @@ class Datum:
         The CRS of longitude and latitude on its body; None for a CRS that is tied to no body.
     semi_major_m, semi_minor_m
         Axes of the ellipsoid in metres; 0 without a body.
+    is_planetocentric
+        Whether latitudes are angles at the middle of the body instead of angles to its surface.
     radians
         Radians in a unit of ``geodetic``.
     metres
@@ -61,6 +63,7 @@ class Datum:
     geodetic: CRS | None
     semi_major_m: float
     semi_minor_m: float
+    is_planetocentric: bool
     radians: float
     metres: float
     unit: str
@@ -81,6 +84,17 @@ class Datum:
 
 
 @lru_cache(maxsize=256)
+def is_angular(crs: CRS) -> bool:
+    """Whether the coordinates of a CRS are angles; also planetocentric ones, which GDAL does not call geographic."""
+    if crs.is_geographic or crs.is_projected:
+        return bool(crs.is_geographic)
+    import pyproj
+
+    axes = pyproj.CRS.from_wkt(crs.to_wkt()).axis_info
+    return len(axes) == 2 and all("itude" in axis.name for axis in axes)
+
+
+@lru_cache(maxsize=256)
 def datum_of(crs: CRS) -> Datum:
     """Return what a CRS is tied to.
 
@@ -91,21 +105,23 @@ def datum_of(crs: CRS) -> Datum:
     >>> datum_of(CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')).is_planar
     True
     """
-    unit, metres = ("degree", 1.0) if crs.is_geographic else _linear_unit(crs)
+    unit, metres = ("degree", 1.0) if is_angular(crs) else _linear_unit(crs)
     known = _body_crs(crs)
-    if known is None or known.ellipsoid is None or not (crs.is_geographic or crs.is_projected):
-        return Datum(None, 0.0, 0.0, 0.0, metres, unit)
+    if known is None or known.ellipsoid is None or not (is_angular(crs) or crs.is_projected):
+        return Datum(None, 0.0, 0.0, False, 0.0, metres, unit)
     geodetic = CRS.from_wkt(known.to_wkt())
     axes = known.ellipsoid.semi_major_metre, known.ellipsoid.semi_minor_metre
-    return Datum(geodetic, *axes, geodetic.units_factor[1], metres, unit)
+    centric = any("centric" in axis.name.casefold() for axis in known.axis_info)
+    radians = known.axis_info[0].unit_conversion_factor
+    return Datum(geodetic, *axes, centric, radians, metres, unit)
 
 
 def _body_crs(crs: CRS) -> pyproj.CRS | None:
     """Return the CRS of longitude and latitude below a CRS, not rotated; None if there is none."""
     import pyproj
 
-    known = pyproj.CRS.from_wkt(crs.to_wkt())
-    while known is not None and (known.is_bound or known.type_name.startswith("Derived")):
+    known: pyproj.CRS | None = pyproj.CRS.from_wkt(crs.to_wkt())
+    while known is not None and (known.is_bound or known.type_name.startswith("Derived Geog")):
         known = known.source_crs
     if known is None:
         return None
@@ -140,7 +156,7 @@ def describe_tie(crs: CRS) -> str:
 def datum_at(x: Array, crs: CRS) -> Datum:
     """Return what coordinates are measured by: the CRS's datum, or none for places made up in a UTM zone."""
     datum = datum_of(crs)
-    if datum.is_planar or crs.is_geographic or not x.size:
+    if datum.is_planar or is_angular(crs) or not x.size:
         return datum
     middle = _central_easting(crs)
     if middle is None:
@@ -148,7 +164,7 @@ def datum_at(x: Array, crs: CRS) -> Datum:
     finite = x[np.isfinite(x)]
     if np.abs(finite - middle).max(initial=0.0) * datum.metres <= _WIDEST_ZONE_M:
         return datum
-    return Datum(None, 0.0, 0.0, 0.0, datum.metres, datum.unit)
+    return Datum(None, 0.0, 0.0, False, 0.0, datum.metres, datum.unit)
 
 
 @lru_cache(maxsize=256)
@@ -179,6 +195,9 @@ def geodetic_coordinates(x: ArrayLike, y: ArrayLike, crs: CRS) -> tuple[Array, A
         x, y = transform_coordinates(x, y, crs, datum.geodetic)
     degrees = math.degrees(datum.radians)
     lon, lat = x * degrees, y * degrees
+    if datum.is_planetocentric:
+        stretch = (datum.semi_major_m / datum.semi_minor_m) ** 2
+        lat = np.degrees(np.arctan(stretch * np.tan(np.radians(lat))))
     lost = ~(np.isfinite(lon) & (np.abs(lat) <= 90 + 1e-9))
     return np.where(lost, np.inf, lon), np.where(lost, np.inf, np.clip(lat, -90, 90))
 
@@ -190,7 +209,7 @@ def counts_longitude(crs: CRS) -> bool:
 
     known = pyproj.CRS.from_wkt(crs.to_wkt())
     derived = known.type_name.startswith("Derived")
-    return bool(crs.is_geographic and not derived and not known.is_bound and not known.is_compound)
+    return bool(is_angular(crs) and not derived and not known.is_bound and not known.is_compound)
 
 
 _CYLINDRICAL = {"merc", "webmerc", "eqc", "cea", "mill", "gall", "comill"}
@@ -202,8 +221,8 @@ def turn_of(crs: CRS) -> float | None:
     datum = datum_of(crs)
     if datum.geodetic is None:
         return None
-    if crs.is_geographic:
-        return 2 * math.pi / crs.units_factor[1]
+    if is_angular(crs):
+        return 2 * math.pi / datum.radians
     described = crs.to_dict()
     if described.get("proj") not in _CYLINDRICAL:
         return None
@@ -247,7 +266,9 @@ def measure_distance(
     >>> measure_distance([179.999], [68.0], [-179.999], [68.0], degrees).round(2).tolist()
     [83.66]
     """
-    x, y, other_x, other_y = (np.atleast_1d(np.asarray(v, float)) for v in (x, y, other_x, other_y))
+    x, y, other_x, other_y = np.broadcast_arrays(
+        *(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, y, other_x, other_y))
+    )
     datum = datum_at(np.concatenate([x, other_x]), crs)
     return Positions.of(x, y, crs, datum=datum).distance(
         Positions.of(other_x, other_y, crs, datum=datum)
@@ -437,7 +458,7 @@ def is_true_to_scale(x: Array, y: Array, crs: CRS) -> bool:
     known = np.isfinite(x) & np.isfinite(y)
     if datum_at(x, crs).is_planar or not known.any():
         return True
-    if crs.is_geographic:
+    if is_angular(crs):
         return False
     least, most = measure_scale(x[known], y[known], crs, 100.0 / datum_of(crs).metres)
     gap = np.maximum(np.abs(least - 1), np.abs(most - 1))

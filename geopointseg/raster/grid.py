@@ -89,7 +89,7 @@ def _is_same_site(source: CRS, target: CRS) -> bool:
 
 
 def _own_name(crs: CRS) -> str:
-    return crs.to_wkt().split('"')[1]
+    return str(crs.to_wkt()).split('"')[1]
 
 
 def _quoted(crs: CRS) -> str:

@@ -70,10 +70,10 @@ class PixelAreas:
         x, y = grid.pixel_to_world(rows[:, None], cols[None, :])
         if datum_at(x, grid.crs).is_planar:
             return cls._even(grid, planar, _planar(grid, tied=False))
-        if grid.crs.is_geographic and _is_north_up(grid):
+        if is_angular(grid.crs) and _is_north_up(grid):
             return cls(_geodesic(grid), _area_of_parallels(grid), None, cols)
         scale = _scale_of_areas(grid, x, y)
-        if not grid.crs.is_geographic and np.abs(scale - 1).max() <= TOLERATED_DISTORTION:
+        if not is_angular(grid.crs) and np.abs(scale - 1).max() <= TOLERATED_DISTORTION:
             return cls._even(grid, planar, _planar(grid, tied=True))
         mean = scale.mean(axis=1)
         at = np.arange(grid.height) + 0.5
@@ -119,11 +119,11 @@ def central_pixel_sides_m(grid: Grid) -> tuple[float, float]:
     across, down = (side * datum_of(grid.crs).metres for side in grid.resolution)
     if datum_at(x, grid.crs).is_planar:
         return across, down
-    if not grid.crs.is_geographic:
+    if not is_angular(grid.crs):
         scale = _scale_of_areas(grid, x[None], y[None])
         if abs(float(scale[0, 0]) - 1) <= TOLERATED_DISTORTION:
             return across, down
-    step = math.pi / 180 * datum_of(grid.crs).semi_major_m if grid.crs.is_geographic else 1.0
+    step = math.pi / 180 * datum_of(grid.crs).semi_major_m if is_angular(grid.crs) else 1.0
     wide, high = (max(0.5, _LEAST_STEP_M / 2 / (side * step)) for side in (across, down))
     start = grid.pixel_to_world(np.array([row, row - high]), np.array([col - wide, col]))
     end = grid.pixel_to_world(np.array([row, row + high]), np.array([col + wide, col]))
@@ -140,13 +140,14 @@ def _samples(count: int, most: int) -> Array:
 
 def _is_north_up(grid: Grid) -> bool:
     t = grid.transform
-    return t.b == 0 and t.d == 0 and counts_longitude(grid.crs)
+    plain = counts_longitude(grid.crs) and not datum_of(grid.crs).is_planetocentric
+    return t.b == 0 and t.d == 0 and plain
 
 
 def _scale_of_areas(grid: Grid, x: Array, y: Array) -> Array:
     """Return ground in a square metre of the plane at ``(row, sample)``; 1 where no ground is to be found."""
     metres = datum_of(grid.crs).metres
-    if grid.crs.is_geographic:
+    if is_angular(grid.crs):
         step = max(0.5 * max(grid.resolution), 1e-3)
     else:
         step = max(0.5 * max(grid.resolution), _LEAST_STEP_M / metres)
@@ -185,7 +186,7 @@ def _planar(grid: Grid, *, tied: bool) -> AreaNote:
 def _geodesic(grid: Grid) -> AreaNote:
     reason = (
         "whose unit is an angle"
-        if grid.crs.is_geographic
+        if is_angular(grid.crs)
         else "whose plane distorts areas by 0.2 % or more over the map"
     )
     return AreaNote(
