@@ -108,12 +108,17 @@ def datum_of(crs: CRS) -> Datum:
     unit, metres = ("degree", 1.0) if is_angular(crs) else _linear_unit(crs)
     known = _body_crs(crs)
     if known is None or known.ellipsoid is None or not (is_angular(crs) or crs.is_projected):
-        return Datum(None, 0.0, 0.0, False, 0.0, metres, unit)
+        return _plane_of(metres, unit)
     geodetic = CRS.from_wkt(known.to_wkt())
     axes = known.ellipsoid.semi_major_metre, known.ellipsoid.semi_minor_metre
     centric = any("centric" in axis.name.casefold() for axis in known.axis_info)
     radians = known.axis_info[0].unit_conversion_factor
     return Datum(geodetic, *axes, centric, radians, metres, unit)
+
+
+def _plane_of(metres: float, unit: str) -> Datum:
+    """Return the datum of coordinates that are tied to no body."""
+    return Datum(None, 0.0, 0.0, is_planetocentric=False, radians=0.0, metres=metres, unit=unit)
 
 
 def _body_crs(crs: CRS) -> pyproj.CRS | None:
@@ -164,7 +169,7 @@ def datum_at(x: Array, crs: CRS) -> Datum:
     finite = x[np.isfinite(x)]
     if np.abs(finite - middle).max(initial=0.0) * datum.metres <= _WIDEST_ZONE_M:
         return datum
-    return Datum(None, 0.0, 0.0, False, 0.0, datum.metres, datum.unit)
+    return _plane_of(datum.metres, datum.unit)
 
 
 @lru_cache(maxsize=256)

@@ -21,6 +21,7 @@ from geopointseg.raster.geodesy import (
     counts_longitude,
     datum_at,
     datum_of,
+    is_angular,
     measure_distance,
     measure_scale,
 )
@@ -123,7 +124,8 @@ def central_pixel_sides_m(grid: Grid) -> tuple[float, float]:
         scale = _scale_of_areas(grid, x[None], y[None])
         if abs(float(scale[0, 0]) - 1) <= TOLERATED_DISTORTION:
             return across, down
-    step = math.pi / 180 * datum_of(grid.crs).semi_major_m if is_angular(grid.crs) else 1.0
+    datum = datum_of(grid.crs)
+    step = datum.radians * datum.semi_major_m if is_angular(grid.crs) else 1.0
     wide, high = (max(0.5, _LEAST_STEP_M / 2 / (side * step)) for side in (across, down))
     start = grid.pixel_to_world(np.array([row, row - high]), np.array([col - wide, col]))
     end = grid.pixel_to_world(np.array([row, row + high]), np.array([col + wide, col]))

@@ -144,7 +144,7 @@ def test_scale_is_the_ground_in_a_metre_of_the_plane(name: str) -> None:
     crs = CRS.from_user_input(code)
     if crs.is_geographic:
         pytest.skip("degrees have no metre")
-    x, y, geod = _place(crs, np.array([lon]), np.array([lat]))
+    x, y, _ = _place(crs, np.array([lon]), np.array([lat]))
     unit = datum_of(crs).metres
     least, most = measure_scale(x, y, crs, 100.0 / unit)
     around = np.radians(np.arange(0, 360, 2))
