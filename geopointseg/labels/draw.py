@@ -330,8 +330,8 @@ def _is_within(
     """Return which pixels of rows and columns lie within a radius of a pixel on the ground, bool ``(row, col)``."""
     row, col = (v.ravel() for v in np.meshgrid(rows, cols, indexing="ij"))
     x, y = grid.pixel_to_world(row + 0.5, col + 0.5)
-    start = (np.full(len(row), at) for at in grid.pixel_to_world(centre[0] + 0.5, centre[1] + 0.5))
-    gap = measure_distance(*start, x, y, grid.crs)
+    start_x, start_y = grid.pixel_to_world(centre[0] + 0.5, centre[1] + 0.5)
+    gap = measure_distance(start_x, start_y, x, y, grid.crs)
     return np.asarray(gap <= radius_m).reshape(len(rows), len(cols))
 
 
