@@ -376,7 +376,8 @@ def _places_m(points: Points, grid: Grid | None) -> NDArray[np.float64]:
     if grid is None:
         return plane_around(points.x, points.y, points.crs)
     moved = points.to_crs(grid.crs)
-    return np.column_stack(grid.world_to_pixel(moved.x, moved.y)) * grid.resolution_m
+    wide, high = grid.pixel_sides_m
+    return np.column_stack(grid.world_to_pixel(moved.x, moved.y)) * [high, wide]
 
 
 def _number(fold: str) -> int:

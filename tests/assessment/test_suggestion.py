@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import CRS as ProjCRS
+from pyproj import Geod, Transformer
+from rasterio.crs import CRS
 from scipy.spatial.distance import pdist
 
 from geopointseg.assessment.suggestion import (
@@ -142,3 +145,38 @@ def test_reasons_name_the_classes() -> None:
     sure = _candidates(np.zeros((1, 2)), np.array([SURE]), np.zeros((1, 2)))
     [reason] = rank_candidates(sure, 1, 0.0, names=names, labelled=rare).reasons
     assert reason == "water has few points so far"
+
+
+ON_THE_GROUND = {
+    "web mercator": ("EPSG:3857", 2226389.0, 10500000.0, 2000.0),
+    "world mercator": ("EPSG:3395", 2226389.0, 10450000.0, 2000.0),
+    "polar": ("EPSG:3413", -100000.0, -3300000.0, 1000.0),
+    "degrees": ("EPSG:4326", 20.0, 68.0, 0.02),
+    "degrees across 180": ("EPSG:4326", 179.99, 68.0, 0.02),
+    "US survey feet": ("EPSG:2263", 1e6, 2e5, 3000.0),
+    "UTM at the edge of its zone": ("EPSG:32633", 166000.0, 1e5, 1000.0),
+}
+
+
+@pytest.mark.parametrize("name", ON_THE_GROUND)
+def test_suggestions_keep_their_distance_on_the_ground(name: str) -> None:
+    """Every pair, and every labelled place beside the scene, by an independent way to measure."""
+    code, left, bottom, extent = ON_THE_GROUND[name]
+    rng = np.random.default_rng(4)
+    x, y = left + rng.random(3000) * extent, bottom + rng.random(3000) * extent
+    old_x, old_y = left - rng.random(20) * extent / 20, bottom + rng.random(20) * extent
+    crs = CRS.from_user_input(code)
+    candidates = Candidates(
+        Positions.of(x, y, crs), rng.dirichlet([1, 1, 1], 3000), np.zeros(3000), rng.normal(size=(3000, 4))
+    )  # fmt: skip
+    labelled = Labelled(Positions.of(old_x, old_y, crs), np.zeros((0, 4)), np.array([20, 0, 0]))
+    chosen = rank_candidates(candidates, 30, 50.0, labelled=labelled).chosen
+    to_degrees = Transformer.from_crs(code, ProjCRS(code).geodetic_crs, always_xy=True)
+    lon, lat = to_degrees.transform(np.r_[x[chosen], old_x], np.r_[y[chosen], old_y])
+    gaps = [
+        Geod(ellps="WGS84").inv(lon[i], lat[i], lon[j], lat[j])[2]
+        for i in range(len(chosen))
+        for j in range(i + 1, len(lon))
+    ]
+    assert len(chosen) > 10
+    assert 50 <= min(gaps) < 80

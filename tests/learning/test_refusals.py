@@ -57,13 +57,12 @@ N = 20
 TROUBLE: dict[str, tuple[CRS, Callable[[], Points], str]] = {
     "points of the earth on a site grid": (
         SITE, lambda: _points().to_crs(CRS.from_epsg(4326)),
-        "The points are in EPSG:4326 'WGS 84', tied to the earth, and 'scene.tif' is in 'site grid', tied to no body, as "
-        "a site grid is.",
+        "The points are in EPSG:4326 'WGS 84', tied to the earth, and 'scene.tif' is in 'site grid', tied to no body,",
     ),
     "points of a site grid on the earth": (UTM, lambda: _points(SITE), "'site grid', tied to no body"),
-    "points of the earth on Mars": (MARS, lambda: _points(), "tied to another body (Mars (2015) - Sphere"),
+    "points of the earth on Mars": (MARS, _points, "tied to another body (Mars (2015) - Sphere"),
     "points elsewhere": (UTM, lambda: _points(cols=range(60, 80)), "None of the 20 points lies on the scene"),
-    "all points on nodata": (UTM, lambda: _points(cols=range(0, 9)), "lie where the image is nodata"),
+    "all points on nodata": (UTM, lambda: _points(cols=range(9)), "lie where the image is nodata"),
     "training points on nodata": (UTM, _on_nodata, "None of the 12 points is left for training"),
     "all points marked as test": (
         UTM, lambda: _points().with_split(["test"] * N), "None of the 20 points is left for training",
