@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.raster.geodesy import datum_of, geodetic_coordinates
+from geopointseg.raster.datum import datum_of, geodetic_coordinates
 from geopointseg.raster.grid import transform_coordinates
 
 TRAINING_TAG = "GEOPOINTSEG_TRAINING_POINTS"

@@ -121,12 +121,17 @@ def _assess_map(
     if output is None and any(shown.values()):
         first = next(name for name, value in shown.items() if value).replace("_", "-")
         raise click.UsageError(f"--{first} adds to the report; name its file with -o REPORT.html.")
-    assessed = assess_map(map_path, points, reporter=run.reporter, **options)
-    if output:
-        from geopointseg.study.map_report import report_map
+    figures = shown.pop("figures")
+    if output is None:
+        assessed = assess_map(map_path, points, reporter=run.reporter, **options)
+    else:
+        from geopointseg.study.map_report import ReportInputs, write_map_report
 
-        shown["class_field"] = options["class_field"]
-        report_map(assessed, output, seed=run.seed, reporter=run.reporter, **shown)
+        inputs = ReportInputs.open(map_path, class_field=options["class_field"], **shown)
+        assessed = assess_map(map_path, points, reporter=run.reporter, **options)
+        write_map_report(
+            assessed, output, inputs, figures=figures, seed=run.seed, reporter=run.reporter
+        )
     tables = [Table(title, headings, rows) for title, headings, rows in assessed.tables()]
     said = [line for line in assessed.sentences() if line not in assessed.warnings]
     run.finish(assessed.to_json() | {"report": output}, *tables, *said)

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.labels.dense import DenseMask, row_strips
-from geopointseg.raster.geodesy import measure_distance, search_space
+from geopointseg.raster.geodesy import measure_distance
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.plane import search_space
 
 Placement = Literal["uniform", "stratified", "boundary", "interior", "instance", "clustered"]
 PLACEMENTS: tuple[Placement, ...] = (

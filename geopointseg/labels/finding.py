@@ -20,8 +20,10 @@ from geopointseg.labels.points import Points
 from geopointseg.labels.spread import Spread, measure_spread
 from geopointseg.labels.trainable import describe_none_left, describe_shortage
 from geopointseg.raster.class_map import class_dtype
-from geopointseg.raster.geodesy import Positions, datum_of
+from geopointseg.raster.datum import datum_of
+from geopointseg.raster.geodesy import Positions
 from geopointseg.raster.grid import crs_name, crs_title
+from geopointseg.raster.pixel_area import PixelAreas
 from geopointseg.raster.scene import Scene
 
 FEW_POINTS = 20
@@ -125,7 +127,7 @@ def gather_evidence(
 ) -> Evidence:
     """Count and measure what the findings need."""
     positions = Positions.of(points.x, points.y, points.crs)
-    area = sum(s.grid.height * s.grid.width * s.grid.resolution_m**2 for s in scenes)
+    area = sum(float(PixelAreas.of(s.grid).by_row.sum()) * s.grid.width for s in scenes)
 
     def spread_of(chosen: NDArray[np.bool_]) -> Spread:
         chosen = chosen & placement.inside

@@ -16,7 +16,8 @@ from geopointseg.labels.mask import locate_pixels
 from geopointseg.labels.points import Points
 from geopointseg.labels.trainable import count_training_pixels
 from geopointseg.progress import Reporter
-from geopointseg.raster.geodesy import describe_tie, measure_distance
+from geopointseg.raster.datum import describe_tie
+from geopointseg.raster.geodesy import measure_distance
 from geopointseg.raster.grid import (
     Grid,
     crs_name,

@@ -23,8 +23,9 @@ from geopointseg.errors import ConfigError, PointsError
 from geopointseg.labels.points import Points
 from geopointseg.labels.variogram import variogram_range
 from geopointseg.progress import Reporter
-from geopointseg.raster.geodesy import Positions, ground_cells, plane_around
+from geopointseg.raster.geodesy import Positions
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.plane import ground_cells, plane_around
 
 _PASSES = 10
 

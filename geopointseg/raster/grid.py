@@ -65,7 +65,7 @@ def require_common_ground(source: CRS, target: CRS) -> float | None:
         Units of the target in a unit of the source where both are one site grid, so that nothing but the unit differs;
         None where PROJ transforms.
     """
-    from geopointseg.raster.geodesy import datum_of, describe_tie
+    from geopointseg.raster.datum import datum_of, describe_tie
 
     if source == target:
         return None
@@ -191,7 +191,7 @@ class Grid:
 
         360 degrees in a geographic CRS, the length of the equator in a cylindrical projection.
         """
-        from geopointseg.raster.geodesy import turn_of
+        from geopointseg.raster.datum import turn_of
 
         return turn_of(self.crs)
 
@@ -323,7 +323,7 @@ class Grid:
 
 def _unbroken(x: NDArray[np.float64], middle: float, crs: CRS) -> NDArray[np.float64]:
     """Return x shifted by whole turns next to a middle, and all together so that the least is less than half a turn."""
-    from geopointseg.raster.geodesy import turn_of
+    from geopointseg.raster.datum import turn_of
 
     turn = turn_of(crs)
     if turn is None or not math.isfinite(middle):

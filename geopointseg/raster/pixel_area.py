@@ -16,16 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.raster.geodesy import (
-    TOLERATED_DISTORTION,
-    counts_longitude,
-    datum_at,
-    datum_of,
-    is_angular,
-    measure_distance,
-    measure_scale,
-)
+from geopointseg.raster.datum import counts_longitude, datum_at, datum_of, is_angular
+from geopointseg.raster.geodesy import measure_distance
 from geopointseg.raster.grid import Grid, crs_name
+from geopointseg.raster.plane import TOLERATED_DISTORTION, measure_scale
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from geopointseg.raster.geodesy import turn_of
+from geopointseg.raster.datum import turn_of
 from geopointseg.raster.grid import Grid, transform_coordinates
 
 _PIECES = 32

@@ -33,7 +33,8 @@ from geopointseg.model.bundle import ModelBundle, apply_temperature, resolve_dev
 from geopointseg.model.features import FilterBank
 from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
-from geopointseg.raster.geodesy import Positions, datum_at
+from geopointseg.raster.datum import datum_at
+from geopointseg.raster.geodesy import Positions
 from geopointseg.raster.grid import require_common_ground, transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
 

@@ -13,17 +13,16 @@ from pyproj import Geod, Transformer
 from rasterio.crs import CRS
 
 from geopointseg.errors import RasterError
-from geopointseg.raster.geodesy import (
-    Positions,
-    datum_of,
+from geopointseg.raster.datum import datum_of
+from geopointseg.raster.geodesy import Positions, measure_distance
+from geopointseg.raster.grid import require_common_ground, transform_coordinates
+from geopointseg.raster.plane import (
     ground_cells,
     is_true_to_scale,
-    measure_distance,
     measure_scale,
     plane_around,
     search_space,
 )
-from geopointseg.raster.grid import require_common_ground, transform_coordinates
 
 WGS84 = CRS.from_epsg(4326)
 SITE = CRS.from_wkt('LOCAL_CS["site grid",UNIT["metre",1],AXIS["X",EAST],AXIS["Y",NORTH]]')
