@@ -166,6 +166,6 @@ def test_points_of_other_ground_are_refused_before_the_scene_is_looked_at(
         "geopointseg.study.suggestion._Looker.draw", lambda *_: pytest.fail("looked")
     )
     with pytest.raises(
-        PointsError, match="'site grid', tied to no body, as a site grid is, and 'scene.tif'"
+        PointsError, match=r"'site grid', tied to no body, as a site grid is, and 'scene.tif'"
     ):
         suggest(model, scene, 5, 8.0, tmp_path / "n.gpkg", points=site)
