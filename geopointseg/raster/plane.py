@@ -146,7 +146,7 @@ def plane_around(x: Array, y: Array, crs: CRS) -> Array:
 
 
 def ground_cells(x: Array, y: Array, crs: CRS, side_m: float) -> NDArray[np.int64]:
-    """Return the square of ground that each place lies in, int64 ``(place, 3)``: a part of the globe, row and column.
+    """Return the square of ground that each place lies in, int64 ``(place, 3)``: a part of the globe, column and row.
 
     In a CRS that is true to scale, squares lie at whole multiples of their side in its plane. Elsewhere they do not
     depend on the CRS: rows follow parallels, and each row is cut into a whole number of equal pieces, so that no piece is
@@ -156,7 +156,7 @@ def ground_cells(x: Array, y: Array, crs: CRS, side_m: float) -> NDArray[np.int6
     """
     datum = datum_at(x, crs)
     if is_true_to_scale(x, y, crs):
-        cell = np.column_stack([np.zeros(len(x)), y, x]) * (datum.metres / side_m)
+        cell = np.column_stack([np.zeros(len(x)), x, y]) * (datum.metres / side_m)
         return _whole(cell)
     lon, lat = geodetic_coordinates(x, y, crs)
     polar = np.abs(lat) >= _POLAR_LATITUDE
@@ -188,8 +188,8 @@ def _banded_cells(lon: Array, lat: Array, datum: Datum, side_m: float) -> NDArra
         a2 * np.cos(parallel) / np.sqrt(a2 * np.cos(parallel) ** 2 + b2 * np.sin(parallel) ** 2)
     )
     pieces = np.maximum(np.round(2 * np.pi * radius / side_m), 1.0)
-    col = np.floor(np.mod(lon / 360.0, 1.0) * pieces)
-    return _whole(np.column_stack([zero, row, col]))
+    col = np.floor(np.mod(lon / 360.0 + 0.5, 1.0) * pieces)
+    return _whole(np.column_stack([zero, col, row]))
 
 
 def _polar_cells(lon: Array, lat: Array, datum: Datum, side_m: float) -> NDArray[np.int64]:
@@ -201,5 +201,5 @@ def _polar_cells(lon: Array, lat: Array, datum: Datum, side_m: float) -> NDArray
         here = of & np.isfinite(lat)
         plane = Proj(proj="laea", lat_0=lat_0, lon_0=0, a=datum.semi_major_m, b=datum.semi_minor_m)
         x, y = plane(lon[here], lat[here])
-        cell[here] = np.column_stack([np.full(len(x), part), y / side_m, x / side_m])
+        cell[here] = np.column_stack([np.full(len(x), part), x / side_m, y / side_m])
     return _whole(cell)
