@@ -50,7 +50,7 @@ def measure_distance(
 
     >>> degrees = CRS.from_epsg(4326)
     >>> measure_distance([179.999], [68.0], [-179.999], [68.0], degrees).round(2).tolist()
-    [83.66]
+    [83.64]
     """
     x, y, other_x, other_y = np.broadcast_arrays(
         *(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, y, other_x, other_y))
