@@ -160,10 +160,14 @@ class Positions:
         found = np.full(len(self), np.inf)
         here = np.flatnonzero(self.known)
         if len(here) > 1:
-            _, index = cKDTree(self.space_m[here]).query(self.space_m[here], k=2)
-            own = np.arange(len(here))
+            space = self.space_m[here]
+            tree = cKDTree(space, balanced_tree=False, compact_nodes=False)
+            own = np.asarray(
+                tree.indices
+            )  # in the order of the tree, queries find their nodes in the cache
+            _, index = tree.query(space[own], k=2)
             neighbour = np.where(index[:, 1] == own, index[:, 0], index[:, 1])
-            found[here] = self._distances(here, here[neighbour])
+            found[here[own]] = self._distances(here[own], here[neighbour])
         return found
 
     def pairwise(self) -> Array:
