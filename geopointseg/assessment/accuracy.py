@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.assessment.area import pixel_areas_m2
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate, estimate_accuracy
 from geopointseg.assessment.inventory import Inventory, read_on_grid, take_inventory
@@ -25,7 +24,8 @@ from geopointseg.labels.points import Points, read_points
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.grid import crs_name, transform_coordinates
+from geopointseg.raster.grid import crs_name, require_common_ground, transform_coordinates
+from geopointseg.raster.pixel_area import PixelAreas
 from geopointseg.setting import require_number
 
 __all__ = ["Assessment", "assess"]
@@ -176,8 +176,10 @@ def _assess_points(
     if not len(pixel):
         _refuse_points_elsewhere(class_map, points)
     row, col = np.divmod(pixel, class_map.grid.width)
-    inventory = take_inventory(class_map, row, col, reporter)
     matched, reference = _match(class_map.legend, points, owner)
+    if setting.strata is not None:
+        require_common_ground(class_map.grid.crs, setting.strata.grid.crs)
+    inventory = take_inventory(class_map, row, col, reporter)
     on_map = inventory.sampled >= 0
     _refuse_all_on_nodata(class_map, on_map)
     found = AssessedPixels(row[on_map], col[on_map], inventory.sampled[on_map], reference[on_map])
@@ -198,6 +200,7 @@ def _assess_points(
         estimates=estimates,
         class_areas=_class_areas(matched.legend, areas, estimates.area_share),
         fingerprint=class_map.fingerprint,
+        area_note=PixelAreas.of(class_map.grid).note,
         outside=len(points) - len(np.unique(owner)),
         on_nodata=int((~on_map).sum()),
         training_points=check.count,
@@ -372,6 +375,7 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
         reference.legend.codes.tolist()
     ) & set(class_map.legend.codes.tolist())
     matched = match_legends(class_map.legend, reference.legend, by_name=by_name)
+    require_common_ground(reference.grid.crs, class_map.grid.crs)
     pixels, ground, unlabelled = _compare_rasters(class_map, reference, matched, reporter)
     if not pixels.any():
         raise RasterError(
@@ -402,6 +406,7 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
         estimates=estimates,
         class_areas=_class_areas(matched.legend, mapped_m2 + unlabelled, shares),
         fingerprint=class_map.fingerprint,
+        area_note=PixelAreas.of(class_map.grid).note,
         warnings=tuple(warnings.lines),
     )
 
@@ -416,13 +421,13 @@ def _compare_rasters(
     size = len(matched.legend)
     lookup = np.append(matched.lookup, size)
     pixels, ground = np.zeros((size, size + 1), dtype=np.int64), np.zeros((size, size + 1))
-    areas = pixel_areas_m2(class_map.grid)
+    areas = PixelAreas.of(class_map.grid)
     top = 0
     for truth in read_on_grid(reference, class_map.grid, reporter):
         window = Window(0, top, class_map.grid.width, len(truth))
         mapped, valid = class_map.read(window)
         cell = (mapped.astype(np.int64) * (size + 1) + lookup[truth])[valid]
-        weight = np.broadcast_to(areas[top : top + len(truth), None], truth.shape)[valid]
+        weight = np.broadcast_to(areas.within(window), truth.shape)[valid]
         pixels += np.bincount(cell, minlength=pixels.size).reshape(pixels.shape)
         ground += np.bincount(cell, weights=weight, minlength=pixels.size).reshape(pixels.shape)
         top += len(truth)

@@ -27,13 +27,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.assessment.area import pixel_areas_m2
 from geopointseg.assessment.inventory import read_strips
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import crs_name
+from geopointseg.raster.pixel_area import PixelAreas
 from geopointseg.summary import count_classes, described
 
 SAMPLE_LAYER = "sample"
@@ -198,8 +198,8 @@ def design_sample(
 ) -> SampleDesign:
     """Draw a stratified random sample from a map, the map's classes being the strata.
 
-    Within a class every square metre is equally likely, also where a geographic CRS makes pixels unequal. The map
-    is read twice in strips.
+    Within a class every square metre is equally likely, also where the ground in a pixel differs from row to row. The
+    map is read twice in strips.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def design_sample(
     class_map = map_path if isinstance(map_path, ClassMap) else ClassMap.open(map_path)
     reporter = reporter or Reporter()
     by_row = _count_by_row(class_map, reporter)
-    weight = by_row * pixel_areas_m2(class_map.grid)[:, None]
+    weight = by_row * PixelAreas.of(class_map.grid).by_row[:, None]
     if not weight.any():
         raise RasterError(
             f"The map '{class_map.path}' holds nothing but nodata. Expected class codes; give the map that shall be "

@@ -16,12 +16,12 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geopointseg.assessment.area import pixel_areas_m2
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.dataset import open_dataset, reading
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.pixel_area import PixelAreas
 
 STRIP_VALUES = 16 << 20
 """About how many pixels are read at a time."""
@@ -68,7 +68,7 @@ def take_inventory(
     reporter
         Takes progress; may cancel.
     """
-    areas = pixel_areas_m2(class_map.grid)
+    areas = PixelAreas.of(class_map.grid)
     order = np.argsort(row, kind="stable")
     sorted_rows = row[order]
     codes = np.zeros(len(row), dtype=np.int64)
@@ -76,7 +76,7 @@ def take_inventory(
     totals: dict[int, NDArray[np.float64]] = {}
     for window, values, mask in read_strips(class_map, reporter or Reporter()):
         top, bottom = window.row_off, window.row_off + window.height
-        _count(totals, values, mask, areas[top:bottom])
+        _count(totals, values, mask, areas.within(window))
         here = order[slice(*np.searchsorted(sorted_rows, [top, bottom]))]
         codes[here] = values[row[here] - top, col[here]]
         valid[here] = True if mask is None else mask[row[here] - top, col[here]]
@@ -159,15 +159,21 @@ def _count(
     mask: NDArray[np.bool_] | None,
     areas: NDArray[np.float64],
 ) -> None:
-    """Add the pixels and square metres of each code in a strip to the totals."""
-    if mask is None and values.dtype.kind == "u" and values.max(initial=0) <= _LARGEST_DENSE_CODE:
+    """Add the pixels and square metres of each code in a strip to the totals; areas are ``(row, 1 or col)``."""
+    even = areas.shape[1] == 1
+    if (
+        even
+        and mask is None
+        and values.dtype.kind == "u"
+        and values.max(initial=0) <= _LARGEST_DENSE_CODE
+    ):
         size = int(values.max(initial=0)) + 1
         by_row = np.stack([np.bincount(line, minlength=size) for line in values])
-        found, counts, area = np.arange(size), by_row.sum(axis=0), areas @ by_row
+        found, counts, area = np.arange(size), by_row.sum(axis=0), areas[:, 0] @ by_row
     else:
         kept = np.ones(values.shape, dtype=bool) if mask is None else mask
         found, position = np.unique(values[kept], return_inverse=True)
-        by_pixel = np.broadcast_to(areas[:, None], values.shape)[kept]
+        by_pixel = np.broadcast_to(areas, values.shape)[kept]
         counts = np.bincount(position, minlength=len(found))
         area = np.bincount(position, weights=by_pixel, minlength=len(found))
     for code, pixels, square_metres in zip(found.tolist(), counts, area, strict=True):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix, number_or_none
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate
 from geopointseg.legend import Legend
+from geopointseg.raster.pixel_area import AreaNote
 from geopointseg.summary import described, join_names
 
 Sampling = Literal["unknown", "simple", "stratified", "raster"]
@@ -102,6 +103,8 @@ class Assessment:
         Areas by class name.
     fingerprint
         Fingerprint of the model that made the map, if the map says so.
+    area_note
+        How areas were measured.
     outside, on_nodata
         Test points that lie beyond the map, and on its nodata; they are left out.
     training_points
@@ -121,6 +124,7 @@ class Assessment:
     estimates: AccuracyEstimates | None
     class_areas: dict[str, ClassArea]
     fingerprint: str = ""
+    area_note: AreaNote | None = None
     outside: int = 0
     on_nodata: int = 0
     training_points: int | None = None
@@ -201,6 +205,7 @@ class Assessment:
                 name: {key: number_or_none(value) for key, value in vars(area).items()}
                 for name, area in self.class_areas.items()
             },
+            "areas": self.area_note.basis if self.area_note else None,
             "warnings": list(self.warnings),
         }  # fmt: skip
 
@@ -224,6 +229,8 @@ class Assessment:
         if self.estimates is not None and self.sampling != "raster":
             lines.append(_adjusted_sentence(self.estimates.overall, self.estimates.confidence))
         lines.append(SAMPLING_NOTES[self.sampling])
+        if self.area_note is not None:
+            lines.append(self.area_note.sentence)
         checked = [self.training_check] if self.training_check else []
         return [*lines, *checked, *self._left_out(), *self.warnings]
 

@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
+from geopointseg.raster.datum import datum_of, geodetic_coordinates
 from geopointseg.raster.grid import transform_coordinates
 
 LARGEST_SAMPLE = 100
@@ -46,6 +46,8 @@ _DIGEST_BYTES = 8
 _CELL_DEGREES = 1e-6
 _BORDER = 0.05
 """Share of a cell by which coordinates may have changed on their way through files and CRSs: 5 mm."""
+_CELL_M = 0.1
+"""Side of a cell where there is no longitude, in metres."""
 _OLD_BYTES = 5
 _ORIGIN = 360_000_000
 _THREADS = 8
@@ -167,11 +169,14 @@ def locate_cells(x: ArrayLike, y: ArrayLike, crs: CRS) -> NDArray[np.int64]:
 def _to_degrees(
     x: ArrayLike, y: ArrayLike, crs: CRS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return longitudes and latitudes; in a CRS that has none (a site grid), 10^-5 of its coordinates."""
-    try:
+    """Return longitudes and latitudes; on a site grid, coordinates of which a cell is 0.1 m."""
+    datum = datum_of(crs)
+    if datum.is_planar:
+        cells = datum.metres / _CELL_M * _CELL_DEGREES
+        return np.asarray(x, float) * cells, np.asarray(y, float) * cells
+    if datum.is_earth:
         return transform_coordinates(x, y, crs, CRS.from_epsg(4326))
-    except RasterError:
-        return np.asarray(x, dtype=np.float64) * 1e-5, np.asarray(y, dtype=np.float64) * 1e-5
+    return geodetic_coordinates(x, y, crs)
 
 
 def _cells_around(x: ArrayLike, y: ArrayLike, crs: CRS) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import PointsError
+from geopointseg.raster.geodesy import Positions
 
 Array = NDArray[np.float64]
 
@@ -33,8 +34,8 @@ class Candidates:
 
     Parameters
     ----------
-    position_m
-        Places in metres in a plane, float64 ``(candidate, 2)``.
+    positions
+        The places on the ground.
     probabilities
         What the model says, ``(candidate, class)``.
     disagreement
@@ -43,13 +44,13 @@ class Candidates:
         What the places look like, each feature of deviation about 1, ``(candidate, feature)``.
     """
 
-    position_m: Array
+    positions: Positions
     probabilities: Array
     disagreement: Array
     features: Array
 
     def __len__(self) -> int:
-        return len(self.position_m)
+        return len(self.probabilities)
 
     @property
     def entropy(self) -> Array:
@@ -73,20 +74,24 @@ class Labelled:
 
     Parameters
     ----------
-    position_m, features
-        As for `Candidates`.
+    positions
+        All labelled places on the ground.
+    features
+        What those on the scenes look like, ``(place, feature)``; scaled as for `Candidates`.
     counts
         Points of each class, ``(class,)``.
     """
 
-    position_m: Array
+    positions: Positions
     features: Array
     counts: NDArray[np.int64]
 
     @classmethod
     def none(cls, classes: int, features: int) -> Labelled:
         """Return no places at all."""
-        return cls(np.zeros((0, 2)), np.zeros((0, features)), np.zeros(classes, dtype=np.int64))
+        return cls(
+            Positions.in_plane([], []), np.zeros((0, features)), np.zeros(classes, dtype=np.int64)
+        )
 
 
 REASON_KINDS = (
@@ -188,7 +193,7 @@ def rank_candidates(
     count
         How many are wanted; fewer come back where the distance leaves no room.
     min_distance_m
-        Smallest distance of two suggestions, and of a suggestion to a labelled place.
+        Smallest distance of two suggestions, and of a suggestion to a labelled place, on the ground.
     labelled
         Places that are labelled already.
     names
@@ -256,8 +261,8 @@ class _Choice:
         if len(labelled.features):
             distance = cKDTree((labelled.features - mean) / scale).query(features)[0]
             newness = np.minimum(distance / max(float(np.median(distance)), 1e-12), _MOST_NEWNESS)
-            gap = cKDTree(labelled.position_m).query(candidates.position_m)[0]
-            free = np.asarray(gap >= min_distance_m)
+        if len(labelled.positions):
+            free = candidates.positions.nearest(labelled.positions) >= min_distance_m
         weight = (measure_doubt(candidates) + _LEAST_DOUBT) * np.maximum(newness, 1e-6)
         return cls(candidates, features, newness, weight, min_distance_m, free, [])
 
@@ -288,8 +293,7 @@ class _Choice:
 
     def _take(self, index: int) -> None:
         self.chosen.append(index)
-        offset = self.candidates.position_m - self.candidates.position_m[index]
-        self.free &= (offset**2).sum(axis=1) >= self.min_distance_m**2
+        self.free &= ~self.candidates.positions.are_nearer(index, self.min_distance_m)
         self.free[index] = False
 
     def reason(

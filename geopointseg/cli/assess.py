@@ -124,14 +124,20 @@ def _assess_map(
     if output is None and only_shown:
         first = only_shown[0].replace("_", "-")
         raise click.UsageError(f"--{first} adds to the report; name its file with -o REPORT.html.")
-    if output is not None:
-        require_writable_folder(Path(output))
-    assessed = assess_map(map_path, points, model=shown["model"], reporter=run.reporter, **options)
-    if output:
-        from geopointseg.study.map_report import report_map
+    figures = shown.pop("figures")
+    checked = shown["model"]
+    if output is None:
+        assessed = assess_map(map_path, points, model=checked, reporter=run.reporter, **options)
+    else:
+        from geopointseg.study.map_report import ReportInputs, write_map_report
 
-        shown["class_field"] = options["class_field"]
-        report_map(assessed, output, seed=run.seed, reporter=run.reporter, **shown)
+        require_writable_folder(Path(output))
+
+        inputs = ReportInputs.open(map_path, class_field=options["class_field"], **shown)
+        assessed = assess_map(map_path, points, model=checked, reporter=run.reporter, **options)
+        write_map_report(
+            assessed, output, inputs, figures=figures, seed=run.seed, reporter=run.reporter
+        )
     tables = [Table(title, headings, rows) for title, headings, rows in assessed.tables()]
     said = [line for line in assessed.sentences() if line not in assessed.warnings]
     run.finish(assessed.to_json() | {"report": output}, *tables, *said)

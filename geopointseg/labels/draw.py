@@ -8,15 +8,22 @@ classes take turns and compete for room, so the draw of 50 need not hold all of 
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from operator import add
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from geopointseg.labels.dense import DenseMask, row_strips
+from geopointseg.raster.geodesy import measure_distance
+from geopointseg.raster.grid import Grid
+from geopointseg.raster.plane import search_space
 
 Placement = Literal["uniform", "stratified", "boundary", "interior", "instance", "clustered"]
 PLACEMENTS: tuple[Placement, ...] = (
@@ -28,6 +35,7 @@ Priority = NDArray[np.uint64]
 _OVERSAMPLING = 40
 _LEAST_CANDIDATES = 5000
 _MEMBER_BITS = 12
+_USUAL_RADIUS_PX = 10.0
 
 
 @dataclass(frozen=True)
@@ -79,18 +87,18 @@ class Recipe:
         Same seed, same pixels.
     zone_px
         Width of the zone along class boundaries.
-    min_distance_px
-        Smallest distance of two pixels.
-    cluster_size, cluster_radius_px
-        Pixels in a cluster, and how far they lie from its centre.
+    min_distance_m
+        Smallest distance of two pixels' centres on the ground.
+    cluster_size, cluster_radius_m
+        Pixels in a cluster, and how far they lie from its centre on the ground; a radius of 0 is one of 10 pixels.
     """
 
     placement: Placement = "stratified"
     seed: int = 0
     zone_px: int = 3
-    min_distance_px: float = 0.0
+    min_distance_m: float = 0.0
     cluster_size: int = 5
-    cluster_radius_px: float = 10.0
+    cluster_radius_m: float = 0.0
 
 
 def draw_pixels(mask: DenseMask, recipe: Recipe, quota: NDArray[np.int64]) -> Draw:
@@ -106,7 +114,7 @@ def draw_pixels(mask: DenseMask, recipe: Recipe, quota: NDArray[np.int64]) -> Dr
         How many pixels of each class, ``(class,)``; for uniform placement of all classes together, ``(1,)``.
     """
     wanted = quota
-    if recipe.min_distance_px > 0:
+    if recipe.min_distance_m > 0:
         wanted = np.where(quota > 0, np.maximum(quota * _OVERSAMPLING, _LEAST_CANDIDATES), 0)
     if recipe.placement == "clustered":
         drawn = _draw_clusters(mask, recipe, wanted)
@@ -114,7 +122,7 @@ def draw_pixels(mask: DenseMask, recipe: Recipe, quota: NDArray[np.int64]) -> Dr
         drawn = _draw_over_instances(mask, recipe, wanted)
     else:
         drawn = _draw_by_priority(mask, recipe, wanted)
-    return thin(drawn, mask.grid.width, recipe.min_distance_px, quota)
+    return thin(drawn, mask.grid, recipe.min_distance_m, quota)
 
 
 def draw_per_instance(mask: DenseMask, recipe: Recipe, quota: int) -> Draw:
@@ -122,7 +130,7 @@ def draw_per_instance(mask: DenseMask, recipe: Recipe, quota: int) -> Draw:
     ranked, rank, _ = _rank_in_instances(mask, recipe)
     drawn = ranked.select(rank < quota)
     drawn = Draw(drawn.flat, mask.class_index.ravel()[drawn.flat].astype(np.int64), drawn.priority)
-    return thin(drawn, mask.grid.width, recipe.min_distance_px, None)
+    return thin(drawn, mask.grid, recipe.min_distance_m, None)
 
 
 def take_first(draw: Draw, quota: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -131,7 +139,7 @@ def take_first(draw: Draw, quota: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(order[_rank(draw.group[order]) < quota[draw.group[order]]])
 
 
-def thin(draw: Draw, width: int, min_distance_px: float, quota: NDArray[np.int64] | None) -> Draw:
+def thin(draw: Draw, grid: Grid, min_distance_m: float, quota: NDArray[np.int64] | None) -> Draw:
     """Drop pixels that lie too near to one that comes before them; groups take turns.
 
     Because groups take turns, a larger quota of one may take a place that another had under a smaller quota: draws
@@ -141,29 +149,31 @@ def thin(draw: Draw, width: int, min_distance_px: float, quota: NDArray[np.int64
     ----------
     draw
         The candidates.
-    width
-        Width of the grid.
-    min_distance_px
-        Smallest distance that is kept; zero keeps everything.
+    grid
+        The grid of the pixels.
+    min_distance_m
+        Smallest distance on the ground that is kept; zero keeps everything.
     quota
         How many to keep of each group; None for all.
     """
     order = np.lexsort((draw.flat, draw.priority, draw.group))
     rank = _rank(draw.group[order])
-    if min_distance_px <= 0:
+    if min_distance_m <= 0:
         return draw.select(order if quota is None else order[rank < quota[draw.group[order]]])
     order = order[np.lexsort((draw.group[order], rank))]
-    taken: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    row, col = np.divmod(draw.flat, grid.width)
+    places = search_space(*grid.pixel_to_world(row + 0.5, col + 0.5), grid.crs).tolist()
+    taken: dict[tuple[int, ...], list[list[float]]] = {}
     left = None if quota is None else quota.copy()
     kept = []
     for position in order.tolist():
         group = int(draw.group[position])
         if left is not None and left[group] == 0:
             continue
-        place = divmod(int(draw.flat[position]), width)
-        if _is_free(place, taken, min_distance_px):
+        place = places[position]
+        if _is_free(place, taken, min_distance_m):
             kept.append(position)
-            taken.setdefault(_cell(place, min_distance_px), []).append(place)
+            taken.setdefault(_cell(place, min_distance_m), []).append(place)
             if left is not None:
                 left[group] -= 1
     return draw.select(np.array(kept, dtype=np.int64))
@@ -295,10 +305,12 @@ def _draw_clusters(mask: DenseMask, recipe: Recipe, quota: NDArray[np.int64]) ->
 def _cluster_around(mask: DenseMask, recipe: Recipe, centre: int, size: int) -> NDArray[np.int64]:
     height, width = mask.class_index.shape
     row, col = divmod(centre, width)
-    reach = int(np.ceil(recipe.cluster_radius_px))
-    rows = np.arange(max(row - reach, 0), min(row + reach + 1, height))
-    cols = np.arange(max(col - reach, 0), min(col + reach + 1, width))
-    near = (rows[:, None] - row) ** 2 + (cols - col) ** 2 <= recipe.cluster_radius_px**2
+    wide, high = mask.grid.crop(Window(col, row, 1, 1)).pixel_sides_m
+    radius = recipe.cluster_radius_m or _USUAL_RADIUS_PX * math.sqrt(wide * high)
+    down, across = math.ceil(1.01 * radius / high), math.ceil(1.01 * radius / wide)
+    rows = np.arange(max(row - down, 0), min(row + down + 1, height))
+    cols = np.arange(max(col - across, 0), min(col + across + 1, width))
+    near = _is_within(mask.grid, (row, col), rows, cols, radius)
     same = (
         mask.class_index[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
         == mask.class_index[row, col]
@@ -309,6 +321,21 @@ def _cluster_around(mask: DenseMask, recipe: Recipe, centre: int, size: int) -> 
     return np.concatenate([[centre], flat[order[: size - 1]]])
 
 
+def _is_within(
+    grid: Grid,
+    centre: tuple[int, int],
+    rows: NDArray[np.int64],
+    cols: NDArray[np.int64],
+    radius_m: float,
+) -> NDArray[np.bool_]:
+    """Return which pixels of rows and columns lie within a radius of a pixel on the ground, bool ``(row, col)``."""
+    row, col = (v.ravel() for v in np.meshgrid(rows, cols, indexing="ij"))
+    x, y = grid.pixel_to_world(row + 0.5, col + 0.5)
+    start_x, start_y = grid.pixel_to_world(centre[0] + 0.5, centre[1] + 0.5)
+    gap = measure_distance(start_x, start_y, x, y, grid.crs)
+    return np.asarray(gap <= radius_m).reshape(len(rows), len(cols))
+
+
 def _rank(group: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the position of each element within its run of equal values."""
     starts = (
@@ -317,17 +344,16 @@ def _rank(group: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.arange(len(group)) - np.repeat(starts, np.diff(np.r_[starts, len(group)]))
 
 
-def _cell(place: tuple[int, int], size: float) -> tuple[int, int]:
-    return int(place[0] // size), int(place[1] // size)
+def _cell(place: Sequence[float], size: float) -> tuple[int, ...]:
+    return tuple(int(along // size) for along in place)
 
 
 def _is_free(
-    place: tuple[int, int], taken: dict[tuple[int, int], list[tuple[int, int]]], distance: float
+    place: Sequence[float], taken: Mapping[tuple[int, ...], list[list[float]]], distance: float
 ) -> bool:
-    row, col = _cell(place, distance)
+    cell = _cell(place, distance)
     return all(
-        (place[0] - other[0]) ** 2 + (place[1] - other[1]) ** 2 >= distance**2
-        for down in (-1, 0, 1)
-        for right in (-1, 0, 1)
-        for other in taken.get((row + down, col + right), ())
+        math.dist(place, other) >= distance
+        for step in product((-1, 0, 1), repeat=len(cell))
+        for other in taken.get(tuple(map(add, cell, step)), ())
     )

@@ -9,13 +9,23 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.labels.geometry import metric_coordinates
+from geopointseg.errors import LegendError
 from geopointseg.labels.own_field import find_in_own_fields, name_no_scene
-from geopointseg.labels.placement import Placement, describe_miss, transformation_accuracy_m
+from geopointseg.labels.placement import (
+    Placement,
+    describe_miss,
+    ground_mismatch,
+    transformation_accuracy_m,
+)
 from geopointseg.labels.points import Points
 from geopointseg.labels.spread import Spread, measure_spread
+from geopointseg.labels.trainable import describe_none_left, describe_shortage
 from geopointseg.name import fold_name
-from geopointseg.raster.grid import crs_name
+from geopointseg.raster.class_map import class_dtype
+from geopointseg.raster.datum import datum_of
+from geopointseg.raster.geodesy import Positions
+from geopointseg.raster.grid import crs_name, crs_title
+from geopointseg.raster.pixel_area import PixelAreas
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
 
@@ -121,12 +131,12 @@ def gather_evidence(
     points: Points, scenes: Sequence[Scene], placement: Placement, chip_size: int
 ) -> Evidence:
     """Count and measure what the findings need."""
-    place = metric_coordinates(points.x, points.y, points.crs)
-    area = sum(s.grid.height * s.grid.width * s.grid.resolution_m**2 for s in scenes)
+    positions = Positions.of(points.x, points.y, points.crs)
+    area = sum(float(PixelAreas.of(s.grid).by_row.sum()) * s.grid.width for s in scenes)
 
     def spread_of(chosen: NDArray[np.bool_]) -> Spread:
         chosen = chosen & placement.inside
-        return measure_spread(place[0][chosen], place[1][chosen], area)
+        return measure_spread(positions.select(chosen), area)
 
     classes = []
     for index, entry in enumerate(points.legend.entries):
@@ -206,6 +216,9 @@ def _check_place(e: Evidence) -> Iterator[Problem]:
     if inside == 0:
         yield Problem("error", "outside", describe_miss(e.points, e.scenes), total)
         return
+    elsewhere = [text for scene in e.scenes if (text := ground_mismatch(e.points, scene))]
+    if elsewhere:
+        yield Problem("error", "other ground", elsewhere[0])
     if inside < total:
         yield Problem(
             "warning", "outside",
@@ -268,6 +281,26 @@ def _check_classes(e: Evidence) -> Iterator[Problem]:
             f"There are {counts.sum()} usable points in all. A network needs about {FEW_IN_ALL} to pass a random "
             "forest; with fewer the forest is the right model.", int(counts.sum()),
         )  # fmt: skip
+
+
+def _check_training(e: Evidence) -> Iterator[Problem]:
+    """Find what stops a training although there are usable points of two classes."""
+    if (e.usable_counts > 0).sum() < 2:
+        return
+    counts = e.placement.training
+    if not counts.any():
+        message = describe_none_left(e.points, e.scenes)
+    else:
+        message = describe_shortage(counts, e.points.legend)
+    if message:
+        yield Problem("error", "training", message, int(counts.sum()))
+
+
+def _check_codes(e: Evidence) -> Iterator[Problem]:
+    try:
+        class_dtype(e.points.legend)
+    except LegendError as error:
+        yield Problem("error", "class code", str(error))
 
 
 def _check_names(e: Evidence) -> Iterator[Problem]:
@@ -350,7 +383,14 @@ def _check_splits(e: Evidence) -> Iterator[Problem]:
 
 def _check_crs(e: Evidence) -> Iterator[Problem]:
     for scene in {scene.grid.crs.to_wkt(): scene for scene in e.scenes}.values():
-        if scene.grid.crs == e.points.crs:
+        if datum_of(scene.grid.crs).is_planar:
+            yield Problem(
+                "note", "planar",
+                f"'{scene.name}' is in {crs_title(scene.grid.crs)}, which is tied to no ellipsoid. Distances and areas are "
+                f"planar; a unit is taken for {datum_of(scene.grid.crs).metres:.10g} m ({datum_of(scene.grid.crs).unit}).",
+            )  # fmt: skip
+            continue
+        if scene.grid.crs == e.points.crs or ground_mismatch(e.points, scene):
             continue
         accuracy = transformation_accuracy_m(e.points.crs, scene.grid.crs)
         between = f"from {crs_name(e.points.crs)} to {crs_name(scene.grid.crs)}"
@@ -384,6 +424,8 @@ _RULES: tuple[Callable[[Evidence], Iterator[Problem]], ...] = (
     _check_own_fields,
     _check_place,
     _check_classes,
+    _check_training,
+    _check_codes,
     _check_names,
     _check_pixels,
     _check_splits,

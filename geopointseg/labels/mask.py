@@ -37,6 +37,7 @@ from geopointseg.raster.cog import BLOCK_PX
 from geopointseg.raster.dataset import open_dataset
 from geopointseg.raster.grid import Grid, clip_window, crs_name
 from geopointseg.raster.output import whole_file
+from geopointseg.raster.shape import nearest_shape
 from geopointseg.summary import count_classes, described
 
 UNLABELLED = -1
@@ -235,12 +236,12 @@ def locate_pixels(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArra
 
 def _burn(shape: Any, grid: Grid) -> NDArray[np.int64]:
     """Return the flat positions of the pixels that GDAL burns for one line or polygon, strip by strip."""
+    to_pixel = ~grid.transform
 
-    def to_pixel(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        row, col = grid.world_to_pixel(xy[:, 0], xy[:, 1])
-        return np.column_stack([col, row])
+    def place(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(to_pixel @ (xy[:, 0], xy[:, 1]))
 
-    drawn = shapely.transform(shape, to_pixel)
+    drawn = shapely.transform(nearest_shape(shape, grid), place)
     bounds = shapely.bounds(drawn)
     if not np.isfinite(bounds).all():
         return np.empty(0, dtype=np.int64)

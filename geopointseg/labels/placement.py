@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
+from geopointseg.errors import RasterError
 from geopointseg.labels.mask import locate_pixels
 from geopointseg.labels.points import Points
+from geopointseg.labels.trainable import count_training_pixels
 from geopointseg.progress import Reporter
-from geopointseg.raster.grid import Grid, crs_name, transform_coordinates
+from geopointseg.raster.datum import describe_tie
+from geopointseg.raster.geodesy import measure_distance
+from geopointseg.raster.grid import (
+    Grid,
+    crs_name,
+    crs_title,
+    require_common_ground,
+    transform_coordinates,
+)
 from geopointseg.raster.scene import Scene
 
 _TILE_PX = 256
@@ -43,6 +53,8 @@ class Placement:
         Fractional pixel position on that scene; NaN for none.
     undeclared_nan
         Number of pixels under points that were NaN without the file declaring it.
+    training
+        Pixels of each class that a training would learn from, int64 ``(class,)``.
     """
 
     inside: NDArray[np.bool_]
@@ -54,6 +66,7 @@ class Placement:
     row: NDArray[np.float64]
     col: NDArray[np.float64]
     undeclared_nan: int
+    training: NDArray[np.int64]
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -64,7 +77,10 @@ class Placement:
 def place_points(
     points: Points, scenes: Sequence[Scene], chip_size: int, reporter: Reporter
 ) -> Placement:
-    """Find the pixels of all points on all scenes and read whether there is an image."""
+    """Find the pixels of all points on all scenes and read whether there is an image.
+
+    Points lie on no scene whose ground is not theirs; see `ground_mismatch`.
+    """
     count = len(points)
     flags = {
         name: np.zeros(count, bool)
@@ -73,14 +89,19 @@ def place_points(
     home = np.full(count, -1, dtype=np.int64)
     place = np.full((2, count), np.nan)
     undeclared = 0
+    training = np.zeros(len(points.legend), dtype=np.int64)
     with reporter.stage("check", total=len(scenes)) as advance:
         for number, scene in enumerate(scenes):
+            if ground_mismatch(points, scene):
+                advance(1)
+                continue
             moved = points.to_crs(scene.grid.crs)
             pixel, owner = locate_pixels(moved, scene.grid)
             mine = points.belong_to(scene.name)[owner]
             pixel, owner = pixel[mine], owner[mine]
             has_image, nan = read_validity(scene, pixel, reporter)
             undeclared += nan
+            training += count_training_pixels(points, scene, pixel[has_image])
             flags["inside"][owner] = True
             flags["valid"][owner[has_image]] = True
             drawn = points.is_shape
@@ -90,7 +111,14 @@ def place_points(
             place[:, new] = scene.grid.world_to_pixel(moved.x[new], moved.y[new])
             flags["border"][new] = _near_border(place[:, new], scene.grid, chip_size / 2)
             advance(1)
-    return Placement(**flags, scene=home, row=place[0], col=place[1], undeclared_nan=undeclared)
+    return Placement(
+        **flags,
+        scene=home,
+        row=place[0],
+        col=place[1],
+        undeclared_nan=undeclared,
+        training=training,
+    )
 
 
 def read_validity(
@@ -128,9 +156,24 @@ def read_validity(
     return valid, undeclared
 
 
+def ground_mismatch(points: Points, scene: Scene) -> str:
+    """Return the message for points and a scene that are not tied to the same ground, empty where they are."""
+    try:
+        require_common_ground(points.crs, scene.grid.crs)
+    except RasterError:
+        return (
+            f"The points are in {crs_title(points.crs)}, tied to {describe_tie(points.crs)}, and '{scene.name}' is in "
+            f"{crs_title(scene.grid.crs)}, tied to {describe_tie(scene.grid.crs)}. Expected both on the same ground; "
+            'digitize the points on this scene, or correct the wrong CRS in QGIS with "Assign projection".'
+        )
+    return ""
+
+
 def describe_miss(points: Points, scenes: Sequence[Scene]) -> str:
     """Return the message for points none of which lies on a scene: both extents, and the likely reason."""
-    scene = scenes[0]
+    scene = next((s for s in scenes if not ground_mismatch(points, s)), None)
+    if scene is None:
+        return ground_mismatch(points, scenes[0])
     moved = points.to_crs(scene.grid.crs)
     finite = np.isfinite(moved.x) & np.isfinite(moved.y)
     name = crs_name(scene.grid.crs)
@@ -220,10 +263,10 @@ def _span(values: NDArray[np.float64]) -> str:
 
 def _distance(x: NDArray[np.float64], y: NDArray[np.float64], grid: Grid) -> str:
     west, south, east, north = grid.bounds
-    across = max(west - x.max(), x.min() - east, 0.0)
-    up = max(south - y.max(), y.min() - north, 0.0)
-    metres = math.hypot(across, up) * grid.resolution_m / math.sqrt(math.prod(grid.resolution))
-    if metres == 0:
+    x = grid.nearest_x(x)
+    nearest = np.clip(x, west, east), np.clip(y, south, north)
+    metres = float(measure_distance(x, y, *nearest, grid.crs).min())
+    if metres == 0 or not math.isfinite(metres):
         return ""
     return f", {metres / 1000:.3g} km apart" if metres >= 1000 else f", {metres:.0f} m apart"
 
@@ -252,6 +295,10 @@ def _is_on_some_scene(
     x: NDArray[np.float64], y: NDArray[np.float64], crs: CRS, scenes: Sequence[Scene]
 ) -> bool:
     for grid in (scene.grid for scene in scenes):
+        try:
+            require_common_ground(crs, grid.crs)
+        except RasterError:
+            continue
         row, col = grid.world_to_pixel(*transform_coordinates(x, y, crs, grid.crs))
         if np.any((row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)):
             return True

@@ -32,13 +32,14 @@ from geopointseg.labels.class_field import (
     find_field,
     find_name_field,
 )
-from geopointseg.labels.geometry import explode_parts, find_places, transform_shapes
+from geopointseg.labels.geometry import explode_parts, find_places
 from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
 from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
 from geopointseg.legend import Legend
 from geopointseg.name import clean_name
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import crs_name, transform_coordinates
+from geopointseg.raster.shape import move_shapes
 from geopointseg.summary import count_classes, described
 
 STREAM_ABOVE = 2_000_000
@@ -255,7 +256,7 @@ class Points:
         if self.shapes is not None:
             shapes = self.shapes.copy()
             drawn = self.is_shape
-            shapes[drawn] = transform_shapes(self.shapes[drawn], self.crs, crs)
+            shapes[drawn] = move_shapes(self.shapes[drawn], self.crs, crs)
         return dataclasses.replace(self, x=x, y=y, crs=crs, shapes=shapes)
 
     def with_split(self, split: ArrayLike) -> Self:

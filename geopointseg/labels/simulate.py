@@ -228,12 +228,6 @@ def _open_mask(
 
 def _harvest(mask: DenseMask, scene: str, recipe: Recipe, budget: Budget) -> _Harvest:
     pixels = mask.counts()
-    metre = mask.grid.resolution_m
-    recipe = replace(
-        recipe,
-        min_distance_px=recipe.min_distance_px / metre,
-        cluster_radius_px=recipe.cluster_radius_px / metre or 10.0,
-    )
     if budget.per_instance is not None:
         drawn = draw_per_instance(mask, recipe, budget.per_instance)
     else:
@@ -311,8 +305,7 @@ def _to_points(
     for harvest in harvests:
         flat, name, grid = harvest.drawn.flat, harvest.name, harvest.grid
         row, col = np.divmod(flat, grid.width)
-        error_px = position_error_m / grid.resolution_m
-        row, col = _shift(row + 0.5, col + 0.5, error_px, flat, seed, harvest)
+        row, col = _shift(row + 0.5, col + 0.5, position_error_m, flat, seed, harvest)
         x, y = grid.pixel_to_world(row, col)
         index = _confuse(legend.encode(harvest.codes), label_noise, flat, seed, name, len(legend))
         crs = harvests[0].grid.crs
@@ -331,21 +324,22 @@ def _to_points(
 def _shift(
     row: NDArray[np.float64],
     col: NDArray[np.float64],
-    error_px: float,
+    error_m: float,
     flat: NDArray[np.int64],
     seed: int,
     harvest: _Harvest,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Move places by a normal error, by the method of Box and Muller; they stay on the image."""
-    if error_px == 0:
+    if error_m == 0:
         return row, col
     first, second = (random_numbers(flat, seed, harvest.name, s) for s in ("distance", "direction"))
-    distance = error_px * np.sqrt(-2 * np.log(first))
+    distance = error_m * np.sqrt(-2 * np.log(first))
     angle = 2 * np.pi * second
     height, width = harvest.grid.shape
+    wide, high = harvest.grid.pixel_sides_m
     return (
-        np.clip(row + distance * np.sin(angle), 0.01, height - 0.01),
-        np.clip(col + distance * np.cos(angle), 0.01, width - 0.01),
+        np.clip(row + distance / high * np.sin(angle), 0.01, height - 0.01),
+        np.clip(col + distance / wide * np.cos(angle), 0.01, width - 0.01),
     )
 
 

@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import ConfigError, PointsError
-from geopointseg.labels.geometry import metric_coordinates
 from geopointseg.labels.points import Points
 from geopointseg.labels.variogram import variogram_range
 from geopointseg.progress import Reporter
+from geopointseg.raster.geodesy import Positions
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.plane import ground_cells, plane_around
 from geopointseg.setting import require_number
 from geopointseg.summary import described
 
@@ -136,16 +137,17 @@ def split_points(
 def assign_blocks(points: Points, block_size_m: float) -> NDArray[np.int64]:
     """Return the block of each point, numbered from 0 without gaps.
 
-    Blocks are squares whose edges lie at whole multiples of their size, so the same ground is cut in the same way
-    whichever points lie on it (in geographic coordinates: counted from the middle of the points).
+    Blocks are squares on the ground. Where the plane of the CRS is true to scale to 0.2 % at all points, as in UTM and
+    national grids, their edges lie at whole multiples of their size in it. Elsewhere they follow parallels and meridians
+    of the CRS's ellipsoid, and beyond 80 degrees the axes of an equal-area plane around the pole; sides are then right to
+    1 % up to 10 km. The same ground is cut in the same way whichever points lie on it.
     """
     if not 0 < block_size_m < math.inf:
         raise ConfigError(
             f"The block size is {block_size_m} m. Expected a length above zero; "
             "a block should be longer than labels resemble each other."
         )
-    place = np.column_stack(metric_coordinates(points.x, points.y, points.crs))
-    cell = np.floor(place / block_size_m)
+    cell = ground_cells(points.x, points.y, points.crs, block_size_m)
     _, block = np.unique(cell, axis=0, return_inverse=True)
     return np.asarray(block, dtype=np.int64).reshape(-1)
 
@@ -247,7 +249,8 @@ def within_reach(
 ) -> NDArray[np.bool_]:
     """Return which training points have a test point within reach.
 
-    Chips are squares, so nearness is the larger of the distances along the two axes.
+    Near is what lies within reach on the ground. Chips are squares, so what lies within reach along both of two axes is
+    near, too.
 
     Parameters
     ----------
@@ -267,10 +270,12 @@ def within_reach(
         return near
     place = _places_m(points, grid)
     known = np.isfinite(place).all(axis=1)
-    if not (known & test).any():
-        return near
-    distance, _ = cKDTree(place[known & test]).query(place[known & train], p=np.inf)
-    near[known & train] = distance <= reach_m
+    if (known & test).any() and (known & train).any():
+        distance, _ = cKDTree(place[known & test]).query(place[known & train], p=np.inf)
+        near[known & train] = distance <= reach_m
+    ground = Positions.of(points.x, points.y, points.crs)
+    left = train & ~near
+    near[left] = ground.select(left).nearest(ground.select(test)) <= reach_m
     return near
 
 
@@ -375,9 +380,10 @@ def _warn_of_missing_classes(points: Points, reporter: Reporter) -> None:
 
 def _places_m(points: Points, grid: Grid | None) -> NDArray[np.float64]:
     if grid is None:
-        return np.column_stack(metric_coordinates(points.x, points.y, points.crs))
+        return plane_around(points.x, points.y, points.crs)
     moved = points.to_crs(grid.crs)
-    return np.column_stack(grid.world_to_pixel(moved.x, moved.y)) * grid.resolution_m
+    wide, high = grid.pixel_sides_m
+    return np.column_stack(grid.world_to_pixel(moved.x, moved.y)) * [high, wide]
 
 
 def _number(fold: str) -> int:

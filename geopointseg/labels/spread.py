@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from geopointseg.raster.geodesy import Positions
 from geopointseg.summary import described
 
 _LEAST_POINTS = 5
@@ -39,13 +39,13 @@ class Spread:
         return self.ratio < 0.6 and self.z < -1.96
 
 
-def measure_spread(x_m: NDArray[np.float64], y_m: NDArray[np.float64], area_m2: float) -> Spread:
+def measure_spread(positions: Positions, area_m2: float) -> Spread:
     """Compare the nearest-neighbour distances of points with those of random points.
 
     Parameters
     ----------
-    x_m, y_m
-        Coordinates in metres, ``(point,)``.
+    positions
+        The points on the ground.
     area_m2
         Area on which the points could lie, in square metres.
 
@@ -64,16 +64,13 @@ def measure_spread(x_m: NDArray[np.float64], y_m: NDArray[np.float64], area_m2: 
     --------
     >>> import numpy as np
     >>> rows, cols = np.mgrid[0:10, 0:10] * 10.0
-    >>> measure_spread(rows.ravel(), cols.ravel(), 100 * 100).ratio
+    >>> measure_spread(Positions.in_plane(rows.ravel(), cols.ravel()), 100 * 100).ratio
     2.0
     """
-    from scipy.spatial import cKDTree
-
-    count = len(x_m)
+    count = len(positions)
     if count < 2:
         return Spread(math.nan, math.nan, math.nan)
-    place = np.column_stack([x_m, y_m])
-    distance = cKDTree(place).query(place, k=2)[0][:, 1]
+    distance = positions.nearest_neighbour()
     nearest = float(np.median(distance))
     if count < _LEAST_POINTS or area_m2 <= 0:
         return Spread(nearest, math.nan, math.nan)

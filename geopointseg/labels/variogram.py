@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import PointsError
-from geopointseg.labels.geometry import metric_coordinates
 from geopointseg.labels.points import Points
+from geopointseg.raster.geodesy import Positions
 
 _BINS = 16
 _MOST_POINTS = 2000
@@ -85,20 +85,19 @@ def variogram_range(points: Points, *, seed: int = 0) -> float:
 
 
 def _pairs(points: Points, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    from scipy.spatial.distance import pdist
-
-    place = np.column_stack(metric_coordinates(points.x, points.y, points.crs))
-    chosen = np.flatnonzero(np.isfinite(place).all(axis=1))
+    positions = Positions.of(points.x, points.y, points.crs)
+    chosen = np.flatnonzero(positions.known)
     if len(chosen) > _MOST_POINTS:
         chosen = np.random.default_rng(seed).choice(chosen, _MOST_POINTS, replace=False)
-    place, classes = place[chosen], points.class_index[chosen]
-    if len(np.unique(place, axis=0)) < 10:
+    positions, classes = positions.select(chosen), points.class_index[chosen]
+    places = len(np.unique(positions.space_m, axis=0))
+    if places < 10:
         raise PointsError(
-            f"The points lie in {len(np.unique(place, axis=0))} different places. Expected at least 10 to measure "
+            f"The points lie in {places} different places. Expected at least 10 to measure "
             "how far labels resemble their neighbours; give a block size instead."
         )
     first, second = np.triu_indices(len(chosen), k=1)
-    return pdist(place), classes[first] != classes[second]
+    return positions.pairwise(), classes[first] != classes[second]
 
 
 def _bin_edges(distance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from geopointseg.labels.check import check_points
 from geopointseg.labels.mask import SparseMask, rasterize_points
 from geopointseg.labels.own_field import KINDS as OWN_FIELD_KINDS
 from geopointseg.labels.points import Points
+from geopointseg.labels.trainable import describe_none_left, describe_shortage, select_training
 from geopointseg.learning.ground import (
     Ground,
     LabelledPixels,
@@ -27,6 +28,7 @@ from geopointseg.learning.selection import hold_out
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.band_names import band_specs, require_distinct_bands
+from geopointseg.raster.class_map import class_dtype
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.picture_style import PictureStyle
@@ -92,12 +94,15 @@ def prepare(
         If the scenes differ in their bands.
     PointsError
         If the points cannot be learnt from.
+    LegendError
+        If a class map cannot hold the class codes.
     """
     training, others, style = open_alike(scenes, unlabelled, config, reporter)
     opened = [*training, *others]
     if isinstance(labels, Points):
         _check(labels, training, config.sampling.chip_size, reporter)
     masks, marked, legend = _masks(labels, training)
+    class_dtype(legend)
     ground = build_ground(
         opened,
         [*masks, *[None] * len(others)],
@@ -192,14 +197,10 @@ def _masks(
             _require_fit(mask, scene, labels[0].legend)
         return list(labels), [None] * len(scenes), labels[0].legend
     labels = labels.select(labels.weight > 0)
-    left_out = np.isin(labels.split, ("validation", "test", "buffer"))
-    training = _rasterize(labels.select(~left_out), scenes)
+    training = _rasterize(select_training(labels), scenes)
     validation = _rasterize(labels.select(labels.split == "validation"), scenes)
     if not any(len(mask) for mask in training if mask is not None):
-        raise PointsError(
-            f"None of the {len(labels)} points is left for training: all are marked validation, test or buffer, or lie "
-            f"outside of {scenes[0].name}. Expected points whose 'split' is empty or train; check that field."
-        )
+        raise PointsError(describe_none_left(labels, scenes))
     return training, validation, labels.legend
 
 
@@ -232,19 +233,9 @@ def _rasterize(points: Points, scenes: Sequence[Scene]) -> list[SparseMask | Non
 
 def _require_classes(ground: Ground, legend: Legend, reporter: Reporter) -> None:
     counts = ground.labelled.counts(len(legend))
-    present = int((counts > 0).sum())
-    if present < 2:
-        name = legend.names[int(counts.argmax())]
-        raise PointsError(
-            f"All {int(counts.sum())} labelled pixels on the scenes are of one class, '{name}'. Expected at least two "
-            "classes; collect points of another one."
-        )
-    single = [legend.names[i] for i in np.flatnonzero(counts == 1)]
-    if single:
-        raise PointsError(
-            f"The class '{single[0]}' has 1 labelled pixel on the scenes. Expected at least 2 in every class; collect "
-            "more points of it, or remove the class from the points."
-        )
+    shortage = describe_shortage(counts, legend)
+    if shortage:
+        raise PointsError(shortage)
     missing = [legend.names[i] for i in np.flatnonzero(counts == 0)]
     if missing:
         reporter.warn(

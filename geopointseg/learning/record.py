@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.errors import RasterError
 from geopointseg.labels.mask import locate_pixels
 from geopointseg.labels.points import Points
 from geopointseg.learning.ground import Ground, LabelledPixels
@@ -117,9 +118,10 @@ def library_versions() -> dict[str, str]:
 def describe_scenes(
     scenes: Sequence[Scene], roles: Sequence[str], ground: Ground
 ) -> list[dict[str, Any]]:
-    """Return name, role, place and pixel fingerprint of every scene; no paths, which are nobody's business."""
-    from rasterio.crs import CRS
+    """Return name, role, place and pixel fingerprint of every scene; no paths, which are nobody's business.
 
+    The place is the box in the scene's own CRS and, where that is tied to the earth, in longitude and latitude.
+    """
     rows = []
     for position, (scene, role) in enumerate(zip(scenes, roles, strict=True)):
         digest = hashlib.sha256()
@@ -133,11 +135,22 @@ def describe_scenes(
                 "role": role,
                 "crs": scene.grid.crs.to_string(),
                 "shape": [scene.grid.height, scene.grid.width],
-                "bounds_wgs84": [round(v, 7) for v in scene.grid.bounds_in(CRS.from_epsg(4326))],
+                "bounds": list(scene.grid.bounds),
+                "bounds_wgs84": _bounds_on_earth(scene),
                 "sha256": digest.hexdigest(),
             }
         )
     return rows
+
+
+def _bounds_on_earth(scene: Scene) -> list[float] | None:
+    """Return west, south, east, north in degrees on WGS 84; None for a scene that has no place there."""
+    from rasterio.crs import CRS
+
+    try:
+        return [round(v, 7) for v in scene.grid.bounds_in(CRS.from_epsg(4326))]
+    except RasterError:
+        return None
 
 
 def describe_points(points: Points, counts: Sequence[int]) -> dict[str, Any]:

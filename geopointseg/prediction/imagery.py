@@ -19,15 +19,13 @@ from rasterio.windows import Window
 
 from geopointseg.errors import GeopointsegError, InputFileError, PointsError, RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.grid import Bounds, Grid, clip_window, crs_name, transform_coordinates
+from geopointseg.raster.grid import Bounds, Grid, clip_window, crs_name
 from geopointseg.raster.output import raster_files
 from geopointseg.raster.scene import Chip, Scene
+from geopointseg.raster.shape import move_shapes, nearest_shape
 from geopointseg.raster.warp import warped
 from geopointseg.summary import described
 from geopointseg.vector_source import openable
-
-_LINE_STEPS = 64
-"""Pieces into which the longest side of an area is cut before it is moved to another CRS."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +151,10 @@ class Area:
     polygons: tuple[bytes, ...]
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], crs: CRS) -> Area:
-        """Read polygons and move them to a CRS, their sides cut finely before.
+    def read(cls, path: str | os.PathLike[str], grid: Grid) -> Area:
+        """Read polygons and move them to the CRS of a grid, their sides cut finely before.
+
+        Where x goes around the body, polygons come to lie nearest to the grid.
 
         Raises
         ------
@@ -184,7 +184,11 @@ class Area:
                 f"The area of interest '{source}' has {lack}. Expected polygons with a coordinate reference system; "
                 "choose another layer or assign its CRS in QGIS."
             )
-        moved = _move(np.array(polygons, dtype=object), CRS.from_user_input(frame.crs), crs)
+        shapes_there = np.array(polygons, dtype=object)
+        source_crs = CRS.from_user_input(frame.crs)
+        if source_crs != grid.crs:
+            shapes_there = move_shapes(shapes_there, source_crs, grid.crs)
+        moved = [nearest_shape(shape, grid) for shape in shapes_there]
         return cls(source, tuple(shapely.to_wkb(moved).tolist()))
 
     @cached_property
@@ -242,16 +246,3 @@ def _polygon_layer(name: str, source: str) -> int | None:
             "save the one that is meant to a file of its own."
         )
     return next(iter(found.values()), None)
-
-
-def _move(polygons: NDArray[Any], source: CRS, target: CRS) -> NDArray[Any]:
-    if source == target:
-        return polygons
-    sides = shapely.bounds(polygons)
-    longest = float(np.max(sides[:, 2:] - sides[:, :2]))
-    fine = shapely.segmentize(polygons, longest / _LINE_STEPS)
-
-    def transform(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(transform_coordinates(xy[:, 0], xy[:, 1], source, target))
-
-    return np.asarray(shapely.transform(shapely.force_2d(fine), transform))

@@ -301,7 +301,7 @@ def _make_job(
     bundles = load_models(_as_list(models), target)
     opened = open_imagery(_as_list(scenes), bundles, reporter)
     mosaic = Mosaic.of(opened, reporter)
-    area = Area.read(aoi, mosaic.grid.crs) if aoi is not None else None
+    area = Area.read(aoi, mosaic.grid) if aoi is not None else None
     if area is not None:
         check_area(area, mosaic)
     return Job(

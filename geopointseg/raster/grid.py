@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from affine import Affine
@@ -25,11 +26,8 @@ from geopointseg.summary import described
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
 
-_TOLERATED_STRETCH = 0.01
-"""Share by which a projection may stretch lengths before pixels are measured on the ground."""
-
-_TRUE_IN_THEIR_ZONE = {"utm", "tmerc"}
-"""Projections taken at their word: they stretch more only far outside of their zone, where made-up places lie."""
+_HALF_TURN = 0.5 + 1e-12
+_NAMELESS = {"", "unknown", "unnamed", "local"}
 
 
 def transform_coordinates(
@@ -49,6 +47,9 @@ def transform_coordinates(
     if source == target or x.size == 0:
         return x, y
     use_own_geodata()
+    ratio = require_common_ground(source, target)
+    if ratio is not None:
+        return x * ratio, y * ratio
     from rasterio.warp import transform
 
     try:
@@ -56,6 +57,52 @@ def transform_coordinates(
     except CPLE_BaseError:  # one coordinate that cannot be placed fails them all
         moved = _transform_placeable(x.ravel(), y.ravel(), source, target)
     return np.asarray(moved[0]).reshape(x.shape), np.asarray(moved[1]).reshape(y.shape)
+
+
+def require_common_ground(source: CRS, target: CRS) -> float | None:
+    """Raise `RasterError` unless the coordinates of one CRS can be those of another at all.
+
+    Returns
+    -------
+    float or None
+        Units of the target in a unit of the source where both are one site grid, so that nothing but the unit differs;
+        None where PROJ transforms.
+    """
+    from geopointseg.raster.datum import datum_of, describe_tie
+
+    if source == target:
+        return None
+    here, there = datum_of(source), datum_of(target)
+    if here.is_planar and there.is_planar:
+        if _is_same_site(source, target):
+            return here.metres / there.metres
+    elif not here.is_planar and not there.is_planar and here.is_on_body_of(there):
+        return None
+    raise RasterError(
+        f"No transformation leads from the coordinate reference system {_quoted(source)} to {_quoted(target)}: the first "
+        f"is tied to {describe_tie(source)}, the second to {describe_tie(target)}. Expected both on the same ground; give "
+        'data in the CRS of the raster, or correct the wrong CRS in QGIS with "Assign projection".'
+    )
+
+
+def _is_same_site(source: CRS, target: CRS) -> bool:
+    """Whether two CRSs that are tied to no body are one: of one name, or one of them of no name."""
+    names = [_own_name(crs).casefold() for crs in (source, target)]
+    return names[0] == names[1] or any(name in _NAMELESS or "undefined" in name for name in names)
+
+
+def _own_name(crs: CRS) -> str:
+    return str(crs.to_wkt()).split('"')[1]
+
+
+def _quoted(crs: CRS) -> str:
+    return f"'{_own_name(crs)}'"
+
+
+def crs_title(crs: CRS) -> str:
+    """Return a CRS's own name in quotes, after its EPSG code where it has one, like ``EPSG:4326 'WGS 84'``."""
+    epsg = crs.to_epsg()
+    return f"EPSG:{epsg} {_quoted(crs)}" if epsg else _quoted(crs)
 
 
 def _transform_placeable(
@@ -68,11 +115,9 @@ def _transform_placeable(
     try:
         transformer = Transformer.from_crs(source.to_wkt(), target.to_wkt(), always_xy=True)
     except ProjError as error:
-        here, there = (crs.to_wkt().split('"')[1] for crs in (source, target))
         raise RasterError(
-            f"Nothing is known that leads from the coordinate reference system '{here}' to '{there}'. Expected both "
-            "to be tied to the earth, which local and engineering systems are not; assign the right CRS in QGIS with "
-            '"Assign projection" and save.'
+            f"PROJ knows no transformation from the coordinate reference system {_quoted(source)} to {_quoted(target)}. "
+            'Expected one; correct the wrong CRS in QGIS with "Assign projection", or give data in the CRS of the raster.'
         ) from error
     moved_x, moved_y = transformer.transform(x, y)
     lost = ~(np.isfinite(moved_x) & np.isfinite(moved_y))
@@ -137,44 +182,65 @@ class Grid:
         return math.hypot(t.a, t.d), math.hypot(t.b, t.e)
 
     @property
-    def resolution_m(self) -> float:
-        """Mean side of a pixel in metres, measured at the centre of the grid.
+    def pixel_sides_m(self) -> tuple[float, float]:
+        """Length of the central pixel's sides along the columns and along the rows, in metres on the ground.
 
-        Geodesic where the CRS has degrees, and where its projection stretches lengths there by more than one percent,
-        as Web Mercator does; otherwise by the units of the CRS.
+        In the plane of the CRS where that distorts areas by less than 0.2 % there, as UTM and national grids do, and where
+        the CRS is tied to no body; geodesic elsewhere.
         """
-        if self.crs.is_geographic:
-            return self._ground_pixel_m()
-        factor = self.crs.linear_units_factor[1] if self.crs.is_projected else 1.0
-        planar = math.sqrt(math.prod(self.resolution)) * factor
-        if not self.crs.is_projected or self.crs.to_dict().get("proj") in _TRUE_IN_THEIR_ZONE:
-            return planar
-        ground = self._ground_pixel_m()
-        is_known = math.isfinite(ground) and ground > 0
-        return ground if is_known and abs(planar / ground - 1) > _TOLERATED_STRETCH else planar
+        from geopointseg.raster.pixel_area import central_pixel_sides_m
 
-    def _ground_pixel_m(self) -> float:
-        """Return the geodesic mean side of the central pixel; not finite where it cannot be placed."""
-        import pyproj
+        return central_pixel_sides_m(self)
 
-        row, col = self.height / 2, self.width / 2
-        x, y = self.pixel_to_world([row, row, row + 1], [col, col + 1, col])
-        crs = pyproj.CRS.from_user_input(self.crs.to_wkt())
-        if not self.crs.is_geographic:
-            if crs.geodetic_crs is None:
-                return math.nan
-            geodetic = CRS.from_wkt(crs.geodetic_crs.to_wkt())
-            x, y = transform_coordinates(x, y, self.crs, geodetic)
-        geod = crs.get_geod() or pyproj.Geod(ellps="WGS84")
-        _, _, distance = geod.inv(x[[0, 0]], y[[0, 0]], x[1:], y[1:])
-        return math.sqrt(float(distance[0]) * float(distance[1]))
+    @property
+    def resolution_m(self) -> float:
+        """Mean side of a pixel in metres on the ground, measured at the centre of the grid; see `pixel_sides_m`."""
+        return math.sqrt(math.prod(self.pixel_sides_m))
+
+    @cached_property
+    def turn(self) -> float | None:
+        """Difference in x between a place and itself once around the body; None where x does not go around.
+
+        360 degrees in a geographic CRS, the length of the equator in a cylindrical projection.
+        """
+        from geopointseg.raster.datum import turn_of
+
+        return turn_of(self.crs)
+
+    def nearest_x(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Return x shifted by whole turns around the body to where it is nearest to the middle of the grid.
+
+        A scene in longitudes of 0 to 360 degrees, or across 180 degrees, so meets points in -180 to 180.
+        """
+        x = np.asarray(x, dtype=np.float64)
+        turn = self.turn
+        if turn is None or not x.size:
+            return x
+        middle, _ = self.transform @ (self.width / 2, self.height / 2)
+        with np.errstate(invalid="ignore"):
+            around = (x - middle) / turn
+            if not (np.abs(around) > _HALF_TURN).any():
+                return x
+            return np.where(np.isfinite(around), x - np.round(around) * turn, x)
+
+    def turned_towards(self, other: Grid) -> Grid:
+        """Return this grid shifted by whole turns around the body to lie nearest to another one of the same CRS."""
+        if self.turn is None or self.crs != other.crs:
+            return self
+        middle, _ = self.transform @ (self.width / 2, self.height / 2)
+        shift = float(other.nearest_x(middle)) - middle
+        if shift == 0:
+            return self
+        return Grid(
+            self.crs, Affine.translation(shift, 0) @ self.transform, self.height, self.width
+        )
 
     def world_to_pixel(
         self, x: ArrayLike, y: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return fractional ``(row, col)`` of world coordinates in this grid's CRS."""
+        """Return fractional ``(row, col)`` of world coordinates in this grid's CRS, the nearest where x goes around."""
         inverse = ~self.transform
-        x = np.asarray(x, dtype=np.float64)
+        x = self.nearest_x(x)
         y = np.asarray(y, dtype=np.float64)
         col = inverse.a * x + inverse.b * y + inverse.c
         row = inverse.d * x + inverse.e * y + inverse.f
@@ -207,11 +273,15 @@ class Grid:
     def bounds_in(self, crs: CRS, steps: int = 21) -> Bounds:
         """Return the smallest box around the grid in another CRS, its edges transformed densely.
 
-        The corners alone would cut off a bulging edge; ``steps`` points along each edge are transformed.
+        The corners alone would cut off a bulging edge; ``steps`` points along each edge are transformed. Across 180
+        degrees the box is whole: its west lies in -180 to 180 and its east may be larger. A pole on the grid is in the box.
         """
         along = np.linspace(0.0, 1.0, steps)
         row = np.concatenate([along * 0, along * 0 + 1, along, along]) * self.height
         col = np.concatenate([along, along, along * 0, along * 0 + 1]) * self.width
+        if self.crs == crs:
+            return self.bounds
+        middle = transform_coordinates(*self._middle, self.crs, crs)
         x, y = transform_coordinates(*self.pixel_to_world(row, col), self.crs, crs)
         finite = np.isfinite(x) & np.isfinite(y)
         if not finite.any():
@@ -219,8 +289,28 @@ class Grid:
                 f"The scene's extent cannot be placed in {crs_name(crs)}. "
                 "Check that both coordinate reference systems are right."
             )
-        x, y = x[finite], y[finite]
-        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+        x, y = _unbroken(x[finite], float(middle[0][0]), crs), y[finite]
+        return self._with_poles(
+            (float(x.min()), float(y.min()), float(x.max()), float(y.max())), crs
+        )
+
+    @property
+    def _middle(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.pixel_to_world([self.height / 2], [self.width / 2])
+
+    def _with_poles(self, bounds: Bounds, crs: CRS) -> Bounds:
+        """Return bounds in longitude and latitude that take in the poles on the grid, which no edge comes near."""
+        if not crs.is_geographic or self.crs.is_geographic:
+            return bounds
+        west, south, east, north = bounds
+        quarter = math.pi / 2 / crs.units_factor[1]
+        x, y = transform_coordinates([0.0, 0.0], [-quarter, quarter], crs, self.crs)
+        row, col = self.world_to_pixel(x, y)
+        with np.errstate(invalid="ignore"):
+            inside = (row >= 0) & (row <= self.height) & (col >= 0) & (col <= self.width)
+        if inside.any():
+            west, east = -2 * quarter, 2 * quarter
+        return west, -quarter if inside[0] else south, east, quarter if inside[1] else north
 
     def matches(self, other: Grid, tolerance_px: float = 1e-3) -> bool:
         """Whether two grids have one CRS and pixels that coincide to a tolerance.
@@ -229,7 +319,7 @@ class Grid:
         """
         if self.crs != other.crs:
             return False
-        to_pixel = ~self.transform @ other.transform
+        to_pixel = ~self.transform @ other.turned_towards(self).transform
         linear = (to_pixel.a - 1, to_pixel.b, to_pixel.d, to_pixel.e - 1)
         reach = max(other.height, other.width)
         shift = (to_pixel.c - round(to_pixel.c), to_pixel.f - round(to_pixel.f))
@@ -239,8 +329,19 @@ class Grid:
 
     def offset_of(self, other: Grid) -> tuple[int, int]:
         """Return the ``(row, col)`` in this grid of the first pixel of a matching grid."""
-        to_pixel = ~self.transform @ other.transform
+        to_pixel = ~self.transform @ other.turned_towards(self).transform
         return round(to_pixel.f), round(to_pixel.c)
+
+
+def _unbroken(x: NDArray[np.float64], middle: float, crs: CRS) -> NDArray[np.float64]:
+    """Return x shifted by whole turns next to a middle, and all together so that the least is less than half a turn."""
+    from geopointseg.raster.datum import turn_of
+
+    turn = turn_of(crs)
+    if turn is None or not math.isfinite(middle):
+        return x
+    x = x - np.round((x - middle) / turn) * turn
+    return np.asarray(x - np.floor((x.min() + turn / 2) / turn) * turn) if crs.is_geographic else x
 
 
 def crs_name(crs: CRS | None) -> str:

@@ -93,7 +93,7 @@ def align(source: Grid, target: Grid) -> Alignment | None:
     """
     if source.crs != target.crs:
         return None
-    m = ~source.transform @ target.transform
+    m = ~source.transform @ target.turned_towards(source).transform
     transposed = abs(m.b) > abs(m.a)
     across, along = ((m.b, m.d), (m.a, m.e)) if transposed else ((m.a, m.e), (m.b, m.d))
     reach = max(target.height, target.width)
@@ -140,6 +140,7 @@ def read_onto(
         Image ``(band, row, col)`` and validity ``(row, col)`` of the grid's shape. After resampling a pixel is
         valid where at least half of its weight came from valid pixels.
     """
+    grid = grid.turned_towards(scene.grid)
     alignment = align(scene.grid, grid)
     if alignment is not None:
         chip = scene.read(alignment.window)

@@ -242,6 +242,8 @@ def _area_section(assessment: Assessment) -> Section:
         "areas by the mistakes that the test points reveal."
     )
     sentences = [sentence] if assessment.sampling != "raster" else []
+    if assessment.area_note is not None:
+        sentences.append(assessment.area_note.sentence)
     return Section("How large is each class?", sentences, illustrations=[chart],
                    tables=[DataTable(title, headings, rows)])  # fmt: skip
 

@@ -55,9 +55,12 @@ def choose_block_size(
 
 
 def reach_of(config: Config, scene: Scene) -> float:
-    """Return how far training looks around a point; a network's field is never larger than its chip."""
+    """Return how far training looks around a point in metres, along the longer side of a pixel.
+
+    A network's field is never larger than its chip.
+    """
     chip = config.sampling.chip_size
-    return training_reach_m(chip, chip, scene.grid.resolution_m)
+    return training_reach_m(chip, chip, max(scene.grid.pixel_sides_m))
 
 
 def make_rounds(

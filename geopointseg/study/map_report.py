@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from geopointseg.assessment.outcome import Assessment
@@ -10,6 +11,8 @@ from geopointseg.config import Config
 from geopointseg.errors import ConfigError
 from geopointseg.labels.points import Points, read_points
 from geopointseg.progress import Reporter
+from geopointseg.raster.dataset import open_dataset
+from geopointseg.raster.grid import require_common_ground
 from geopointseg.raster.scene import Scene
 from geopointseg.report.applicability import ApplicabilityMap, applicability_section
 from geopointseg.report.document import write_report
@@ -17,6 +20,71 @@ from geopointseg.report.provenance import ModelRecord
 from geopointseg.report.section import Section
 
 AnyPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class ReportInputs:
+    """What a report shows beside the assessment; opened before the map is read, so that what is wrong shows early.
+
+    Parameters
+    ----------
+    scene
+        The scene that the map was made from.
+    points
+        Training points.
+    model
+        The model folder.
+    applicability
+        The map of applicability.
+    curve_config
+        Settings of the learning curve; None where none is asked for.
+    """
+
+    scene: Scene | None
+    points: Points | None
+    model: AnyPath | None
+    applicability: ApplicabilityMap | None
+    curve_config: Config | None
+
+    @classmethod
+    def open(
+        cls,
+        map_path: AnyPath,
+        *,
+        raster: AnyPath | None = None,
+        model: AnyPath | None = None,
+        training: AnyPath | None = None,
+        class_field: str | None = None,
+        applicability: AnyPath | None = None,
+        learning_curve: bool = False,
+    ) -> ReportInputs:
+        """Open all that is named; see `report_map`.
+
+        Raises
+        ------
+        ConfigError
+            If the learning curve is asked for without scene or points.
+        InputFileError
+            If a file is missing.
+        RasterError
+            If the scene or the points do not lie on the ground of the map.
+        """
+        scene = None if raster is None else Scene.open(os.fspath(raster))
+        points = _training_points(model, training, class_field)
+        with open_dataset(os.fspath(map_path)) as dataset:
+            for other in (scene.grid.crs if scene else None, points.crs if points else None):
+                if other is not None and dataset.crs is not None:
+                    require_common_ground(other, dataset.crs)
+        if model is not None:
+            ModelRecord.read(Path(model))
+        known = None if applicability is None else ApplicabilityMap.open(applicability)
+        if learning_curve and (scene is None or points is None):
+            lacking = "scene" if scene is None else "training points"
+            raise ConfigError(
+                f"The learning curve was asked for, and the {lacking} not given. Expected a raster and points to learn "
+                "from; add --raster, and --model or --training."
+            )
+        return cls(scene, points, model, known, _settings(model) if learning_curve else None)
 
 
 def report_map(
@@ -71,16 +139,30 @@ def report_map(
     InputFileError, OutputError
         If a file is missing or cannot be written.
     """
-    scene = None if raster is None else Scene.open(os.fspath(raster))
-    points = _training_points(model, training, class_field)
+    inputs = ReportInputs.open(
+        assessment.map_path, raster=raster, model=model, training=training, class_field=class_field,
+        applicability=applicability, learning_curve=learning_curve,
+    )  # fmt: skip
+    return write_map_report(assessment, path, inputs, figures=figures, seed=seed, reporter=reporter)
+
+
+def write_map_report(
+    assessment: Assessment,
+    path: AnyPath,
+    inputs: ReportInputs,
+    *,
+    figures: AnyPath | None = None,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> Path:
+    """Write the report of an assessment from inputs that are open already; see `report_map`."""
     extra: list[Section] = []
-    if applicability is not None:
-        extra.append(applicability_section(ApplicabilityMap.open(applicability), assessment))
-    if learning_curve:
-        config = _settings(model)
-        extra.append(_learning_curve(scene, points, config, seed, reporter or Reporter()))
+    if inputs.applicability is not None:
+        extra.append(applicability_section(inputs.applicability, assessment))
+    if inputs.curve_config is not None:
+        extra.append(_learning_curve(inputs, inputs.curve_config, seed, reporter or Reporter()))
     return write_report(
-        assessment, path, scene=scene, training_points=points, model=model, extra=extra,
+        assessment, path, scene=inputs.scene, training_points=inputs.points, model=inputs.model, extra=extra,
         figure_folder=figures,
     )  # fmt: skip
 
@@ -102,19 +184,18 @@ def _settings(model: AnyPath | None) -> Config:
     return Config().updated(ModelRecord.read(Path(model)).description.get("config", {}))
 
 
-def _learning_curve(
-    scene: Scene | None, points: Points | None, config: Config, seed: int, reporter: Reporter
-) -> Section:
+def _learning_curve(inputs: ReportInputs, config: Config, seed: int, reporter: Reporter) -> Section:
     from geopointseg.study.validation import validate
     from geopointseg.study.validation_report import learning_curve_section
 
-    if scene is None or points is None:
-        lacking = "scene" if scene is None else "training points"
-        raise ConfigError(
-            f"The learning curve was asked for, and the {lacking} not given. Expected a raster and points to learn "
-            "from; add --raster, and --model or --training."
-        )
+    if inputs.scene is None or inputs.points is None:
+        raise ConfigError("The learning curve lacks a scene or points. Expected both.")
     validated = validate(
-        scene.path, points, config=config, model="forest", seed=seed, reporter=reporter
+        inputs.scene.path,
+        inputs.points,
+        config=config,
+        model="forest",
+        seed=seed,
+        reporter=reporter,
     )
     return learning_curve_section(validated)

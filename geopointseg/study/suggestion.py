@@ -25,6 +25,7 @@ from geopointseg.assessment.suggestion import (
 from geopointseg.class_colors import default_colors
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.layer import new_geopackage, require_free_geopackage, write_layer
+from geopointseg.labels.placement import ground_mismatch
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.style import Category, Style, store_style
 from geopointseg.legend import Legend
@@ -34,7 +35,9 @@ from geopointseg.model.features import FilterBank
 from geopointseg.model.inference import predict_patch, surround
 from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
-from geopointseg.raster.grid import transform_coordinates
+from geopointseg.raster.datum import datum_at
+from geopointseg.raster.geodesy import Positions
+from geopointseg.raster.grid import require_common_ground, transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.summary import count_classes, described
 
@@ -202,8 +205,9 @@ def suggest(
     require_free_geopackage(Path(output), SUGGESTION_LAYER, inputs, CLASS_FIELD)
     bundles = load_models(_as_list(models), str(resolve_device(device)))
     opened = open_imagery(_as_list(scenes), bundles, reporter)
-    looker = _Looker(bundles, opened, np.random.default_rng(seed))
     existing = _existing_points(points, bundles)
+    _require_one_ground(opened, existing)
+    looker = _Looker(bundles, opened, np.random.default_rng(seed))
     places = list(looker.draw(reporter))
     if not places:
         raise RasterError(
@@ -236,6 +240,9 @@ class _Looker:
         self.ensemble = combine_models(bundles, augmentation=tta, disagreement=True)
         self.margin = min(max(self.ensemble.margin_px, _BANK.margin_px), WINDOW_PX // 2)
         self.legend = bundles[0].legend
+        first = scenes[0].grid
+        self.crs = first.crs
+        self.middle_x, _ = first.pixel_to_world([first.height / 2], [first.width / 2])
 
     def draw(self, reporter: Reporter) -> Iterator[_Place]:
         """Yield candidates window by window."""
@@ -313,37 +320,35 @@ class _Looker:
             members = len(self.ensemble.members)
             disagreement = measure_disagreement(probabilities, mean_entropy[:, 0], members)
         return Candidates(
-            self._metres(x, y),
+            self._positions(x, y),
             probabilities,
             disagreement,
             np.concatenate([p.features for p in places]).astype(np.float64),
         )
 
     def describe_points(self, points: Points | None) -> Labelled:
-        """Return where labelled points lie and what they look like, those on the scenes."""
+        """Return where labelled points lie, and what those on the scenes look like."""
         classes = len(self.legend)
-        seen = min(len(self.bundles[0].bands), _SEEN_FEATURES)
-        empty = Labelled.none(classes, _BANK.count(seen))
+        bands = min(len(self.bundles[0].bands), _SEEN_FEATURES)
+        empty = Labelled.none(classes, _BANK.count(bands))
         if points is None:
             return empty
         position = {name: i for i, name in enumerate(self.legend.names)}
         names = np.array(points.legend.names, dtype=object)[points.class_index]
         index = np.array([position.get(name, -1) for name in names], dtype=np.int64)
-        features, places = [], []
+        features = []
         for scene in self.scenes:
             moved = points.to_crs(scene.grid.crs)
             row, col = scene.grid.world_to_pixel(moved.x, moved.y)
             height, width = scene.grid.shape
             on_it = np.flatnonzero((row >= 0) & (row < height) & (col >= 0) & (col < width))
-            for i in on_it.tolist():
-                features.append(self._features_at(scene, math.floor(row[i]), math.floor(col[i])))
-                places.append(i)
+            features += [
+                self._features_at(scene, math.floor(row[i]), math.floor(col[i])) for i in on_it
+            ]
         moved = points.to_crs(self.scenes[0].grid.crs)
         counts = np.bincount(index[index >= 0], minlength=classes)
-        if not places:
-            return Labelled(empty.position_m, empty.features, counts)
-        metres = self._metres(moved.x[places], moved.y[places])
-        return Labelled(metres, np.stack(features).astype(np.float64), counts)
+        seen = np.stack(features).astype(np.float64) if features else empty.features
+        return Labelled(self._positions(moved.x, moved.y), seen, counts)
 
     def _features_at(self, scene: Scene, row: int, col: int) -> NDArray[np.float32]:
         m = _BANK.margin_px
@@ -376,15 +381,8 @@ class _Looker:
         x, y = (np.concatenate(values) for values in zip(*parts, strict=True))
         return x, y
 
-    def _metres(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return places in metres; degrees are stretched as they are at the middle of the first scene."""
-        grid = self.scenes[0].grid
-        if not grid.crs.is_geographic:
-            factor = grid.crs.linear_units_factor[1] if grid.crs.is_projected else 1.0
-            return np.column_stack([x, y]) * factor
-        degree = np.radians(1) * 6_371_008.8
-        middle = np.radians(grid.pixel_to_world(grid.height / 2, grid.width / 2)[1])
-        return np.column_stack([x * degree * np.cos(middle), y * degree])
+    def _positions(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Positions:
+        return Positions.of(x, y, self.crs, datum=datum_at(self.middle_x, self.crs))
 
 
 def _check_wish(count: int, min_distance_m: float) -> None:
@@ -394,6 +392,16 @@ def _check_wish(count: int, min_distance_m: float) -> None:
         raise PointsError(
             f"The smallest distance is {min_distance_m} m. Expected zero or more metres; correct it."
         )
+
+
+def _require_one_ground(scenes: Sequence[Scene], points: Points | None) -> None:
+    """Raise unless scenes and labelled points are tied to one ground, so that distances between them can be measured."""
+    for scene in scenes:
+        require_common_ground(scene.grid.crs, scenes[0].grid.crs)
+        if points is not None:
+            mismatch = ground_mismatch(points, scene)
+            if mismatch:
+                raise PointsError(mismatch)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -15,7 +15,14 @@ from rasterio.crs import CRS
 from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import estimate_accuracy
-from geopointseg.errors import Cancelled, ConfigError, InputFileError, PointsError, RasterError
+from geopointseg.errors import (
+    Cancelled,
+    ConfigError,
+    InputFileError,
+    LegendError,
+    PointsError,
+    RasterError,
+)
 from geopointseg.labels.points import Points, write_points
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
@@ -365,7 +372,50 @@ def test_odd_sizes_and_types_are_counted(
     index = LEGEND.encode(np.repeat(codes[row, col].astype(int), 2))
     assessed = assess(path, Points.from_arrays(x, y, index, LEGEND, grid.crs))
     assert assessed.overall_accuracy == 1.0
-    from geopointseg.assessment.area import pixel_areas_m2
+    from geopointseg.raster.pixel_area import PixelAreas
 
     total = sum(area.mapped_ha for area in assessed.class_areas.values())
-    assert total == pytest.approx(pixel_areas_m2(grid).sum() * shape[1] / 1e4)
+    assert total == pytest.approx(PixelAreas.of(grid).by_row.sum() * shape[1] / 1e4)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "basis", "text"),
+    [
+        ("EPSG:32633", GRID.transform, "planar", "planar, in the plane of EPSG:32633, which distorts"),
+        ("EPSG:3857", Affine(20, 0, 2226389, 0, -20, 10500000), "geodesic", "geodesic, on the ellipsoid of EPSG:3857"),
+        ("EPSG:4326", Affine(0.0002, 0, 20, 0, -0.0002, 68), "geodesic", "whose unit is an angle"),
+        ('LOCAL_CS["site grid",UNIT["metre",1]]', GRID.transform, "planar", "not used as tied to an ellipsoid"),
+    ],
+)  # fmt: skip
+def test_the_report_says_how_areas_were_measured(
+    tmp_path: Path, truth: np.ndarray, crs: str, transform: Affine, basis: str, text: str
+) -> None:
+    grid = Grid(CRS.from_user_input(crs), transform, 60, 80)
+    path = write_class_map(tmp_path / "map.tif", _wrong(truth, 0.3), grid, LEGEND)
+    found = assess(path, _points(truth, 300, grid=grid))
+    assert found.to_json()["areas"] == basis
+    assert any(text in line for line in found.sentences())
+    total = sum(area.mapped_ha for area in found.class_areas.values())
+    assert total == pytest.approx(60 * 80 * grid.resolution_m**2 / 1e4, rel=2e-3)
+
+
+def test_names_that_do_not_match_are_refused_before_the_map_is_read(
+    map_path: Path, truth: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = Legend.from_names(["a", "b", "c"], codes=[7, 8, 9])
+    monkeypatch.setattr(
+        "geopointseg.assessment.accuracy.take_inventory", lambda *_: pytest.fail("read the map")
+    )
+    with pytest.raises(LegendError):
+        assess(map_path, _points(truth, 30, legend=strange))
+
+
+def test_a_reference_of_other_ground_is_refused(
+    map_path: Path, tmp_path: Path, truth: np.ndarray
+) -> None:
+    site = Grid(CRS.from_wkt('LOCAL_CS["site grid",UNIT["metre",1]]'), GRID.transform, 60, 80)
+    other = write_class_map(tmp_path / "other.tif", truth, site, LEGEND)
+    with pytest.raises(RasterError, match="tied to no body, as a site grid is"):
+        assess(map_path, other)
+    with pytest.raises(RasterError, match="tied to no body, as a site grid is"):
+        assess(map_path, _points(truth, 30, grid=site))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio.crs import CRS
 
 from geopointseg.cli import app as cli_app
 from geopointseg.config import Config
@@ -190,3 +192,37 @@ def test_applicability_elsewhere_needs_the_training_scene(
     assert code == 0, err
     assert found["applicability"]["share_inside"] > 0.8
     assert (tmp_path / "a_mask.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--model", "missing"], "'missing' holds no readable model.json"),
+        (["--raster", "missing.tif"], "missing.tif"),
+        (["--applicability", "missing.tif"], "missing.tif"),
+        (["--learning-curve"], "the scene not given"),
+        (["--raster", "plan.tif"], "tied to no body, as a site grid is"),
+    ],
+)
+def test_what_a_report_lacks_is_told_before_the_map_is_read(
+    folder: Path,
+    tmp_path: Path,
+    run,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    text: str,
+):
+    monkeypatch.chdir(tmp_path)
+    with rasterio.open(folder / "scene.tif") as scene:
+        profile = scene.profile | {"crs": CRS.from_wkt('LOCAL_CS["site grid",UNIT["metre",1]]')}
+        with rasterio.open("plan.tif", "w", **profile) as plan:
+            plan.write(scene.read())
+    monkeypatch.setattr(
+        "geopointseg.assessment.accuracy.take_inventory", lambda *_: pytest.fail("read the map")
+    )
+    code, _, said = run(
+        "assess", folder / "map.tif", "--points", folder / "test.gpkg", "-o", "r.html", *options
+    )
+    assert code == 1
+    assert text in said
+    assert not Path("r.html").exists()

@@ -5,6 +5,7 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import Geod
 from rasterio.crs import CRS
 from scipy.ndimage import label
 
@@ -15,6 +16,7 @@ from geopointseg.labels.mask import rasterize_points
 from geopointseg.labels.simulate import simulate_points
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import write_class_map
+from geopointseg.raster.datum import geodetic_coordinates
 from geopointseg.raster.grid import Grid
 
 LEGEND = Legend.from_names(["field", "wood", "town", "never"], codes=[10, 20, 0, 99])
@@ -220,6 +222,44 @@ class TestPlacement:
         assert apart[~np.eye(len(points), dtype=bool)].min() >= distance - 1e-6
         if distance < 20:
             assert points.counts().tolist() == [20, 20, 20]
+
+    @pytest.mark.parametrize(
+        ("crs", "transform"),
+        [
+            ("EPSG:4326", Affine(2e-4, 0, 20, 0, -2e-4, 68)),
+            ("EPSG:4326", Affine(2e-4, 0, 179.99, 0, -2e-4, 68)),
+            ("EPSG:3857", Affine(20, 0, 2226389, 0, -20, 10500000)),
+            ("EPSG:3413", Affine(10, 0, -300, 0, -10, 300)),
+            ("EPSG:2263", Affine(30, 0, 1e6, 0, -30, 2e5)),
+        ],
+    )
+    def test_distances_errors_and_clusters_are_measured_on_the_ground(self, crs, transform):
+        grid = Grid(CRS.from_user_input(crs), transform, 60, 60)
+        labels = np.random.default_rng(0).integers(0, 2, (60, 60)).astype(np.int16)
+        mask = DenseMask(labels, grid, Legend.from_names(["a", "b"]))
+
+        def gaps(points, other):
+            lon, lat = geodetic_coordinates(points.x, points.y, grid.crs)
+            lon2, lat2 = geodetic_coordinates(other.x, other.y, grid.crs)
+            shape = (len(lon), len(lon2))
+            ends = (
+                np.broadcast_to(v, shape).ravel() for v in (lon[:, None], lat[:, None], lon2, lat2)
+            )
+            return Geod(ellps="WGS84").inv(*ends)[2].reshape(shape)
+
+        spread = simulate_points(mask, per_class=8, min_distance_m=60, seed=1)
+        apart = gaps(spread, spread) + np.where(np.eye(len(spread)), np.inf, 0)
+        assert 60 <= apart.min() < 110
+        true, moved = (simulate_points(mask, per_class=300, position_error_m=e) for e in (0, 20))
+        shift = np.diagonal(gaps(true, moved))
+        assert np.sqrt(np.mean(shift**2) / 2) == pytest.approx(20, rel=0.1)
+        near = simulate_points(
+            mask, per_class=4, placement="clustered", cluster_size=4, cluster_radius_m=50
+        )
+        assert gaps(near, near).max() > 0
+        for index in (0, 1):
+            of_class = near.select(near.class_index == index)
+            assert gaps(of_class, of_class).max() <= 100 + 1e-6
 
     def test_every_pixel_has_the_same_chance(self):
         labels = np.zeros((20, 20), np.int16)

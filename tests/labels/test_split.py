@@ -5,6 +5,8 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import CRS as ProjCRS
+from pyproj import Geod, Transformer
 from rasterio.crs import CRS
 
 from geopointseg.errors import ConfigError, PointsError
@@ -69,6 +71,48 @@ class TestBlocks:
             ConfigError, match=r"The block size is 0 m\. Expected a length above zero"
         ):
             assign_blocks(random_points(), 0)
+
+
+class TestGround:
+    """Buffers hold on the ground, by pyproj's geodesics, and drop nothing beyond the corner of their square."""
+
+    @pytest.mark.parametrize("on_grid", [False, True])
+    @pytest.mark.parametrize(
+        ("crs", "left", "bottom", "extent"),
+        [
+            (3857, 2226389, 10500000, 20000),
+            (3413, -100000, -3300000, 9000),
+            (4326, 20, 68, 0.2),
+            (4326, 179.9, 68, 0.2),
+            (3832, 3330000, 8400000, 15000),
+            (2263, 1e6, 2e5, 30000),
+            (3413, -4000, -4000, 8000),
+        ],
+    )
+    def test_buffers_hold_on_the_ground(self, crs, left, bottom, extent, on_grid):
+        rng = np.random.default_rng(3)
+        x, y = left + rng.random(400) * extent, bottom + rng.random(400) * extent
+        points = Points.from_arrays(x, y, rng.integers(0, 3, 400), LEGEND, crs)
+        test = np.arange(400) % 4 == 0
+        side = extent / 100
+        grid = Grid(points.crs, Affine(side, 0, left, 0, -side, bottom + extent), 100, 100)
+        near = within_reach(points, ~test, test, 300.0, grid=grid if on_grid else None)
+        known = ProjCRS(crs).geodetic_crs
+        lon, lat = Transformer.from_crs(crs, known, always_xy=True).transform(x, y)
+        geod = Geod(ellps="WGS84")
+        gap = np.array(
+            [geod.inv(np.full(test.sum(), a), np.full(test.sum(), b), lon[test], lat[test])[2].min()
+             for a, b in zip(lon, lat, strict=True)]
+        )  # fmt: skip
+        assert 10 < near.sum() < 250
+        assert (gap[~near & ~test] > 300).all()
+        assert (gap[near] <= 300 * np.sqrt(2) * 1.01).all()
+
+    def test_blocks_on_both_sides_of_180_degrees_are_whole(self):
+        lon = np.linspace(179.5, 180.5, 2000)
+        around = Points.from_arrays((lon + 180) % 360 - 180, np.full(2000, 60.0), [0] * 2000, LEGEND, 4326)  # fmt: skip
+        sizes = np.bincount(assign_blocks(around, 5000))
+        assert np.median(sizes) == pytest.approx(5000 / 27.9, rel=0.02)
 
 
 class TestFolds:

@@ -64,7 +64,7 @@ def test_resolution_in_metres_of_degrees_and_feet():
 def test_pixels_of_a_projection_that_stretches_are_measured_on_the_ground():
     web = Grid(CRS.from_epsg(3857), Affine(1, 0, 1e6, 0, -1, 8399737), 100, 100)  # 60 degrees north
     assert web.resolution_m == pytest.approx(0.5, rel=0.005)
-    assert Grid(UTM, Affine(1, 0, 1e5, 0, -1, 5e6), 9, 9).resolution_m == 1
+    assert Grid(UTM, Affine(1, 0, 2e5, 0, -1, 5e6), 9, 9).resolution_m == 1
     assert Grid(CRS.from_epsg(2154), Affine(5, 0, 7e5, 0, -5, 6.6e6), 9, 9).resolution_m == 5
 
 
@@ -164,3 +164,60 @@ def test_crs_names():
     assert crs_name(None) == "no CRS"
     assert crs_name(UTM) == "EPSG:32633"
     assert crs_name(CRS.from_proj4("+proj=lcc +lat_1=30 +lat_2=50 +lon_0=7")) == "lcc"
+
+
+DEGREES = CRS.from_epsg(4326)
+AROUND = {
+    "0 to 360": (DEGREES, Affine(0.001, 0, 190, 0, -0.001, 60)),
+    "across 180, east of it": (DEGREES, Affine(0.001, 0, 179.95, 0, -0.001, 60)),
+    "across 180, west of it": (DEGREES, Affine(0.001, 0, -180.05, 0, -0.001, 60)),
+    "web mercator beyond its edge": (CRS.from_epsg(3857), Affine(100, 0, 20030000, 0, -100, 8.4e6)),
+    "mercator of the Pacific": (CRS.from_epsg(3832), Affine(100, 0, 3330000, 0, -100, 8.4e6)),
+    "equirectangular": (CRS.from_epsg(4087), Affine(100, 0, 20030000, 0, -100, 6.7e6)),
+    "UTM zone 1": (CRS.from_epsg(32601), Affine(100, 0, 330000, 0, -100, 6655000)),
+    "grads": (CRS.from_epsg(4807), Affine(0.001, 0, 199.95, 0, -0.001, 60)),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_points_meet_grids_that_lie_across_180_degrees(name: str):
+    crs, transform = AROUND[name]
+    grid = Grid(crs, transform, 100, 100)
+    row, col = np.mgrid[0.5:100:9, 0.5:100:9]
+    lon, lat = transform_coordinates(*grid.pixel_to_world(row, col), crs, DEGREES)
+    lon = (lon + 180) % 360 - 180
+    back = grid.world_to_pixel(*transform_coordinates(lon, lat, DEGREES, crs))
+    np.testing.assert_allclose(back, (row, col), atol=1e-3)
+    west, _, east, _ = grid.bounds_in(DEGREES)
+    assert east - west < 0.3
+
+
+def test_a_grid_around_the_whole_earth_keeps_its_edges():
+    world = Grid(DEGREES, Affine(1, 0, -180, 0, -1, 90), 180, 360)
+    _, col = world.world_to_pixel([-180.0, 179.5, 180.0], [0.0, 0.0, 0.0])
+    assert col.tolist() == [0.0, 359.5, 360.0]
+
+
+def test_grids_a_whole_turn_apart_match():
+    west = Grid(DEGREES, Affine(0.01, 0, -170, 0, -0.01, 60), 10, 10)
+    east = Grid(DEGREES, Affine(0.01, 0, 190.05, 0, -0.01, 60), 10, 10)
+    assert west.matches(east)
+    assert west.offset_of(east) == (0, 5)
+
+
+def test_a_pole_on_the_grid_is_in_its_bounds():
+    arctic = Grid(CRS.from_epsg(3413), Affine(1e4, 0, -1e6, 0, -1e4, 1e6), 200, 200)
+    assert arctic.bounds_in(DEGREES) == pytest.approx((-180, 77.0, 180, 90), abs=0.01)
+
+
+def test_bounds_across_180_degrees_are_whole():
+    utm = Grid(CRS.from_epsg(32601), Affine(100, 0, 330000, 0, -100, 6655000), 100, 100)
+    west, _, east, _ = utm.bounds_in(DEGREES)
+    assert (west, east) == pytest.approx((179.95, 180.14), abs=0.01)
+
+
+def test_sides_of_pixels_are_measured_apart():
+    degrees = Grid(DEGREES, Affine(0.0002, 0, 20, 0, -0.0002, 68), 100, 100)
+    assert degrees.pixel_sides_m == pytest.approx((8.368, 22.307), rel=1e-4)
+    tiny = Grid(DEGREES, Affine(2e-7, 0, 20, 0, -2e-7, 68), 100, 100)
+    assert tiny.pixel_sides_m == pytest.approx((8.366e-3, 22.307e-3), rel=1e-3)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.crs import CRS
 from scipy.spatial.distance import pdist
 
 from geopointseg.config import Config
@@ -137,3 +139,33 @@ def test_no_room_is_a_warning_and_no_sense_an_error(
         suggest(model, scene, 0, 1.0, tmp_path / "n.gpkg")
     with pytest.raises(PointsError, match="smallest distance is -1"):
         suggest(model, scene, 5, -1, tmp_path / "n.gpkg")
+
+
+def test_points_beside_the_scene_keep_their_distance(
+    scene: Scene, model: ModelBundle, points: Points, tmp_path: Path
+) -> None:
+    """A row of labelled points one pixel west of the scene leaves its first 20 m free."""
+    west, south, _, north = scene.grid.bounds
+    y = np.arange(south, north, 2.0)
+    beside = Points.from_arrays(
+        np.full(len(y), west - 1), y, np.zeros(len(y), int), points.legend, scene.grid.crs
+    )
+    suggested = suggest(model, scene, 20, 21.0, tmp_path / "n.gpkg", points=beside)
+    assert suggested.x.min() >= west + 19.9
+
+
+def test_points_of_other_ground_are_refused_before_the_scene_is_looked_at(
+    scene: Scene,
+    model: ModelBundle,
+    points: Points,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = replace(points, crs=CRS.from_wkt('LOCAL_CS["site grid",UNIT["metre",1]]'))
+    monkeypatch.setattr(
+        "geopointseg.study.suggestion._Looker.draw", lambda *_: pytest.fail("looked")
+    )
+    with pytest.raises(
+        PointsError, match=r"'site grid', tied to no body, as a site grid is, and 'scene.tif'"
+    ):
+        suggest(model, scene, 5, 8.0, tmp_path / "n.gpkg", points=site)

@@ -1,0 +1,245 @@
+"""What the coordinates of a CRS are tied to: the ellipsoid of the earth or another body, or nothing.
+
+Site grids and other engineering CRSs have no ellipsoid. Their coordinates are planar, in the CRS's own unit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from rasterio.crs import CRS
+
+from geopointseg.raster.grid import transform_coordinates
+
+if TYPE_CHECKING:
+    import pyproj
+
+Array = NDArray[np.float64]
+
+_EARTH_M = 6_378_137.0
+_SAME_BODY = 0.005
+
+_WIDEST_ZONE_M = 1.5e6
+"""Transverse Mercator coordinates farther than this from the central meridian are places made up for images."""
+
+
+@dataclass(frozen=True)
+class Datum:
+    """What the coordinates of a CRS are tied to.
+
+    Parameters
+    ----------
+    geodetic
+        The CRS of longitude and latitude on its body; None for a CRS that is tied to no body.
+    semi_major_m, semi_minor_m
+        Axes of the ellipsoid in metres; 0 without a body.
+    is_planetocentric
+        Whether latitudes are angles at the middle of the body instead of angles to its surface.
+    radians
+        Radians in a unit of ``geodetic``.
+    metres
+        Metres in a unit of a CRS without degrees; 1 where the unit is unknown.
+    unit
+        Name of that unit.
+    """
+
+    geodetic: CRS | None
+    semi_major_m: float
+    semi_minor_m: float
+    is_planetocentric: bool
+    radians: float
+    metres: float
+    unit: str
+
+    @property
+    def is_planar(self) -> bool:
+        """Whether there is no body, so that only the plane can be measured."""
+        return self.geodetic is None
+
+    @property
+    def is_earth(self) -> bool:
+        """Whether the ellipsoid is one of the earth's."""
+        return abs(self.semi_major_m / _EARTH_M - 1) < _SAME_BODY
+
+    def is_on_body_of(self, other: Datum) -> bool:
+        """Whether two ellipsoids are of one body: PROJ's own tolerance of half a percent."""
+        return abs(self.semi_major_m / other.semi_major_m - 1) < _SAME_BODY
+
+
+@lru_cache(maxsize=256)
+def is_angular(crs: CRS) -> bool:
+    """Whether the coordinates of a CRS are angles; also planetocentric ones, which GDAL does not call geographic."""
+    if crs.is_geographic or crs.is_projected:
+        return bool(crs.is_geographic)
+    import pyproj
+
+    axes = pyproj.CRS.from_wkt(crs.to_wkt()).axis_info
+    return len(axes) == 2 and all("itude" in axis.name for axis in axes)
+
+
+@lru_cache(maxsize=256)
+def datum_of(crs: CRS) -> Datum:
+    """Return what a CRS is tied to.
+
+    Examples
+    --------
+    >>> datum_of(CRS.from_epsg(2264)).unit
+    'US survey foot'
+    >>> datum_of(CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')).is_planar
+    True
+    """
+    unit, metres = ("degree", 1.0) if is_angular(crs) else _linear_unit(crs)
+    known = _body_crs(crs)
+    if known is None or known.ellipsoid is None or not (is_angular(crs) or crs.is_projected):
+        return _plane_of(metres, unit)
+    geodetic = CRS.from_wkt(known.to_wkt())
+    axes = known.ellipsoid.semi_major_metre, known.ellipsoid.semi_minor_metre
+    centric = any("centric" in axis.name.casefold() for axis in known.axis_info)
+    radians = known.axis_info[0].unit_conversion_factor
+    return Datum(geodetic, *axes, centric, radians, metres, unit)
+
+
+def _plane_of(metres: float, unit: str) -> Datum:
+    """Return the datum of coordinates that are tied to no body."""
+    return Datum(None, 0.0, 0.0, is_planetocentric=False, radians=0.0, metres=metres, unit=unit)
+
+
+def _body_crs(crs: CRS) -> pyproj.CRS | None:
+    """Return the CRS of longitude and latitude below a CRS, not rotated; None if there is none."""
+    import pyproj
+
+    known: pyproj.CRS | None = pyproj.CRS.from_wkt(crs.to_wkt())
+    while known is not None and (known.is_bound or known.type_name.startswith("Derived Geog")):
+        known = known.source_crs
+    if known is None:
+        return None
+    horizontal = known.sub_crs_list[0] if known.is_compound else known
+    below = horizontal.geodetic_crs
+    if below is not None and below.type_name.startswith("Derived"):
+        below = below.source_crs
+    return below.to_2d() if below is not None and len(below.axis_info) == 3 else below
+
+
+def _linear_unit(crs: CRS) -> tuple[str, float]:
+    unit, factor = crs.units_factor
+    return (unit, factor) if math.isfinite(factor) and factor > 0 else ("metre", 1.0)
+
+
+def describe_tie(crs: CRS) -> str:
+    """Return what a CRS is tied to, for messages: the earth, another body, or a site.
+
+    Examples
+    --------
+    >>> describe_tie(CRS.from_epsg(4326))
+    'the earth'
+    """
+    datum = datum_of(crs)
+    if datum.geodetic is None:
+        return "no body, as a site grid is"
+    if datum.is_earth:
+        return "the earth"
+    return f"another body ({datum.geodetic.to_wkt().split('"')[1]})"
+
+
+def datum_at(x: Array, crs: CRS) -> Datum:
+    """Return what coordinates are measured by: the CRS's datum, or none for places made up in a UTM zone."""
+    datum = datum_of(crs)
+    if datum.is_planar or is_angular(crs) or not x.size:
+        return datum
+    middle = _central_easting(crs)
+    if middle is None:
+        return datum
+    finite = x[np.isfinite(x)]
+    if np.abs(finite - middle).max(initial=0.0) * datum.metres <= _WIDEST_ZONE_M:
+        return datum
+    return _plane_of(datum.metres, datum.unit)
+
+
+@lru_cache(maxsize=256)
+def _central_easting(crs: CRS) -> float | None:
+    """Return the easting of a transverse Mercator's central meridian, None for other projections."""
+    described = crs.to_dict()
+    name = described.get("proj")
+    if name == "utm":
+        return 500_000.0 / _linear_unit(crs)[1]
+    return float(described.get("x_0", 0.0)) / _linear_unit(crs)[1] if name == "tmerc" else None
+
+
+def geodetic_coordinates(x: ArrayLike, y: ArrayLike, crs: CRS) -> tuple[Array, Array]:
+    """Return longitude and latitude in degrees on the CRS's own ellipsoid; infinite where there is none.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates in ``crs``, ``(point,)``.
+    crs
+        A CRS that is tied to a body.
+    """
+    datum = datum_of(crs)
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if datum.geodetic is None:
+        return np.full(x.shape, np.inf), np.full(x.shape, np.inf)
+    if crs != datum.geodetic and not counts_longitude(crs):
+        x, y = transform_coordinates(x, y, crs, datum.geodetic)
+    degrees = math.degrees(datum.radians)
+    lon, lat = x * degrees, y * degrees
+    if datum.is_planetocentric:
+        stretch = (datum.semi_major_m / datum.semi_minor_m) ** 2
+        lat = np.degrees(np.arctan(stretch * np.tan(np.radians(lat))))
+    lost = ~(np.isfinite(lon) & (np.abs(lat) <= 90 + 1e-9))
+    return np.where(lost, np.inf, lon), np.where(lost, np.inf, np.clip(lat, -90, 90))
+
+
+@lru_cache(maxsize=256)
+def counts_longitude(crs: CRS) -> bool:
+    """Whether a CRS is geographic and its coordinates are longitude and latitude themselves, not rotated."""
+    import pyproj
+
+    known = pyproj.CRS.from_wkt(crs.to_wkt())
+    derived = known.type_name.startswith("Derived")
+    return bool(is_angular(crs) and not derived and not known.is_bound and not known.is_compound)
+
+
+_CYLINDRICAL = {"merc", "webmerc", "eqc", "cea", "mill", "gall", "comill"}
+
+
+@lru_cache(maxsize=256)
+def turn_of(crs: CRS) -> float | None:
+    """Return the difference in x once around the body, None where x does not go around; see `Grid.turn`."""
+    datum = datum_of(crs)
+    if datum.geodetic is None:
+        return None
+    if is_angular(crs):
+        return 2 * math.pi / datum.radians
+    described = crs.to_dict()
+    if described.get("proj") not in _CYLINDRICAL:
+        return None
+    middle = float(described.get("lon_0", 0.0)) * math.radians(1) / datum.radians
+    sides = [middle - 10, middle + 10]
+    x, _ = transform_coordinates(sides, [0.0, 0.0], datum.geodetic, crs)
+    turn = abs(float(x[1] - x[0])) * 2 * math.pi / (20 * datum.radians)
+    return turn if math.isfinite(turn) and turn > 0 else None
+
+
+def place_in_space(lon: Array, lat: Array, datum: Datum) -> Array:
+    """Return Cartesian coordinates in metres around the middle of the body, float64 ``(..., 3)``."""
+    with np.errstate(invalid="ignore"):
+        phi, lam = np.radians(lat), np.radians(lon)
+        a2, b2 = datum.semi_major_m**2, datum.semi_minor_m**2
+        cos, sin = np.cos(phi), np.sin(phi)
+        root = np.sqrt(a2 * cos**2 + b2 * sin**2)
+        around = a2 / root * cos
+        return np.stack([around * np.cos(lam), around * np.sin(lam), b2 / root * sin], axis=-1)
+
+
+@lru_cache(maxsize=64)
+def geod_of(datum: Datum) -> pyproj.Geod:
+    """Return the geodesics of a body."""
+    import pyproj
+
+    return pyproj.Geod(a=datum.semi_major_m, b=datum.semi_minor_m)

@@ -1,0 +1,63 @@
+"""Lines and polygons on the way to a grid: moved densely to its CRS, and around the body to where the grid lies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from geopointseg.raster.datum import turn_of
+from geopointseg.raster.grid import Grid, transform_coordinates
+
+_PIECES = 32
+"""Pieces into which the longest side of a shape is cut before it is moved."""
+
+
+def move_shapes(shapes: NDArray[np.object_], source: CRS, target: CRS) -> NDArray[np.object_]:
+    """Move lines and polygons to another CRS, with extra vertices on long edges so that they bend as the projection does.
+
+    A shape across 180 degrees stays in one piece: its x may then be beyond the usual range.
+    """
+    bounds = shapely.bounds(shapes)
+    longest = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
+    dense = shapely.segmentize(
+        shapely.force_2d(shapes), np.maximum(longest / _PIECES, np.finfo(float).tiny)
+    )
+
+    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(transform_coordinates(xy[:, 0], xy[:, 1], source, target))
+
+    moved: NDArray[np.object_] = shapely.transform(dense, move)
+    turn, turn_before = turn_of(target), turn_of(source)
+    if turn is None:
+        return moved
+    narrow = np.ones(len(moved), dtype=bool)
+    if turn_before is not None:
+        narrow = bounds[:, 2] - bounds[:, 0] <= turn_before / 2
+    width = shapely.bounds(moved)[:, 2] - shapely.bounds(moved)[:, 0]
+    for index in np.flatnonzero(narrow & (width > turn / 2)):
+        moved[index] = _in_one_piece(moved[index], turn)
+    return moved
+
+
+def nearest_shape(shape: Any, grid: Grid) -> Any:
+    """Return a shape in the CRS of a grid, shifted as a whole around the body to where it is nearest to the grid."""
+    if grid.turn is None:
+        return shape
+    west, _, east, _ = shapely.bounds(shape)
+    middle = (west + east) / 2
+    shift = float(grid.nearest_x(middle)) - middle
+    if not np.isfinite(shift) or shift == 0:
+        return shape
+    return shapely.transform(shape, lambda xy: xy + np.array([shift, 0.0]))
+
+
+def _in_one_piece(shape: Any, turn: float) -> Any:
+    def gather(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        x = xy[:, 0]
+        return np.column_stack([x - np.round((x - x[0]) / turn) * turn, xy[:, 1]])
+
+    return shapely.transform(shape, gather)
