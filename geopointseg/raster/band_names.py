@@ -218,18 +218,15 @@ def _find_empty(scene: Scene) -> set[int]:
     """Return the positions in the file of bands without any value."""
     sources = scene.source_bands
     whole = np.dtype(scene.dtype).kind in "iu"
-    unseen = {band.index for band in sources if not whole or band.nodata is not None}
+    unseen = {band.index for band in sources if not whole or band.may_lack_pixels}
     if not unseen:
         return unseen
     for window in _centre_first(scene):
-        remaining = [band for band in sources if band.index in unseen]
-        stored, _ = scene.with_bands(remaining).read_stored(window)
-        for band, values in zip(remaining, stored, strict=True):
-            has_value = band.has_value(values)
-            filled = np.ones(values.shape, bool) if has_value is None else has_value
+        for band in [band for band in sources if band.index in unseen]:
+            (values,), valid = scene.with_bands([band]).read_stored(window)
             if values.dtype.kind == "f":
-                filled &= ~np.isnan(values)
-            if filled.any():
+                valid &= ~np.isnan(values)
+            if valid.any():
                 unseen.discard(band.index)
         if not unseen:
             break

@@ -333,7 +333,7 @@ def _choose_encoding(
 def _choose_nodata(scene: Scene, dtype: str, pattern: Scene) -> float | None:
     """Return the raster's nodata value, or the reference's, or a limit of the type; None where none is needed."""
     kind = np.dtype(dtype).kind
-    needed = any(b.nodata is not None or b.masked or b.alpha for b in scene.bands)
+    needed = any(band.may_lack_pixels for band in scene.bands)
     if kind == "f":
         return float("nan")
     if not needed and np.dtype(scene.dtype).kind != "f":

@@ -4,8 +4,8 @@ A `Scene` describes a raster and holds no open file, so it is cheap to copy, to 
 processes and threads. Files are opened where they are read, one handle a thread, and at most a few dozen at a
 time (`HandlePool`).
 
-*Nodata* (no image here) is decided per pixel and means: any band has its declared nodata value, a NaN, or is
-masked by the file's mask or alpha band.
+*Nodata* (no image here) is decided per pixel and means: of the bands that are read, GDAL's mask hides one, the alpha
+band is transparent, one has a nodata value that the user declares, or one is NaN (`read_valid`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from geopointseg.raster.dataset import (
 )
 from geopointseg.raster.grid import Grid, clip_window
 from geopointseg.raster.mixing import Mixing
+from geopointseg.raster.validity import Nodata, read_valid
 
 __all__ = [
     "HANDLES",
@@ -48,6 +49,8 @@ __all__ = [
 ]
 
 ScenePath = str | os.PathLike[str]
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Radiometry(Protocol):
@@ -96,7 +99,7 @@ class Scene:
     bands
         The bands that are read, in reading order; alpha bands are not among them.
     dtype
-        Data type on disk.
+        Data type on disk; where the bands have several, the one that all are converted to.
     block_shape
         Rows and columns of the file's blocks.
     label
@@ -147,7 +150,8 @@ class Scene:
             if bands is not None:
                 described = _select_bands(described, bands, shown)
             grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-            dtype = _common_dtype(dataset, shown)
+            _require_real_numbers(dataset, described, shown)
+            dtype = _common_dtype(described)
             date = date or find_date(label or Path(path[:4096]).name, dataset.tags())
             return cls(path, grid, described, dtype, tuple(dataset.block_shapes[0]), label, date)
 
@@ -185,15 +189,11 @@ class Scene:
                 f"'{self._shown}' is matched to a reference by mixing its bands {', '.join(self.band_names)}. Expected "
                 "the bands to be chosen before; choose them first and match afterwards."
             )
-        return replace(self, bands=tuple(bands))
+        return replace(self, bands=tuple(bands), dtype=_common_dtype(bands) or self.dtype)
 
-    def with_nodata(self, nodata: float | None) -> Scene:
+    def with_nodata(self, nodata: Nodata) -> Scene:
         """Return the same scene with another nodata value declared for every band of its file."""
-
-        def declare(band: Band) -> Band:
-            return replace(band, nodata=nodata, inputs=tuple(declare(i) for i in band.inputs))
-
-        return self.with_bands([declare(band) for band in self.bands])
+        return self.with_bands([band.with_nodata(nodata) for band in self.bands])
 
     def with_radiometry(self, transform: Radiometry | None) -> Scene:
         """Return the same scene with its values moved as it is read; None takes an earlier transform away.
@@ -282,9 +282,9 @@ class Scene:
         Returns
         -------
         stored
-            ``(source_band, row, col)`` in the file's data type, in the order of `source_bands`.
+            ``(source_band, row, col)`` in the scene's data type, in the order of `source_bands`.
         valid
-            bool ``(row, col)``: not the declared nodata in any of these bands, and not masked.
+            bool ``(row, col)``: see `read_valid`; undeclared NaN count as valid.
         """
         bands = self.source_bands
         dataset = HANDLES.get(self.path)
@@ -294,24 +294,15 @@ class Scene:
                 f"{self.grid.width} when it was opened. Expected it to stay as it was; open it again."
             )
         try:
-            stored = dataset.read(
-                [band.index for band in bands],
-                window=window,
-                out_dtype=self.dtype,
-                out_shape=None if shape is None else (len(bands), *shape),
-            )
-            valid = _read_mask(dataset, bands, window, stored.shape[1:])
+            planes = _read_planes(dataset, bands, window, shape)
+            valid = read_valid(dataset, bands, planes, window)
         except (RasterioError, OSError) as error:
             raise InputFileError(
                 f"'{self._shown}' cannot be read at rows {window.row_off}-{window.row_off + window.height}, "
                 f"columns {window.col_off}-{window.col_off + window.width} ({root_cause(error)}). "
                 "The file seems truncated or was changed while it was read; restore it and run again."
             ) from error
-        for band, values in zip(bands, stored, strict=True):
-            has_value = band.has_value(values)
-            if has_value is not None:
-                valid &= has_value
-        return stored, valid
+        return _promote(planes, self.dtype), valid
 
     def decode(
         self, stored: NDArray[Any], valid: NDArray[np.bool_], window: Window | None = None
@@ -330,16 +321,16 @@ class Scene:
         Raises
         ------
         RasterError
-            If a valid value is infinite.
+            If a valid value is infinite, or larger than 32-bit floats hold.
         """
         undeclared = 0
         if stored.dtype.kind == "f":
             nan = np.isnan(stored).any(axis=0)
             undeclared = int((nan & valid).sum())
             valid = valid & ~nan
-            infinite = np.isinf(stored) & valid
+            infinite = (np.abs(stored) > _LARGEST) & valid
             if infinite.any():
-                self._refuse_infinity(infinite, window)
+                self._refuse_infinity(stored, infinite, window)
         places = {band.index: k for k, band in enumerate(self.source_bands)}
         image = np.empty((len(self.bands), *valid.shape), dtype=np.float32)
         for plane, band in zip(image, self.bands, strict=True):
@@ -371,14 +362,18 @@ class Scene:
     def _shown(self) -> str:
         return self.label or self.path
 
-    def _refuse_infinity(self, infinite: NDArray[np.bool_], window: Window | None) -> None:
+    def _refuse_infinity(
+        self, stored: NDArray[Any], infinite: NDArray[np.bool_], window: Window | None
+    ) -> None:
         band, row, col = (int(v[0]) for v in np.nonzero(infinite))
+        value = stored[band, row, col]
         row += int(window.row_off) if window else 0
         col += int(window.col_off) if window else 0
+        found = "an infinite value" if np.isinf(value) else f"the value {value:g}"
         raise RasterError(
-            f"'{self._shown}' holds an infinite value (band {self.source_bands[band].index}, row {row}, column "
-            f"{col}). Expected finite numbers or nodata; replace infinities with the nodata value, for example "
-            "with the QGIS raster calculator."
+            f"'{self._shown}' holds {found} (band {self.source_bands[band].index}, row {row}, column "
+            f"{col}). Expected finite numbers up to {_LARGEST:.1e}, or nodata; replace infinities with the nodata value, "
+            "for example with the QGIS raster calculator."
         )
 
 
@@ -420,16 +415,33 @@ def _named_inputs(band: Band) -> Iterator[tuple[str, Band]]:
     yield from zip(names, band.inputs, strict=True)
 
 
-def _read_mask(
-    dataset: DatasetReader, bands: Sequence[Band], window: Window, shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
-    valid = np.ones(shape, dtype=bool)
-    masked = [band.index for band in bands if band.masked]
-    if masked:  # one mask for the whole file
-        valid &= dataset.read_masks(masked[0], window=window, out_shape=shape) > 0
-    for alpha in sorted({band.alpha for band in bands if band.alpha}):
-        valid &= dataset.read(alpha, window=window, out_shape=shape) > 0
-    return valid
+def _read_planes(
+    dataset: DatasetReader, bands: Sequence[Band], window: Window, shape: tuple[int, ...] | None
+) -> list[NDArray[Any]] | NDArray[Any]:
+    """Read each band in its own data type; one array where all have one."""
+    groups: dict[str, list[int]] = {}
+    for place, band in enumerate(bands):
+        groups.setdefault(dataset.dtypes[band.index - 1], []).append(place)
+    planes: list[NDArray[Any]] = [np.empty(0)] * len(bands)
+    for places in groups.values():
+        out_shape = None if shape is None else (len(places), *shape)
+        indices = [bands[place].index for place in places]
+        values = dataset.read(indices, window=window, out_shape=out_shape)
+        if len(groups) == 1:
+            return values
+        for place, plane in zip(places, values, strict=True):
+            planes[place] = plane
+    return planes
+
+
+def _promote(planes: list[NDArray[Any]] | NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return the bands in one array of a data type that holds them all."""
+    if isinstance(planes, np.ndarray):
+        return planes.astype(dtype, copy=False)
+    stored = np.empty((len(planes), *planes[0].shape), dtype=dtype)
+    for target, plane in zip(stored, planes, strict=True):
+        target[...] = plane
+    return stored
 
 
 def _require_georeference(dataset: DatasetReader, path: str) -> None:
@@ -445,14 +457,20 @@ def _require_georeference(dataset: DatasetReader, path: str) -> None:
         )
 
 
-def _common_dtype(dataset: DatasetReader, path: str) -> str:
-    names = set(dataset.dtypes)
-    if any(name.startswith("complex") for name in names):
+def _require_real_numbers(dataset: DatasetReader, bands: Sequence[Band], path: str) -> None:
+    names = [dataset.dtypes[band.index - 1] for band in bands]
+    found = next((name for name in names if name.startswith("complex")), None)
+    if found is not None:
         raise RasterError(
-            f"'{path}' holds complex numbers ({dataset.dtypes[0]}). Expected real values; "
+            f"'{path}' holds complex numbers ({found}). Expected real values; "
             "convert it to amplitude first."
         )
-    return str(np.result_type(*names))
+
+
+def _common_dtype(bands: Sequence[Band]) -> str:
+    """Return the data type that all bands are converted to; empty where theirs are not known."""
+    names = {source.dtype for band in bands for source in band.sources}
+    return str(np.result_type(*names)) if names and "" not in names else ""
 
 
 def _select_bands(bands: tuple[Band, ...], indices: Sequence[int], path: str) -> tuple[Band, ...]:

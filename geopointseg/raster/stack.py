@@ -44,6 +44,11 @@ class _Piece:
     band: Band
     grid: Grid
 
+    @property
+    def is_aligned(self) -> bool:
+        """Whether its pixels are pixels of the virtual grid."""
+        return self.grid.matches(self.scene.grid)
+
 
 def stack_scenes(scenes: Sequence[Scene], *, label: str = "", date: str = "") -> Scene:
     """See the bands of several scenes of one place as one scene.
@@ -67,17 +72,14 @@ def stack_scenes(scenes: Sequence[Scene], *, label: str = "", date: str = "") ->
     for scene in scenes:
         _require_parallel(finest, scene)
     grid = _common_grid(finest, scenes)
+    scenes = [_with_masks_of_gdal(scene) for scene in scenes]
     label = label or f"stack of {len(scenes)} files ({finest.name} ...)"
     bands = [(scene, band) for scene in scenes for band in _file_bands(scene)]
     root = _dataset(grid)
     for scene, band in bands:
-        _add_band(root, band, [_Piece(scene, band, grid)], scene.dtype)
-    masks = {s.path: _add_mask(root, [s], grid) for s in scenes if _has_mask(s)}
+        _add_band(root, band, [_Piece(scene, band, grid)], band.dtype or scene.dtype)
     opened = Scene.open(ET.tostring(root, encoding="unicode"), label=label, date=date)
-    described = [
-        _as_described(new, old, masks.get(scene.path, 0))
-        for new, (scene, old) in zip(opened.bands, bands, strict=False)
-    ]
+    described = [_as_described(new, old) for new, (_, old) in zip(opened.bands, bands, strict=True)]
     return opened.with_bands(described)
 
 
@@ -130,25 +132,75 @@ def mosaic_scenes(scenes: Sequence[Scene], *, label: str = "") -> Scene:
                 "the same bands; treat them as several scenes, or warp them to one grid with gdalwarp."
             )
     grid = _union_grid(first.grid, [scene.grid for scene in scenes])
+    tiles = [_with_masks_of_gdal(scene) for scene in scenes]
     root = _dataset(grid)
-    dtype = str(np.result_type(*(scene.dtype for scene in scenes)))
     for k, band in enumerate(_file_bands(first)):
-        pieces = [_Piece(scene, _file_bands(scene)[k], grid) for scene in scenes]
-        _add_band(root, band, pieces, dtype)
-    plain = all(band.nodata is not None for band in first.bands) and not any(map(_has_mask, scenes))
-    mask = 0 if plain else _add_mask(root, scenes, grid)
+        pieces = [_Piece(tile, _file_bands(tile)[k], grid) for tile in tiles]
+        dtypes = [piece.band.dtype or piece.scene.dtype for piece in pieces]
+        _add_band(root, band, pieces, str(np.result_type(*dtypes)))
     opened = Scene.open(
         ET.tostring(root, encoding="unicode"), label=label or f"mosaic of {len(scenes)} files"
     )
     described = [
-        _as_described(new, old, mask) for new, old in zip(opened.bands, first.bands, strict=False)
+        _as_described(new, old) for new, old in zip(opened.bands, first.bands, strict=True)
     ]
     return opened.with_bands(described)
 
 
-def _as_described(new: Band, old: Band, mask: int) -> Band:
+def _as_described(new: Band, old: Band) -> Band:
     """Carry over what a virtual raster cannot say."""
-    return replace(new, name=old.name, wavelength_um=old.wavelength_um, color=old.color, alpha=mask)
+    return replace(new, name=old.name, wavelength_um=old.wavelength_um, color=old.color)
+
+
+def _with_masks_of_gdal(scene: Scene) -> Scene:
+    """Return a scene whose pixels without image are all told by GDAL's masks of its bands.
+
+    Alpha bands that GDAL leaves out, and nodata values that the user declares, become masks of a virtual raster.
+    """
+    bands = _file_bands(scene)
+    if all(band.alpha == 0 and (band.nodata is None or band.mask == "nodata") for band in bands):
+        return scene
+    root = _dataset(scene.grid)
+    for band in bands:
+        piece = _Piece(scene, band, scene.grid)
+        element = _new_band(root, band.dtype or scene.dtype)
+        _set_scale(element, band)
+        _add_source(element, "SimpleSource", piece, str(band.index), "nearest")
+        _mask_by_all(element, piece)
+    opened = Scene.open(ET.tostring(root, encoding="unicode"), label=scene.name, date=scene.date)
+    told = [_as_described(new, old) for new, old in zip(opened.bands, bands, strict=True)]
+    return opened.with_bands(told)
+
+
+def _mask_by_all(element: ET.Element, piece: _Piece) -> None:
+    """Give a band a mask that is the product of GDAL's mask, the alpha band, and the user's nodata."""
+    band = piece.band
+    if band.nodata is not None and band.mask != "file" and not band.alpha:
+        ET.SubElement(element, "NoDataValue").text = repr(band.nodata)
+        return
+    masks = [(piece, f"mask,{band.index}")] if band.mask else []
+    if band.alpha:
+        masks.append((piece, str(band.alpha)))
+    if band.nodata is not None and band.mask != "nodata":
+        declared = _Piece(replace(piece.scene, path=_declaring(piece)), band, piece.grid)
+        masks.append((declared, "mask,1"))
+    if not masks:
+        return
+    mask = _new_mask(element)
+    for source, source_band in masks:
+        _add_source(mask, "SimpleSource", source, source_band, "nearest")
+    if len(masks) > 1:
+        mask.set("subClass", "VRTDerivedRasterBand")
+        ET.SubElement(mask, "PixelFunctionType").text = "mul"
+
+
+def _declaring(piece: _Piece) -> str:
+    """Return a virtual raster of one band that declares the nodata value of the user."""
+    root = _dataset(piece.scene.grid)
+    element = _new_band(root, piece.band.dtype or piece.scene.dtype)
+    ET.SubElement(element, "NoDataValue").text = repr(piece.band.nodata)
+    _add_source(element, "SimpleSource", piece, str(piece.band.index), "nearest")
+    return ET.tostring(root, encoding="unicode")
 
 
 def _file_bands(scene: Scene) -> tuple[Band, ...]:
@@ -215,29 +267,34 @@ def _dataset(grid: Grid) -> ET.Element:
 
 
 def _add_band(root: ET.Element, band: Band, pieces: Sequence[_Piece], dtype: str) -> None:
+    """Add a band made of pieces, later ones on top; a piece is seen through where its mask hides it."""
     element = _new_band(root, dtype)
-    if band.nodata is not None:
+    _set_scale(element, band)
+    for piece in pieces:
+        is_veiled = len(pieces) > 1 and bool(piece.band.mask)
+        kind = "ComplexSource" if is_veiled else "SimpleSource"
+        source = _add_source(element, kind, piece, str(piece.band.index), "bilinear")
+        if is_veiled:
+            ET.SubElement(source, "UseMaskBand").text = "true"
+    is_copy = len(pieces) == 1 and pieces[0].is_aligned
+    if is_copy and band.mask == "nodata" and band.nodata is not None:
         ET.SubElement(element, "NoDataValue").text = repr(band.nodata)
+    elif band.mask or len(pieces) > 1:
+        mask = _new_mask(element)
+        for piece in pieces:
+            source = _add_source(mask, "ComplexSource", piece, f"mask,{piece.band.index}", "nearest")
+            ET.SubElement(source, "NODATA").text = "0"
+
+
+def _set_scale(element: ET.Element, band: Band) -> None:
     if band.scale != 1.0 or band.offset != 0.0:
         ET.SubElement(element, "Scale").text = repr(band.scale)
         ET.SubElement(element, "Offset").text = repr(band.offset)
-    for piece in pieces:
-        # Only tiles that overlap need to see through each other's nodata; plain copies keep every value.
-        nodata = piece.band.nodata if len(pieces) > 1 else None
-        kind = "SimpleSource" if nodata is None else "ComplexSource"
-        source = _add_source(element, kind, piece, str(piece.band.index), "bilinear")
-        if nodata is not None:
-            ET.SubElement(source, "NODATA").text = repr(nodata)
 
 
-def _add_mask(root: ET.Element, scenes: Sequence[Scene], grid: Grid) -> int:
-    """Add a band that is zero where no scene has an image, and return its position."""
-    element = _new_band(root, "uint8")
-    for scene in scenes:
-        band = scene.bands[0]
-        source_band = str(band.alpha) if band.alpha else f"mask,{band.index}"
-        _add_source(element, "SimpleSource", _Piece(scene, band, grid), source_band, "nearest")
-    return int(element.get("band", "0"))
+def _new_mask(element: ET.Element) -> ET.Element:
+    """Return the band of a mask that belongs to one band."""
+    return ET.SubElement(ET.SubElement(element, "MaskBand"), "VRTRasterBand", dataType="Byte")
 
 
 def _new_band(root: ET.Element, dtype: str) -> ET.Element:
@@ -256,7 +313,7 @@ def _add_source(
 ) -> ET.Element:
     size = piece.scene.grid
     left, top, right, bottom = _pixel_box(piece.grid, size)
-    aligned = piece.grid.matches(size)
+    aligned = piece.is_aligned
     if aligned:
         left, top = float(round(left)), float(round(top))
         right, bottom = left + size.width, top + size.height
@@ -281,6 +338,3 @@ def _add_rectangle(
         source, tag, xOff=repr(left), yOff=repr(top), xSize=repr(width), ySize=repr(height)
     )
 
-
-def _has_mask(scene: Scene) -> bool:
-    return any(band.masked or band.alpha for band in scene.bands)
