@@ -115,7 +115,7 @@ def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
         If the middle of the file cannot be read.
     """
     alphas = [i for i in dataset.indexes if _interpretation(dataset, i) == "alpha"]
-    alpha = next((i for i in alphas if dataset.count > 1 and _is_alpha(dataset, i)), 0)
+    alpha = next((i for i in reversed(alphas) if dataset.count > 1 and _is_alpha(dataset, i)), 0)
     nodata = nodata_values(dataset)
     bands = [
         _describe_band(dataset, i, nodata[i - 1], alpha, claims_alpha=bool(alphas))
