@@ -285,7 +285,7 @@ def write_mask(mask: SparseMask, path: str | Path) -> Path:
             dataset.write_colormap(1, colormap(mask.legend))
             dataset.set_band_description(1, "class")
             dataset.update_tags(**class_map_tags(mask.legend))
-        write_sidecars(path, mask.legend)
+        write_sidecars(temporary, mask.legend)
     return path
 
 

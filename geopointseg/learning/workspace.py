@@ -12,7 +12,7 @@ from pathlib import Path
 from geopointseg.errors import Cancelled, OutputError, TrainingError
 from geopointseg.model.bundle import is_model_folder, publish_folder, require_free_folder
 from geopointseg.raster.lock import hold_lock
-from geopointseg.raster.output import explain_write_error
+from geopointseg.raster.output import explain_write_error, hidden_beside
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -36,13 +36,11 @@ class Workspace:
     @property
     def folder(self) -> Path:
         """The hidden folder beside the output."""
-        absolute = self.output.absolute()
-        return absolute.with_name(f".{absolute.name}.partial")
+        return hidden_beside(self.output.absolute(), ".partial")
 
     @property
     def _lock_file(self) -> Path:
-        absolute = self.output.absolute()
-        return absolute.with_name(f".{absolute.name}.lock")
+        return hidden_beside(self.output.absolute(), ".lock")
 
     @property
     def training(self) -> Path:

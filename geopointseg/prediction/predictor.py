@@ -336,7 +336,7 @@ def _write_outputs(
         with whole_file(path, mark="run") as temporary:
             assemble(temporary, plan.layouts[name], StoredTiles(work, name))
             if name == CLASSES:
-                write_sidecars(path, plan.products.legend)
+                write_sidecars(temporary, plan.products.legend)
             reporter.check_cancelled()
     reporter.progress("write", 1.0)
 

@@ -141,7 +141,7 @@ def write_class_map(
             part = index[layout.tile_window(row, col).toslices()]
             tiles.add(row, col, encode_tile(table[np.maximum(part, INVALID)][None], layout))
         assemble(temporary, layout, tiles)
-        write_sidecars(path, legend)
+        write_sidecars(temporary, legend)
     return path
 
 
@@ -162,13 +162,17 @@ def class_layout(
 
 
 def write_sidecars(path: Path, legend: Legend) -> None:
-    """Write the QGIS style and the GDAL attribute table that belong to a class map."""
-    for target, text in (
-        (qml_path(path), paletted_qml(legend)),
-        (aux_path(path), gdal_sidecar(legend)),
-    ):
-        with whole_file(target) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    """Write the QGIS style and the GDAL attribute table that belong to a class map.
+
+    Parameters
+    ----------
+    path
+        The temporary path that `whole_file` gives, so that map and sidecars are moved into place together.
+    legend
+        The classes.
+    """
+    qml_path(path).write_text(paletted_qml(legend), encoding="utf-8")
+    aux_path(path).write_text(gdal_sidecar(legend), encoding="utf-8")
 
 
 def colormap(legend: Legend) -> dict[int, tuple[int, int, int, int]]:

@@ -1,7 +1,8 @@
 """One run at a time on one output.
 
 The lock is the operating system's, on a small file beside the output. It vanishes with its process however that ends,
-so nothing has to be cleaned up after a crash.
+so nothing has to be cleaned up after a crash. filelock locks the file's first byte on Windows, where no other process
+can read that byte; the number of the process that holds the lock stands behind it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from io import FileIO
+
+from filelock import lock_descriptor
 
 from geopointseg.errors import OutputError
+
+_OWNER_AT = 1
+_OWNER_LENGTH = 20
 
 
 @contextmanager
@@ -39,51 +45,35 @@ def hold_lock(path: Path, output: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         file.close()
+        if os.name == "nt":  # a file that is open cannot be removed there
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
-def _lock_file(path: Path, output: Path) -> IO[str]:
+def _lock_file(path: Path, output: Path) -> FileIO:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-        if not _try_lock(file):
+        file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
+        if not lock_descriptor(file.fileno(), blocking=False):
             raise OutputError(
                 f"Another run is writing '{output}' at this moment (process {_owner(file)}). One output takes one "
                 "run; wait for it to end or choose another output."
             )
         if _is_at(file, path):
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            file.write(f"\n{os.getpid():<{_OWNER_LENGTH}}".encode())
             return file
         file.close()  # it was removed by a run that ended just now
 
 
-def _owner(file: IO[str]) -> str:
+def _owner(file: FileIO) -> str:
     with file, contextlib.suppress(OSError):
-        file.seek(0)
-        return file.read().strip() or "unknown"
+        file.seek(_OWNER_AT)
+        return file.read(_OWNER_LENGTH).decode(errors="replace").strip() or "unknown"
     return "unknown"
 
 
-def _is_at(file: IO[str], path: Path) -> bool:
+def _is_at(file: FileIO, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _try_lock(file: IO[str]) -> bool:
-    """Lock a file for this process; False where another run holds it."""
-    try:
-        import fcntl
-    except ImportError:
-        import msvcrt
-
-        with contextlib.suppress(OSError):
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-            return True
-        return False
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False

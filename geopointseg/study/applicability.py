@@ -215,5 +215,6 @@ def _write(
                 mask_file.write(code, 1, window=window)
                 inside, total = inside + int((code == 1).sum()), total + int(valid.sum())
                 advance(window.height)
-    write_sidecars(mask_path, INSIDE_LEGEND)
+        mask_file.close()  # GDAL writes its own sidecar, if it has one, on closing
+        write_sidecars(partial[1], INSIDE_LEGEND)
     return inside, total
