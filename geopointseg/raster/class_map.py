@@ -22,7 +22,8 @@ from rasterio.windows import Window
 from geopointseg.errors import LegendError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
-from geopointseg.raster.dataset import reading
+from geopointseg.raster.crs import read_sidecar
+from geopointseg.raster.dataset import reading, require_placed
 from geopointseg.raster.grid import Grid, clip_window
 from geopointseg.raster.output import whole_file
 from geopointseg.raster.scene import HANDLES, open_dataset
@@ -164,6 +165,8 @@ def class_layout(
 def write_sidecars(path: Path, legend: Legend) -> None:
     """Write the QGIS style and the GDAL attribute table that belong to a class map.
 
+    What GDAL's sidecar holds already, such as a CRS, stays.
+
     Parameters
     ----------
     path
@@ -172,7 +175,8 @@ def write_sidecars(path: Path, legend: Legend) -> None:
         The classes.
     """
     qml_path(path).write_text(paletted_qml(legend), encoding="utf-8")
-    aux_path(path).write_text(gdal_sidecar(legend), encoding="utf-8")
+    aux = aux_path(path)
+    aux.write_text(gdal_sidecar(legend, read_sidecar(aux)), encoding="utf-8")
 
 
 def colormap(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
@@ -234,11 +238,7 @@ class ClassMap:
         """
         path = os.fspath(path)
         with open_dataset(path) as dataset:
-            if dataset.crs is None:
-                raise RasterError(
-                    f"'{path}' has no coordinate reference system. A class map is placed on the ground; "
-                    'assign its CRS in QGIS with "Assign projection" and save.'
-                )
+            require_placed(dataset, path, "A class map is placed on the ground")
             grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
             dtype, nodata, tags = dataset.dtypes[0], dataset.nodatavals[0], dataset.tags()
         if legend is None:

@@ -20,7 +20,8 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geopointseg.errors import InputFileError
+from geopointseg.errors import InputFileError, RasterError
+from geopointseg.raster.crs import crs_name
 
 # GDAL's own limits grow with the machine and are fixed at its first use; memory and open files must not.
 os.environ.setdefault(
@@ -111,6 +112,54 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
             f"{shown} cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
             "GDAL reads; check that the file is whole by opening it in QGIS."
         ) from error
+
+
+def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
+    """Raise `RasterError` unless a raster has a CRS and a grid in it.
+
+    Parameters
+    ----------
+    dataset
+        The open raster.
+    shown
+        What messages call it.
+    purpose
+        A sentence that says why a CRS is needed.
+
+    Raises
+    ------
+    RasterError
+        If it has neither, or is placed by control points.
+    """
+    refuse_control_points(dataset, shown)
+    if dataset.crs is None:
+        raise RasterError(
+            f"'{shown}' has no coordinate reference system. {purpose}; "
+            'assign its CRS in QGIS with "Assign projection" and save.'
+        )
+
+
+def refuse_control_points(dataset: DatasetReader, shown: str) -> None:
+    """Raise `RasterError` if a raster is placed by control points or coefficients, and not by a grid.
+
+    Ground control points and rational polynomial coefficients place a raster without giving its pixels a grid. A CRS
+    that is assigned to such a raster would put it at the wrong place; warping makes a grid.
+    """
+    points, crs = dataset.gcps
+    is_unplaced = dataset.crs is None or dataset.transform.is_identity
+    if is_unplaced and points:
+        name = "" if crs is None else f" in {crs_name(crs)}"
+        raise RasterError(
+            f"'{shown}' is placed by {len(points)} ground control points{name} and has no grid. Expected pixels on a "
+            "grid of a coordinate reference system; warp it in QGIS with \"Warp (reproject)\", or with "
+            "'gdalwarp -t_srs EPSG:CODE', and give the result. Assigning a CRS would not place it."
+        )
+    if is_unplaced and dataset.rpcs is not None:
+        raise RasterError(
+            f"'{shown}' is placed by rational polynomial coefficients (RPC) and has no grid. Expected pixels on a grid "
+            "of a coordinate reference system; orthorectify it with 'gdalwarp -rpc -to RPC_DEM=DEM.tif -t_srs "
+            "EPSG:CODE', and give the result. Assigning a CRS would not place it."
+        )
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
+from geopointseg.raster.crs import crs_name as crs_name
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
@@ -229,14 +230,6 @@ class Grid:
         """Return the ``(row, col)`` in this grid of the first pixel of a matching grid."""
         to_pixel = ~self.transform @ other.transform
         return round(to_pixel.f), round(to_pixel.c)
-
-
-def crs_name(crs: CRS | None) -> str:
-    """Return a short name of a CRS for messages, like ``EPSG:32633``."""
-    if crs is None:
-        return "no CRS"
-    epsg = crs.to_epsg()
-    return f"EPSG:{epsg}" if epsg else str(crs.to_dict().get("proj", "a custom CRS"))
 
 
 def clip_window(window: Window, shape: tuple[int, int]) -> Window:

@@ -20,6 +20,7 @@ from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.band_names import colored_names
+from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.curve import Curve, has_table, look_up, table_values
 from geopointseg.raster.distribution import BandStatistics
 from geopointseg.raster.invariant import FEWEST_PIXELS, Thumbnail, find_invariant
@@ -360,18 +361,19 @@ def _write(
     tables = _make_tables(scene, transform, encoding)
     moved = scene.with_radiometry(transform)
     move = partial(_move_window, moved, encoding, tables)
-    with (
-        whole_file(output) as temporary,
-        reporter.stage("match", scene.grid.height * scene.grid.width) as advance,
-        rasterio.open(temporary, "w", **_profile(scene, encoding)) as target,
-    ):
-        target.descriptions = tuple(band.name or None for band in scene.bands)
-        if (encoding.scale, encoding.offset) != (1.0, 0.0):
-            target.scales = (encoding.scale,) * len(scene.bands)
-            target.offsets = (encoding.offset,) * len(scene.bands)
-        for window, values in zip(windows, map_ahead(move, windows), strict=True):
-            target.write(values, window=window)
-            advance(window.width * window.height)
+    with whole_file(output) as temporary:
+        with (
+            reporter.stage("match", scene.grid.height * scene.grid.width) as advance,
+            rasterio.open(temporary, "w", **_profile(scene, encoding)) as target,
+        ):
+            target.descriptions = tuple(band.name or None for band in scene.bands)
+            if (encoding.scale, encoding.offset) != (1.0, 0.0):
+                target.scales = (encoding.scale,) * len(scene.bands)
+                target.offsets = (encoding.offset,) * len(scene.bands)
+            for window, values in zip(windows, map_ahead(move, windows), strict=True):
+                target.write(values, window=window)
+                advance(window.width * window.height)
+        keep_crs(temporary, scene.grid.crs)
 
 
 def _make_tables(

@@ -31,6 +31,7 @@ from geopointseg.raster.dataset import (
     HandlePool,
     fingerprint_files,
     open_dataset,
+    require_placed,
     root_cause,
 )
 from geopointseg.raster.grid import Grid, clip_window
@@ -450,11 +451,8 @@ def _require_georeference(dataset: DatasetReader, path: str) -> None:
             f"'{path}' has no bands of its own ({len(dataset.subdatasets)} sub-datasets). "
             "Name one of its sub-datasets instead; gdalinfo lists them."
         )
-    if dataset.crs is None:
-        raise RasterError(
-            f"'{path}' has no coordinate reference system. Points can only be placed on a georeferenced raster; "
-            'assign its CRS in QGIS with "Assign projection" and save.'
-        )
+    purpose = "Points can only be placed on a georeferenced raster"
+    require_placed(dataset, path, purpose)
 
 
 def _require_real_numbers(dataset: DatasetReader, bands: Sequence[Band], path: str) -> None:

@@ -18,7 +18,8 @@ from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.raster.band import Band
-from geopointseg.raster.grid import Grid, crs_name
+from geopointseg.raster.crs import crs_name, exact_wkt
+from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
 
 _GDAL_TYPES = {
@@ -259,7 +260,7 @@ def _union_grid(first: Grid, grids: Iterable[Grid]) -> Grid:
 
 def _dataset(grid: Grid) -> ET.Element:
     root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
-    ET.SubElement(root, "SRS").text = grid.crs.to_wkt()
+    ET.SubElement(root, "SRS").text = exact_wkt(grid.crs)
     ET.SubElement(root, "GeoTransform").text = ", ".join(
         repr(float(v)) for v in Affine(*grid.transform[:6]).to_gdal()
     )
