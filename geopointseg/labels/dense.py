@@ -25,8 +25,8 @@ from geopointseg.labels.palette import PALETTES, ColorReport, Palette, decode_co
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import LEGEND_TAG
-from geopointseg.raster.grid import Grid
 from geopointseg.raster.dataset import open_dataset, refuse_control_points
+from geopointseg.raster.grid import Grid
 from geopointseg.raster.style import read_sidecar_legend
 
 _STRIP_PX = 4_000_000

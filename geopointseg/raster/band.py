@@ -54,6 +54,8 @@ class Band:
         For a computed band: the formula, and the bands that it names, in the order of its names.
     dtype
         Data type on disk; empty where it is not known.
+    is_palette
+        Whether its numbers are positions in a colour table.
     """
 
     index: int
@@ -69,6 +71,7 @@ class Band:
     expression: Expression | None = None
     inputs: tuple[Band, ...] = ()
     dtype: str = ""
+    is_palette: bool = False
 
     @property
     def label(self) -> str:
@@ -145,6 +148,7 @@ def _describe_band(
         color="" if color in _UNSAID or (claims_alpha and not alpha) else color,
         alpha=0 if by_alpha else alpha,
         dtype=dataset.dtypes[index - 1],
+        is_palette=color == "palette",
     )
 
 

@@ -21,6 +21,7 @@ from rasterio.windows import Window
 
 from geopointseg.errors import LegendError, RasterError
 from geopointseg.legend import Legend
+from geopointseg.raster.band import Band
 from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
 from geopointseg.raster.crs import read_sidecar
 from geopointseg.raster.dataset import reading, require_placed
@@ -34,6 +35,7 @@ from geopointseg.raster.style import (
     qml_path,
     read_sidecar_legend,
 )
+from geopointseg.raster.validity import Nodata, mask_of, nodata_values, read_valid
 
 LEGEND_TAG = "GEOPOINTSEG_LEGEND"
 MODEL_TAG = "GEOPOINTSEG_MODEL"
@@ -202,7 +204,7 @@ class ClassMap:
     legend
         Its classes; those of a foreign file come from its attribute table, its QGIS style or its values.
     nodata
-        Declared nodata value, or None.
+        Declared nodata value, or None; an exact integer for 64-bit integers.
     dtype
         Data type on disk.
     tags
@@ -212,7 +214,7 @@ class ClassMap:
     path: str
     grid: Grid
     legend: Legend
-    nodata: float | None
+    nodata: Nodata
     dtype: str
     tags: Mapping[str, str]
 
@@ -240,7 +242,7 @@ class ClassMap:
         with open_dataset(path) as dataset:
             require_placed(dataset, path, "A class map is placed on the ground")
             grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-            dtype, nodata, tags = dataset.dtypes[0], dataset.nodatavals[0], dataset.tags()
+            dtype, nodata, tags = dataset.dtypes[0], nodata_values(dataset)[0], dataset.tags()
         if legend is None:
             legend = _stored_legend(Path(path), tags, nodata)
         described = cls(path, grid, legend or Legend(()), nodata, dtype, tags)
@@ -267,12 +269,13 @@ class ClassMap:
         window = self.grid.window if window is None else window
         with reading(self.path, window):
             stored = dataset.read(1, window=window)
-            valid = dataset.read_masks(1, window=window) > 0
-        if self.nodata is not None:  # GDAL forgets it beside a mask
-            valid &= stored != self.nodata
+            band = Band(
+                1, nodata=self.nodata, mask=mask_of(dataset, 1)
+            )  # nodata counts beside a mask
+            valid = read_valid(dataset, [band], [stored], window)
         if np.issubdtype(stored.dtype, np.floating):
             valid &= np.isfinite(stored)
-            stored = np.where(valid, stored, 0)
+        stored = np.where(valid, stored, np.zeros(1, stored.dtype))
         codes = stored.astype(np.int64)
         if (codes != stored).any():
             raise RasterError(
@@ -335,7 +338,7 @@ class ClassMap:
         return ClassMap(self.path, self.grid, legend, self.nodata, self.dtype, self.tags)
 
 
-def _stored_legend(path: Path, tags: Mapping[str, str], nodata: float | None) -> Legend | None:
+def _stored_legend(path: Path, tags: Mapping[str, str], nodata: Nodata) -> Legend | None:
     """Return the classes that a file or its sidecar names, without nodata; None where it names none."""
     if LEGEND_TAG in tags:
         told: Legend | None = Legend.from_json(json.loads(tags[LEGEND_TAG]))

@@ -151,7 +151,7 @@ def refuse_control_points(dataset: DatasetReader, shown: str) -> None:
         name = "" if crs is None else f" in {crs_name(crs)}"
         raise RasterError(
             f"'{shown}' is placed by {len(points)} ground control points{name} and has no grid. Expected pixels on a "
-            "grid of a coordinate reference system; warp it in QGIS with \"Warp (reproject)\", or with "
+            'grid of a coordinate reference system; warp it in QGIS with "Warp (reproject)", or with '
             "'gdalwarp -t_srs EPSG:CODE', and give the result. Assigning a CRS would not place it."
         )
     if is_unplaced and dataset.rpcs is not None:

@@ -19,7 +19,9 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
-from geopointseg.raster.crs import crs_name as crs_name
+from geopointseg.raster.crs import crs_name
+
+__all__ = ["Bounds", "Grid", "clip_window", "crs_name", "transform_coordinates"]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""

@@ -301,12 +301,18 @@ class _Encoding:
         if np.dtype(self.dtype).kind == "f":
             return np.asarray(physical, dtype=self.dtype)
         levels = (physical.astype(np.float64) - self.offset) / self.scale
-        info = np.iinfo(self.dtype)
-        stored = np.clip(np.rint(levels), info.min, info.max).astype(self.dtype)
+        lowest, highest = _limits(self.dtype)
+        stored = np.clip(np.rint(levels), lowest, highest).astype(self.dtype)
         if self.nodata is not None:
-            step = -1 if self.nodata == info.max else 1
+            step = -1 if self.nodata == highest else 1
             stored[stored == self.nodata] += step
         return stored
+
+
+def _limits(dtype: str) -> tuple[int, int]:
+    """Return the smallest and largest integer of a type that 64-bit floats hold, as rasterio writes nodata."""
+    info, exact = np.iinfo(dtype), 2**53
+    return max(int(info.min), -exact), min(int(info.max), exact)
 
 
 def _choose_encoding(
@@ -320,10 +326,10 @@ def _choose_encoding(
     high = max(curve.target[-1] for curve in transform.curves)
     dtype, scale, offset = pattern.dtype, first.scale, first.offset
     if np.dtype(dtype).kind in "iu":
-        info = np.iinfo(dtype)
+        lowest, highest = _limits(dtype)
         levels = (high - low) / abs(scale)
         ends = ((low - offset) / scale, (high - offset) / scale)
-        fits = alike and levels >= 16 and info.min <= min(ends) and max(ends) <= info.max
+        fits = alike and levels >= 16 and lowest <= min(ends) and max(ends) <= highest
         if not fits and pattern is scene:
             dtype, scale, offset = "float32", 1.0, 0.0
     if np.dtype(dtype).kind == "f":
@@ -339,12 +345,12 @@ def _choose_nodata(scene: Scene, dtype: str, pattern: Scene) -> float | None:
         return float("nan")
     if not needed and np.dtype(scene.dtype).kind != "f":
         return None
-    info = np.iinfo(dtype)
+    lowest, highest = _limits(dtype)
     for band in (*scene.bands, *pattern.bands):
         value = band.nodata
-        if value is not None and info.min <= value <= info.max and value == round(value):
+        if value is not None and lowest <= value <= highest and value == round(value):
             return float(value)
-    return float(info.min)
+    return float(lowest)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------

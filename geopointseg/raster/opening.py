@@ -22,10 +22,12 @@ from geopointseg.raster.band_names import (
     resolve_bands,
     told_colors,
 )
+from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.stac import is_stac_file, read_stac_scenes
 from geopointseg.raster.stack import stack_dates, stack_scenes
+from geopointseg.raster.validity import Nodata
 
 Source = ScenePath | Scene
 Stacking = Literal["auto", "never", "always"]
@@ -58,7 +60,7 @@ def open_scenes(
     style: PictureStyle | None = None,
     stack: Stacking = "auto",
     dates: Dates = "scenes",
-    nodata: float | None = None,
+    nodata: Nodata = None,
     reporter: Reporter | None = None,
 ) -> list[Scene]:
     """Open imagery as scenes that all have the same bands.
@@ -96,6 +98,7 @@ def open_scenes(
     if nodata is not None:
         files = [scene.with_nodata(nodata) for scene in files]
     scenes = stack_one_band_files(files, stack, reporter=reporter)
+    scenes = [expand_palette(scene, reporter=reporter) for scene in scenes]
     if dates == "channels":
         scenes = _stack_dates_by_place(scenes, reporter)
     if bands:

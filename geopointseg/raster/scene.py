@@ -239,7 +239,7 @@ class Scene:
         InputFileError
             If the file cannot be read there (truncated, removed ...).
         RasterError
-            If it holds infinities.
+            If it holds infinities, or positions in a colour table (see `expand_palette`).
         """
         window = self.grid.window if window is None else window
         inside = clip_window(window, self.grid.shape)
@@ -288,6 +288,11 @@ class Scene:
             bool ``(row, col)``: see `read_valid`; undeclared NaN count as valid.
         """
         bands = self.source_bands
+        if any(band.is_palette for band in bands):
+            raise RasterError(
+                f"'{self._shown}' holds positions in a colour table and no measurements. Expected imagery; open it with "
+                "open_scenes, which takes the colours, or expand it with 'gdal_translate -expand rgb'."
+            )
         dataset = HANDLES.get(self.path)
         if dataset.shape != self.grid.shape:
             raise InputFileError(
@@ -296,7 +301,7 @@ class Scene:
             )
         try:
             planes = _read_planes(dataset, bands, window, shape)
-            valid = read_valid(dataset, bands, planes, window)
+            valid = read_valid(dataset, bands, list(planes), window)
         except (RasterioError, OSError) as error:
             raise InputFileError(
                 f"'{self._shown}' cannot be read at rows {window.row_off}-{window.row_off + window.height}, "
@@ -427,7 +432,7 @@ def _read_planes(
     for places in groups.values():
         out_shape = None if shape is None else (len(places), *shape)
         indices = [bands[place].index for place in places]
-        values = dataset.read(indices, window=window, out_shape=out_shape)
+        values: NDArray[Any] = dataset.read(indices, window=window, out_shape=out_shape)
         if len(groups) == 1:
             return values
         for place, plane in zip(places, values, strict=True):

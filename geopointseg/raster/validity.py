@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 Mask = Literal["", "nodata", "file"]
 """Where GDAL's mask of a band comes from: nowhere (all pixels are valid), a nodata value, a mask or alpha band."""
 
-Nodata = float | int | None
+Nodata = float | None
+"""A nodata value; an exact ``int`` for 64-bit integers."""
 
 _EXACT_IN_FLOAT = {"int64", "uint64"}
 

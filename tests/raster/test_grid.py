@@ -170,7 +170,10 @@ def test_crs_names():
     ("text", "name"),
     [
         ("+proj=lcc +lat_1=30 +lat_2=50 +lon_0=7", "unnamed Lambert Conic Conformal (2SP) CRS"),
-        ("+proj=ob_tran +o_proj=longlat +o_lat_p=39 +o_lon_p=0 +R=6371229", "unnamed rotated pole CRS"),
+        (
+            "+proj=ob_tran +o_proj=longlat +o_lat_p=39 +o_lon_p=0 +R=6371229",
+            "unnamed rotated pole CRS",
+        ),
         ("+proj=longlat +R=6371229", "unnamed geographic CRS"),
         ('LOCAL_CS["Mine grid",UNIT["metre",1]]', "Mine grid"),
         ("EPSG:32633+5773", "WGS 84 / UTM zone 33N + EGM96 height"),

@@ -19,6 +19,7 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
+from geopointseg.progress import Event, Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.matching import match_raster
 from geopointseg.raster.opening import open_scenes
@@ -71,7 +72,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
 
 
 def band_values(
-    generator: np.random.Generator, dtype: str, nodata: float | int | None
+    generator: np.random.Generator, dtype: str, nodata: float | None
 ) -> np.ndarray:
     """Return values of which some are nodata, some its nearest neighbours, and some of floats NaN."""
     kind = np.dtype(dtype)
@@ -83,7 +84,9 @@ def band_values(
             found.append(kind.type(np.nan))
         else:
             info = np.iinfo(kind)
-            found += [kind.type(int(value) + s) for s in (-1, 1) if info.min <= int(value) + s <= info.max]
+            found += [
+                kind.type(int(value) + s) for s in (-1, 1) if info.min <= int(value) + s <= info.max
+            ]
     return np.array(found, dtype=kind)[generator.integers(0, len(found), SHAPE)]
 
 
@@ -104,7 +107,9 @@ def _source(parent: ET.Element, path: Path) -> None:
 
 
 def _mask_band(parent: ET.Element, path: Path) -> None:
-    _source(ET.SubElement(ET.SubElement(parent, "MaskBand"), "VRTRasterBand", dataType="Byte"), path)
+    _source(
+        ET.SubElement(ET.SubElement(parent, "MaskBand"), "VRTRasterBand", dataType="Byte"), path
+    )
 
 
 def build(folder: Path, recipe: Recipe) -> Path:
@@ -185,3 +190,198 @@ def test_validity_is_that_of_gdal_in_every_mixture(
     np.testing.assert_array_equal(mosaic_scenes([scene, scene]).read().valid, expected)
     if expected.any():
         assert compute_statistics(scene, cache=False).count == expected.sum()
+
+
+# --- what GDAL is not told ---------------------------------------------------------------------------------------
+
+
+def test_64_bit_nodata_of_the_user_is_exact(tmp_path: Path):
+    image = np.array([[[2**63 - 1, 2**63 - 2, 5]]], np.int64)
+    (scene,) = open_scenes(write(tmp_path / "i.tif", image), nodata=2**63 - 1)
+    np.testing.assert_array_equal(scene.read().valid, [[False, True, True]])
+
+
+@pytest.mark.parametrize("nodata", [7, 0.5, -9999, float("nan")])
+def test_nodata_of_the_user_counts_besides_masks_alone_and_in_stacks(tmp_path: Path, nodata: float):
+    image = np.array([[[7, 7, 1, 1, 2]]], np.uint8)
+    path = write(tmp_path / "m.tif", image)
+    mask = np.array([[255, 0, 0, 255, 255]], np.uint8)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as target:
+        target.write_mask(mask)
+    expected = (mask > 0) & (image[0] != nodata)
+    scene = Scene.open(path).with_nodata(nodata)
+    np.testing.assert_array_equal(scene.read().valid, expected)
+    other = Scene.open(write(tmp_path / "o.tif", np.ones((1, 1, 5), np.float64)))
+    np.testing.assert_array_equal(stack_scenes([scene, other]).read().valid, expected)
+    plain = Scene.open(write(tmp_path / "p.tif", image)).with_nodata(nodata)
+    expected = image[0] != nodata
+    np.testing.assert_array_equal(stack_scenes([plain, other]).read().valid, expected)
+    np.testing.assert_array_equal(mosaic_scenes([other, plain]).read().valid, np.ones((1, 5), bool))
+
+
+def test_nodata_is_not_blended_into_finer_pixels(tmp_path: Path):
+    coarse = np.full((1, 4, 4), 100, np.int16)
+    coarse[0, 1, 1] = -9999
+    fine = Scene.open(write(tmp_path / "f.tif", np.ones((1, 8, 8), np.uint8)))
+    options = {"transform": from_origin(500000, 5700000, 20, 20)}
+    for scene in (
+        Scene.open(write(tmp_path / "d.tif", coarse, nodata=-9999, **options)),
+        Scene.open(write(tmp_path / "u.tif", coarse, **options)).with_nodata(-9999),
+    ):
+        chip = stack_scenes([fine, scene]).read()
+        assert (chip.image[1][chip.valid] == 100).all()
+        assert not chip.valid[2:4, 2:4].any()
+        assert chip.valid.sum() == 60
+
+
+def test_an_overlap_of_tiles_shows_what_no_mask_hides(tmp_path: Path):
+    below = Scene.open(write(tmp_path / "b.tif", np.full((1, 2, 4), 5, np.uint8)))
+    above = write(tmp_path / "a.tif", np.full((1, 2, 4), 300, np.int16))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(above, "r+") as target:
+        target.write_mask(np.array([[0, 255, 255, 0]] * 2, np.uint8))
+    chip = mosaic_scenes([below, Scene.open(above)]).read()
+    np.testing.assert_array_equal(chip.image[0], [[5, 300, 300, 5]] * 2)
+    assert chip.valid.all()
+
+
+# --- bands of several types ----------------------------------------------------------------------------------------
+
+
+def test_bands_of_several_types_keep_their_values(tmp_path: Path):
+    values: dict[str, Any] = {
+        "uint8": 200,
+        "int16": -300,
+        "float32": 0.1,
+        "float64": 1e-3,
+        "int64": 2**40,
+    }
+    parts = [
+        Scene.open(write(tmp_path / f"{dtype}.tif", np.full((1, *SHAPE), value, dtype)))
+        for dtype, value in values.items()
+    ]
+    scene = stack_scenes(parts)
+    np.testing.assert_array_equal(
+        scene.read().image[:, 0, 0], np.array(list(values.values()), np.float32)
+    )
+    assert scene.with_bands(scene.bands[:2]).dtype == "int16"
+    statistics = compute_statistics(scene.with_bands(scene.bands[:2]), cache=False)
+    assert [band.mean for band in statistics.bands] == [200, -300]
+
+
+def test_a_number_too_large_for_32_bits_is_refused(tmp_path: Path):
+    image = np.ones((1, *SHAPE), np.float64)
+    image[0, 2, 3] = -1e300
+    with pytest.raises(RasterError, match=r"holds the value -1e\+300 \(band 1, row 2, column 3\)"):
+        Scene.open(write(tmp_path / "d.tif", image)).read()
+    assert Scene.open(write(tmp_path / "n.tif", image, nodata=-1e300)).read().valid.sum() == 53
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64"])
+def test_a_matched_raster_of_64_bits_keeps_its_holes(tmp_path: Path, kind: str):
+    image = np.arange(54, dtype=kind).reshape(1, *SHAPE) + 1
+    image[0, 0] = np.iinfo(kind).max
+    virtual = build_64_bit(tmp_path, image)
+    match_raster(virtual, virtual, tmp_path / "m.tif")
+    with rasterio.open(tmp_path / "m.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read_masks(1) > 0, image[0] != np.iinfo(kind).max)
+        np.testing.assert_array_equal(dataset.read(1)[1:], image[0, 1:])
+
+
+def build_64_bit(folder: Path, image: np.ndarray) -> Path:
+    path = write(folder / "plain.tif", image)
+    virtual = folder / "nodata.vrt"
+    copy(path, virtual, driver="VRT")
+    root = ET.fromstring(virtual.read_text())
+    band = root.find("VRTRasterBand")
+    assert band is not None
+    ET.SubElement(band, "NoDataValue").text = str(np.iinfo(image.dtype).max)
+    virtual.write_text(ET.tostring(root, encoding="unicode"))
+    copy(virtual, folder / "scene.tif", driver="GTiff")
+    return folder / "scene.tif"
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64"])
+def test_class_maps_of_64_bits(tmp_path: Path, kind: str):
+    image = np.arange(54, dtype=kind).reshape(1, *SHAPE) % 3
+    image[0, 0] = np.iinfo(kind).max
+    opened = ClassMap.open(build_64_bit(tmp_path, image))
+    assert opened.legend.codes.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(opened.read()[1], image[0] != np.iinfo(kind).max)
+    picture = picture_map(opened)
+    np.testing.assert_array_equal(picture[..., 3] > 0, image[0] != np.iinfo(kind).max)
+
+
+# --- palette images ------------------------------------------------------------------------------------------------
+
+TABLE = {0: (255, 0, 0, 255), 1: (0, 200, 0, 255), 2: (0, 0, 9, 255), 3: (1, 1, 1, 255)}
+
+
+def write_palette(path: Path, table: dict[int, tuple[int, int, int, int]], **options: Any) -> Path:
+    index = np.arange(54, dtype=np.uint8).reshape(1, *SHAPE) % 4
+    write(path, index, **options)
+    with rasterio.open(path, "r+") as target:
+        target.write_colormap(1, table)
+    return path
+
+
+class Messages:
+    """Collects what is logged."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def emit(self, event: Event) -> None:
+        self.told.append(event.message)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("nodata", [None, 3])
+def test_a_palette_image_is_read_as_its_colours(tmp_path: Path, nodata: int | None):
+    path = write_palette(tmp_path / "p.tif", TABLE, nodata=nodata)
+    messages = Messages()
+    (scene,) = open_scenes(path, reporter=Reporter(messages))
+    chip = scene.read()
+    index = np.arange(54).reshape(SHAPE) % 4
+    expected = np.moveaxis(np.array([TABLE[k][:3] for k in range(4)])[index], -1, 0)
+    np.testing.assert_array_equal(chip.valid, index != nodata if nodata else index >= 0)
+    np.testing.assert_array_equal(chip.image, np.where(chip.valid, expected, 0))
+    assert [band.color for band in scene.bands] == ["red", "green", "blue"]
+    assert any("'p.tif' is a palette image: the red, green and blue" in m for m in messages.told)
+
+
+def test_nodata_of_the_user_is_a_position_in_the_palette(tmp_path: Path):
+    (scene,) = open_scenes(write_palette(tmp_path / "p.tif", TABLE), nodata=2)
+    np.testing.assert_array_equal(scene.read().valid, np.arange(54).reshape(SHAPE) % 4 != 2)
+
+
+def test_a_palette_of_greys_is_one_band(tmp_path: Path):
+    greys = {k: (255 - k, 255 - k, 255 - k, 255) for k in range(256)}
+    (scene,) = open_scenes(write_palette(tmp_path / "g.tif", greys))
+    np.testing.assert_array_equal(scene.read().image, [255 - np.arange(54).reshape(SHAPE) % 4])
+
+
+def test_numbers_of_a_palette_are_never_read(tmp_path: Path):
+    scene = Scene.open(write_palette(tmp_path / "p.tif", TABLE))
+    with pytest.raises(
+        RasterError, match=r"positions in a colour table.*gdal_translate -expand rgb"
+    ):
+        scene.read()
+    other = Scene.open(write(tmp_path / "o.tif", np.ones((1, *SHAPE), np.int16)))
+    assert len(stack_scenes([other, scene]).bands) == 4
+
+
+def test_a_picture_shows_only_valid_pixels_of_bands_of_several_types(tmp_path: Path):
+    image = np.arange(54, dtype=np.float32).reshape(1, *SHAPE)
+    image[0, 0] = -3.4e38
+    parts = [
+        Scene.open(write(tmp_path / "f.tif", image, nodata=-3.4e38)),
+        Scene.open(
+            write(tmp_path / "i.tif", np.arange(54, dtype=np.int16).reshape(1, *SHAPE))
+        ).with_nodata(53),
+        Scene.open(write(tmp_path / "u.tif", np.ones((1, *SHAPE), np.uint8))),
+    ]
+    expected = (image[0] != image[0, 0, 0]) & (image[0] != 53)
+    np.testing.assert_array_equal(picture_scene(stack_scenes(parts))[..., 3] > 0, expected)
+    seen = picture_scene(parts[1])[..., 3] > 0
+    np.testing.assert_array_equal(seen, np.arange(54).reshape(SHAPE) != 53)
