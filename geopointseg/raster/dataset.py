@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import rasterio
+import rasterio.shutil
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
@@ -112,6 +114,13 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
             f"{shown} cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
             "GDAL reads; check that the file is whole by opening it in QGIS."
         ) from error
+
+
+def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
+    """Return an open raster as the root element of a GDAL virtual raster, with all that GDAL knows of it."""
+    with MemoryFile(ext=".vrt") as memory:
+        rasterio.shutil.copy(dataset, memory.name, driver="VRT")
+        return ET.fromstring(memory.read())  # noqa: S314 - GDAL wrote it
 
 
 def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:

@@ -16,6 +16,7 @@ from geopointseg.raster.scene import Scene
 from geopointseg.raster.virtual import (
     Piece,
     add_source,
+    as_described,
     new_band,
     new_dataset,
     new_mask,
@@ -97,4 +98,7 @@ def _expand(scene: Scene, names: tuple[str, ...], table: list[Color]) -> Scene:
         ET.SubElement(source, "ColorTableComponent").text = str(_COMPONENTS[name])
         if told.band.mask and name != "Alpha":
             add_source(new_mask(band), "SimpleSource", told, f"mask,{told.band.index}", "nearest")
-    return Scene.open(ET.tostring(root, encoding="unicode"), label=scene.name, date=scene.date)
+    opened = Scene.open(ET.tostring(root, encoding="unicode"), label=scene.name, date=scene.date)
+    if len(opened.bands) > 1:
+        return opened
+    return opened.with_bands([as_described(opened.bands[0], scene.bands[0])])

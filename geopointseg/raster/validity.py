@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
-import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geopointseg.raster.dataset import HANDLES
+from geopointseg.raster.dataset import HANDLES, describe_as_virtual
 
 if TYPE_CHECKING:
     from geopointseg.raster.band import Band
@@ -60,10 +59,8 @@ def nodata_values(dataset: DatasetReader) -> tuple[Nodata, ...]:
 
 def _exact_integers(dataset: DatasetReader) -> list[int | None]:
     """Return whole nodata values as GDAL writes them into the description of a virtual raster."""
-    with MemoryFile(ext=".vrt") as memory:
-        rasterio.shutil.copy(dataset, memory.name, driver="VRT")
-        root = ET.fromstring(memory.read())  # noqa: S314 - GDAL wrote it
-    texts = [band.findtext("NoDataValue", "") for band in root.findall("VRTRasterBand")]
+    bands = describe_as_virtual(dataset).findall("VRTRasterBand")
+    texts = [band.findtext("NoDataValue", "") for band in bands]
     return [int(text) if re.fullmatch(r"-?\d+", text) else None for text in texts]
 
 

@@ -71,9 +71,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     return Recipe(dtypes, nodata, own, draw(st.booleans()), mask, driver, draw(st.integers(0, 99)))
 
 
-def band_values(
-    generator: np.random.Generator, dtype: str, nodata: float | None
-) -> np.ndarray:
+def band_values(generator: np.random.Generator, dtype: str, nodata: float | None) -> np.ndarray:
     """Return values of which some are nodata, some its nearest neighbours, and some of floats NaN."""
     kind = np.dtype(dtype)
     found = [kind.type(1), kind.type(2), kind.type(100)]
