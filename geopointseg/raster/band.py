@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.raster.curve import Curve
 from geopointseg.raster.dataset import reading
 from geopointseg.raster.expression import Expression
-from geopointseg.raster.validity import Mask, Nodata, mask_of, nodata_values
+from geopointseg.raster.validity import (
+    Mask,
+    Nodata,
+    alpha_of_gdal,
+    is_drawn,
+    masks_of,
+    nodata_values,
+)
 
 _WAVELENGTH = re.compile(
     r"(\d+(?:\.\d+)?)\s*(nm|nanomet\w*|[uµμ]m|micromet\w*|microns?)\b", re.IGNORECASE
@@ -91,7 +99,7 @@ class Band:
     def with_nodata(self, nodata: Nodata) -> Band:
         """Return the band with another nodata value than that of its file; masks of the file stay."""
         inputs = tuple(band.with_nodata(nodata) for band in self.inputs)
-        mask: Mask = "file" if self.mask == "file" else ""
+        mask: Mask = self.mask if is_drawn(self.mask) else ""
         return replace(self, nodata=nodata, mask=mask, inputs=inputs)
 
     def to_physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
@@ -117,44 +125,61 @@ def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
     InputFileError
         If the middle of the file cannot be read.
     """
-    alphas = [i for i in dataset.indexes if _interpretation(dataset, i) == "alpha"]
+    colors = [ColorInterp(color).name.lower() for color in dataset.colorinterp]
+    alphas = [i for i, color in zip(dataset.indexes, colors, strict=True) if color == "alpha"]
     alpha = next((i for i in reversed(alphas) if dataset.count > 1 and _is_alpha(dataset, i)), 0)
-    nodata = nodata_values(dataset)
-    bands = [
-        _describe_band(dataset, i, nodata[i - 1], alpha, claims_alpha=bool(alphas))
-        for i in dataset.indexes
-        if i != alpha
-    ]
-    return tuple(bands)
-
-
-def _describe_band(
-    dataset: DatasetReader, index: int, nodata: Nodata, alpha: int, *, claims_alpha: bool
-) -> Band:
-    description = (dataset.descriptions[index - 1] or "").strip().lower()
-    color = _interpretation(dataset, index)
-    mask = mask_of(dataset, index)
-    by_alpha = MaskFlags.alpha in dataset.mask_flag_enums[index - 1]
-    if by_alpha and alpha != dataset.count:  # what GDAL takes for alpha is imagery
-        mask = ""
-    return Band(
-        index=index,
-        name=description,
-        nodata=nodata if mask == "nodata" else None,
-        scale=dataset.scales[index - 1],
-        offset=dataset.offsets[index - 1],
-        mask=mask,
-        wavelength_um=_wavelength_um(dataset, index, description),
-        color="" if color in _UNSAID or (claims_alpha and not alpha) else color,
-        alpha=0 if by_alpha else alpha,
-        dtype=dataset.dtypes[index - 1],
-        is_palette=color == "palette",
+    by_alpha = alpha_of_gdal(dataset)
+    return tuple(
+        _describe_band(dataset, band, by_alpha, claims_alpha=bool(alphas))
+        for band in _stored_bands(dataset, colors, alpha)
     )
 
 
-def _interpretation(dataset: DatasetReader, index: int) -> str:
-    name: str = ColorInterp(dataset.colorinterp[index - 1]).name
-    return name.lower()
+def _stored_bands(dataset: DatasetReader, colors: Sequence[str], alpha: int) -> list[Band]:
+    """Return what the file stores of its bands but alpha; each property of a dataset is asked once for all bands."""
+    facts = zip(
+        dataset.indexes,
+        dataset.descriptions,
+        dataset.dtypes,
+        nodata_values(dataset),
+        dataset.scales,
+        dataset.offsets,
+        masks_of(dataset),
+        colors,
+        strict=True,
+    )
+    return [
+        Band(
+            index=index,
+            name=(description or "").strip().lower(),
+            nodata=nodata if mask == "nodata" else None,
+            scale=scale,
+            offset=offset,
+            mask=mask,
+            color=color,
+            alpha=alpha,
+            dtype=dtype,
+        )
+        for index, description, dtype, nodata, scale, offset, mask, color in facts
+        if index != alpha
+    ]
+
+
+def _describe_band(
+    dataset: DatasetReader, band: Band, by_alpha: int, *, claims_alpha: bool
+) -> Band:
+    """Complete a band; ``by_alpha`` is the band that GDAL takes for the mask of the others, 0 for none."""
+    color = band.color
+    uses_alpha = bool(by_alpha) and band.mask == "dataset"
+    return replace(
+        band,
+        # what GDAL takes for alpha may be imagery
+        mask="" if uses_alpha and by_alpha != band.alpha else band.mask,
+        wavelength_um=_wavelength_um(dataset, band.index, band.name),
+        color="" if color in _UNSAID or (claims_alpha and not band.alpha) else color,
+        alpha=0 if uses_alpha and by_alpha == band.alpha else band.alpha,
+        is_palette=color == "palette",
+    )
 
 
 def _is_alpha(dataset: DatasetReader, index: int) -> bool:

@@ -35,7 +35,7 @@ from geopointseg.raster.style import (
     qml_path,
     read_sidecar_legend,
 )
-from geopointseg.raster.validity import Nodata, mask_of, nodata_values, read_valid
+from geopointseg.raster.validity import Nodata, masks_of, nodata_values, read_valid
 
 LEGEND_TAG = "GEOPOINTSEG_LEGEND"
 MODEL_TAG = "GEOPOINTSEG_MODEL"
@@ -270,7 +270,7 @@ class ClassMap:
         with reading(self.path, window):
             stored = dataset.read(1, window=window)
             band = Band(
-                1, nodata=self.nodata, mask=mask_of(dataset, 1)
+                1, nodata=self.nodata, mask=masks_of(dataset)[0]
             )  # nodata counts beside a mask
             valid = read_valid(dataset, [band], [stored], window)
         if np.issubdtype(stored.dtype, np.floating):

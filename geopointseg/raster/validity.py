@@ -27,8 +27,9 @@ from geopointseg.raster.dataset import HANDLES, describe_as_virtual
 if TYPE_CHECKING:
     from geopointseg.raster.band import Band
 
-Mask = Literal["", "nodata", "file"]
-"""Where GDAL's mask of a band comes from: nowhere (all pixels are valid), a nodata value, a mask or alpha band."""
+Mask = Literal["", "nodata", "band", "dataset"]
+"""Where GDAL's mask of a band comes from: nowhere (all pixels are valid), a nodata value, a mask of the band, or a mask or
+alpha band that all bands share."""
 
 Nodata = float | None
 """A nodata value; an exact ``int`` for 64-bit integers."""
@@ -36,12 +37,27 @@ Nodata = float | None
 _EXACT_IN_FLOAT = {"int64", "uint64"}
 
 
-def mask_of(dataset: DatasetReader, index: int) -> Mask:
-    """Return where GDAL's mask of a band comes from; bands are counted from 1."""
-    flags = dataset.mask_flag_enums[index - 1]
+def masks_of(dataset: DatasetReader) -> list[Mask]:
+    """Return where GDAL's mask of each band comes from."""
+    return [_mask_of(flags) for flags in dataset.mask_flag_enums]
+
+
+def _mask_of(flags: Sequence[MaskFlags]) -> Mask:
     if MaskFlags.all_valid in flags:
         return ""
-    return "nodata" if flags == [MaskFlags.nodata] else "file"
+    if MaskFlags.per_dataset in flags:
+        return "dataset"
+    return "nodata" if MaskFlags.nodata in flags else "band"
+
+
+def alpha_of_gdal(dataset: DatasetReader) -> int:
+    """Return the position of the alpha band that GDAL takes for the mask of all others, 0 where it takes none."""
+    return dataset.count if MaskFlags.alpha in dataset.mask_flag_enums[0] else 0
+
+
+def is_drawn(mask: Mask) -> bool:
+    """Whether a mask is stored as pixels, so that a nodata value beside it counts besides."""
+    return mask in ("band", "dataset")
 
 
 def nodata_values(dataset: DatasetReader) -> tuple[Nodata, ...]:
@@ -90,7 +106,8 @@ def read_valid(
     """
     shape = stored[0].shape
     valid = np.ones(shape, dtype=bool)
-    masked = _distinct_masks(dataset, [band.index for band in bands if band.mask])
+    shared = [band.index for band in bands if band.mask == "dataset"]
+    masked = [*shared[:1], *(b.index for b in bands if b.mask in ("nodata", "band"))]
     if masked:
         told = _mask_source(dataset)
         read = told.read_masks if told is dataset else told.read
@@ -102,12 +119,6 @@ def read_valid(
         if band.nodata is not None and band.mask != "nodata":
             valid &= differs(values, band.nodata)
     return valid
-
-
-def _distinct_masks(dataset: DatasetReader, indices: Sequence[int]) -> list[int]:
-    """Return the bands without those that share the one mask of the file."""
-    shared = [i for i in indices if MaskFlags.per_dataset in dataset.mask_flag_enums[i - 1]]
-    return [*shared[:1], *(i for i in dict.fromkeys(indices) if i not in shared)]
 
 
 def _mask_source(dataset: DatasetReader) -> DatasetReader:

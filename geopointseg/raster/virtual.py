@@ -16,6 +16,7 @@ from geopointseg.raster.band import Band
 from geopointseg.raster.crs import exact_wkt
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
+from geopointseg.raster.validity import is_drawn
 
 _GDAL_TYPES = {
     "uint8": "Byte",
@@ -77,7 +78,7 @@ def with_masks_of_gdal(scene: Scene) -> Scene:
 def mask_by_all(element: ET.Element, piece: Piece) -> None:
     """Give a band a mask that is the product of GDAL's mask, the alpha band, and the user's nodata."""
     band = piece.band
-    if band.nodata is not None and band.mask != "file" and not band.alpha:
+    if band.nodata is not None and not is_drawn(band.mask) and not band.alpha:
         ET.SubElement(element, "NoDataValue").text = repr(band.nodata)
         return
     masks = [(piece, f"mask,{band.index}")] if band.mask else []
