@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 from xml.etree import ElementTree as ET
 
-import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine

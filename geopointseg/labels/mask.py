@@ -286,7 +286,7 @@ def write_mask(mask: SparseMask, path: str | Path) -> Path:
             dataset.write_colormap(1, colormap(mask.legend))
             dataset.set_band_description(1, "class")
             dataset.update_tags(**class_map_tags(mask.legend))
-        keep_crs(temporary, grid.crs)
+        keep_crs(temporary, grid.crs, grid.epoch)
         write_sidecars(temporary, mask.legend)
     return path
 

@@ -240,7 +240,7 @@ def assemble(path: Path, layout: Layout, tiles: TileSource) -> None:
         for level in reversed(range(len(levels))):
             for block in _blocks(layout, level, levels[level]):
                 file.write(_wrapped(block) if wrap else block)
-    keep_crs(path, layout.grid.crs)
+    keep_crs(path, layout.grid.crs, layout.grid.epoch)
 
 
 def _header(

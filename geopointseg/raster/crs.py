@@ -39,7 +39,7 @@ def exact_wkt(crs: CRS) -> str:
     return texts[-1] if texts else str(crs.to_wkt())
 
 
-def keep_crs(raster: Path, crs: CRS) -> None:
+def keep_crs(raster: Path, crs: CRS, epoch: float | None = None) -> None:
     """Write a CRS beside a raster that does not tell it, into GDAL's sidecar; what is there stays.
 
     Parameters
@@ -48,17 +48,26 @@ def keep_crs(raster: Path, crs: CRS) -> None:
         The raster, closed; GDAL may have written a sidecar already.
     crs
         The CRS that it has when it is opened afterwards.
+    epoch
+        The coordinate epoch, where it has one; rasterio writes none.
     """
-    if _told_crs(raster) == crs:
+    if epoch is None and _told_crs(raster) == crs:
         return
     sidecar = raster.with_name(raster.name + ".aux.xml")
     root = read_sidecar(sidecar)
     for old in root.findall("SRS"):
         root.remove(old)
-    text = ET.Element("SRS")
-    text.text = exact_wkt(crs)
-    root.insert(0, text)
+    root.insert(0, srs_element(crs, epoch))
     sidecar.write_text(ET.tostring(root, encoding="unicode") + "\n", encoding="utf-8")
+
+
+def srs_element(crs: CRS, epoch: float | None) -> ET.Element:
+    """Return a CRS as GDAL writes it into sidecars and virtual rasters."""
+    element = ET.Element("SRS")
+    if epoch is not None:
+        element.set("coordinateEpoch", repr(epoch))
+    element.text = exact_wkt(crs)
+    return element
 
 
 def read_sidecar(sidecar: Path) -> ET.Element:

@@ -123,6 +123,19 @@ def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
         return ET.fromstring(memory.read())  # noqa: S314 - GDAL wrote it
 
 
+def coordinate_epoch(dataset: DatasetReader) -> float | None:
+    """Return the year to which the coordinates of an open raster refer; rasterio does not tell it."""
+    try:
+        told = describe_as_virtual(dataset).find("SRS")
+    except RasterioError:
+        return None
+    return (
+        None
+        if told is None or "coordinateEpoch" not in told.attrib
+        else float(told.attrib["coordinateEpoch"])
+    )
+
+
 def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
     """Raise `RasterError` unless a raster has a CRS and a grid in it.
 

@@ -9,7 +9,7 @@ pixel; the centre of the first pixel is ``(0.5, 0.5)``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from affine import Affine
@@ -91,6 +91,8 @@ class Grid:
         Maps ``(col, row)`` to ``(x, y)``.
     height, width
         Number of rows and columns.
+    epoch
+        Year to which coordinates in a CRS that moves with the earth's plates refer (2021.5), None where it is not told.
 
     Examples
     --------
@@ -105,6 +107,7 @@ class Grid:
     transform: Affine
     height: int
     width: int
+    epoch: float | None = field(default=None, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -193,7 +196,8 @@ class Grid:
 
     def crop(self, window: Window) -> Grid:
         """Return the grid of a window (which may reach beyond this grid)."""
-        return Grid(self.crs, self.window_transform(window), int(window.height), int(window.width))
+        transform, height, width = self.window_transform(window), window.height, window.width
+        return replace(self, transform=transform, height=int(height), width=int(width))
 
     def bounds_in(self, crs: CRS, steps: int = 21) -> Bounds:
         """Return the smallest box around the grid in another CRS, its edges transformed densely.

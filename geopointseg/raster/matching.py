@@ -379,7 +379,7 @@ def _write(
             for window, values in zip(windows, map_ahead(move, windows), strict=True):
                 target.write(values, window=window)
                 advance(window.width * window.height)
-        keep_crs(temporary, scene.grid.crs)
+        keep_crs(temporary, scene.grid.crs, scene.grid.epoch)
 
 
 def _make_tables(

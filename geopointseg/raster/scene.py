@@ -29,6 +29,7 @@ from geopointseg.raster.curve import Curve, has_table, look_up
 from geopointseg.raster.dataset import (
     HANDLES,
     HandlePool,
+    coordinate_epoch,
     fingerprint_files,
     open_dataset,
     require_placed,
@@ -150,7 +151,7 @@ class Scene:
             described = describe_bands(dataset)
             if bands is not None:
                 described = _select_bands(described, bands, shown)
-            grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+            grid = _grid_of(dataset)
             _require_real_numbers(dataset, described, shown)
             dtype = _common_dtype(described)
             date = date or find_date(label or Path(path[:4096]).name, dataset.tags())
@@ -419,6 +420,11 @@ def _mix(
 def _named_inputs(band: Band) -> Iterator[tuple[str, Band]]:
     names = band.expression.names if band.expression is not None else ()
     yield from zip(names, band.inputs, strict=True)
+
+
+def _grid_of(dataset: DatasetReader) -> Grid:
+    epoch = coordinate_epoch(dataset)
+    return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width, epoch)
 
 
 def _read_planes(

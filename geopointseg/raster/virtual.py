@@ -13,7 +13,7 @@ from affine import Affine
 
 from geopointseg.errors import RasterError
 from geopointseg.raster.band import Band
-from geopointseg.raster.crs import exact_wkt
+from geopointseg.raster.crs import srs_element
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.validity import is_drawn
@@ -130,7 +130,7 @@ def file_bands(scene: Scene) -> tuple[Band, ...]:
 def new_dataset(grid: Grid) -> ET.Element:
     """Return the root element of a virtual raster on a grid."""
     root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
-    ET.SubElement(root, "SRS").text = exact_wkt(grid.crs)
+    root.append(srs_element(grid.crs, grid.epoch))
     ET.SubElement(root, "GeoTransform").text = ", ".join(
         repr(float(v)) for v in Affine(*grid.transform[:6]).to_gdal()
     )

@@ -218,6 +218,6 @@ def _write(
                 advance(window.height)
         for file, name in zip((index_file, mask_file), partial, strict=True):
             file.close()  # GDAL writes its own sidecar, if it has one, on closing
-            keep_crs(name, scene.grid.crs)
+            keep_crs(name, scene.grid.crs, scene.grid.epoch)
         write_sidecars(partial[1], INSIDE_LEGEND)
     return inside, total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def write(path: Path, grid: Grid, image: np.ndarray | None = None) -> Path:
         dtype=image.dtype, crs=grid.crs, transform=grid.transform,
     ) as target:  # fmt: skip
         target.write(image)
-    keep_crs(path, grid.crs)
+    keep_crs(path, grid.crs, grid.epoch)
     return path
 
 
@@ -113,6 +114,19 @@ def test_virtual_stacks_and_mosaics_keep_the_crs(tmp_path: Path, grid: Grid):
     for virtual in (stack_scenes([scene, scene]), mosaic_scenes([scene, scene])):
         assert virtual.grid == grid
         np.testing.assert_array_equal(virtual.read().image[0], scene.read().image[0])
+
+
+def test_outputs_keep_the_coordinate_epoch(tmp_path: Path):
+    grid = Grid(CRS.from_epsg(9000), Affine(0.001, 0, 1, 0, -0.001, 1), *SHAPE, epoch=2021.5)
+    scene = Scene.open(write(tmp_path / "scene.tif", grid))
+    assert scene.grid.epoch == 2021.5
+    match_raster(scene, scene, tmp_path / "matched.tif")
+    write_class_map(tmp_path / "map.tif", np.zeros(SHAPE, np.int64), scene.grid, LEGEND)
+    for path in (tmp_path / "matched.tif", tmp_path / "map.tif"):
+        assert Scene.open(path, bands=[1]).grid.epoch == 2021.5
+        assert crs_of(path) == grid.crs
+    assert stack_scenes([scene, scene]).grid.epoch == 2021.5
+    assert Scene.open(write(tmp_path / "none.tif", replace(grid, epoch=None))).grid.epoch is None
 
 
 def test_a_sidecar_describes_only_the_map_beside_it(tmp_path: Path):
