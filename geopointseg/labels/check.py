@@ -30,7 +30,6 @@ from geopointseg.labels.points import Points, write_points
 from geopointseg.labels.spread import Spread
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import crs_name
-from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.scene import Scene, ScenePath
 
 QUESTIONABLE_LAYER = "questionable_points"
@@ -196,8 +195,7 @@ def _open_scenes(scenes: Scene | ScenePath | Sequence[Scene | ScenePath]) -> lis
         raise PointsError(
             "No scene was given to check the points against. Expected one or more rasters; name them with --raster."
         )
-    opened = [scene if isinstance(scene, Scene) else Scene.open(scene) for scene in several]
-    return [expand_palette(scene) for scene in opened]
+    return [scene if isinstance(scene, Scene) else Scene.open(scene) for scene in several]
 
 
 def _reasons(evidence: Evidence) -> NDArray[np.str_]:

@@ -222,15 +222,21 @@ def _find_empty(scene: Scene) -> set[int]:
     if not unseen:
         return unseen
     for window in _centre_first(scene):
-        for band in [band for band in sources if band.index in unseen]:
-            (values,), valid = scene.with_bands([band]).read_stored(window)
-            if values.dtype.kind == "f":
-                valid &= ~np.isnan(values)
-            if valid.any():
-                unseen.discard(band.index)
+        remaining = [band for band in sources if band.index in unseen]
+        if _holds_image(scene, remaining, window):
+            return set()
+        unseen = {b.index for b in remaining if not _holds_image(scene, [b], window)}
         if not unseen:
             break
     return unseen
+
+
+def _holds_image(scene: Scene, bands: Sequence[Band], window: Window) -> bool:
+    """Whether a pixel of a window has a value in all of some bands."""
+    stored, valid = scene.with_bands(bands).read_stored(window)
+    if stored.dtype.kind == "f":
+        valid &= ~np.isnan(stored).any(axis=0)
+    return bool(valid.any())
 
 
 def _centre_first(scene: Scene) -> Iterator[Window]:

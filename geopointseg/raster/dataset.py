@@ -10,14 +10,16 @@ import atexit
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import rasterio
 import rasterio.shutil
+from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
@@ -208,6 +210,55 @@ def reading(path: str, window: Window | None = None) -> Iterator[None]:
             f"{shown} cannot be read{_place(window)} ({root_cause(error)}). The file seems truncated or was changed while "
             "it was read; restore it and run again."
         ) from error
+
+
+def read_planes(
+    dataset: DatasetReader,
+    indices: Sequence[int],
+    window: Window | None,
+    shape: tuple[int, ...] | None = None,
+) -> list[NDArray[Any]] | NDArray[Any]:
+    """Read bands, each in its own data type.
+
+    Parameters
+    ----------
+    dataset
+        The open raster.
+    indices
+        Its bands, counted from 1.
+    window
+        What is read; None for all.
+    shape
+        Rows and columns to thin it out to.
+
+    Returns
+    -------
+    list of numpy.ndarray or numpy.ndarray
+        One array ``(row, col)`` for each band; one array of all where they have one data type.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, index in enumerate(indices):
+        groups.setdefault(dataset.dtypes[index - 1], []).append(place)
+    planes: list[NDArray[Any]] = [np.empty(0)] * len(indices)
+    for places in groups.values():
+        out_shape = None if shape is None else (len(places), *shape)
+        wanted = [indices[place] for place in places]
+        values: NDArray[Any] = dataset.read(wanted, window=window, out_shape=out_shape)
+        if len(groups) == 1:
+            return values
+        for place, plane in zip(places, values, strict=True):
+            planes[place] = plane
+    return planes
+
+
+def promote(planes: list[NDArray[Any]] | NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return bands that `read_planes` read in one array of a data type that holds them all."""
+    if isinstance(planes, np.ndarray):
+        return planes.astype(dtype, copy=False)
+    stored = np.empty((len(planes), *planes[0].shape), dtype=dtype)
+    for target, plane in zip(stored, planes, strict=True):
+        target[...] = plane
+    return stored
 
 
 def _place(window: Window | None) -> str:

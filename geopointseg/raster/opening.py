@@ -123,12 +123,12 @@ def _open_files(sources: Sequence[Source]) -> list[Scene]:
             continue
         path = Path(source)
         if path.is_dir():
-            found.extend(Scene.open(file) for file in list_rasters(path))
+            found.extend(Scene.open(file, expand=False) for file in list_rasters(path))
         elif is_stac_file(path) and path.is_file():
             for item in read_stac_scenes(path):
                 found.extend(item)
         else:
-            found.append(Scene.open(source))
+            found.append(Scene.open(source, expand=False))
     return found
 
 

@@ -32,6 +32,8 @@ from geopointseg.raster.dataset import (
     coordinate_epoch,
     fingerprint_files,
     open_dataset,
+    promote,
+    read_planes,
     require_placed,
     root_cause,
 )
@@ -122,8 +124,14 @@ class Scene:
     mixing: Mixing | None = None
 
     @classmethod
-    def open(
-        cls, path: ScenePath, bands: Sequence[int] | None = None, *, label: str = "", date: str = ""
+    def open(  # fmt: skip
+        cls,
+        path: ScenePath,
+        bands: Sequence[int] | None = None,
+        *,
+        label: str = "",
+        date: str = "",
+        expand: bool = True,
     ) -> Scene:
         """Describe a raster file.
 
@@ -136,6 +144,8 @@ class Scene:
         label, date
             What messages call the scene, and when it was taken; by default the file's name, and what its tags
             or its name tell (`find_date`).
+        expand
+            Whether a palette image gets its colours as bands (`expand_palette`); otherwise it cannot be read.
 
         Raises
         ------
@@ -155,7 +165,13 @@ class Scene:
             _require_real_numbers(dataset, described, shown)
             dtype = _common_dtype(described)
             date = date or find_date(label or Path(path[:4096]).name, dataset.tags())
-            return cls(path, grid, described, dtype, tuple(dataset.block_shapes[0]), label, date)
+            block = tuple(dataset.block_shapes[0])
+        scene = cls(path, grid, described, dtype, block, label, date)
+        if not (expand and any(band.is_palette for band in described)):
+            return scene
+        from geopointseg.raster.palette_image import expand_palette  # it makes scenes
+
+        return expand_palette(scene)
 
     @property
     def name(self) -> str:
@@ -291,8 +307,8 @@ class Scene:
         bands = self.source_bands
         if any(band.is_palette for band in bands):
             raise RasterError(
-                f"'{self._shown}' holds positions in a colour table and no measurements. Expected imagery; open it with "
-                "open_scenes, which takes the colours, or expand it with 'gdal_translate -expand rgb'."
+                f"'{self._shown}' holds positions in a colour table and no measurements. Expected imagery; take its "
+                "colours (expand_palette), or expand it with 'gdal_translate -expand rgb'."
             )
         dataset = HANDLES.get(self.path)
         if dataset.shape != self.grid.shape:
@@ -301,7 +317,7 @@ class Scene:
                 f"{self.grid.width} when it was opened. Expected it to stay as it was; open it again."
             )
         try:
-            planes = _read_planes(dataset, bands, window, shape)
+            planes = read_planes(dataset, [band.index for band in bands], window, shape)
             valid = read_valid(dataset, bands, list(planes), window)
         except (RasterioError, OSError) as error:
             raise InputFileError(
@@ -309,7 +325,7 @@ class Scene:
                 f"columns {window.col_off}-{window.col_off + window.width} ({root_cause(error)}). "
                 "The file seems truncated or was changed while it was read; restore it and run again."
             ) from error
-        return _promote(planes, self.dtype), valid
+        return promote(planes, self.dtype), valid
 
     def decode(
         self, stored: NDArray[Any], valid: NDArray[np.bool_], window: Window | None = None
@@ -425,35 +441,6 @@ def _named_inputs(band: Band) -> Iterator[tuple[str, Band]]:
 def _grid_of(dataset: DatasetReader) -> Grid:
     epoch = coordinate_epoch(dataset)
     return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width, epoch)
-
-
-def _read_planes(
-    dataset: DatasetReader, bands: Sequence[Band], window: Window, shape: tuple[int, ...] | None
-) -> list[NDArray[Any]] | NDArray[Any]:
-    """Read each band in its own data type; one array where all have one."""
-    groups: dict[str, list[int]] = {}
-    for place, band in enumerate(bands):
-        groups.setdefault(dataset.dtypes[band.index - 1], []).append(place)
-    planes: list[NDArray[Any]] = [np.empty(0)] * len(bands)
-    for places in groups.values():
-        out_shape = None if shape is None else (len(places), *shape)
-        indices = [bands[place].index for place in places]
-        values: NDArray[Any] = dataset.read(indices, window=window, out_shape=out_shape)
-        if len(groups) == 1:
-            return values
-        for place, plane in zip(places, values, strict=True):
-            planes[place] = plane
-    return planes
-
-
-def _promote(planes: list[NDArray[Any]] | NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Return the bands in one array of a data type that holds them all."""
-    if isinstance(planes, np.ndarray):
-        return planes.astype(dtype, copy=False)
-    stored = np.empty((len(planes), *planes[0].shape), dtype=dtype)
-    for target, plane in zip(stored, planes, strict=True):
-        target[...] = plane
-    return stored
 
 
 def _require_georeference(dataset: DatasetReader, path: str) -> None:

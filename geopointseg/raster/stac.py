@@ -96,7 +96,12 @@ def _open_item(item: Mapping[str, Any], path: Path) -> list[Scene]:
     names = _name_bands(told)
     return [
         _tell_bands(
-            Scene.open(_locate(str(asset["href"]), path.parent), label=f"{name}/{key}", date=date),
+            Scene.open(
+                _locate(str(asset["href"]), path.parent),
+                label=f"{name}/{key}",
+                date=date,
+                expand=False,
+            ),
             told[key],
             names[key],
         )

@@ -34,7 +34,6 @@ from torchgeo.datasets import GeoDataset, IntersectionDataset, UnionDataset
 from geopointseg.errors import RasterError
 from geopointseg.labels.mask import UNLABELLED, SparseMask
 from geopointseg.raster.grid import Bounds, Grid, transform_coordinates
-from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.scene import Chip, Scene, ScenePath
 from geopointseg.raster.warp import align, read_onto
 from geopointseg.sampling.combine import Sample, join_samples, overlay_samples
@@ -255,8 +254,7 @@ class SceneDataset(GridDataset):
         cache_mb: int = 512,
     ) -> None:
         self.cache_mb = cache_mb
-        opened = (s if isinstance(s, Scene) else Scene.open(s) for s in scenes)
-        self.scenes = tuple(map(expand_palette, opened))
+        self.scenes = tuple(s if isinstance(s, Scene) else Scene.open(s) for s in scenes)
         for scene in self.scenes:
             _require_same_bands(self.scenes[0], scene)
         super().__init__(

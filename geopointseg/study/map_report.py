@@ -10,7 +10,6 @@ from geopointseg.config import Config
 from geopointseg.errors import ConfigError
 from geopointseg.labels.points import Points, read_points
 from geopointseg.progress import Reporter
-from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.scene import Scene
 from geopointseg.report.applicability import ApplicabilityMap, applicability_section
 from geopointseg.report.document import write_report
@@ -72,7 +71,7 @@ def report_map(
     InputFileError, OutputError
         If a file is missing or cannot be written.
     """
-    scene = None if raster is None else expand_palette(Scene.open(os.fspath(raster)))
+    scene = None if raster is None else Scene.open(os.fspath(raster))
     points = _training_points(model, training, class_field)
     extra: list[Section] = []
     if applicability is not None:

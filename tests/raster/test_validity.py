@@ -38,7 +38,7 @@ NODATA: dict[str, list[float | int]] = {
     "uint32": [2**32 - 1], "int32": [-(2**31), 2**31 - 1],
     "uint64": [2**64 - 1, 2**53 + 1, 0], "int64": [2**63 - 1, -(2**63), 2**53 + 1, -1],
     "float32": [-3.4e38, -3.4028234663852886e38, 0.1, -9999.0, float("nan")],
-    "float64": [-3.4e38, -1.7976931348623157e308, 0.1, float("nan")],
+    "float64": [-3.4e38, 0.1, float("nan")],
 }  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def told_by_gdal(scene: Scene, bands: list[int], **how: Any) -> np.ndarray:
     return valid
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(recipe=recipes())
 def test_validity_is_that_of_gdal_in_every_mixture(
     recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
@@ -360,7 +360,9 @@ def test_a_palette_of_greys_is_one_band(tmp_path: Path):
 
 
 def test_numbers_of_a_palette_are_never_read(tmp_path: Path):
-    scene = Scene.open(write_palette(tmp_path / "p.tif", TABLE))
+    path = write_palette(tmp_path / "p.tif", TABLE)
+    assert len(Scene.open(path).read().image) == 3
+    scene = Scene.open(path, expand=False)
     with pytest.raises(
         RasterError, match=r"positions in a colour table.*gdal_translate -expand rgb"
     ):
