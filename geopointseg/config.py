@@ -86,12 +86,20 @@ class SceneConfig:
             If the nodata value is not a number.
         """
         try:
-            nodata = float(self.nodata) if self.nodata else None
+            nodata = _number(self.nodata) if self.nodata else None
         except ValueError:
             raise ConfigError(
                 f"[scene] nodata is '{self.nodata}'. Expected a number, nan, or nothing where the files declare it."
             ) from None
         return {"stack": self.stack, "dates": self.dates, "nodata": nodata}
+
+
+def _number(text: str) -> float:
+    """Return a number as it is written: a whole one exactly, whatever its size."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 CHIP_SIZES = {"cpu": 96, "cuda": 192}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -22,6 +22,7 @@ from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.dataset import open_dataset, reading
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.pixel_area import PixelAreas
+from geopointseg.raster.validity import is_drawn, masks_of
 
 STRIP_VALUES = 16 << 20
 """About how many pixels are read at a time."""
@@ -144,13 +145,10 @@ def _strip_windows(dataset: DatasetReader) -> Iterator[Window]:
         yield Window(0, top, dataset.width, min(rows, dataset.height - top))
 
 
-def _has_mask(dataset: DatasetReader) -> bool:
-    flags = dataset.mask_flag_enums[0]
-    return MaskFlags.per_dataset in flags or MaskFlags.alpha in flags
-
-
 def _is_plain(dataset: DatasetReader) -> bool:
-    return np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) and not _has_mask(dataset)
+    """Whether nodata is told by value alone; integers of 64 bits are left to `ClassMap.read_codes`."""
+    dtype = np.dtype(dataset.dtypes[0])
+    return dtype.kind in "iu" and dtype.itemsize < 8 and not is_drawn(masks_of(dataset)[0])
 
 
 def _count(

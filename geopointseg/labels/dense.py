@@ -25,8 +25,8 @@ from geopointseg.labels.palette import PALETTES, ColorReport, Palette, decode_co
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import LEGEND_TAG
+from geopointseg.raster.dataset import open_dataset, refuse_control_points
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.scene import open_dataset
 from geopointseg.raster.style import read_sidecar_legend
 from geopointseg.summary import described
 
@@ -160,6 +160,7 @@ def _quietly_open(path: str | Path) -> DatasetReader:
 
 
 def _grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
+    refuse_control_points(dataset, str(path))
     if dataset.crs is None:
         raise RasterError(
             f"The mask '{path}' has no coordinate reference system. Points need a place on the ground; give the image "

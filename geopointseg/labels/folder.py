@@ -13,22 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from xml.etree import ElementTree as ET
 
-import numpy as np
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
-from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError, nearest_names
 from geopointseg.labels.dense import DenseMask, read_dense_mask
 from geopointseg.labels.palette import Palette
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import write_class_map
+from geopointseg.raster.crs import exact_wkt, keep_crs
+from geopointseg.raster.dataset import describe_as_virtual, open_dataset
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.output import whole_file
-from geopointseg.raster.scene import open_dataset
 
 ASSIGNED_EPSG = 32631
 """CRS of grids that are assigned because the image has none; the place means nothing, the metre does."""
@@ -374,18 +375,29 @@ def _require_same_size(pair: MaskPair) -> None:
 
 
 def _copy_image(pair: MaskPair, path: Path) -> None:
+    """Copy an image with its masks, colours and data type onto its grid."""
+    grid = pair.grid
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        source = open_dataset(str(pair.image))
-    profile = {
-        "driver": "GTiff", "count": source.count, "dtype": source.dtypes[0], "nodata": source.nodata,
-        "height": pair.grid.height, "width": pair.grid.width, "crs": pair.grid.crs, "transform": pair.grid.transform,
-        "tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "bigtiff": "if_safer",
-        "photometric": "RGB" if source.count == 3 and source.dtypes[0] == "uint8" else "MINISBLACK",
-    }  # fmt: skip
-    with source, whole_file(path) as temporary, rasterio.open(temporary, "w", **profile) as target:
-        for top in range(0, pair.grid.height, 256):
-            window = Window(0, top, pair.grid.width, min(256, pair.grid.height - top))
-            target.write(np.asarray(source.read(window=window)), window=window)
-        for index, text in enumerate(source.descriptions, start=1):
-            target.set_band_description(index, text or "")
+        with open_dataset(str(pair.image)) as source:
+            root = describe_as_virtual(source)
+    for tag in ("SRS", "GeoTransform", "GCPList"):
+        for element in root.findall(tag):
+            root.remove(element)
+    ET.SubElement(root, "SRS").text = exact_wkt(grid.crs)
+    numbers = (repr(float(v)) for v in grid.transform.to_gdal())
+    ET.SubElement(root, "GeoTransform").text = ", ".join(numbers)
+    options = {
+        "tiled": "yes",
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+        "bigtiff": "if_safer",
+    }
+    with (
+        whole_file(path) as temporary,
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+    ):
+        with open_dataset(ET.tostring(root, encoding="unicode")) as placed:
+            rasterio.shutil.copy(placed, temporary, driver="GTiff", **options)
+        keep_crs(temporary, grid.crs)

@@ -34,6 +34,7 @@ from geopointseg.raster.class_map import (
     write_sidecars,
 )
 from geopointseg.raster.cog import BLOCK_PX
+from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.dataset import open_dataset
 from geopointseg.raster.grid import Grid, clip_window, crs_name
 from geopointseg.raster.output import whole_file
@@ -304,6 +305,7 @@ def write_mask(mask: SparseMask, path: str | Path) -> Path:
             dataset.write_colormap(1, colormap(mask.legend))
             dataset.set_band_description(1, "class")
             dataset.update_tags(**class_map_tags(mask.legend))
+        keep_crs(temporary, grid.crs, grid.epoch)
         write_sidecars(temporary, mask.legend)
     return path
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.raster.curve import Curve
 from geopointseg.raster.dataset import reading
 from geopointseg.raster.expression import Expression
+from geopointseg.raster.validity import (
+    Mask,
+    Nodata,
+    alpha_of_gdal,
+    is_drawn,
+    masks_of,
+    nodata_values,
+)
 from geopointseg.summary import described
 
 _WAVELENGTH = re.compile(
@@ -37,11 +46,12 @@ class Band:
     name
         Description from the file, lower case; empty where it has none.
     nodata
-        Declared nodata value, or None.
+        Declared nodata value, or None; an exact integer for 64-bit integers.
     scale, offset
         Physical value = stored value * scale + offset.
-    masked
-        Whether the file carries a mask or alpha band for this band.
+    mask
+        Where GDAL's mask of the band comes from. A nodata value beside ``nodata`` is told by the file; beside another
+        mask it is told by the user, and counts besides.
     wavelength_um
         Centre wavelength in micrometres, where the file tells it.
     color
@@ -52,20 +62,26 @@ class Band:
         How the physical value is moved to look like a reference; None leaves it.
     expression, inputs
         For a computed band: the formula, and the bands that it names, in the order of its names.
+    dtype
+        Data type on disk; empty where it is not known.
+    is_palette
+        Whether its numbers are positions in a colour table.
     """
 
     index: int
     name: str = ""
-    nodata: float | None = None
+    nodata: Nodata = None
     scale: float = 1.0
     offset: float = 0.0
-    masked: bool = False
+    mask: Mask = ""
     wavelength_um: float | None = None
     color: str = ""
     alpha: int = 0
     curve: Curve | None = None
     expression: Expression | None = None
     inputs: tuple[Band, ...] = ()
+    dtype: str = ""
+    is_palette: bool = False
 
     @property
     def label(self) -> str:
@@ -77,19 +93,16 @@ class Band:
         """The bands of the file that must be read for this one."""
         return self.inputs if self.expression is not None else (self,)
 
-    def has_value(self, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Return where stored values are not this band's declared nodata; None where all are.
+    @property
+    def may_lack_pixels(self) -> bool:
+        """Whether a mask, an alpha band or a nodata value can hide pixels; NaN may hide them besides."""
+        return bool(self.mask or self.alpha) or self.nodata is not None
 
-        A declared value that the data type cannot hold never occurs, so it hides nothing.
-        """
-        if self.nodata is None:
-            return None
-        if stored.dtype.kind == "f":
-            return _float_differs(stored, self.nodata)
-        info = np.iinfo(stored.dtype)
-        if not (info.min <= self.nodata <= info.max) or self.nodata != round(self.nodata):
-            return None
-        return np.asarray(stored != stored.dtype.type(int(self.nodata)))
+    def with_nodata(self, nodata: Nodata) -> Band:
+        """Return the band with another nodata value than that of its file; masks of the file stay."""
+        inputs = tuple(band.with_nodata(nodata) for band in self.inputs)
+        mask: Mask = self.mask if is_drawn(self.mask) else ""
+        return replace(self, nodata=nodata, mask=mask, inputs=inputs)
 
     def to_physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Return stored values scaled and offset, before any curve; always a new array."""
@@ -100,17 +113,6 @@ class Band:
             if self.offset != 0.0:
                 values += np.float32(self.offset)
         return values
-
-
-def _float_differs(stored: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    if np.isnan(nodata):
-        return ~np.isnan(stored)
-    with np.errstate(over="ignore"):
-        value = stored.dtype.type(nodata)
-    if np.isinf(value) and not np.isinf(nodata):  # a float64 limit declared for float32 data
-        limit = np.copysign(np.finfo(stored.dtype).max, nodata)
-        return np.asarray((stored != value) & (stored != limit))
-    return np.asarray(stored != value)
 
 
 def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
@@ -125,37 +127,61 @@ def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
     InputFileError
         If the middle of the file cannot be read.
     """
-    alphas = [i for i in dataset.indexes if _interpretation(dataset, i) == "alpha"]
-    alpha = next((i for i in alphas if dataset.count > 1 and _is_alpha(dataset, i)), 0)
-    bands = [
-        _describe_band(dataset, i, alpha, claims_alpha=bool(alphas))
-        for i in dataset.indexes
-        if i != alpha
-    ]
-    return tuple(bands)
-
-
-def _describe_band(dataset: DatasetReader, index: int, alpha: int, *, claims_alpha: bool) -> Band:
-    flags = dataset.mask_flag_enums[index - 1]
-    uses_alpha = MaskFlags.alpha in flags
-    description = (dataset.descriptions[index - 1] or "").strip().lower()
-    color = _interpretation(dataset, index)
-    return Band(
-        index=index,
-        name=description,
-        nodata=dataset.nodatavals[index - 1],
-        scale=dataset.scales[index - 1],
-        offset=dataset.offsets[index - 1],
-        masked=MaskFlags.per_dataset in flags and not uses_alpha,
-        wavelength_um=_wavelength_um(dataset, index, description),
-        color="" if color in _UNSAID or (claims_alpha and not alpha) else color,
-        alpha=alpha,
+    colors = [ColorInterp(color).name.lower() for color in dataset.colorinterp]
+    alphas = [i for i, color in zip(dataset.indexes, colors, strict=True) if color == "alpha"]
+    alpha = next((i for i in reversed(alphas) if dataset.count > 1 and _is_alpha(dataset, i)), 0)
+    by_alpha = alpha_of_gdal(dataset)
+    return tuple(
+        _describe_band(dataset, band, by_alpha, claims_alpha=bool(alphas))
+        for band in _stored_bands(dataset, colors, alpha)
     )
 
 
-def _interpretation(dataset: DatasetReader, index: int) -> str:
-    name: str = ColorInterp(dataset.colorinterp[index - 1]).name
-    return name.lower()
+def _stored_bands(dataset: DatasetReader, colors: Sequence[str], alpha: int) -> list[Band]:
+    """Return what the file stores of its bands but alpha; each property of a dataset is asked once for all bands."""
+    facts = zip(
+        dataset.indexes,
+        dataset.descriptions,
+        dataset.dtypes,
+        nodata_values(dataset),
+        dataset.scales,
+        dataset.offsets,
+        masks_of(dataset),
+        colors,
+        strict=True,
+    )
+    return [
+        Band(
+            index=index,
+            name=(description or "").strip().lower(),
+            nodata=nodata if mask == "nodata" else None,
+            scale=scale,
+            offset=offset,
+            mask=mask,
+            color=color,
+            alpha=alpha,
+            dtype=dtype,
+        )
+        for index, description, dtype, nodata, scale, offset, mask, color in facts
+        if index != alpha
+    ]
+
+
+def _describe_band(
+    dataset: DatasetReader, band: Band, by_alpha: int, *, claims_alpha: bool
+) -> Band:
+    """Complete a band; ``by_alpha`` is the band that GDAL takes for the mask of the others, 0 for none."""
+    color = band.color
+    uses_alpha = bool(by_alpha) and band.mask == "dataset"
+    return replace(
+        band,
+        # what GDAL takes for alpha may be imagery
+        mask="" if uses_alpha and by_alpha != band.alpha else band.mask,
+        wavelength_um=_wavelength_um(dataset, band.index, band.name),
+        color="" if color in _UNSAID or (claims_alpha and not band.alpha) else color,
+        alpha=0 if uses_alpha and by_alpha == band.alpha else band.alpha,
+        is_palette=color == "palette",
+    )
 
 
 def _is_alpha(dataset: DatasetReader, index: int) -> bool:

@@ -240,22 +240,25 @@ def _find_empty(scene: Scene) -> set[int]:
     """Return the positions in the file of bands without any value."""
     sources = scene.source_bands
     whole = np.dtype(scene.dtype).kind in "iu"
-    unseen = {band.index for band in sources if not whole or band.nodata is not None}
+    unseen = {band.index for band in sources if not whole or band.may_lack_pixels}
     if not unseen:
         return unseen
     for window in _centre_first(scene):
         remaining = [band for band in sources if band.index in unseen]
-        stored, _ = scene.with_bands(remaining).read_stored(window)
-        for band, values in zip(remaining, stored, strict=True):
-            has_value = band.has_value(values)
-            filled = np.ones(values.shape, bool) if has_value is None else has_value
-            if values.dtype.kind == "f":
-                filled &= ~np.isnan(values)
-            if filled.any():
-                unseen.discard(band.index)
+        if _holds_image(scene, remaining, window):
+            return set()
+        unseen = {b.index for b in remaining if not _holds_image(scene, [b], window)}
         if not unseen:
             break
     return unseen
+
+
+def _holds_image(scene: Scene, bands: Sequence[Band], window: Window) -> bool:
+    """Whether a pixel of a window has a value in all of some bands."""
+    stored, valid = scene.with_bands(bands).read_stored(window)
+    if stored.dtype.kind == "f":
+        valid &= ~np.isnan(stored).any(axis=0)
+    return bool(valid.any())
 
 
 def _centre_first(scene: Scene) -> Iterator[Window]:

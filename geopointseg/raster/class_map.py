@@ -21,8 +21,10 @@ from rasterio.windows import Window
 
 from geopointseg.errors import LegendError, RasterError
 from geopointseg.legend import Legend
+from geopointseg.raster.band import Band
 from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
-from geopointseg.raster.dataset import reading
+from geopointseg.raster.crs import read_sidecar
+from geopointseg.raster.dataset import reading, require_placed
 from geopointseg.raster.grid import Grid, clip_window, crs_name
 from geopointseg.raster.output import whole_file
 from geopointseg.raster.scene import HANDLES, open_dataset
@@ -33,6 +35,7 @@ from geopointseg.raster.style import (
     qml_path,
     read_sidecar_legend,
 )
+from geopointseg.raster.validity import Nodata, masks_of, nodata_values, read_valid
 from geopointseg.summary import described, join_names
 
 LEGEND_TAG = "GEOPOINTSEG_LEGEND"
@@ -165,6 +168,8 @@ def class_layout(
 def write_sidecars(path: Path, legend: Legend) -> None:
     """Write the QGIS style and the GDAL attribute table that belong to a class map.
 
+    What GDAL's sidecar holds already, such as a CRS, stays.
+
     Parameters
     ----------
     path
@@ -173,7 +178,8 @@ def write_sidecars(path: Path, legend: Legend) -> None:
         The classes.
     """
     qml_path(path).write_text(paletted_qml(legend), encoding="utf-8")
-    aux_path(path).write_text(gdal_sidecar(legend), encoding="utf-8")
+    aux = aux_path(path)
+    aux.write_text(gdal_sidecar(legend, read_sidecar(aux)), encoding="utf-8")
 
 
 def colormap(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
@@ -200,7 +206,7 @@ class ClassMap:
     legend
         Its classes; those of a foreign file come from its attribute table, its QGIS style or its values.
     nodata
-        Declared nodata value, or None.
+        Declared nodata value, or None; an exact integer for 64-bit integers.
     dtype
         Data type on disk.
     tags
@@ -210,7 +216,7 @@ class ClassMap:
     path: str
     grid: Grid
     legend: Legend
-    nodata: float | None
+    nodata: Nodata
     dtype: str
     tags: Mapping[str, str]
 
@@ -249,13 +255,9 @@ class ClassMap:
         """
         path = os.fspath(path)
         with open_dataset(path) as dataset:
-            if dataset.crs is None:
-                raise RasterError(
-                    f"'{path}' has no coordinate reference system. A class map is placed on the ground; "
-                    'assign its CRS in QGIS with "Assign projection" and save.'
-                )
+            require_placed(dataset, path, "A class map is placed on the ground")
             grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-            dtype, nodata, tags = dataset.dtypes[0], dataset.nodatavals[0], dataset.tags()
+            dtype, nodata, tags = dataset.dtypes[0], nodata_values(dataset)[0], dataset.tags()
         if legend is None:
             legend = _stored_legend(Path(path), tags, nodata)
         described = cls(path, grid, legend or Legend(()), nodata, dtype, tags)
@@ -282,12 +284,13 @@ class ClassMap:
         window = self.grid.window if window is None else window
         with reading(self.path, window):
             stored = dataset.read(1, window=window)
-            valid = dataset.read_masks(1, window=window) > 0
-        if self.nodata is not None:  # GDAL forgets it beside a mask
-            valid &= stored != self.nodata
+            band = Band(
+                1, nodata=self.nodata, mask=masks_of(dataset)[0]
+            )  # nodata counts beside a mask
+            valid = read_valid(dataset, [band], [stored], window)
         if np.issubdtype(stored.dtype, np.floating):
             valid &= np.isfinite(stored)
-            stored = np.where(valid, stored, 0)
+        stored = np.where(valid, stored, np.zeros(1, stored.dtype))
         codes = stored.astype(np.int64)
         if (codes != stored).any():
             raise RasterError(
@@ -350,7 +353,7 @@ class ClassMap:
         return ClassMap(self.path, self.grid, legend, self.nodata, self.dtype, self.tags)
 
 
-def _stored_legend(path: Path, tags: Mapping[str, str], nodata: float | None) -> Legend | None:
+def _stored_legend(path: Path, tags: Mapping[str, str], nodata: Nodata) -> Legend | None:
     """Return the classes that a file or its sidecar names, without nodata; None where it names none."""
     if LEGEND_TAG in tags:
         told: Legend | None = Legend.from_json(json.loads(tags[LEGEND_TAG]))

@@ -24,6 +24,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from geopointseg.raster import tiff
+from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.overview import Resampling, halve
 
@@ -214,7 +215,8 @@ def assemble(path: Path, layout: Layout, tiles: TileSource) -> None:
     Parameters
     ----------
     path
-        File to write; it should be a temporary name that is moved into place afterwards.
+        File to write; it should be a temporary name that is moved into place afterwards. A CRS that GeoTIFF keys cannot
+        hold is written beside it.
     layout
         What the file is.
     tiles
@@ -238,6 +240,7 @@ def assemble(path: Path, layout: Layout, tiles: TileSource) -> None:
         for level in reversed(range(len(levels))):
             for block in _blocks(layout, level, levels[level]):
                 file.write(_wrapped(block) if wrap else block)
+    keep_crs(path, layout.grid.crs, layout.grid.epoch)
 
 
 def _header(

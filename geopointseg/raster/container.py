@@ -55,7 +55,7 @@ def open_named(path: str) -> Scene:
     InputFileError, RasterError
         As `Scene.open` does.
     """
-    scene = Scene.open(path)
+    scene = Scene.open(path, expand=False)
     if is_text(path):
         return scene
     names = _variable_names(HANDLES.get(scene.path), scene.bands)

@@ -10,18 +10,23 @@ import atexit
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
+import numpy as np
 import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
-from geopointseg.errors import InputFileError
+from geopointseg.errors import InputFileError, RasterError
 from geopointseg.process import use_own_geodata
+from geopointseg.raster.crs import crs_name
 
 _Stamp = tuple[int, int, int]
 
@@ -109,6 +114,74 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
         ) from error
 
 
+def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
+    """Return an open raster as the root element of a GDAL virtual raster, with all that GDAL knows of it."""
+    with MemoryFile(ext=".vrt") as memory:
+        rasterio.shutil.copy(dataset, memory.name, driver="VRT")
+        return ET.fromstring(memory.read())  # noqa: S314 - GDAL wrote it
+
+
+def coordinate_epoch(dataset: DatasetReader) -> float | None:
+    """Return the year to which the coordinates of an open raster refer; rasterio does not tell it."""
+    try:
+        told = describe_as_virtual(dataset).find("SRS")
+    except RasterioError:
+        return None
+    return (
+        None
+        if told is None or "coordinateEpoch" not in told.attrib
+        else float(told.attrib["coordinateEpoch"])
+    )
+
+
+def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
+    """Raise `RasterError` unless a raster has a CRS and a grid in it.
+
+    Parameters
+    ----------
+    dataset
+        The open raster.
+    shown
+        What messages call it.
+    purpose
+        A sentence that says why a CRS is needed.
+
+    Raises
+    ------
+    RasterError
+        If it has neither, or is placed by control points.
+    """
+    refuse_control_points(dataset, shown)
+    if dataset.crs is None:
+        raise RasterError(
+            f"'{shown}' has no coordinate reference system. {purpose}; "
+            'assign its CRS in QGIS with "Assign projection" and save.'
+        )
+
+
+def refuse_control_points(dataset: DatasetReader, shown: str) -> None:
+    """Raise `RasterError` if a raster is placed by control points or coefficients, and not by a grid.
+
+    Ground control points and rational polynomial coefficients place a raster without giving its pixels a grid. A CRS
+    that is assigned to such a raster would put it at the wrong place; warping makes a grid.
+    """
+    points, crs = dataset.gcps
+    is_unplaced = dataset.crs is None or dataset.transform.is_identity
+    if is_unplaced and points:
+        name = "" if crs is None else f" in {crs_name(crs)}"
+        raise RasterError(
+            f"'{shown}' is placed by {len(points)} ground control points{name} and has no grid. Expected pixels on a "
+            'grid of a coordinate reference system; warp it in QGIS with "Warp (reproject)", or with '
+            "'gdalwarp -t_srs EPSG:CODE', and give the result. Assigning a CRS would not place it."
+        )
+    if is_unplaced and dataset.rpcs is not None:
+        raise RasterError(
+            f"'{shown}' is placed by rational polynomial coefficients (RPC) and has no grid. Expected pixels on a grid "
+            "of a coordinate reference system; orthorectify it with 'gdalwarp -rpc -to RPC_DEM=DEM.tif -t_srs "
+            "EPSG:CODE', and give the result. Assigning a CRS would not place it."
+        )
+
+
 @contextmanager
 def reading(path: str, window: Window | None = None) -> Iterator[None]:
     """Turn what GDAL says while a raster is read into an error that says where, and what to do.
@@ -133,6 +206,55 @@ def reading(path: str, window: Window | None = None) -> Iterator[None]:
             f"{shown} cannot be read{_place(window)} ({root_cause(error)}). The file seems truncated or was changed while "
             "it was read; restore it and run again."
         ) from error
+
+
+def read_planes(
+    dataset: DatasetReader,
+    indices: Sequence[int],
+    window: Window | None,
+    shape: tuple[int, ...] | None = None,
+) -> list[NDArray[Any]] | NDArray[Any]:
+    """Read bands, each in its own data type.
+
+    Parameters
+    ----------
+    dataset
+        The open raster.
+    indices
+        Its bands, counted from 1.
+    window
+        What is read; None for all.
+    shape
+        Rows and columns to thin it out to.
+
+    Returns
+    -------
+    list of numpy.ndarray or numpy.ndarray
+        One array ``(row, col)`` for each band; one array of all where they have one data type.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, index in enumerate(indices):
+        groups.setdefault(dataset.dtypes[index - 1], []).append(place)
+    planes: list[NDArray[Any]] = [np.empty(0)] * len(indices)
+    for places in groups.values():
+        out_shape = None if shape is None else (len(places), *shape)
+        wanted = [indices[place] for place in places]
+        values: NDArray[Any] = dataset.read(wanted, window=window, out_shape=out_shape)
+        if len(groups) == 1:
+            return values
+        for place, plane in zip(places, values, strict=True):
+            planes[place] = plane
+    return planes
+
+
+def promote(planes: list[NDArray[Any]] | NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return bands that `read_planes` read in one array of a data type that holds them all."""
+    if isinstance(planes, np.ndarray):
+        return planes.astype(dtype, copy=False)
+    stored = np.empty((len(planes), *planes[0].shape), dtype=dtype)
+    for target, plane in zip(stored, planes, strict=True):
+        target[...] = plane
+    return stored
 
 
 def _place(window: Window | None) -> str:

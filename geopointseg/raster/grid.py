@@ -9,7 +9,7 @@ pixel; the centre of the first pixel is ``(0.5, 0.5)``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,7 +21,10 @@ from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.process import use_own_geodata
+from geopointseg.raster.crs import crs_name
 from geopointseg.summary import described
+
+__all__ = ["Bounds", "Grid", "clip_window", "crs_name", "transform_coordinates"]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
@@ -137,6 +140,8 @@ class Grid:
         Maps ``(col, row)`` to ``(x, y)``.
     height, width
         Number of rows and columns.
+    epoch
+        Year to which coordinates in a CRS that moves with the earth's plates refer (2021.5), None where it is not told.
 
     Examples
     --------
@@ -151,6 +156,7 @@ class Grid:
     transform: Affine
     height: int
     width: int
+    epoch: float | None = field(default=None, compare=False)
 
     def _summary(self) -> list[str]:
         west, south, east, north = self.bounds
@@ -268,7 +274,8 @@ class Grid:
 
     def crop(self, window: Window) -> Grid:
         """Return the grid of a window (which may reach beyond this grid)."""
-        return Grid(self.crs, self.window_transform(window), int(window.height), int(window.width))
+        transform, height, width = self.window_transform(window), window.height, window.width
+        return replace(self, transform=transform, height=int(height), width=int(width))
 
     def bounds_in(self, crs: CRS, steps: int = 21) -> Bounds:
         """Return the smallest box around the grid in another CRS, its edges transformed densely.
@@ -342,14 +349,6 @@ def _unbroken(x: NDArray[np.float64], middle: float, crs: CRS) -> NDArray[np.flo
         return x
     x = x - np.round((x - middle) / turn) * turn
     return np.asarray(x - np.floor((x.min() + turn / 2) / turn) * turn) if crs.is_geographic else x
-
-
-def crs_name(crs: CRS | None) -> str:
-    """Return a short name of a CRS for messages, like ``EPSG:32633``."""
-    if crs is None:
-        return "no CRS"
-    epsg = crs.to_epsg()
-    return f"EPSG:{epsg}" if epsg else str(crs.to_dict().get("proj", "a custom CRS"))
 
 
 def clip_window(window: Window, shape: tuple[int, int]) -> Window:

@@ -27,6 +27,7 @@ from rasterio.crs import CRS
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
+from geopointseg.raster.crs import exact_wkt
 from geopointseg.raster.curve import Curve
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.mixing import Mixing, fit_mixing
@@ -91,7 +92,7 @@ class Thumbnail:
         stored = np.where(self.valid, np.clip(levels, 0, _LEVELS) + 1, 0).astype("<u2")
         return {
             "name": self.name,
-            "crs": self.grid.crs.to_wkt(),
+            "crs": exact_wkt(self.grid.crs),
             "transform": list(self.grid.transform)[:6],
             "shape": list(self.image.shape),
             "low": low.tolist(),

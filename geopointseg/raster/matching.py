@@ -20,6 +20,7 @@ from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.band_names import colored_names
+from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.curve import Curve, has_table, look_up, table_values
 from geopointseg.raster.distribution import BandStatistics
 from geopointseg.raster.invariant import FEWEST_PIXELS, Thumbnail, find_invariant
@@ -325,12 +326,18 @@ class _Encoding:
         if np.dtype(self.dtype).kind == "f":
             return np.asarray(physical, dtype=self.dtype)
         levels = (physical.astype(np.float64) - self.offset) / self.scale
-        info = np.iinfo(self.dtype)
-        stored = np.clip(np.rint(levels), info.min, info.max).astype(self.dtype)
+        lowest, highest = _limits(self.dtype)
+        stored = np.clip(np.rint(levels), lowest, highest).astype(self.dtype)
         if self.nodata is not None:
-            step = -1 if self.nodata == info.max else 1
+            step = -1 if self.nodata == highest else 1
             stored[stored == self.nodata] += step
         return stored
+
+
+def _limits(dtype: str) -> tuple[int, int]:
+    """Return the smallest and largest integer of a type that 64-bit floats hold, as rasterio writes nodata."""
+    info, exact = np.iinfo(dtype), 2**53
+    return max(int(info.min), -exact), min(int(info.max), exact)
 
 
 def _choose_encoding(
@@ -344,10 +351,10 @@ def _choose_encoding(
     high = max(curve.target[-1] for curve in transform.curves)
     dtype, scale, offset = pattern.dtype, first.scale, first.offset
     if np.dtype(dtype).kind in "iu":
-        info = np.iinfo(dtype)
+        lowest, highest = _limits(dtype)
         levels = (high - low) / abs(scale)
         ends = ((low - offset) / scale, (high - offset) / scale)
-        fits = alike and levels >= 16 and info.min <= min(ends) and max(ends) <= info.max
+        fits = alike and levels >= 16 and lowest <= min(ends) and max(ends) <= highest
         if not fits and pattern is scene:
             dtype, scale, offset = "float32", 1.0, 0.0
     if np.dtype(dtype).kind == "f":
@@ -358,17 +365,17 @@ def _choose_encoding(
 def _choose_nodata(scene: Scene, dtype: str, pattern: Scene) -> float | None:
     """Return the raster's nodata value, or the reference's, or a limit of the type; None where none is needed."""
     kind = np.dtype(dtype).kind
-    needed = any(b.nodata is not None or b.masked or b.alpha for b in scene.bands)
+    needed = any(band.may_lack_pixels for band in scene.bands)
     if kind == "f":
         return float("nan")
     if not needed and np.dtype(scene.dtype).kind != "f":
         return None
-    info = np.iinfo(dtype)
+    lowest, highest = _limits(dtype)
     for band in (*scene.bands, *pattern.bands):
         value = band.nodata
-        if value is not None and info.min <= value <= info.max and value == round(value):
+        if value is not None and lowest <= value <= highest and value == round(value):
             return float(value)
-    return float(info.min)
+    return float(lowest)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------
@@ -385,18 +392,19 @@ def _write(
     tables = _make_tables(scene, transform, encoding)
     moved = scene.with_radiometry(transform)
     move = partial(_move_window, moved, encoding, tables)
-    with (
-        whole_file(output) as temporary,
-        reporter.stage("match", scene.grid.height * scene.grid.width) as advance,
-        rasterio.open(temporary, "w", **_profile(scene, encoding)) as target,
-    ):
-        target.descriptions = tuple(band.name or None for band in scene.bands)
-        if (encoding.scale, encoding.offset) != (1.0, 0.0):
-            target.scales = (encoding.scale,) * len(scene.bands)
-            target.offsets = (encoding.offset,) * len(scene.bands)
-        for window, values in zip(windows, map_ahead(move, windows), strict=True):
-            target.write(values, window=window)
-            advance(window.width * window.height)
+    with whole_file(output) as temporary:
+        with (
+            reporter.stage("match", scene.grid.height * scene.grid.width) as advance,
+            rasterio.open(temporary, "w", **_profile(scene, encoding)) as target,
+        ):
+            target.descriptions = tuple(band.name or None for band in scene.bands)
+            if (encoding.scale, encoding.offset) != (1.0, 0.0):
+                target.scales = (encoding.scale,) * len(scene.bands)
+                target.offsets = (encoding.offset,) * len(scene.bands)
+            for window, values in zip(windows, map_ahead(move, windows), strict=True):
+                target.write(values, window=window)
+                advance(window.width * window.height)
+        keep_crs(temporary, scene.grid.crs, scene.grid.epoch)
 
 
 def _make_tables(

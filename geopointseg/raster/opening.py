@@ -33,11 +33,13 @@ from geopointseg.raster.container import (
 )
 from geopointseg.raster.dataset import is_text
 from geopointseg.raster.footprint import share_footprint
+from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.sorting import LeftOut, SourceFile
 from geopointseg.raster.stac import is_stac_file, read_stac_scenes
 from geopointseg.raster.stack import stack_dates
+from geopointseg.raster.validity import Nodata
 
 Source = ScenePath | Scene
 Dates = Literal["scenes", "channels"]
@@ -72,7 +74,7 @@ def open_scenes(
     style: PictureStyle | None = None,
     stack: Stacking = "auto",
     dates: Dates = "scenes",
-    nodata: float | None = None,
+    nodata: Nodata = None,
     reporter: Reporter | None = None,
 ) -> list[Scene]:
     """Open imagery as scenes that all have the same bands.
@@ -112,7 +114,7 @@ def open_scenes(
     if nodata is not None:
         files = [replace(file, scene=file.scene.with_nodata(nodata)) for file in files]
     made = assemble_scenes(files, stack, bands=bands, reporter=reporter)
-    scenes = list(made.scenes)
+    scenes = [expand_palette(scene, reporter=reporter) for scene in made.scenes]
     if dates == "channels":
         scenes = _stack_dates_by_place(scenes, reporter)
     scenes = _choose_bands(scenes, bands, reporter)

@@ -4,8 +4,8 @@ A `Scene` describes a raster and holds no open file, so it is cheap to copy, to 
 processes and threads. Files are opened where they are read, one handle a thread, and at most a few dozen at a
 time (`HandlePool`).
 
-*Nodata* (no image here) is decided per pixel and means: any band has its declared nodata value, a NaN, or is
-masked by the file's mask or alpha band.
+*Nodata* (no image here) is decided per pixel and means: of the bands that are read, GDAL's mask hides one, the alpha
+band is transparent, one has a nodata value that the user declares, or one is NaN (`read_valid`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ from geopointseg.raster.curve import Curve, has_table, look_up
 from geopointseg.raster.dataset import (
     HANDLES,
     HandlePool,
+    coordinate_epoch,
     fingerprint_files,
     is_text,
     open_dataset,
+    promote,
+    read_planes,
+    require_placed,
     root_cause,
 )
 from geopointseg.raster.grid import Grid, clip_window, crs_name
 from geopointseg.raster.mixing import Mixing
+from geopointseg.raster.validity import Nodata, read_valid
 from geopointseg.summary import described, identify, join_names
 
 __all__ = [
@@ -50,6 +55,8 @@ __all__ = [
 ]
 
 ScenePath = str | os.PathLike[str]
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Radiometry(Protocol):
@@ -100,7 +107,7 @@ class Scene:
     bands
         The bands that are read, in reading order; alpha bands are not among them.
     dtype
-        Data type on disk.
+        Data type on disk; where the bands have several, the one that all are converted to.
     block_shape
         Rows and columns of the file's blocks.
     label
@@ -140,7 +147,13 @@ class Scene:
 
     @classmethod
     def open(
-        cls, path: ScenePath, bands: Sequence[int] | None = None, *, label: str = "", date: str = ""
+        cls,
+        path: ScenePath,
+        bands: Sequence[int] | None = None,
+        *,
+        label: str = "",
+        date: str = "",
+        expand: bool = True,
     ) -> Scene:
         """Describe a raster file.
 
@@ -153,6 +166,8 @@ class Scene:
         label, date
             What messages call the scene, and when it was taken; by default the file's name, and what its tags
             or its name tell (`find_date`).
+        expand
+            Whether a palette image gets its colours as bands (`expand_palette`); otherwise it cannot be read.
 
         Raises
         ------
@@ -170,10 +185,17 @@ class Scene:
             described = describe_bands(dataset)
             if bands is not None:
                 described = _select_bands(described, bands, shown)
-            grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-            dtype = _common_dtype(dataset, shown)
+            grid = _grid_of(dataset)
+            _require_real_numbers(dataset, described, shown)
+            dtype = _common_dtype(described)
             date = date or find_date(label or Path(path).name, dataset.tags())
-            return cls(path, grid, described, dtype, tuple(dataset.block_shapes[0]), label, date)
+            block = tuple(dataset.block_shapes[0])
+        scene = cls(path, grid, described, dtype, block, label, date)
+        if not (expand and any(band.is_palette for band in described)):
+            return scene
+        from geopointseg.raster.palette_image import expand_palette  # it makes scenes
+
+        return expand_palette(scene)
 
     @property
     def name(self) -> str:
@@ -209,15 +231,11 @@ class Scene:
                 f"'{self._shown}' is matched to a reference by mixing its bands {', '.join(self.band_names)}. Expected "
                 "the bands to be chosen before; choose them first and match afterwards."
             )
-        return replace(self, bands=tuple(bands))
+        return replace(self, bands=tuple(bands), dtype=_common_dtype(bands) or self.dtype)
 
-    def with_nodata(self, nodata: float | None) -> Scene:
+    def with_nodata(self, nodata: Nodata) -> Scene:
         """Return the same scene with another nodata value declared for every band of its file."""
-
-        def declare(band: Band) -> Band:
-            return replace(band, nodata=nodata, inputs=tuple(declare(i) for i in band.inputs))
-
-        return self.with_bands([declare(band) for band in self.bands])
+        return self.with_bands([band.with_nodata(nodata) for band in self.bands])
 
     def with_radiometry(self, transform: Radiometry | None) -> Scene:
         """Return the same scene with its values moved as it is read; None takes an earlier transform away.
@@ -267,7 +285,7 @@ class Scene:
         InputFileError
             If the file cannot be read there (truncated, removed ...).
         RasterError
-            If it holds infinities.
+            If it holds infinities, or positions in a colour table (see `expand_palette`).
         """
         window = self.grid.window if window is None else window
         inside = clip_window(window, self.grid.shape)
@@ -311,11 +329,16 @@ class Scene:
         Returns
         -------
         stored
-            ``(source_band, row, col)`` in the file's data type, in the order of `source_bands`.
+            ``(source_band, row, col)`` in the scene's data type, in the order of `source_bands`.
         valid
-            bool ``(row, col)``: not the declared nodata in any of these bands, and not masked.
+            bool ``(row, col)``: see `read_valid`; undeclared NaN count as valid.
         """
         bands = self.source_bands
+        if any(band.is_palette for band in bands):
+            raise RasterError(
+                f"'{self._shown}' holds positions in a colour table and no measurements. Expected imagery; take its "
+                "colours (expand_palette), or expand it with 'gdal_translate -expand rgb'."
+            )
         dataset = HANDLES.get(self.path)
         if dataset.shape != self.grid.shape:
             raise InputFileError(
@@ -323,24 +346,15 @@ class Scene:
                 f"{self.grid.width} when it was opened. Expected it to stay as it was; open it again."
             )
         try:
-            stored = dataset.read(
-                [band.index for band in bands],
-                window=window,
-                out_dtype=self.dtype,
-                out_shape=None if shape is None else (len(bands), *shape),
-            )
-            valid = _read_mask(dataset, bands, window, stored.shape[1:])
+            planes = read_planes(dataset, [band.index for band in bands], window, shape)
+            valid = read_valid(dataset, bands, list(planes), window)
         except (RasterioError, OSError) as error:
             raise InputFileError(
                 f"'{self._shown}' cannot be read at rows {window.row_off}-{window.row_off + window.height}, "
                 f"columns {window.col_off}-{window.col_off + window.width} ({root_cause(error)}). "
                 "The file seems truncated or was changed while it was read; restore it and run again."
             ) from error
-        for band, values in zip(bands, stored, strict=True):
-            has_value = band.has_value(values)
-            if has_value is not None:
-                valid &= has_value
-        return stored, valid
+        return promote(planes, self.dtype), valid
 
     def decode(
         self, stored: NDArray[Any], valid: NDArray[np.bool_], window: Window | None = None
@@ -359,16 +373,16 @@ class Scene:
         Raises
         ------
         RasterError
-            If a valid value is infinite.
+            If a valid value is infinite, or larger than 32-bit floats hold.
         """
         undeclared = 0
         if stored.dtype.kind == "f":
             nan = np.isnan(stored).any(axis=0)
             undeclared = int((nan & valid).sum())
             valid = valid & ~nan
-            infinite = np.isinf(stored) & valid
+            infinite = (np.abs(stored) > _LARGEST) & valid
             if infinite.any():
-                self._refuse_infinity(infinite, window)
+                self._refuse_infinity(stored, infinite, window)
         places = {band.index: k for k, band in enumerate(self.source_bands)}
         image = np.empty((len(self.bands), *valid.shape), dtype=np.float32)
         for plane, band in zip(image, self.bands, strict=True):
@@ -400,14 +414,18 @@ class Scene:
     def _shown(self) -> str:
         return self.label or self.path
 
-    def _refuse_infinity(self, infinite: NDArray[np.bool_], window: Window | None) -> None:
+    def _refuse_infinity(
+        self, stored: NDArray[Any], infinite: NDArray[np.bool_], window: Window | None
+    ) -> None:
         band, row, col = (int(v[0]) for v in np.nonzero(infinite))
+        value = stored[band, row, col]
         row += int(window.row_off) if window else 0
         col += int(window.col_off) if window else 0
+        found = "an infinite value" if np.isinf(value) else f"the value {value:g}"
         raise RasterError(
-            f"'{self._shown}' holds an infinite value (band {self.source_bands[band].index}, row {row}, column "
-            f"{col}). Expected finite numbers or nodata; replace infinities with the nodata value, for example "
-            "with the QGIS raster calculator."
+            f"'{self._shown}' holds {found} (band {self.source_bands[band].index}, row {row}, column "
+            f"{col}). Expected finite numbers up to {_LARGEST:.1e}, or nodata; replace infinities with the nodata value, "
+            "for example with the QGIS raster calculator."
         )
 
 
@@ -449,16 +467,9 @@ def _named_inputs(band: Band) -> Iterator[tuple[str, Band]]:
     yield from zip(names, band.inputs, strict=True)
 
 
-def _read_mask(
-    dataset: DatasetReader, bands: Sequence[Band], window: Window, shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
-    valid = np.ones(shape, dtype=bool)
-    masked = [band.index for band in bands if band.masked]
-    if masked:  # one mask for the whole file
-        valid &= dataset.read_masks(masked[0], window=window, out_shape=shape) > 0
-    for alpha in sorted({band.alpha for band in bands if band.alpha}):
-        valid &= dataset.read(alpha, window=window, out_shape=shape) > 0
-    return valid
+def _grid_of(dataset: DatasetReader) -> Grid:
+    epoch = coordinate_epoch(dataset)
+    return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width, epoch)
 
 
 def _require_georeference(dataset: DatasetReader, path: str) -> None:
@@ -467,21 +478,24 @@ def _require_georeference(dataset: DatasetReader, path: str) -> None:
             f"'{path}' has no bands of its own and {len(dataset.subdatasets)} sub-datasets. Expected a raster with bands; "
             f"name one of its sub-datasets instead: {', '.join(dataset.subdatasets[:20]) or 'it has none'}."
         )
-    if dataset.crs is None:
-        raise RasterError(
-            f"'{path}' has no coordinate reference system. Points can only be placed on a georeferenced raster; "
-            'assign its CRS in QGIS with "Assign projection" and save.'
-        )
+    purpose = "Points can only be placed on a georeferenced raster"
+    require_placed(dataset, path, purpose)
 
 
-def _common_dtype(dataset: DatasetReader, path: str) -> str:
-    names = set(dataset.dtypes)
-    if any(name.startswith("complex") for name in names):
+def _require_real_numbers(dataset: DatasetReader, bands: Sequence[Band], path: str) -> None:
+    names = [dataset.dtypes[band.index - 1] for band in bands]
+    found = next((name for name in names if name.startswith("complex")), None)
+    if found is not None:
         raise RasterError(
-            f"'{path}' holds complex numbers ({dataset.dtypes[0]}). Expected real values; "
+            f"'{path}' holds complex numbers ({found}). Expected real values; "
             "convert it to amplitude first."
         )
-    return str(np.result_type(*names))
+
+
+def _common_dtype(bands: Sequence[Band]) -> str:
+    """Return the data type that all bands are converted to; empty where theirs are not known."""
+    names = {source.dtype for band in bands for source in band.sources}
+    return str(np.result_type(*names)) if names and "" not in names else ""
 
 
 def _select_bands(bands: tuple[Band, ...], indices: Sequence[int], path: str) -> tuple[Band, ...]:

@@ -96,7 +96,12 @@ def _open_item(item: Mapping[str, Any], path: Path) -> list[Scene]:
     names = _name_bands(told)
     return [
         _tell_bands(
-            Scene.open(_locate(str(asset["href"]), path.parent), label=f"{name}/{key}", date=date),
+            Scene.open(
+                _locate(str(asset["href"]), path.parent),
+                label=f"{name}/{key}",
+                date=date,
+                expand=False,
+            ),
             told[key],
             names[key],
         )
@@ -173,13 +178,15 @@ def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _tell_band(band: Band, facts: Mapping[str, Any], name: str) -> Band:
     """Return a band with what the item says of it; what the file itself says of numbers stays."""
     nodata = facts.get("nodata")
+    if nodata is not None and not isinstance(nodata, int):  # integers stay exact
+        nodata = float(nodata)
     is_plain = band.scale == 1.0 and band.offset == 0.0
     wavelength = facts.get("center_wavelength", facts.get("eo:center_wavelength"))
     return replace(
         band,
         name=name or band.name,
         color=_common_name(facts) or band.color,
-        nodata=float(nodata) if band.nodata is None and nodata is not None else band.nodata,
+        nodata=nodata if band.nodata is None else band.nodata,
         scale=float(facts.get("scale", facts.get("raster:scale", 1.0))) if is_plain else band.scale,
         offset=float(facts.get("offset", facts.get("raster:offset", 0.0)))
         if is_plain

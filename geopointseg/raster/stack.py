@@ -8,41 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from affine import Affine
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.raster.band import Band
-from geopointseg.raster.grid import Grid, crs_name
+from geopointseg.raster.crs import crs_name
+from geopointseg.raster.grid import Grid
+from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.scene import Scene
-
-_GDAL_TYPES = {
-    "uint8": "Byte",
-    "int8": "Int8",
-    "uint16": "UInt16",
-    "int16": "Int16",
-    "uint32": "UInt32",
-    "int32": "Int32",
-    "uint64": "UInt64",
-    "int64": "Int64",
-    "float32": "Float32",
-    "float64": "Float64",
-}
-_BLOCK = 512
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A band of a file, and the part of the virtual grid that it fills."""
-
-    scene: Scene
-    band: Band
-    grid: Grid
+from geopointseg.raster.virtual import (
+    Piece,
+    add_source,
+    as_described,
+    file_bands,
+    new_band,
+    new_dataset,
+    new_mask,
+    pixel_box,
+    set_scale,
+    with_masks_of_gdal,
+)
 
 
 def stack_scenes(
@@ -71,17 +60,14 @@ def stack_scenes(
     for scene in scenes:
         _require_parallel(finest, scene)
     grid = _common_grid(finest, scenes)
+    scenes = [with_masks_of_gdal(expand_palette(scene)) for scene in scenes]
     label = label or f"stack of {len(scenes)} files ({finest.name} ...)"
-    bands = [(scene, band) for scene in scenes for band in _file_bands(scene)]
-    root = _dataset(grid)
+    bands = [(scene, band) for scene in scenes for band in file_bands(scene)]
+    root = new_dataset(grid)
     for scene, band in bands:
-        _add_band(root, band, [_Piece(scene, band, grid)], scene.dtype)
-    masks = {s.path: _add_mask(root, [s], grid) for s in scenes if _has_mask(s)}
+        _add_band(root, band, [Piece(scene, band, grid)], band.dtype or scene.dtype)
     opened = Scene.open(ET.tostring(root, encoding="unicode"), label=label, date=date)
-    described = [
-        _as_described(new, old, masks.get(scene.path, 0))
-        for new, (scene, old) in zip(opened.bands, bands, strict=False)
-    ]
+    described = [as_described(new, old) for new, (_, old) in zip(opened.bands, bands, strict=True)]
     return opened.with_bands(described)
 
 
@@ -134,34 +120,18 @@ def mosaic_scenes(scenes: Sequence[Scene], *, label: str = "") -> Scene:
                 "the same bands; treat them as several scenes, or warp them to one grid with gdalwarp."
             )
     grid = _union_grid(first.grid, [scene.grid for scene in scenes])
-    root = _dataset(grid)
-    dtype = str(np.result_type(*(scene.dtype for scene in scenes)))
-    for k, band in enumerate(_file_bands(first)):
-        pieces = [_Piece(scene, _file_bands(scene)[k], grid) for scene in scenes]
-        _add_band(root, band, pieces, dtype)
-    plain = all(band.nodata is not None for band in first.bands) and not any(map(_has_mask, scenes))
-    mask = 0 if plain else _add_mask(root, scenes, grid)
+    tiles = [with_masks_of_gdal(expand_palette(scene)) for scene in scenes]
+    first = tiles[0]
+    root = new_dataset(grid)
+    for k, band in enumerate(file_bands(first)):
+        pieces = [Piece(tile, file_bands(tile)[k], grid) for tile in tiles]
+        dtypes = [piece.band.dtype or piece.scene.dtype for piece in pieces]
+        _add_band(root, band, pieces, str(np.result_type(*dtypes)))
     opened = Scene.open(
         ET.tostring(root, encoding="unicode"), label=label or f"mosaic of {len(scenes)} files"
     )
-    described = [
-        _as_described(new, old, mask) for new, old in zip(opened.bands, first.bands, strict=False)
-    ]
+    described = [as_described(new, old) for new, old in zip(opened.bands, first.bands, strict=True)]
     return opened.with_bands(described)
-
-
-def _as_described(new: Band, old: Band, mask: int) -> Band:
-    """Carry over what a virtual raster cannot say."""
-    return replace(new, name=old.name, wavelength_um=old.wavelength_um, color=old.color, alpha=mask)
-
-
-def _file_bands(scene: Scene) -> tuple[Band, ...]:
-    if any(band.expression is not None for band in scene.bands):
-        raise RasterError(
-            f"'{scene.name}' has computed bands ({', '.join(scene.band_names)}). Expected bands of its file; stack the "
-            "files first and compute afterwards."
-        )
-    return scene.bands
 
 
 def _require_parallel(first: Scene, other: Scene) -> None:
@@ -178,17 +148,9 @@ def _require_parallel(first: Scene, other: Scene) -> None:
         )
 
 
-def _pixel_box(grid: Grid, of: Grid) -> tuple[float, float, float, float]:
-    """Return left, top, right, bottom of a grid in the pixels of another."""
-    step = ~grid.transform @ of.transform
-    left, top = step @ (0, 0)
-    right, bottom = step @ (of.width, of.height)
-    return left, top, right, bottom
-
-
 def _common_grid(finest: Scene, scenes: Sequence[Scene]) -> Grid:
     """Return the part of the finest scene's grid that lies on all scenes, to half a pixel."""
-    boxes = np.array([_pixel_box(finest.grid, scene.grid) for scene in scenes])
+    boxes = np.array([pixel_box(finest.grid, scene.grid) for scene in scenes])
     left, top = (math.ceil(v - 0.5) for v in boxes[:, :2].max(axis=0))
     right, bottom = (math.floor(v + 0.5) for v in boxes[:, 2:].min(axis=0))
     if right <= left or bottom <= top:
@@ -200,91 +162,27 @@ def _common_grid(finest: Scene, scenes: Sequence[Scene]) -> Grid:
 
 
 def _union_grid(first: Grid, grids: Iterable[Grid]) -> Grid:
-    boxes = np.array([_pixel_box(first, grid) for grid in grids])
+    boxes = np.array([pixel_box(first, grid) for grid in grids])
     left, top = (round(v) for v in boxes[:, :2].min(axis=0))
     right, bottom = (round(v) for v in boxes[:, 2:].max(axis=0))
     return first.crop(Window(left, top, right - left, bottom - top))
 
 
-# --- virtual rasters -------------------------------------------------------------------------------------------
-
-
-def _dataset(grid: Grid) -> ET.Element:
-    root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
-    ET.SubElement(root, "SRS").text = grid.crs.to_wkt()
-    ET.SubElement(root, "GeoTransform").text = ", ".join(
-        repr(float(v)) for v in Affine(*grid.transform[:6]).to_gdal()
-    )
-    return root
-
-
-def _add_band(root: ET.Element, band: Band, pieces: Sequence[_Piece], dtype: str) -> None:
-    element = _new_band(root, dtype)
-    if band.nodata is not None:
-        ET.SubElement(element, "NoDataValue").text = repr(band.nodata)
-    if band.scale != 1.0 or band.offset != 0.0:
-        ET.SubElement(element, "Scale").text = repr(band.scale)
-        ET.SubElement(element, "Offset").text = repr(band.offset)
+def _add_band(root: ET.Element, band: Band, pieces: Sequence[Piece], dtype: str) -> None:
+    """Add a band made of pieces, later ones on top; a piece is seen through where its mask hides it."""
+    element = new_band(root, dtype)
+    set_scale(element, band)
     for piece in pieces:
-        # Only tiles that overlap need to see through each other's nodata; plain copies keep every value.
-        nodata = piece.band.nodata if len(pieces) > 1 else None
-        kind = "SimpleSource" if nodata is None else "ComplexSource"
-        source = _add_source(element, kind, piece, str(piece.band.index), "bilinear")
-        if nodata is not None:
-            ET.SubElement(source, "NODATA").text = repr(nodata)
-
-
-def _add_mask(root: ET.Element, scenes: Sequence[Scene], grid: Grid) -> int:
-    """Add a band that is zero where no scene has an image, and return its position."""
-    element = _new_band(root, "uint8")
-    for scene in scenes:
-        band = scene.bands[0]
-        source_band = str(band.alpha) if band.alpha else f"mask,{band.index}"
-        _add_source(element, "SimpleSource", _Piece(scene, band, grid), source_band, "nearest")
-    return int(element.get("band", "0"))
-
-
-def _new_band(root: ET.Element, dtype: str) -> ET.Element:
-    return ET.SubElement(
-        root,
-        "VRTRasterBand",
-        dataType=_GDAL_TYPES[dtype],
-        band=str(len(root.findall("VRTRasterBand")) + 1),
-        blockXSize=str(_BLOCK),
-        blockYSize=str(_BLOCK),
-    )
-
-
-def _add_source(
-    element: ET.Element, kind: str, piece: _Piece, source_band: str, resampling: str
-) -> ET.Element:
-    size = piece.scene.grid
-    left, top, right, bottom = _pixel_box(piece.grid, size)
-    aligned = piece.grid.matches(size)
-    if aligned:
-        left, top = float(round(left)), float(round(top))
-        right, bottom = left + size.width, top + size.height
-    source = ET.SubElement(element, kind)
-    if not aligned:
-        source.set("resampling", resampling)
-    path = piece.scene.path
-    name = ET.SubElement(source, "SourceFilename", relativeToVRT="0", shared="0")
-    name.text = (
-        path if path.startswith("<") or not Path(path).exists() else str(Path(path).resolve())
-    )
-    ET.SubElement(source, "SourceBand").text = source_band
-    _add_rectangle(source, "SrcRect", 0, 0, size.width, size.height)
-    _add_rectangle(source, "DstRect", left, top, right - left, bottom - top)
-    return source
-
-
-def _add_rectangle(
-    source: ET.Element, tag: str, left: float, top: float, width: float, height: float
-) -> None:
-    ET.SubElement(
-        source, tag, xOff=repr(left), yOff=repr(top), xSize=repr(width), ySize=repr(height)
-    )
-
-
-def _has_mask(scene: Scene) -> bool:
-    return any(band.masked or band.alpha for band in scene.bands)
+        is_veiled = len(pieces) > 1 and bool(piece.band.mask)
+        kind = "ComplexSource" if is_veiled else "SimpleSource"
+        source = add_source(element, kind, piece, str(piece.band.index), "bilinear")
+        if is_veiled:
+            ET.SubElement(source, "UseMaskBand").text = "true"
+    is_copy = len(pieces) == 1 and pieces[0].is_aligned
+    if is_copy and band.mask == "nodata" and band.nodata is not None:
+        ET.SubElement(element, "NoDataValue").text = repr(band.nodata)
+    elif band.mask or len(pieces) > 1:
+        mask = new_mask(element)
+        for piece in pieces:
+            source = add_source(mask, "ComplexSource", piece, f"mask,{piece.band.index}", "nearest")
+            ET.SubElement(source, "NODATA").text = "0"

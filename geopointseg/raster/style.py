@@ -63,13 +63,22 @@ def paletted_qml(legend: Legend, band: int = 1) -> str:
     return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + _to_text(root)
 
 
-def gdal_sidecar(legend: Legend, band: int = 1) -> str:
+def gdal_sidecar(legend: Legend, present: ET.Element | None = None, band: int = 1) -> str:
     """Return a GDAL ``.aux.xml`` with category names and a raster attribute table.
 
     The attribute table has the columns value, name, red, green and blue, with the usages that GDAL and ArcGIS
     look for.
+
+    Parameters
+    ----------
+    legend
+        The classes.
+    present
+        What the sidecar holds already and keeps, such as a CRS.
+    band
+        The raster band that holds the class codes, from 1.
     """
-    root = ET.Element("PAMDataset")
+    root = ET.Element("PAMDataset") if present is None else present
     holder = ET.SubElement(root, "PAMRasterBand", band=str(band))
     if legend.codes.size and legend.codes.max() <= _NAMES_UP_TO_CODE:
         names = ET.SubElement(holder, "CategoryNames")

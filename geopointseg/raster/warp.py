@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -348,7 +348,8 @@ def scaled_grid(grid: Grid, factor: float) -> Grid:
             "check the resolutions that it was computed from."
         )
     height, width = (max(1, math.ceil(side / factor - 1e-6)) for side in grid.shape)
-    return Grid(grid.crs, grid.transform @ Affine.scale(factor), height, width)
+    transform = grid.transform @ Affine.scale(factor)
+    return replace(grid, transform=transform, height=height, width=width)
 
 
 def projected_grid(

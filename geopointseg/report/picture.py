@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +36,14 @@ def picture_scene(scene: Scene, longest: int = LONGEST_PX) -> Picture:
     """
     indices = _color_bands(scene)
     shape = reduced_shape(scene.grid, longest)
+    shown = replace(
+        scene, bands=tuple(b for b in scene.source_bands if b.index in indices), mixing=None
+    )
     with open_dataset(scene.path) as dataset:
-        stored = dataset.read(
-            indices, out_shape=(len(indices), *shape), resampling=Resampling.average, masked=True
-        )
-    values = np.ma.filled(stored.astype(np.float64), np.nan)
-    nodata = {band.index: band.nodata for band in scene.source_bands}
-    for plane, index in zip(values, indices, strict=True):
-        plane[plane == nodata.get(index)] = np.nan
-    valid = np.isfinite(values).all(axis=0)
+        how = {"out_shape": shape, "resampling": Resampling.average, "masked": True}
+        stored = [dataset.read(index, out_dtype="float64", **how) for index in indices]
+    values = np.stack([np.ma.filled(plane, np.nan) for plane in stored])
+    valid = np.isfinite(values).all(axis=0) & shown.read_stored(scene.grid.window, shape)[1]
     picture = np.zeros((*shape, 4), dtype=np.uint8)
     for channel in range(3):
         plane = values[channel % len(values)]

@@ -368,7 +368,7 @@ def _valid_share(ground: _Ground, index: ChipIndex) -> float:
 
 
 def _may_lack_pixels(scene: Scene) -> bool:
-    declared = any(b.nodata is not None or b.masked or b.alpha for b in scene.source_bands)
+    declared = any(band.may_lack_pixels for band in scene.source_bands)
     return declared or np.issubdtype(np.dtype(scene.dtype), np.floating)
 
 

@@ -24,6 +24,7 @@ from geopointseg.model.features import FilterBank
 from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import class_map_tags, colormap, write_sidecars
+from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.output import raster_files, spare_inputs, whole_file
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.report.applicability import (
@@ -215,6 +216,8 @@ def _write(
                 mask_file.write(code, 1, window=window)
                 inside, total = inside + int((code == 1).sum()), total + int(valid.sum())
                 advance(window.height)
-        mask_file.close()  # GDAL writes its own sidecar, if it has one, on closing
+        for file, name in zip((index_file, mask_file), partial, strict=True):
+            file.close()  # GDAL writes its own sidecar, if it has one, on closing
+            keep_crs(name, scene.grid.crs, scene.grid.epoch)
         write_sidecars(partial[1], INSIDE_LEGEND)
     return inside, total

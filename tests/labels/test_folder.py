@@ -148,6 +148,26 @@ def test_images_keep_their_values_and_masks_get_names_and_colours(tmp_path):
     assert read_dense_mask(placed[0].mask).legend == PALETTES["isprs"].legend
 
 
+def test_images_keep_masks_and_colour_tables(tmp_path):
+    codes = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) % 2
+    table = {0: (255, 0, 0, 255), 1: (0, 0, 255, 255)}
+    for name in ("veiled", "palette"):
+        write_picture(tmp_path / "masks" / f"{name}.png", codes)
+        write_picture(tmp_path / "images" / f"{name}.tif", codes)
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(tmp_path / "images" / "veiled.tif", "r+") as target,
+    ):
+        target.write_mask(codes[0] > 0)
+    with rasterio.open(tmp_path / "images" / "palette.tif", "r+") as target:
+        target.write_colormap(1, table)
+    pairs = find_pairs(tmp_path, images="images/*.tif", masks="masks/*.png")
+    placed = {p.name: p.image for p in georeference_pairs(pairs, tmp_path / "placed")}
+    np.testing.assert_array_equal(Scene.open(placed["veiled"]).read().valid, codes[0] > 0)
+    with rasterio.open(placed["palette"]) as dataset:
+        assert [dataset.colormap(1)[k] for k in (0, 1)] == list(table.values())
+
+
 def test_assigned_places_do_not_overlap(tmp_path):
     deepglobe(tmp_path)
     grids = [pair.grid for pair in find_pairs(tmp_path, dataset="deepglobe")]

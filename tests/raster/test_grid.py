@@ -163,7 +163,24 @@ def test_a_clipped_window_is_the_intersection(top: int, left: int, h: int, w: in
 def test_crs_names():
     assert crs_name(None) == "no CRS"
     assert crs_name(UTM) == "EPSG:32633"
-    assert crs_name(CRS.from_proj4("+proj=lcc +lat_1=30 +lat_2=50 +lon_0=7")) == "lcc"
+    assert crs_name(CRS.from_user_input("ESRI:54009")) == "ESRI:54009"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("+proj=lcc +lat_1=30 +lat_2=50 +lon_0=7", "unnamed Lambert Conic Conformal (2SP) CRS"),
+        (
+            "+proj=ob_tran +o_proj=longlat +o_lat_p=39 +o_lon_p=0 +R=6371229",
+            "unnamed rotated pole CRS",
+        ),
+        ("+proj=longlat +R=6371229", "unnamed geographic CRS"),
+        ('LOCAL_CS["Mine grid",UNIT["metre",1]]', "Mine grid"),
+        ("EPSG:32633+5773", "WGS 84 / UTM zone 33N + EGM96 height"),
+    ],
+)
+def test_a_crs_without_a_code_has_a_name_that_people_know(text: str, name: str):
+    assert crs_name(CRS.from_user_input(text)) == name
 
 
 DEGREES = CRS.from_epsg(4326)
