@@ -133,20 +133,27 @@ def entropy_share(probabilities: Array) -> Array:
     return np.asarray(-(p * np.log(p)).sum(axis=-1) / np.log(max(p.shape[-1], 2)))
 
 
-def measure_disagreement(votes: Array) -> Array:
-    """Return how much members differ: entropy of their mean less their mean entropy (Jensen-Shannon), 0..1.
+def measure_disagreement(probabilities: Array, mean_entropy: Array, members: int) -> Array:
+    """Return how much members differ: the entropy of their mean less their mean entropy (Jensen-Shannon divergence).
 
     Parameters
     ----------
-    votes
-        ``(member, candidate, class)``.
+    probabilities
+        The members' weighted mean, float64 ``(candidate, class)``.
+    mean_entropy
+        Weighted mean of the members' entropies, each a share of the largest possible one, float64 ``(candidate,)``.
+    members
+        Number of members, at least two.
+
+    Returns
+    -------
+    ndarray
+        float64 ``(candidate,)``, from 0 where all members agree to 1 where each is certain of another class and all have
+        equal weights.
     """
-    votes = np.asarray(votes, dtype=np.float64)
-    classes, members = votes.shape[-1], len(votes)
-    if members < 2:
-        return np.zeros(votes.shape[1])
-    gap = entropy_share(votes.mean(axis=0)) - entropy_share(votes).mean(axis=0)
-    return np.asarray(gap.clip(min=0) * np.log(max(classes, 2)) / np.log(min(members, classes)))
+    classes = max(probabilities.shape[-1], 2)
+    gap = entropy_share(probabilities) - mean_entropy
+    return np.asarray(gap.clip(min=0) * np.log(classes) / np.log(min(members, classes)))
 
 
 def measure_doubt(candidates: Candidates) -> Array:

@@ -17,6 +17,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from geopointseg.config import SamplingConfig
 from geopointseg.errors import PointsError, RasterError
@@ -24,7 +25,7 @@ from geopointseg.labels.mask import UNLABELLED, SparseMask
 from geopointseg.learning.windows import Place, choose_windows
 from geopointseg.model.member import Normalization
 from geopointseg.progress import Reporter
-from geopointseg.raster.scene import Scene
+from geopointseg.raster.scene import Chip, Scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,19 @@ class Patch:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.valid.shape[0], self.valid.shape[1]
+
+    def read(self, window: Window) -> Chip:
+        """Return a window of the patch; pixels beyond its border are invalid."""
+        top, left = int(window.row_off), int(window.col_off)
+        bottom, right = top + int(window.height), left + int(window.width)
+        height, width = self.shape
+        inside = slice(max(top, 0), bottom), slice(max(left, 0), right)
+        beyond = (
+            (max(-top, 0), max(bottom - height, 0)),
+            (max(-left, 0), max(right - width, 0)),
+        )
+        image = np.pad(self.image[:, *inside], ((0, 0), *beyond))
+        return Chip(image, np.pad(self.valid[inside], beyond))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from geopointseg.config import TeachingConfig
@@ -174,36 +173,6 @@ def _keep(
         contradicted = (said.argmax(axis=0) != vote[rows, cols]) & (said.max(axis=0) >= SURE)
         keep[rows[contradicted], cols[contradicted]] = False
     return np.asarray(keep)
-
-
-def network_maps(
-    network: torch.nn.Module,
-    normalization: Normalization,
-    ground: Ground,
-    tile: int,
-    device: torch.device,
-) -> Maps:
-    """Return a network's probabilities of every patch in 1/255, from tiles that overlap by half."""
-    network.eval()
-    maps = []
-    for patch in ground.patches:
-        height, width = patch.shape
-        map_ = np.zeros((ground.classes, height, width), dtype=np.uint8)
-        core = tile // 2
-        for row in range(0, height, core):
-            for col in range(0, width, core):
-                corner = row - core // 2, col - core // 2
-                valid = cut(patch.valid, *corner, tile, fill=False)
-                image = normalization.apply(cut(patch.image, *corner, tile, fill=0.0), valid)
-                with torch.inference_mode():
-                    batch = torch.from_numpy(image[None]).to(device)
-                    inner = torch.softmax(network(batch).float(), dim=1)[0].cpu().numpy()
-                rows, cols = min(core, height - row), min(core, width - col)
-                own = inner[:, core // 2 : core // 2 + rows, core // 2 : core // 2 + cols]
-                map_[:, row : row + rows, col : col + cols] = np.rint(own * 255)
-        map_[:, ~patch.valid] = 0
-        maps.append(map_)
-    return tuple(maps)
 
 
 def blend_teachers(forest: Maps, network: Maps, network_weight: float) -> Maps:

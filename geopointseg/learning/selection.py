@@ -1,7 +1,7 @@
-"""Which members a model gets, and with what weight, decided on held-out ground.
+"""Which members a model gets, and with what weights, decided on held-out ground.
 
-A network can drag a good forest down, and the other way round. So some blocks of ground are kept from both; what
-they say there decides. The decision is made on the class-balanced log loss, which uses every held-out pixel's
+A poor network lowers the accuracy of a good forest, and a poor forest that of a good network. So some blocks of ground
+are held out from both, and their probabilities there decide. The decision is made on the class-balanced log loss, which uses every held-out pixel's
 probability and is steadier on few points than any score that counts right and wrong.
 """
 
@@ -13,14 +13,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from geopointseg.labels.split import deal_blocks
-from geopointseg.learning.chips import cut
 from geopointseg.learning.ground import Ground, LabelledPixels
-from geopointseg.model.bundle import apply_temperature
-from geopointseg.model.member import Normalization
+from geopointseg.model.inference import apply_temperature
 
 Probabilities = NDArray[np.float32]
 
@@ -28,10 +25,9 @@ BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
 """Held-out blocks: the longer side of the labelled ground is divided by the first number that does."""
 NETWORK_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LEAST_WEIGHTS = ((0.75, 0.5), (0.5, 0.25))
-"""A member with the first share of the other's skill on held-out ground gets the second share of the say at least."""
+"""A member with the first share of the other's skill on held-out ground gets the second share as its weight at least."""
 SMALLEST_PROBABILITY = 0.01
 """Probabilities are clipped here before logarithms are taken: one confident error must not decide alone."""
-_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -167,10 +163,10 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     pixels are few, lie in the scenes that were learnt from, and the network goes on learning after this choice:
 
     - where the mixture is better than the forest by no more than the standard error of the difference, the network
-      gets no more than half of the say;
-    - a member with three quarters of the other's skill or more (what the loss lies below that of guessing) gets half
-      of the say, and from half of the skill on, a quarter at least. On ground that looks otherwise, the average of
-      two that err differently errs least, and weights estimated from few cases lose to equal ones [1]_.
+      gets a weight of 0.5 at most;
+    - a member with three quarters of the other's skill or more (what the loss lies below that of guessing) gets a
+      weight of 0.5 at least, and one with half of it or more 0.25. Members with independent errors generalize better to
+      other scenes together, and weights estimated from few cases do worse than equal ones [1]_.
 
     Parameters
     ----------
@@ -234,9 +230,7 @@ def _reason(
             f"the best mixture gains {gain:.3f} on the forest, with a standard error of {error:.3f}"
         )
     if 0 < network_weight < 1:
-        why += (
-            "; two that err differently err less on ground that looks otherwise, so both are kept"
-        )
+        why += "; both are kept, because members with independent errors generalize better to other scenes"
     return (
         f"{kept}: on {count} held-out labelled pixels the class-balanced log loss is {told}; {why}."
     )
@@ -249,8 +243,8 @@ def _skill(result: Score, class_index: NDArray[np.int64]) -> float:
 
 def _least_weight(own: float, other: float) -> float:
     """Return the least weight of a member of some skill beside another."""
-    earned = [say for share, say in LEAST_WEIGHTS if own > 0 and own >= share * other]
-    return max(earned, default=0.0)
+    weights = [weight for share, weight in LEAST_WEIGHTS if own > 0 and own >= share * other]
+    return max(weights, default=0.0)
 
 
 def _gain(
@@ -280,45 +274,6 @@ def _tempered(probabilities: Probabilities, class_index: NDArray[np.int64]) -> P
     return apply_temperature(clipped, float(min(candidates, key=loss)))
 
 
-def network_at(
-    network: torch.nn.Module,
-    normalization: Normalization,
-    ground: Ground,
-    pixels: LabelledPixels,
-    size: int,
-    device: torch.device,
-) -> Probabilities:
-    """Return a network's probabilities at labelled pixels, ``(pixel, class)``, from as few windows as can be.
-
-    Parameters
-    ----------
-    network
-        Takes normalized images, returns logits.
-    normalization
-        What it was trained with.
-    ground, pixels
-        Where to ask.
-    size
-        Side of the windows; pixels lie in the middle half of theirs.
-    device
-        Where the network is.
-    """
-    corners, window_of = _cover(pixels, size)
-    was_training = network.training
-    network.eval()
-    maps = []
-    for first in range(0, len(corners), _BATCH):
-        image, valid = _windows(ground, corners[first : first + _BATCH], size)
-        batch = torch.from_numpy(normalization.apply(image, valid)).to(device)
-        with torch.inference_mode():
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            maps.append(torch.softmax(network(batch).float(), dim=1).cpu().numpy())
-    network.train(was_training)
-    row = pixels.row - corners[window_of, 1]
-    col = pixels.col - corners[window_of, 2]
-    return np.asarray(np.concatenate(maps)[window_of, :, row, col], dtype=np.float32)
-
-
 def maps_at(maps: Sequence[NDArray[np.uint8]], pixels: LabelledPixels) -> Probabilities:
     """Return probabilities at labelled pixels, ``(pixel, class)``, from maps in 1/255 by patch."""
     parts = np.zeros((len(pixels), maps[0].shape[0]), dtype=np.float32)
@@ -326,35 +281,3 @@ def maps_at(maps: Sequence[NDArray[np.uint8]], pixels: LabelledPixels) -> Probab
         own = pixels.patch == patch
         parts[own] = maps[int(patch)][:, pixels.row[own], pixels.col[own]].T / np.float32(255)
     return np.asarray(parts / parts.sum(axis=1, keepdims=True).clip(1e-6), dtype=np.float32)
-
-
-def _cover(pixels: LabelledPixels, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Place windows greedily so that each pixel lies in the middle half of one."""
-    window_of = np.full(len(pixels), -1, dtype=np.int64)
-    corners: list[tuple[int, int, int]] = []
-    reach = size // 4
-    for position in range(len(pixels)):
-        if window_of[position] >= 0:
-            continue
-        patch, row, col = pixels.patch[position], pixels.row[position], pixels.col[position]
-        middle = row + reach // 2, col + reach // 2
-        near = (
-            (window_of < 0)
-            & (pixels.patch == patch)
-            & (np.abs(pixels.row - middle[0]) <= reach)
-            & (np.abs(pixels.col - middle[1]) <= reach)
-        )
-        window_of[near] = len(corners)
-        corners.append((int(patch), int(middle[0]) - size // 2, int(middle[1]) - size // 2))
-    return np.array(corners, dtype=np.int64), window_of
-
-
-def _windows(
-    ground: Ground, corners: NDArray[np.int64], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    images, valids = [], []
-    for patch, row, col in corners.tolist():
-        source = ground.patches[patch]
-        images.append(cut(source.image, row, col, size, fill=0.0))
-        valids.append(cut(source.valid, row, col, size, fill=False))
-    return np.stack(images), np.stack(valids)

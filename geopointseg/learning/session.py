@@ -34,7 +34,6 @@ from geopointseg.learning.pseudo_labels import (
     blend_teachers,
     expand_labels,
     keep_surest,
-    network_maps,
 )
 from geopointseg.learning.record import TrainingLog
 from geopointseg.learning.selection import (
@@ -43,12 +42,11 @@ from geopointseg.learning.selection import (
     Score,
     choose,
     maps_at,
-    network_at,
     score,
     without_prevalence,
 )
 from geopointseg.learning.start import network_options
-from geopointseg.learning.teacher import class_shares, forest_maps
+from geopointseg.learning.teacher import class_shares, predict_labelled, predict_patches
 from geopointseg.learning.trainer import (
     Learner,
     Loop,
@@ -57,8 +55,9 @@ from geopointseg.learning.trainer import (
     write_checkpoint,
 )
 from geopointseg.learning.watch import HeldOutWatch
-from geopointseg.model.architecture import receptive_field_px
+from geopointseg.model.architecture import Network, receptive_field_px
 from geopointseg.model.forest import Forest
+from geopointseg.model.inference import Ensemble
 from geopointseg.model.member import ForestMember, Member, NetworkMember
 
 LEAST_STEPS = 2000
@@ -183,8 +182,9 @@ class NetworkSession:
         teacher = copy.deepcopy(self.learner.model)
         self.teacher = self.teacher or teacher.state_dict()
         teacher.load_state_dict(self.teacher)
-        tile = 2 * job.config.sampling.chip_size
-        network = network_maps(teacher, job.normalization, job.ready.ground, tile, job.device)
+        network = predict_patches(
+            self._ensemble_of(teacher.eval()), job.ready.ground, job.reporter, "network"
+        )
         shares = [torch.from_numpy(class_shares(maps)) for maps in (network, self.maps)]
         told = ", ".join(f"{share:.1%}" for share in shares[0].tolist())
         job.reporter.log(f"Shares of the classes in the network's own map: {told}.")
@@ -210,7 +210,8 @@ class NetworkSession:
             return
         before = time.monotonic()
         self.forest = job.fit_forest(labelled)
-        self.maps = forest_maps(self.forest, job.ready.ground, job.reporter)
+        forest = Ensemble.of(ForestMember(self.forest, 1.0))
+        self.maps = predict_patches(forest, job.ready.ground, job.reporter, "forest")
         self.objective.expected = torch.from_numpy(class_shares(self.maps))
         self.objective.has_forest = job.config.teaching.distillation_weight > 0
         self._forest_s = time.monotonic() - before
@@ -240,14 +241,22 @@ class NetworkSession:
 
     def _network_at_held_out(self) -> Probabilities:
         """Return the network's probabilities of the held-out pixels."""
-        job = self.job
-        return network_at(
-            self.learner.model,
-            job.normalization,
-            job.ready.ground,
-            job.ready.held_out,
-            job.config.sampling.chip_size,
-            job.device,
+        network, ready = self.learner.model, self.job.ready
+        was_training = network.training
+        found = predict_labelled(
+            self._ensemble_of(network.eval()),
+            ready.ground,
+            ready.held_out,
+            context_px=3 * self.job.config.sampling.chip_size // 8,
+        )
+        network.train(was_training)
+        return found
+
+    def _ensemble_of(self, network: Network) -> Ensemble:
+        """Return a network in evaluation mode as it is in training, on the training device."""
+        margin = self.job.config.sampling.chip_size // 2
+        return Ensemble.of(
+            NetworkMember(network, self.job.normalization, margin, 1.0, {}, self.job.device)
         )
 
     def _log_score(self, result: Score, progress: float) -> None:
@@ -256,7 +265,7 @@ class NetworkSession:
         self.log.write(self.learner.step, self.learner.budget.elapsed_s, progress, values)
 
     def _decide(self) -> None:
-        """Weigh network and forest by what they say on held-out pixels."""
+        """Weight network and forest by their probabilities of the held-out pixels."""
         job, settings = self.job, self.job.config.selection
         truth = job.ready.held_out.class_index
         network = self._network_at_held_out()
@@ -318,7 +327,7 @@ class NetworkSession:
         return members
 
     def _weights(self) -> Mapping[str, float]:
-        """Return the say of each kind of member; alike where no held-out ground could decide."""
+        """Return the weight of each kind of member; equal where no held-out ground could decide."""
         if self.choice is not None:
             return self.choice.weights
         if self.job.kind == "network":
@@ -334,7 +343,7 @@ class NetworkSession:
             return "A network was asked for."
         if "network" not in self._weights():
             return self._too_short()
-        return "Network and forest are kept with equal say: too few labelled pixels could be held out to compare them."
+        return "Network and forest are kept with equal weights: too few labelled pixels could be held out to compare them."
 
     def _network_member(self, weight: float) -> NetworkMember:
         network = self.learner.model.eval().cpu()

@@ -1,4 +1,4 @@
-"""The forest as a teacher: what it says about every pixel in memory.
+"""Teachers: class probabilities of all training imagery, by a forest or a network.
 
 References
 ----------
@@ -11,14 +11,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from geopointseg.config import ForestConfig
-from geopointseg.learning.ground import Ground, LabelledPixels, Patch
+from geopointseg.learning.ground import Ground, LabelledPixels
 from geopointseg.model.forest import Forest
+from geopointseg.model.inference import Ensemble, predict_at, predict_window
 from geopointseg.progress import Reporter
 
-BLOCK_PX = 256
-"""Side of the blocks in which the forest looks at large patches."""
+BLOCK_PX = 512
+"""Side of the blocks in which large patches are predicted."""
 
 
 def fit_forest(ground: Ground, labelled: LabelledPixels, config: ForestConfig, seed: int) -> Forest:
@@ -43,57 +45,77 @@ def fit_forest(ground: Ground, labelled: LabelledPixels, config: ForestConfig, s
     return Forest.fit(images, pixels, classes=ground.classes, config=config, seed=seed)
 
 
-def forest_maps(
-    forest: Forest, ground: Ground, reporter: Reporter, around: LabelledPixels | None = None
+def predict_patches(
+    teacher: Ensemble, ground: Ground, reporter: Reporter, stage: str
 ) -> tuple[NDArray[np.uint8], ...]:
-    """Return the forest's probabilities of every patch in 1/255, uint8 ``(class, row, col)``; 0 where invalid.
+    """Return a teacher's probabilities of every patch.
 
-    With ``around``, only blocks are looked at that hold these pixels, and only the part that they span.
+    Parameters
+    ----------
+    teacher
+        Forest or network.
+    ground
+        Imagery.
+    reporter
+        Receives progress; may cancel.
+    stage
+        Name of the stage in the progress.
+
+    Returns
+    -------
+    tuple of ndarray
+        uint8 ``(class, row, col)`` a patch, in 1/255; 0 where invalid.
     """
     maps = [np.zeros((ground.classes, *patch.shape), dtype=np.uint8) for patch in ground.patches]
-    blocks = [(i, *block) for i, patch in enumerate(ground.patches) for block in _blocks(patch)]
-    if around is not None:
-        spanned = (_span(around, *block) for block in blocks)
-        blocks = [block for block in spanned if block is not None]
-    with reporter.stage("forest", total=len(blocks)) as advance:
-        for position, rows, cols in blocks:
-            maps[position][:, rows, cols] = _block(forest, ground.patches[position], rows, cols)
+    blocks = [(i, w) for i, patch in enumerate(ground.patches) for w in _blocks(patch.shape)]
+    with reporter.stage(stage, total=len(blocks)) as advance:
+        for position, window in blocks:
+            found, valid = predict_window(teacher, ground.patches[position], window)
+            rows, cols = window.toslices()
+            maps[position][:, rows, cols] = np.where(valid, np.rint(found * 255), 0)
             advance(1)
     return tuple(maps)
 
 
-def _block(forest: Forest, patch: Patch, rows: slice, cols: slice) -> NDArray[np.uint8]:
-    margin = forest.margin_px
-    top, left = max(rows.start - margin, 0), max(cols.start - margin, 0)
-    around = slice(top, rows.stop + margin), slice(left, cols.stop + margin)
-    probabilities = forest.probabilities(patch.image[:, *around], patch.valid[around])
-    inner = probabilities[
-        :, rows.start - top : rows.stop - top, cols.start - left : cols.stop - left
-    ]
-    return np.where(patch.valid[rows, cols], np.rint(inner * 255), 0).astype(np.uint8)
-
-
-def _blocks(patch: Patch) -> Iterator[tuple[slice, slice]]:
-    height, width = patch.shape
+def _blocks(shape: tuple[int, int]) -> Iterator[Window]:
+    height, width = shape
     for row in range(0, height, BLOCK_PX):
         for col in range(0, width, BLOCK_PX):
-            yield slice(row, min(row + BLOCK_PX, height)), slice(col, min(col + BLOCK_PX, width))
+            yield Window(col, row, min(BLOCK_PX, width - col), min(BLOCK_PX, height - row))
 
 
-def _span(
-    pixels: LabelledPixels, patch: int, rows: slice, cols: slice
-) -> tuple[int, slice, slice] | None:
-    """Return the part of a block that some pixels span, None where it holds none."""
-    own = (pixels.patch == patch) & (pixels.row >= rows.start) & (pixels.row < rows.stop)
-    own &= (pixels.col >= cols.start) & (pixels.col < cols.stop)
-    if not own.any():
-        return None
-    row, col = pixels.row[own], pixels.col[own]
-    return (
-        patch,
-        slice(int(row.min()), int(row.max()) + 1),
-        slice(int(col.min()), int(col.max()) + 1),
-    )
+def predict_labelled(
+    ensemble: Ensemble, ground: Ground, pixels: LabelledPixels, context_px: int | None = None
+) -> NDArray[np.float32]:
+    """Return class probabilities of labelled pixels.
+
+    Parameters
+    ----------
+    ensemble
+        The models.
+    ground
+        Imagery.
+    pixels
+        Which pixels.
+    context_px
+        As in `predict_at`.
+
+    Returns
+    -------
+    ndarray
+        float32 ``(pixel, class)``.
+    """
+    found = np.zeros((len(pixels), ground.classes), dtype=np.float32)
+    for position in np.unique(pixels.patch).tolist():
+        own = pixels.patch == position
+        found[own] = predict_at(
+            ensemble,
+            ground.patches[position],
+            pixels.row[own],
+            pixels.col[own],
+            context_px=context_px,
+        )
+    return found
 
 
 def class_shares(maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -27,12 +27,13 @@ from geopointseg.learning.record import (
     learnt_points,
     library_versions,
 )
-from geopointseg.learning.selection import maps_at, score
+from geopointseg.learning.selection import score
 from geopointseg.learning.session import LastGoodError, NetworkSession, Outcome
 from geopointseg.learning.start import build_starting_network
-from geopointseg.learning.teacher import forest_maps
+from geopointseg.learning.teacher import predict_labelled
 from geopointseg.learning.workspace import Workspace
 from geopointseg.model.bundle import ModelBundle, resolve_device
+from geopointseg.model.inference import Ensemble
 from geopointseg.model.member import ForestMember
 from geopointseg.progress import Reporter
 from geopointseg.raster.band_names import band_specs
@@ -165,8 +166,9 @@ def _forest_alone(job: Job, reason: str) -> Outcome:
     held_out, temperature = job.ready.held_out, 1.0
     if len(held_out):
         forest = job.fit_forest(job.ready.chosen_on)
-        maps = forest_maps(forest, job.ready.ground, job.reporter, around=held_out)
-        probabilities = maps_at(maps, held_out)
+        probabilities = predict_labelled(
+            Ensemble.of(ForestMember(forest, 1.0)), job.ready.ground, held_out
+        )
         result = score(probabilities, held_out.class_index)
         facts["scores"] = {"how": job.how_scored(), "forest": result.to_json()}
         calibration = fit_temperature(probabilities, held_out.class_index)

@@ -25,6 +25,7 @@ from geopointseg.config import Config
 from geopointseg.errors import ConfigError, InputFileError, LegendError, ModelError, OutputError
 from geopointseg.legend import Legend
 from geopointseg.model.card import render_card
+from geopointseg.model.inference import Ensemble, apply_temperature, predict_patch
 from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
 from geopointseg.raster.output import explain_write_error
 
@@ -40,6 +41,7 @@ __all__ = [
     "ModelBundle",
     "NetworkMember",
     "Normalization",
+    "apply_temperature",
     "is_model_folder",
     "publish_folder",
     "require_free_folder",
@@ -120,10 +122,10 @@ class ModelBundle:
         Returns
         -------
         ndarray
-            float32 ``(sample, class, row, col)``; each pixel sums to one. What it says where invalid means nothing.
+            float32 ``(sample, class, row, col)``; each pixel sums to one. Values where invalid carry no information.
         """
-        mean = sum(m.weight * m.probabilities(image, valid) for m in self.members)
-        return apply_temperature(np.asarray(mean, dtype=np.float32), self.temperature)
+        ensemble = Ensemble.of(*self.members, temperature=self.temperature)
+        return predict_patch(ensemble, image, valid)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -223,26 +225,6 @@ class ModelBundle:
                 f"The model folder '{folder}' is damaged ({type(error).__name__}: {error}). Expected "
                 f"{DESCRIPTION_FILE} and {WEIGHTS_FILE} as training wrote them; copy the folder again or retrain."
             ) from error
-
-
-def apply_temperature(
-    probabilities: NDArray[np.float32], temperature: float
-) -> NDArray[np.float32]:
-    """Return probabilities raised to ``1 / temperature`` and summed to one over axis 1 again.
-
-    References
-    ----------
-    C. Guo et al., On calibration of modern neural networks, ICML 2017, doi:10.48550/arXiv.1706.04599.
-
-    Examples
-    --------
-    >>> apply_temperature(np.array([[0.8, 0.2]], dtype=np.float32), 0.5).round(3)
-    array([[0.941, 0.059]], dtype=float32)
-    """
-    if temperature == 1.0:
-        return probabilities
-    raised = np.power(probabilities, np.float32(1.0 / temperature))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True).clip(min=1e-12), dtype=np.float32)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -216,7 +216,7 @@ class Grower:
         return TreeTable.from_forest(model, self.classes), out_of_bag
 
     def grow_mixed(self, filter_share: float) -> tuple[View, TreeTable, Samples]:
-        """Grow trees on single pixels and on filters, with the given say; return the view that they need, too."""
+        """Grow trees on single pixels and on filters, with the given weight of filters; return the view that they need, too."""
         shares = {self.view.bands: 1 - filter_share, self.view.count: filter_share}
         grown = {f: self.grow(f, share) for f, share in shares.items() if share > 0}
         trees = TreeTable.mixed([t for t, _ in grown.values()], [shares[f] for f in grown])
@@ -228,7 +228,7 @@ class Grower:
         """Try mixes and radii on held-out ground; the class-balanced log loss decides.
 
         The log loss uses each held-out pixel's probability and is steadier on few points than scores that count
-        right and wrong. Where there are too few pixels to hold any out, both kinds of trees get equal say.
+        right and wrong. Where there are too few pixels to hold any out, both kinds of trees get equal weights.
         """
         if len(self.samples) < _FEW_PIXELS:
             return Decisions(0.5, 0, {}, {})
@@ -386,7 +386,7 @@ class Grower:
         return float(np.mean([v.mean() for v in self._by_class(values)]))
 
     def _balanced_error(self, values: NDArray[np.float64]) -> float:
-        """Return the standard error of that mean; pixels that are alone in their class have no say."""
+        """Return the standard error of that mean; pixels that are alone in their class do not count."""
         parts = self._by_class(values)
         variance = sum(float(v.var(ddof=1)) / len(v) for v in parts if len(v) > 1)
         return float(np.sqrt(variance)) / len(parts)

@@ -1,7 +1,7 @@
 """The members of a model: what turns pixels into class probabilities.
 
-A member takes windows with the values of the scene and says where they are valid; how it normalizes them is its
-own business. Networks and the forest look the same from outside, so maps, ensembles and scores treat them alike.
+A member takes windows with the values of the scene and a mask of the valid pixels, and normalizes them itself.
+Networks and the forest have one interface; `geopointseg.model.inference` combines their probabilities.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class TreeTable:
 
     @classmethod
     def mixed(cls, tables: Sequence[Self], weights: Sequence[float]) -> Self:
-        """Join tables; each has the given say, and those with none are left out.
+        """Join tables with the given weights; those of weight 0 are left out.
 
         A table of fewer features looks at the first ones.
         """
@@ -112,7 +112,7 @@ class TreeTable:
         return int(self.value.shape[1])
 
     def probabilities(self, samples: NDArray[np.float32], jobs: int = 0) -> NDArray[np.float32]:
-        """Return the weighted mean of what the trees say.
+        """Return the weighted mean of the trees' probabilities.
 
         Parameters
         ----------

@@ -58,6 +58,11 @@ class Mosaic:
         placed = [_on_pixels_of(first, scene, reporter or Reporter()) for scene in scenes]
         return cls(tuple(placed), _union([scene.grid for scene in placed]))
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.grid.shape
+
     def read(self, window: Window) -> Chip:
         """Read a window, which may reach beyond the border of the mosaic."""
         if len(self.scenes) == 1:

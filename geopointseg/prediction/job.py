@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from geopointseg.assessment.overlap import TRAINING_TAG
 from geopointseg.config import PredictionConfig, SceneConfig
 from geopointseg.errors import ConfigError, RasterError
 from geopointseg.model.bundle import ModelBundle
+from geopointseg.model.ensemble import combine_models, union_bands
+from geopointseg.model.inference import Ensemble
 from geopointseg.prediction.backend import accelerate
-from geopointseg.prediction.ensemble import Ensemble
 from geopointseg.prediction.imagery import Area, Mosaic
 from geopointseg.prediction.pipeline import Plan
 from geopointseg.prediction.product import Products
@@ -87,15 +88,7 @@ class Job:
     @cached_property
     def plain(self) -> Ensemble:
         """The models as one, networks run by PyTorch as they are."""
-        specs = union_bands(self.loaded)
-        places = tuple(tuple(specs.index(band) for band in b.bands) for b in self.loaded)
-        several = sum(len(b.members) for b in self.loaded) > 1
-        return Ensemble(
-            self.loaded,
-            places,
-            self.settings.tta,
-            disagreement=self.uncertainty and several,
-        )
+        return self._combine(self.loaded)
 
     @cached_property
     def ensemble(self) -> Ensemble:
@@ -103,8 +96,15 @@ class Job:
         few = self.plan.lattice.window_count < WORTH_WINDOWS
         if few and self.backend == "torch":
             return self.plain
-        bundles = tuple(accelerate(bundle, self.backend) for bundle in self.loaded)
-        return replace(self.plain, bundles=bundles)
+        return self._combine([accelerate(bundle, self.backend) for bundle in self.loaded])
+
+    def _combine(self, bundles: Sequence[ModelBundle]) -> Ensemble:
+        several = sum(len(bundle.members) for bundle in bundles) > 1
+        return combine_models(
+            bundles,
+            augmentation=self.settings.tta,
+            disagreement=self.uncertainty and several,
+        )
 
     @cached_property
     def plan(self) -> Plan:
@@ -112,7 +112,7 @@ class Job:
         mosaic = Mosaic.of(self.scenes)
         ensemble, settings = self.plain, self.settings
         products = Products(
-            ensemble.legend,
+            self.loaded[0].legend,
             self.probabilities,
             self.uncertainty,
             ensemble.disagreement,
@@ -172,11 +172,6 @@ _STATE = frozenset(Job.__dataclass_fields__)
 def load_models(models: Sequence[ModelBundle | str | Path], device: str) -> tuple[ModelBundle, ...]:
     """Return models, those named by their folders read from disk."""
     return tuple(m if isinstance(m, ModelBundle) else ModelBundle.load(m, device) for m in models)
-
-
-def union_bands(bundles: Sequence[ModelBundle]) -> list[str]:
-    """Return the bands that any of the models wants, each once."""
-    return list(dict.fromkeys(band for bundle in bundles for band in bundle.bands))
 
 
 def open_imagery(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from geopointseg.prediction.ensemble import Ensemble
+from geopointseg.model.inference import Ensemble
 from geopointseg.prediction.finishing import finish_tile, needed_parts, output_tiles
 from geopointseg.prediction.journal import WorkFolder
 from geopointseg.prediction.pipeline import Batch, Plan, compute_tiles

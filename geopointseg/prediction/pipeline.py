@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.model.allocator import keep_freed_memory
+from geopointseg.model.inference import Ensemble, predict_patch
 from geopointseg.prediction.blending import add_window
-from geopointseg.prediction.ensemble import Ensemble
 from geopointseg.prediction.imagery import Area, Mosaic
 from geopointseg.prediction.product import Arrays, Products
 from geopointseg.prediction.tiling import Lattice, Tile
@@ -279,7 +279,7 @@ def compute_tiles(
         for tile, batch in items:
             channels = None
             if batch is not None:
-                channels = ensemble.channels(batch.image, batch.valid)
+                channels = predict_patch(ensemble, batch.image, batch.valid)
             handover.put((tile, batch, channels))
             on_batch(batch)
     return reader.undeclared_nan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from geopointseg.config import Config
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, resolve_device
+from geopointseg.model.ensemble import combine_models
+from geopointseg.model.inference import Ensemble, WeightedModel, predict_patch
+from geopointseg.model.test_time_augmentation import Augmentation
 from geopointseg.prediction.backend import choose_backend, require_backend
 from geopointseg.prediction.distributed import DaskRun, open_client
 from geopointseg.prediction.finishing import StoredTiles, output_tiles
@@ -129,8 +132,8 @@ def predict(
     Parameters
     ----------
     models
-        A model, its folder, or several; probabilities of several are averaged, plainly worse ones with less say (see
-        `say_of`).
+        A model, its folder, or several; probabilities of several are averaged, those of clearly worse models with
+        less weight (see `weigh_models`).
     scenes
         A raster, or several that are mapped as one mosaic on the pixels of the first.
     output
@@ -198,7 +201,7 @@ def predict(
         )  # fmt: skip
         spare_inputs(filter(None, outputs.values()), job.plan.mosaic.files())
         plan, identity = job.plan, job.identity()
-        _tell_say(job, reporter)
+        _log_weights(job, reporter)
         HANDLES.close()
         with open_journal(Path(output).absolute(), identity, resume=resume) as work:
             job = replace(job, backend=_decide_backend(job, work, reporter), bundles=job.loaded)
@@ -207,15 +210,16 @@ def predict(
     return _summary(job, outputs, counts, time.monotonic() - started)
 
 
-def _tell_say(job: Job, reporter: Reporter) -> None:
-    """Tell what share of the vote each of several models has, where it differs."""
-    if len(set(job.plain.say)) > 1:
-        shares = ", ".join(
-            f"'{bundle.folder.name}' {say:.0%}"
-            for bundle, say in zip(job.loaded, job.plain.say, strict=True)
+def _log_weights(job: Job, reporter: Reporter) -> None:
+    """Log the weights of several models, where they differ."""
+    weights = [model.weight for model in job.plain.models]
+    if len(set(weights)) > 1:
+        named = ", ".join(
+            f"'{bundle.folder.name}' {weight:.0%}"
+            for bundle, weight in zip(job.loaded, weights, strict=True)
         )
         reporter.log(
-            f"The models share the vote by their skill on points held out of training: {shares}."
+            f"The models are weighted by their skill on points held out of training: {named}."
         )
 
 
@@ -347,7 +351,7 @@ def _summary(
     counts: dict[str, int],
     seconds: float,
 ) -> Prediction:
-    legend = job.plain.legend
+    legend = job.loaded[0].legend
     by_class = {e.name: counts.get(str(e.code), 0) for e in legend.entries}
     grid = job.plan.mosaic.grid
     path = outputs[CLASSES]
@@ -376,13 +380,13 @@ def predict_array(
     Parameters
     ----------
     model
-        A model, several, or the members of one.
+        A model, several, or members of one.
     scene
-        The scene, with the model's bands.
+        The scene, with the bands of the models as `union_bands` returns them.
     reporter
         Told of progress; may cancel.
     **settings
-        ``window_px``, ``overlap_px``, ``batch_size``, ``blend`` of the section [prediction].
+        ``window_px``, ``overlap_px``, ``batch_size``, ``blend``, ``tta`` of the section [prediction].
 
     Returns
     -------
@@ -393,51 +397,41 @@ def predict_array(
     """
     reporter = reporter or Reporter()
     chosen = Config().updated({"prediction": settings}).prediction
-    answer, members = _voters(model)
-    margin = max(member.margin_px for member in members)
-    overlap = resolve_overlap(chosen, margin)
+    ensemble = _as_ensemble(model, chosen.tta)
+    overlap = resolve_overlap(chosen, ensemble.margin_px)
     lattice = lay_lattice(
         scene.grid.shape,
         window_px=chosen.window_px,
         overlap_px=overlap,
-        stride=int(np.lcm.reduce([member.stride for member in members])),
+        stride=ensemble.stride,
         channels=1,
         blend=chosen.blend,
-        margin_px=trusted_margin(margin, overlap),
+        margin_px=trusted_margin(ensemble.margin_px, overlap),
         sums_bytes=2**62,
     )
-    batch_size = resolve_batch_size(chosen, "cpu" if all(map(_is_on_cpu, members)) else "cuda")
+    batch_size = resolve_batch_size(
+        chosen, "cpu" if all(map(_is_on_cpu, ensemble.members)) else "cuda"
+    )
     plan = Plan(Mosaic.of([scene]), None, lattice, Products(Legend(())), {}, batch_size)
-    return _blend_all(plan, answer, reporter)
+    return _blend_all(plan, ensemble, reporter)
 
 
 def _is_on_cpu(member: Member) -> bool:
     return not isinstance(member, NetworkMember) or member.device.type == "cpu"
 
 
-Answer = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.float32]]
-
-
-def _voters(
-    model: ModelBundle | Sequence[ModelBundle] | Sequence[Member],
-) -> tuple[Answer, list[Member]]:
+def _as_ensemble(
+    model: ModelBundle | Sequence[ModelBundle] | Sequence[Member], augmentation: Augmentation
+) -> Ensemble:
     parts: list[Any] = [model] if isinstance(model, ModelBundle) else list(model)
-    bundles = all(isinstance(part, ModelBundle) for part in parts)
-    members = list(itertools.chain.from_iterable(p.members for p in parts)) if bundles else parts
-    weights = [1.0 if bundles else float(part.weight) for part in parts]
-
-    def answer(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        votes = (
-            np.float32(weight / sum(weights)) * part.probabilities(image, valid)
-            for weight, part in zip(weights, parts, strict=True)
-        )
-        return np.asarray(sum(votes), dtype=np.float32)
-
-    return answer, members
+    if all(isinstance(part, ModelBundle) for part in parts):
+        return combine_models(parts, augmentation=augmentation)
+    weight = 1.0 if len(parts) == 1 else 1.0 / sum(member.weight for member in parts)
+    return Ensemble((WeightedModel(tuple(parts), weight=weight),), augmentation)
 
 
 def _blend_all(
-    plan: Plan, answer: Answer, reporter: Reporter
+    plan: Plan, ensemble: Ensemble, reporter: Reporter
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Blend all windows of a raster in memory."""
     height, width = plan.mosaic.grid.shape
@@ -450,7 +444,7 @@ def _blend_all(
         reporter.stage("predict", total) as advance,
     ):
         for batch in batches:
-            channels = answer(batch.image, batch.valid)
+            channels = predict_patch(ensemble, batch.image, batch.valid)
             if sums is None:
                 sums = TileSums(plan, (0, 0), channels.shape[1])
             sums.add(batch, channels)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.legend import Legend
+from geopointseg.model.inference import relative_entropy
 from geopointseg.raster.class_map import class_layout, code_table
 from geopointseg.raster.cog import Layout
 from geopointseg.raster.grid import Grid
@@ -134,7 +135,7 @@ class Products:
         if PROBABILITIES in out:
             self._store(out[PROBABILITIES], probabilities, valid)
         if UNCERTAINTY in out:
-            entropy = entropy_share(probabilities)
+            entropy = relative_entropy(probabilities)
             bands = [best, entropy, best - second]
             if self.disagreement:
                 bands.append(np.maximum(entropy - sums[-1], 0))
@@ -161,13 +162,3 @@ def _two_largest(
         index[value > best] = position
         np.maximum(best, value, out=best)
     return best, second, index
-
-
-def entropy_share(probabilities: NDArray[np.float32], axis: int = 0) -> NDArray[np.float32]:
-    """Return the entropy of probabilities along an axis, divided by its largest value: 0 sure, 1 no idea."""
-    classes = probabilities.shape[axis]
-    if classes < 2:
-        return np.zeros_like(probabilities.sum(axis=axis))
-    logs = np.log(np.maximum(probabilities, np.float32(1e-12)))
-    logs *= probabilities
-    return np.asarray(logs.sum(axis=axis) / np.float32(-math.log(classes)))

@@ -220,6 +220,11 @@ class Scene:
         files = fingerprint_files(self.path)
         return None if files is None else repr((files, self.grid, self.bands, self.mixing))
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.grid.shape
+
     def read(self, window: Window | None = None) -> Chip:
         """Read a window, which may reach beyond the border of the scene.
 

@@ -28,8 +28,10 @@ from geopointseg.labels.layer import new_geopackage, require_free_geopackage, wr
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.style import Category, Style, store_style
 from geopointseg.legend import Legend
-from geopointseg.model.bundle import ModelBundle, apply_temperature, resolve_device
+from geopointseg.model.bundle import ModelBundle, resolve_device
+from geopointseg.model.ensemble import combine_models
 from geopointseg.model.features import FilterBank
+from geopointseg.model.inference import predict_patch, surround
 from geopointseg.prediction.job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import transform_coordinates
@@ -123,8 +125,8 @@ class _Place:
     scene: int
     row: NDArray[np.int64]
     col: NDArray[np.int64]
-    votes: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
+    channels: NDArray[np.float32]
+    """``(pixel, channel)``: class probabilities, and the members' mean entropy where there are several."""
     features: NDArray[np.float32]
 
 
@@ -218,8 +220,12 @@ class _Looker:
         self, bundles: Sequence[ModelBundle], scenes: Sequence[Scene], rng: np.random.Generator
     ) -> None:
         self.bundles, self.scenes, self.rng = bundles, scenes, rng
-        self.margin = max(member.margin_px for bundle in bundles for member in bundle.members)
-        self.margin = min(max(self.margin, _BANK.margin_px), WINDOW_PX // 2)
+        self.ensemble = combine_models(
+            bundles,
+            augmentation=bundles[0].config.prediction.tta,
+            disagreement=sum(len(bundle.members) for bundle in bundles) > 1,
+        )
+        self.margin = min(max(self.ensemble.margin_px, _BANK.margin_px), WINDOW_PX // 2)
         self.legend = bundles[0].legend
 
     def draw(self, reporter: Reporter) -> Iterator[_Place]:
@@ -249,53 +255,30 @@ class _Looker:
 
     def _look(self, position: int, window: Window, wanted: int) -> _Place | None:
         """Predict one window with its surroundings; draw candidates evenly over predicted classes."""
-        image, valid, inside = self._read(self.scenes[position], window)
-        if not valid[inside].any():
+        scene = self.scenes[position]
+        around, inside = surround(window, scene.shape, self.margin, self.ensemble.stride)
+        chip = scene.read(around)
+        valid = chip.valid[inside]
+        if not valid.any():
             return None
-        votes, mean = self._predict(image, valid)
-        crop = (slice(None), slice(None), *inside)
-        votes, mean = votes[crop], mean[crop[1:]]
-        features = self._features(image, valid)[crop[1:]]
-        row, col = self._draw_evenly(mean.argmax(axis=0), valid[inside], wanted)
+        channels = predict_patch(self.ensemble, chip.image, chip.valid)[:, *inside]
+        features = self._features(chip.image, chip.valid)[:, *inside]
+        predicted = channels[: len(self.legend)].argmax(axis=0)
+        row, col = self._draw_evenly(predicted, valid, wanted)
         return _Place(
             position,
             row + int(window.row_off),
             col + int(window.col_off),
-            votes[:, :, row, col].transpose(0, 2, 1),
-            mean[:, row, col].T,
+            channels[:, row, col].T,
             features[:, row, col].T,
         )
-
-    def _read(
-        self, scene: Scene, window: Window
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[slice, slice]]:
-        m = self.margin
-        around = Window(
-            window.col_off - m, window.row_off - m, window.width + 2 * m, window.height + 2 * m
-        )
-        chip = scene.read(around)
-        inside = slice(m, m + int(window.height)), slice(m, m + int(window.width))
-        return chip.image, chip.valid, inside
-
-    def _predict(
-        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return each member's probabilities ``(member, class, row, col)`` and the models' mean."""
-        votes, means = [], []
-        for bundle in self.bundles:
-            own = [
-                apply_temperature(m.probabilities(image[None], valid[None]), bundle.temperature)[0]
-                for m in bundle.members
-            ]
-            weights = [m.weight for m in bundle.members]
-            votes += own
-            means.append(np.average(own, axis=0, weights=weights))
-        return np.stack(votes), np.mean(means, axis=0, dtype=np.float32)
 
     def _features(
         self, image: NDArray[np.float32], valid: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
-        seen = self.bundles[0].normalization.apply(image, valid)
+        """Return what pixels look like in the bands of the first model, which come first in the image."""
+        first = self.bundles[0]
+        seen = first.normalization.apply(image[: len(first.bands)], valid)
         return _BANK.compute(seen[:_SEEN_FEATURES], valid)
 
     def _draw_evenly(
@@ -314,18 +297,24 @@ class _Looker:
     def candidates(self, places: Sequence[_Place]) -> Candidates:
         """Put the candidates of all windows together."""
         x, y = self._world(places)
-        votes = np.concatenate([p.votes for p in places], axis=1)
+        channels = np.concatenate([p.channels for p in places]).astype(np.float64)
+        probabilities, mean_entropy = np.split(channels, [len(self.legend)], axis=1)
+        disagreement = np.zeros(len(channels))
+        if self.ensemble.disagreement:
+            members = len(self.ensemble.members)
+            disagreement = measure_disagreement(probabilities, mean_entropy[:, 0], members)
         return Candidates(
             self._metres(x, y),
-            np.concatenate([p.probabilities for p in places]).astype(np.float64),
-            measure_disagreement(votes),
+            probabilities,
+            disagreement,
             np.concatenate([p.features for p in places]).astype(np.float64),
         )
 
     def describe_points(self, points: Points | None) -> Labelled:
         """Return where labelled points lie and what they look like, those on the scenes."""
         classes = len(self.legend)
-        empty = Labelled.none(classes, _BANK.count(min(len(self.scenes[0].bands), _SEEN_FEATURES)))
+        seen = min(len(self.bundles[0].bands), _SEEN_FEATURES)
+        empty = Labelled.none(classes, _BANK.count(seen))
         if points is None:
             return empty
         position = {name: i for i, name in enumerate(self.legend.names)}

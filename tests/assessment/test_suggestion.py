@@ -108,11 +108,11 @@ def test_no_room_at_all_is_refused() -> None:
 
 
 def test_disagreement_of_members() -> None:
-    agree = np.array([[[0.7, 0.3]], [[0.7, 0.3]]])
-    differ = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
-    assert measure_disagreement(agree)[0] == pytest.approx(0)
-    assert measure_disagreement(differ)[0] == pytest.approx(1)
-    assert measure_disagreement(differ[:1])[0] == 0
+    unsure, even = np.array([[0.7, 0.3]]), np.array([[0.5, 0.5]])
+    assert measure_disagreement(unsure, entropy_share(unsure), 2)[0] == pytest.approx(0)
+    assert measure_disagreement(even, np.zeros(1), 2)[0] == pytest.approx(1)
+    thirds = np.array([[1, 1, 1, 0, 0]]) / 3
+    assert measure_disagreement(thirds, np.zeros(1), 3)[0] == pytest.approx(1)
 
 
 def test_entropy_and_margin() -> None:

@@ -1,0 +1,117 @@
+"""Several models as one: the bands that each reads, and its weight in the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from geopointseg.errors import ModelError
+from geopointseg.model.bundle import ModelBundle
+from geopointseg.model.inference import Ensemble, WeightedModel
+from geopointseg.model.test_time_augmentation import Augmentation
+
+RELATIVE_WEIGHTS = ((0.75, 1.0), (0.5, 1 / 3), (-np.inf, 1 / 9))
+"""A model with at least the first share of the best model's skill gets the second share of its weight."""
+
+
+def combine_models(
+    bundles: Sequence[ModelBundle],
+    *,
+    augmentation: Augmentation = "none",
+    disagreement: bool = False,
+) -> Ensemble:
+    """Combine models into one that takes images with the bands of `union_bands`.
+
+    Parameters
+    ----------
+    bundles
+        One model or several, all with the same classes in the same order.
+    augmentation
+        Test-time augmentation; see `augmented_variants`.
+    disagreement
+        Whether the members' mean entropy is computed, too.
+
+    Returns
+    -------
+    Ensemble
+        What `predict_window`, `predict_at` and `predict_patch` take.
+
+    Raises
+    ------
+    ModelError
+        If the models' classes differ.
+    ConfigError
+        If disagreement is wanted of a single member.
+    """
+    _require_one_legend(bundles)
+    bands = union_bands(bundles)
+    models = tuple(
+        WeightedModel(
+            bundle.members, bundle.temperature, weight, tuple(map(bands.index, bundle.bands))
+        )
+        for bundle, weight in zip(bundles, weigh_models(bundles), strict=True)
+    )
+    return Ensemble(models, augmentation, disagreement)
+
+
+def union_bands(bundles: Sequence[ModelBundle]) -> list[str]:
+    """Return the bands that any of the models takes, each once, those of the first model first."""
+    return list(dict.fromkeys(band for bundle in bundles for band in bundle.bands))
+
+
+def weigh_models(bundles: Sequence[ModelBundle]) -> tuple[float, ...]:
+    """Return the weight of each model in the mean, by its skill on points held out of its training.
+
+    Skill is the difference of two class-balanced log losses: that of guessing, and that of the model. Each model has
+    its own held-out points, and they are few. So models with nearly the skill of the best get equal weights, and only
+    clearly worse ones get less. Where a model has no held-out scores, all weights are equal.
+
+    Parameters
+    ----------
+    bundles
+        One model or several.
+
+    Returns
+    -------
+    tuple of float
+        One weight a model; they sum to one.
+
+    References
+    ----------
+    J. Smith and K. F. Wallis, A simple explanation of the forecast combination puzzle, Oxford Bulletin of Economics
+    and Statistics 71(3), 2009, doi:10.1111/j.1468-0084.2008.00541.x.
+    """
+    skills = [_skill(bundle) for bundle in bundles]
+    best = max((skill for skill in skills if skill is not None), default=0.0)
+    if None in skills or best <= 0:
+        return tuple(1.0 / len(bundles) for _ in bundles)
+    relative = [
+        next(
+            weight
+            for share, weight in RELATIVE_WEIGHTS
+            if skill is not None and skill >= share * best
+        )
+        for skill in skills
+    ]
+    return tuple(weight / sum(relative) for weight in relative)
+
+
+def _skill(bundle: ModelBundle) -> float | None:
+    scores = bundle.metadata.get("scores") or {}
+    kind = "together" if len(bundle.members) > 1 else bundle.members[0].kind
+    return float(np.log(len(bundle.legend))) - scores[kind]["loss"] if kind in scores else None
+
+
+def _require_one_legend(bundles: Sequence[ModelBundle]) -> None:
+    first = bundles[0].legend
+    for bundle in bundles[1:]:
+        same = (
+            np.array_equal(bundle.legend.codes, first.codes) and bundle.legend.names == first.names
+        )
+        if not same:
+            raise ModelError(
+                f"The models '{bundles[0].folder}' and '{bundle.folder}' have different classes "
+                f"({', '.join(first.names)} and {', '.join(bundle.legend.names)}). Models that are averaged need "
+                "one legend in one order; train them from the same points."
+            )

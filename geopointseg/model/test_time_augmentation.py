@@ -1,0 +1,108 @@
+"""Test-time augmentation: one image in several orientations or magnifications, and the way back.
+
+The probabilities of all variants of an image are turned back to its own pixels and averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Augmentation = Literal["none", "flip", "d4", "scales"]
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Variant = tuple[Image, Mask, Callable[[Image], Image]]
+"""An augmented image, its valid pixels, and what brings planes of it back to the original pixels."""
+
+SCALES = (0.75, 1.0, 1.25)
+"""Magnifications of the augmentation ``scales``."""
+
+
+def augmented_variants(image: Image, valid: Mask, augmentation: Augmentation) -> Iterator[Variant]:
+    """Yield the variants of an image that an augmentation averages over.
+
+    Parameters
+    ----------
+    image
+        float32 ``(sample, band, row, col)``.
+    valid
+        bool ``(sample, row, col)``.
+    augmentation
+        ``none``: the image itself; ``flip``: four mirror images; ``d4``: eight mirror images and rotations;
+        ``scales``: three magnifications, see `SCALES`.
+
+    Yields
+    ------
+    tuple
+        The image and its valid pixels, and a function that brings float32 ``(..., row, col)`` back to the pixels of
+        the original.
+    """
+    if augmentation == "scales":
+        for scale in SCALES:
+            yield _scaled(image, valid, scale)
+        return
+    for turns in (0, 1, 2, 3) if augmentation == "d4" else (0,):
+        for flipped in (False, True) if augmentation != "none" else (False,):
+            yield _turned(image, valid, turns, (-1,) if flipped else ())
+            if augmentation == "flip":
+                yield _turned(image, valid, turns, (-2, -1) if flipped else (-2,))
+
+
+def _turned(image: Image, valid: Mask, turns: int, flips: tuple[int, ...]) -> Variant:
+    def turn(array: NDArray[Any]) -> NDArray[Any]:
+        return np.ascontiguousarray(np.flip(np.rot90(array, turns, axes=(-2, -1)), axis=flips))
+
+    def undo(array: Image) -> Image:
+        return np.rot90(np.flip(array, axis=flips), -turns, axes=(-2, -1))
+
+    return turn(image), turn(valid), undo
+
+
+def _scaled(image: Image, valid: Mask, scale: float) -> Variant:
+    if scale == 1.0:
+        return image, valid, lambda array: array
+    height, width = image.shape[-2:]
+    small = max(round(height * scale), 1), max(round(width * scale), 1)
+    weight = resize(valid.astype(np.float32), *small)
+    share = np.maximum(weight, np.float32(1e-6))[:, None]
+    seen: Image = np.divide(resize(image * valid[:, None], *small), share, dtype=np.float32)
+    return seen, weight > 0.5, lambda array: resize(array, height, width)
+
+
+def resize(array: Image, height: int, width: int) -> Image:
+    """Resample the last two axes linearly to a new size; pixel edges of old and new coincide.
+
+    Parameters
+    ----------
+    array
+        float32 ``(..., row, col)``.
+    height, width
+        New number of rows and columns.
+
+    Returns
+    -------
+    ndarray
+        float32 ``(..., height, width)``.
+
+    Examples
+    --------
+    >>> resize(np.array([[0.0, 1.0]], dtype=np.float32), 1, 4).round(2).tolist()
+    [[0.0, 0.25, 0.75, 1.0]]
+    """
+    by_row = _linear_weights(array.shape[-2], height)
+    by_col = _linear_weights(array.shape[-1], width)
+    return np.ascontiguousarray(by_row @ array @ by_col.T)
+
+
+def _linear_weights(old: int, new: int) -> NDArray[np.float32]:
+    """Return the matrix that interpolates ``old`` samples at ``new`` pixel centres, edges held."""
+    place = ((np.arange(new) + 0.5) * old / new - 0.5).clip(0, old - 1)
+    low = np.minimum(place.astype(int), max(old - 2, 0))
+    share = (place - low).astype(np.float32)
+    matrix = np.zeros((new, old), dtype=np.float32)
+    matrix[np.arange(new), low] = 1 - share
+    matrix[np.arange(new), np.minimum(low + 1, old - 1)] += share
+    return matrix
