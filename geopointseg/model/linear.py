@@ -205,7 +205,9 @@ def _cut(image: Image, window: tuple[slice, slice], stride: int) -> Image:
     """Return a window padded by reflection to multiples of the stride."""
     tile = image[:, *window]
     pads = [(0, -side % stride) for side in tile.shape[1:]]
-    mode = "reflect" if all(p < s for (_, p), s in zip(pads, tile.shape[1:], strict=True)) else "edge"
+    mode = (
+        "reflect" if all(p < s for (_, p), s in zip(pads, tile.shape[1:], strict=True)) else "edge"
+    )
     return np.ascontiguousarray(np.pad(tile, [(0, 0), *pads], mode=mode))
 
 
@@ -270,7 +272,9 @@ def _all_classes(
     return weight, bias
 
 
-def build_linear_body(bands: int, classes: int, encoder: str = LITE0, depth: int = DEPTH) -> LinearBody:
+def build_linear_body(
+    bands: int, classes: int, encoder: str = LITE0, depth: int = DEPTH
+) -> LinearBody:
     """Return a body with random weights; pretrained ones come from `build_backbone` or a model folder."""
     return LinearBody(bands, classes, Backbone(encoder, depth))
 

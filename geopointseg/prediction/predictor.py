@@ -226,7 +226,7 @@ def _log_weights(job: Job, reporter: Reporter) -> None:
 def _decide_backend(job: Job, work: WorkFolder, reporter: Reporter) -> str:
     """Return the backend that was asked for, that of an earlier run, or the fastest one."""
     asked = job.settings.backend
-    networks = [m for m in job.plain.members if m.kind == "network"]
+    networks = [m for m in job.plain.members if m.kind != "forest"]
     if asked != "auto" or not networks or job.device != "cpu":
         require_backend(asked)
         return "torch" if asked == "auto" else asked

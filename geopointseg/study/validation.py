@@ -39,7 +39,7 @@ from geopointseg.study.lookup import predict_points
 from geopointseg.study.scene_folds import divide_by_scene, fold_scene
 
 HeldOut = Literal["block", "scene"]
-ModelKind = Literal["auto", "network", "forest"]
+ModelKind = Literal["auto", "network", "linear", "forest"]
 RECIPE = "this recipe"
 MAJORITY = "majority class"
 PLAIN_FORESTS = {"forest on single pixels": "pixel", "forest on filters": "filters"}
