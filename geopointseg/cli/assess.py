@@ -172,7 +172,7 @@ def _assess_map(
     help="Fail where a test point lies within reach of a training chip, instead of warning.",
 )  # fmt: skip
 @click.option(
-    "--model", type=click.Choice(["auto", "network", "forest"]), default="auto", show_default=True,
+    "--model", type=click.Choice(["auto", "network", "linear", "forest"]), default="auto", show_default=True,
     help="What the recipe trains, as for 'train'.",
 )  # fmt: skip
 @click.option("-o", "--output", default=None, metavar="REPORT.html", help="Also write a report.")

@@ -17,7 +17,7 @@ from geopointseg.cli.invocation import (
 )
 from geopointseg.cli.setting import settings_options
 
-ModelKind = Literal["auto", "network", "forest"]
+ModelKind = Literal["auto", "network", "linear", "forest"]
 
 
 @click.command(cls=CommandWithLists)

@@ -22,7 +22,7 @@ from geopointseg.model.forest import Forest
 from geopointseg.model.member import Normalization
 from geopointseg.progress import Reporter
 
-ModelKind = Literal["auto", "network", "forest"]
+ModelKind = Literal["auto", "network", "linear", "forest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Job:
     normalization
         How networks see the imagery.
     network
-        With its starting weights; None where only a forest is trained.
+        With its starting weights; None where no network is trained.
     started_s
         When the training began, on the monotonic clock.
     """

@@ -23,9 +23,8 @@ Probabilities = NDArray[np.float32]
 
 BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
 """Held-out blocks: the longer side of the labelled ground is divided by the first number that does."""
-NETWORK_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-LEAST_WEIGHTS = ((0.75, 0.5), (0.5, 0.25))
-"""A member with the first share of the other's skill on held-out ground gets the second share as its weight at least."""
+RELATIVE_WEIGHTS = ((0.75, 1.0), (0.5, 1 / 3))
+"""A member with the first share of the best skill on held-out ground, or more, gets the second share of its weight."""
 SMALLEST_PROBABILITY = 0.01
 """Probabilities are clipped here before logarithms are taken: one confident error must not decide alone."""
 
@@ -155,23 +154,20 @@ def score(probabilities: Probabilities, class_index: NDArray[np.int64]) -> Score
     return Score(accuracy, float(np.mean(f1)), float(np.mean(losses)))
 
 
-def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[np.int64]) -> Choice:
-    """Choose the weights of forest and network by their probabilities on held-out pixels.
+def choose(members: Mapping[str, Probabilities], class_index: NDArray[np.int64]) -> Choice:
+    """Choose the weights of members by their probabilities of held-out pixels.
 
-    Each candidate is brought to its best temperature first: averaging with any noise flattens probabilities, and
-    that alone must not look like merit. The mixture that fits best is taken, within two bounds, because held-out
-    pixels are few, lie in the scenes that were learnt from, and the network goes on learning after this choice:
-
-    - where the mixture is better than the forest by no more than the standard error of the difference, the network
-      gets a weight of 0.5 at most;
-    - a member with three quarters of the other's skill or more (what the loss lies below that of guessing) gets a
-      weight of 0.5 at least, and one with half of it or more 0.25. Members with independent errors generalize better to
-      other scenes together, and weights estimated from few cases do worse than equal ones [1]_.
+    Each member is brought to its best temperature first, so that a member is not judged by how sharp its probabilities
+    are. A member's skill is the difference between the class-balanced log loss of guessing and its own. Members of at
+    least three quarters of the best skill get equal weights, those of at least half of it a third of that, others none.
+    Weights that are estimated from few cases do worse than equal ones [1]_, and members with independent errors
+    generalize better to other scenes together. Where the best member alone is better than the mixture by more than the
+    standard error of the difference, it is kept alone.
 
     Parameters
     ----------
-    forest, network
-        ``(pixel, class)``.
+    members
+        ``(pixel, class)`` by kind.
     class_index
         ``(pixel,)``.
 
@@ -179,24 +175,30 @@ def choose(forest: Probabilities, network: Probabilities, class_index: NDArray[n
     ----------
     .. [1] Smith, J., & Wallis, K. F. (2009). A simple explanation of the forecast combination puzzle. Oxford Bulletin
        of Economics and Statistics 71(3), 331-355. https://doi.org/10.1111/j.1468-0084.2008.00541.x
+
+    Examples
+    --------
+    >>> good = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    >>> choose({"forest": good, "linear": 1 - good}, np.array([0, 1])).weights
+    {'forest': 1.0}
     """
-    mixes = {w: _tempered(w * network + (1 - w) * forest, class_index) for w in NETWORK_WEIGHTS}
-    scores = {w: score(mix, class_index) for w, mix in mixes.items()}
-    best = min(scores, key=lambda w: scores[w].loss)
-    gain, error = _gain(mixes[0.0], mixes[best], class_index)
-    chosen = best if gain > error else min(best, 0.5)
-    of_forest, of_network = (_skill(scores[w], class_index) for w in (0.0, 1.0))
-    chosen = max(chosen, _least_weight(of_network, of_forest))
-    chosen = min(chosen, 1.0 - _least_weight(of_forest, of_network))
-    named = {"forest": scores[0.0], "network": scores[1.0]}
-    if 0 < chosen < 1:
-        named["together"] = scores[chosen]
-    weights = {"network": chosen, "forest": 1.0 - chosen}
-    return Choice(
-        weights={kind: weight for kind, weight in weights.items() if weight > 0},
-        scores=named,
-        reason=_reason(chosen, named, len(class_index), gain, error),
-    )
+    tempered = {k: _tempered(p, class_index) for k, p in members.items()}
+    scores = {k: score(p, class_index) for k, p in tempered.items()}
+    skills = {k: _skill(s, class_index) for k, s in scores.items()}
+    best = max(skills, key=lambda k: skills[k])
+    relative = {k: _relative_weight(skill, skills[best]) for k, skill in skills.items()}
+    relative[best] = 1.0
+    weights = {k: w / sum(relative.values()) for k, w in relative.items() if w > 0}
+    gain, error = 0.0, 0.0
+    if len(weights) > 1:
+        mixture = np.sum([w * members[k] for k, w in weights.items()], axis=0, dtype=np.float32)
+        together = _tempered(mixture, class_index)
+        gain, error = _gain(tempered[best], together, class_index)
+        if gain < -error:
+            weights = {best: 1.0}
+        else:
+            scores["together"] = score(together, class_index)
+    return Choice(weights, scores, _reason(weights, scores, len(class_index), gain, error))
 
 
 def without_prevalence(
@@ -217,23 +219,27 @@ def without_prevalence(
 
 
 def _reason(
-    network_weight: float, scores: Mapping[str, Score], count: int, gain: float, error: float
+    weights: Mapping[str, float],
+    scores: Mapping[str, Score],
+    count: int,
+    gain: float,
+    error: float,
 ) -> str:
     told = ", ".join(f"{name} {s.loss:.3f} (mean F1 {s.mean_f1:.3f})" for name, s in scores.items())
-    kept = {0.0: "The forest alone is kept", 1.0: "The network alone is kept"}.get(
-        network_weight,
-        f"Network and forest are kept, weighted {network_weight:.2f} to {1 - network_weight:.2f}",
-    )
-    why = "no mixture gains on the forest"
-    if gain > 0:
-        why = (
-            f"the best mixture gains {gain:.3f} on the forest, with a standard error of {error:.3f}"
-        )
-    if 0 < network_weight < 1:
-        why += "; both are kept, because members with independent errors generalize better to other scenes"
-    return (
-        f"{kept}: on {count} held-out labelled pixels the class-balanced log loss is {told}; {why}."
-    )
+    on = f"on {count} held-out labelled pixels the class-balanced log loss is {told}"
+    kinds = list(weights)
+    if len(kinds) > 1:
+        named = " and ".join([", ".join(kinds[:-1]), kinds[-1]])
+        shares = " to ".join(f"{w:.2f}" for w in weights.values())
+        how = f"together they gain {gain:.3f} on the best of them, with a standard error of {error:.3f}"
+        return f"{named.capitalize()} are kept, weighted {shares}: {on}; {how}."
+    why = "no other member has half of its skill"
+    if gain < 0:
+        why = f"a mixture loses {-gain:.3f}, with a standard error of {error:.3f}"
+    if len(scores) == 1:
+        return f"The {kinds[0]} alone is kept: {on}."
+    article = "model" if kinds[0] == "linear" else ""
+    return f"The {' '.join(filter(None, (kinds[0], article)))} alone is kept: {on}; {why}."
 
 
 def _skill(result: Score, class_index: NDArray[np.int64]) -> float:
@@ -241,10 +247,9 @@ def _skill(result: Score, class_index: NDArray[np.int64]) -> float:
     return float(np.log(max(len(np.unique(class_index)), 2))) - result.loss
 
 
-def _least_weight(own: float, other: float) -> float:
-    """Return the least weight of a member of some skill beside another."""
-    weights = [weight for share, weight in LEAST_WEIGHTS if own > 0 and own >= share * other]
-    return max(weights, default=0.0)
+def _relative_weight(own: float, best: float) -> float:
+    """Return the weight of a member relative to the best one."""
+    return next((w for share, w in RELATIVE_WEIGHTS if own > 0 and own >= share * best), 0.0)
 
 
 def _gain(

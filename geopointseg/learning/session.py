@@ -1,8 +1,8 @@
-"""The training of a network beside the forest: two parts, one decision between them.
+"""The training of a network beside the fitted members: two parts, one decision between them.
 
 In the first part some blocks of ground are held out from both; at its end they decide what weight each member gets,
 and whether the network is worth having at all. In the second part the network goes on with all labelled pixels,
-taught by a forest that has seen all of them, too. So no point is wasted, and the weights still come from ground that
+taught by fitted members that have seen all of them, too. So no point is wasted, and the weights still come from ground that
 neither member had seen.
 """
 
@@ -23,6 +23,13 @@ from geopointseg.errors import TrainingError
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
 from geopointseg.learning.consistency import has_collapsed
+from geopointseg.learning.fitted import (
+    Fitted,
+    fit_members,
+    predict_each,
+    weighted,
+    without_class_shares,
+)
 from geopointseg.learning.ground import Ground, LabelledPixels
 from geopointseg.learning.job import Job
 from geopointseg.learning.loss import class_weights
@@ -39,9 +46,7 @@ from geopointseg.learning.selection import (
     Probabilities,
     Score,
     choose,
-    maps_at,
     score,
-    without_prevalence,
 )
 from geopointseg.learning.start import network_options
 from geopointseg.learning.teacher import class_shares, predict_labelled, predict_patches
@@ -54,9 +59,8 @@ from geopointseg.learning.trainer import (
 )
 from geopointseg.learning.watch import HeldOutWatch
 from geopointseg.model.architecture import Network, receptive_field_px
-from geopointseg.model.forest import Forest
 from geopointseg.model.inference import Ensemble
-from geopointseg.model.member import ForestMember, Member, NetworkMember
+from geopointseg.model.member import Member, NetworkMember
 
 LEAST_STEPS = 2000
 """Steps that a training by time may take on the smallest ground."""
@@ -82,7 +86,7 @@ class Outcome:
 
 
 class NetworkSession:
-    """Trains a network and weighs it against the forest.
+    """Trains a network and weighs it against the members that are fitted.
 
     Parameters
     ----------
@@ -110,10 +114,11 @@ class NetworkSession:
         self.choice: Choice | None = None
         self.calibration: dict[str, Any] = {}
         self.temperature = 1.0
-        self.forest: Forest | None = None
+        self.fitted: Fitted = {}
+        self.teacher_weights: dict[str, float] = {}
         self.maps: Maps | None = None
         self.teacher: dict[str, torch.Tensor] | None = None
-        self._forest_s = 0.0
+        self._fitting_s = 0.0
         if state:
             self._load(state)
 
@@ -135,7 +140,7 @@ class NetworkSession:
             if self.choice is None or "network" in self.choice.weights:
                 self._second_part()
             elif self.job.kind == "auto":
-                self.forest = self.job.fit_forest(self.job.everything)
+                self.fitted = fit_members(self.job, self.job.everything)
         except LossNotFiniteError as error:
             raise self._keep_last_good(error) from error
         finally:
@@ -150,7 +155,7 @@ class NetworkSession:
             return
         with self.learner.budget.paused():
             self._teach(self.job.ready.chosen_on)
-        self._begin(forests_to_come=1)
+        self._begin(fits_to_come=1)
         self.loop.run(self.learner, self._chips(self.job.ready.chosen_on), reveal, self.watch)
         with self.learner.budget.paused():
             self._decide()
@@ -161,12 +166,12 @@ class NetworkSession:
             self._teach(self.job.everything)
             if self.job.config.teaching.self_training:
                 self.maps = self._second_opinion()
-        self._begin(forests_to_come=0)
+        self._begin(fits_to_come=0)
         self.loop.run(self.learner, self._chips(self.job.everything), 1.0)
         if self.learner.budget.is_at_its_most(self.learner.step):
             self.job.reporter.log(
                 f"The training ends before its time, after {self.learner.step} steps: taught for longer, a network takes "
-                "over the forest's mistakes. '--set optimization.most_passes=0' uses all of the time."
+                "over its teachers' mistakes. '--set optimization.most_passes=0' uses all of the time."
             )
 
     def _second_opinion(self) -> Maps | None:
@@ -174,7 +179,7 @@ class NetworkSession:
         job = self.job
         if self.maps is None or self.choice is None:
             job.reporter.warn(
-                "Self-training is left out: it takes a forest that teaches, and held-out points that weigh the network."
+                "Self-training is left out: it takes members that teach, and held-out points that weigh the network."
             )
             return self.maps
         teacher = copy.deepcopy(self.learner.model)
@@ -188,31 +193,38 @@ class NetworkSession:
         job.reporter.log(f"Shares of the classes in the network's own map: {told}.")
         if has_collapsed(shares[0], shares[1]):
             job.reporter.warn(
-                f"The network's map has collapsed onto few classes ({told} in the order of the legend). The forest goes "
-                "on teaching alone."
+                f"The network's map has collapsed onto few classes ({told} in the order of the legend). The fitted "
+                "members go on teaching alone."
             )
             return self.maps
         weight = self.choice.weights["network"] if job.kind == "auto" else 0.5
         return keep_surest(blend_teachers(self.maps, network, weight))
 
-    def _begin(self, forests_to_come: int) -> None:
-        """Give the network what preparation and forests leave of the time, and never less than half."""
+    def _begin(self, fits_to_come: int) -> None:
+        """Give the network what preparation and fits leave of the time, and never less than half."""
         seconds = 60.0 * self.job.config.optimization.minutes
-        used = time.monotonic() - self.job.started_s + forests_to_come * self._forest_s
+        used = time.monotonic() - self.job.started_s + fits_to_come * self._fitting_s
         self.learner.budget.begin(max(seconds - used, 0.5 * seconds))
 
     def _teach(self, labelled: LabelledPixels) -> None:
-        """Fit the forest to labelled pixels and let it look at everything in memory."""
+        """Fit forest and linear model to labelled pixels, and predict everything in memory with both."""
         job = self.job
         if job.kind == "network" and job.config.teaching.distillation_weight == 0:
             return
         before = time.monotonic()
-        self.forest = job.fit_forest(labelled)
-        forest = Ensemble.of(ForestMember(self.forest, 1.0))
-        self.maps = predict_patches(forest, job.ready.ground, job.reporter, "forest")
+        self.fitted = fit_members(job, labelled)
+        if labelled is job.ready.chosen_on:
+            found = predict_each(job, self.fitted, job.ready.held_out)
+            even = without_class_shares(self.fitted, found)
+            choice = choose(even, job.ready.held_out.class_index)
+            self.teacher_weights = dict(choice.weights)
+        if not self.teacher_weights.keys() & self.fitted.keys():
+            self.teacher_weights = dict.fromkeys(self.fitted, 1.0 / len(self.fitted))
+        teachers = Ensemble.of(*weighted(self.fitted, self.teacher_weights))
+        self.maps = predict_patches(teachers, job.ready.ground, job.reporter, "teachers")
         self.objective.expected = torch.from_numpy(class_shares(self.maps))
         self.objective.has_forest = job.config.teaching.distillation_weight > 0
-        self._forest_s = time.monotonic() - before
+        self._fitting_s = time.monotonic() - before
 
     def _chips(self, labelled: LabelledPixels) -> ChipDataset:
         job, sampling = self.job, self.job.config.sampling
@@ -263,34 +275,40 @@ class NetworkSession:
         self.log.write(self.learner.step, self.learner.budget.elapsed_s, progress, values)
 
     def _decide(self) -> None:
-        """Weight network and forest by their probabilities of the held-out pixels."""
+        """Weight all members by their probabilities of the held-out pixels."""
         job, settings = self.job, self.job.config.selection
         truth = job.ready.held_out.class_index
-        found = {"network": self._network_at_held_out()}
-        if self.maps is not None:
-            found["forest"] = maps_at(self.maps, job.ready.held_out)
+        found = {
+            "network": self._network_at_held_out(),
+            **predict_each(job, self.fitted, job.ready.held_out),
+        }
         self._log_score(score(found["network"], truth), settings.reveal_at)
         if job.kind == "network":
             named = {kind: score(probabilities, truth) for kind, probabilities in found.items()}
             self.choice = Choice({"network": 1.0}, named, "A network was asked for.")
         else:
-            assert self.forest is not None  # noqa: S101
-            even = {k: without_prevalence(p, self.forest.prevalence) for k, p in found.items()}
-            self.choice = choose(even["forest"], even["network"], truth)
+            self.choice = choose(
+                without_class_shares(self.fitted, found, taught=["network"]), truth
+            )
             if self.learner.step < settings.least_steps * settings.reveal_at:
                 self.choice = replace(
-                    self.choice, weights={"forest": 1.0}, reason=self._too_short()
+                    self.choice, weights=dict(self.teacher_weights), reason=self._too_short()
                 )
-        mean = sum(weight * found[kind] for kind, weight in self.choice.weights.items())
-        calibration = fit_temperature(mean, truth)
-        self.temperature, self.calibration = calibration.temperature, calibration.to_json()
+        self._calibrate(found, truth)
         job.reporter.log(self.choice.reason)
 
     def _too_short(self) -> str:
         return (
-            f"The forest alone is kept: in its time the network got {self.learner.step} steps on this machine, and it "
-            f"takes {self.job.config.selection.least_steps} at least. Give it more '--minutes'."
+            f"No network is kept: in its time it got {self.learner.step} steps on this machine, and it takes "
+            f"{self.job.config.selection.least_steps} at least. Give it more time ('--minutes')."
         )
+
+    def _calibrate(self, found: Mapping[str, Probabilities], truth: NDArray[np.int64]) -> None:
+        assert self.choice is not None  # noqa: S101
+        weights = self.choice.weights
+        mean = np.sum([weights[k] * p for k, p in found.items() if k in weights], axis=0)
+        calibration = fit_temperature(np.asarray(mean, np.float32), truth)
+        self.temperature, self.calibration = calibration.temperature, calibration.to_json()
 
     def _outcome(self) -> Outcome:
         members = self._members()
@@ -311,9 +329,7 @@ class NetworkSession:
         members: list[Member] = []
         if "network" in weights:
             members.append(self._network_member(weights["network"]))
-        if "forest" in weights and self.forest is not None:
-            members.append(ForestMember(self.forest, weights["forest"]))
-        return members
+        return [*members, *weighted(self.fitted, weights)]
 
     def _weights(self) -> Mapping[str, float]:
         """Return the weight of each kind of member; equal where no held-out ground could decide."""
@@ -322,8 +338,9 @@ class NetworkSession:
         if self.job.kind == "network":
             return {"network": 1.0}
         if self.learner.step < self.job.config.selection.least_steps:
-            return {"forest": 1.0}
-        return {"network": 0.5, "forest": 0.5}
+            return self.teacher_weights
+        kinds = ["network", *self.fitted]
+        return dict.fromkeys(kinds, 1.0 / len(kinds))
 
     def _reason(self) -> str:
         if self.choice is not None:
@@ -332,7 +349,7 @@ class NetworkSession:
             return "A network was asked for."
         if "network" not in self._weights():
             return self._too_short()
-        return "Network and forest are kept with equal weights: too few labelled pixels could be held out to compare them."
+        return "All members are kept with equal weights: too few labelled pixels could be held out to compare them."
 
     def _network_member(self, weight: float) -> NetworkMember:
         network = self.learner.model.eval().cpu()
@@ -358,6 +375,7 @@ class NetworkSession:
             "temperature": self.temperature,
             "watch": self.watch.state(),
             "teacher": self.teacher,
+            "teacher_weights": json.dumps(self.teacher_weights),
         }
         write_checkpoint(self.job.workspace.checkpoint, state)
 
@@ -368,6 +386,7 @@ class NetworkSession:
         self.temperature = float(state["temperature"])
         self.watch.load_state(state["watch"])
         self.teacher = state["teacher"]
+        self.teacher_weights = json.loads(state.get("teacher_weights", "{}"))
 
     def _keep_last_good(self, error: LossNotFiniteError) -> TrainingError:
         """Make the last checkpoint the network again, and return the error that says so."""
@@ -379,10 +398,12 @@ class NetworkSession:
             return LastGoodError(
                 f"{error} {kept}", Outcome(tuple(self._members()), self.temperature, facts), step
             )
-        if self.job.kind == "auto" and self.forest is not None:
-            members = (ForestMember(self.forest, 1.0),)
-            kept = "The forest alone is kept in '{folder}'."
-            return LastGoodError(f"{error} {kept}", Outcome(members, 1.0, facts), 0)
+        if self.job.kind == "auto" and self.fitted:
+            members = weighted(self.fitted, self.teacher_weights)
+            kept = (
+                f"The model without a network ({', '.join(self.fitted)}) is kept in '{{folder}}'."
+            )
+            return LastGoodError(f"{error} {kept}", Outcome(tuple(members), 1.0, facts), 0)
         return TrainingError(f"{error} No earlier state was kept.")
 
 

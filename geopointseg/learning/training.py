@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import torch
 
 from geopointseg.assessment.calibration import fit_temperature
@@ -20,6 +21,7 @@ from geopointseg.assessment.training_points import keep_points
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, ConfigError, TrainingError
 from geopointseg.labels.points import Points
+from geopointseg.learning.fitted import fit_members, predict_each, weighted, without_class_shares
 from geopointseg.learning.job import Job, ModelKind
 from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
 from geopointseg.learning.record import (
@@ -28,14 +30,11 @@ from geopointseg.learning.record import (
     learnt_points,
     library_versions,
 )
-from geopointseg.learning.selection import score
+from geopointseg.learning.selection import choose
 from geopointseg.learning.session import LastGoodError, NetworkSession, Outcome
 from geopointseg.learning.start import build_starting_network
-from geopointseg.learning.teacher import predict_labelled
 from geopointseg.learning.workspace import Workspace
 from geopointseg.model.bundle import ModelBundle, resolve_device
-from geopointseg.model.inference import Ensemble
-from geopointseg.model.member import ForestMember
 from geopointseg.progress import Reporter
 from geopointseg.raster.band_names import band_specs
 from geopointseg.raster.scene import Scene, ScenePath
@@ -72,7 +71,7 @@ def train(
     seed
         Decides weights, chips and views: the same seed and number of steps give the same model on a CPU.
     model
-        ``auto`` keeps network, forest or both, as held-out points say; ``network`` and ``forest`` keep one.
+        ``auto`` keeps network, linear model, forest or several of them, as held-out points decide; the others keep one.
     minutes, steps, weights
         Shorthands for settings of the same name.
     unlabelled
@@ -103,8 +102,10 @@ def train(
         If the reporter was asked to cancel; what is there can be resumed.
     """
     reporter = reporter or Reporter()
-    if model not in ("auto", "network", "forest"):
-        raise ConfigError(f"There is no model kind '{model}'. Expected auto, network or forest.")
+    if model not in get_args(ModelKind):
+        raise ConfigError(
+            f"There is no model kind '{model}'. Expected auto, network, linear or forest."
+        )
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
     target = resolve_device(device)
     config = config.on_device(target.type)
@@ -115,7 +116,7 @@ def train(
         with torch.random.fork_rng():
             ready = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
             network, normalization = None, ready.ground.normalization()
-            if model != "forest":
+            if model in ("auto", "network"):
                 network, normalization = build_starting_network(
                     ready.ground, ready.scenes, config, seed, reporter
                 )
@@ -144,38 +145,60 @@ def train(
     return ModelBundle.load(output, device=str(target))
 
 
+FITTED_MINUTES = 1.0
+"""Trainings of no more minutes keep the members that are fitted: a network would get too few steps to gain on them."""
+
+
 def _train(job: Job, *, resume: bool) -> Outcome:
     """Train what was asked for."""
-    count, limit = len(job.everything), job.config.selection.forest_below
-    if job.kind == "forest":
-        return _forest_alone(job, "A forest was asked for.")
-    if job.kind == "auto" and count < limit:
-        reason = (
-            f"The forest alone is kept: there are {count} labelled pixels, and below {limit} a network learns less "
-            "from them than a forest does."
-        )
-        job.reporter.warn(
-            f"{reason} Collect more points, or ask for a network with '--model network'."
-        )
-        return _forest_alone(job, reason)
+    if job.kind in ("forest", "linear"):
+        asked = "A forest" if job.kind == "forest" else "A linear model"
+        return _fitted_alone(job, f"{asked} was asked for.")
+    if job.kind == "auto" and (reason := _why_no_network(job)):
+        job.reporter.log(reason)
+        return _fitted_alone(job, reason)
     return NetworkSession(job, resume=resume).run()
 
 
-def _forest_alone(job: Job, reason: str) -> Outcome:
-    """Fit a forest, after it was scored on held-out pixels."""
+def _why_no_network(job: Job) -> str:
+    """Return a sentence that says why no network is trained; an empty one where one is."""
+    count, limit = len(job.everything), job.config.selection.forest_below
+    if count < limit:
+        return (
+            f"No network is trained: there are {count} labelled pixels, and below {limit} a network learns less from "
+            "them than forest and linear model do. Collect more points, or ask for a network with '--model network'."
+        )
+    optimization = job.config.optimization
+    if not optimization.steps and optimization.minutes <= FITTED_MINUTES:
+        return (
+            f"No network is trained: in {optimization.minutes:g} minutes it gains nothing on forest and linear model. "
+            "Give the training more time for one ('--minutes')."
+        )
+    return ""
+
+
+def _fitted_alone(job: Job, reason: str) -> Outcome:
+    """Fit the members that need no training loop, after they were weighted on held-out pixels."""
     facts: dict[str, Any] = {"reason": reason, "scores": {}}
     held_out, temperature = job.ready.held_out, 1.0
+    weights: Mapping[str, float] = {}
     if len(held_out):
-        forest = job.fit_forest(job.ready.chosen_on)
-        probabilities = predict_labelled(
-            Ensemble.of(ForestMember(forest, 1.0)), job.ready.ground, held_out
-        )
-        result = score(probabilities, held_out.class_index)
-        facts["scores"] = {"how": job.how_scored(), "forest": result.to_json()}
-        calibration = fit_temperature(probabilities, held_out.class_index)
+        fitted = fit_members(job, job.ready.chosen_on)
+        found = predict_each(job, fitted, held_out)
+        choice = choose(without_class_shares(fitted, found), held_out.class_index)
+        weights = choice.weights
+        if len(fitted) > 1:
+            facts["reason"] = f"{reason} {choice.reason}"
+            job.reporter.log(choice.reason)
+        scores = {name: result.to_json() for name, result in choice.scores.items()}
+        facts["scores"] = {"how": job.how_scored(), **scores}
+        mean = np.sum([weights[k] * p for k, p in found.items() if k in weights], axis=0)
+        calibration = fit_temperature(np.asarray(mean, np.float32), held_out.class_index)
         temperature, facts["calibration"] = calibration.temperature, calibration.to_json()
-    forest = job.fit_forest(job.everything)
-    return Outcome((ForestMember(forest, 1.0),), temperature, facts)
+    fitted = fit_members(job, job.everything)
+    if not weights.keys() & fitted.keys():
+        weights = dict.fromkeys(fitted, 1.0 / len(fitted))
+    return Outcome(tuple(weighted(fitted, weights)), temperature, facts)
 
 
 def _keep_last_good(job: Job, error: LastGoodError) -> TrainingError:

@@ -18,8 +18,11 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from geopointseg.errors import ConfigError, ModelError, nearest_names
+from geopointseg.model.linear import build_linear_body
 
 OWN_ARCHITECTURES = ("fcn",)
+LINEAR = "linear"
+"""Architecture of the linear model. It is fitted by `fit_linear`, so settings cannot name it."""
 _SMALLEST = {"pan": 128}
 _SMP_ERRORS = (ValueError, TypeError, LookupError, AssertionError, RuntimeError, AttributeError)
 _NEEDS_STAGE_WIDTHS = ("unet", "unetplusplus", "manet")
@@ -318,6 +321,8 @@ def build_network(
             f"A network with {bands} bands and {classes} classes was asked for. "
             "Expected at least one band and two classes; check the scene and the points."
         )
+    if architecture == LINEAR:
+        return _linear_network(bands, classes, encoder, encoder_depth)
     architecture = resolve_architecture(architecture)
     if architecture == "fcn":
         encoder, body = "fcn", cast("nn.Module", SmallFCN(bands, classes))
@@ -332,6 +337,19 @@ def build_network(
         bands=bands,
         classes=classes,
         output_stride=32 if architecture == "dpt" else _output_stride(body, encoder_depth),
+    )
+
+
+def _linear_network(bands: int, classes: int, encoder: str, depth: int) -> Network:
+    """Return logistic regression on a frozen backbone, which is fitted and not trained."""
+    body = build_linear_body(bands, classes, encoder, depth)
+    return Network(
+        body,
+        architecture=LINEAR,
+        encoder=encoder,
+        bands=bands,
+        classes=classes,
+        output_stride=body.output_stride,
     )
 
 

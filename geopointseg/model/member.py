@@ -80,7 +80,7 @@ class Member(Protocol):
 
     @property
     def kind(self) -> str:
-        """``network`` or ``forest``."""
+        """``network``, ``linear`` or ``forest``."""
 
     @property
     def weight(self) -> float:
@@ -156,12 +156,14 @@ class NetworkMember:
         return {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Return kind, weight, margin and architecture."""
+        """Return kind, weight, margin, architecture, and the normalization where it is not the model's."""
+        own = {"normalization": self.normalization.to_json()} if self.kind == "linear" else {}
         return {
             "kind": self.kind,
             "weight": self.weight,
             "margin_px": self.margin_px,
             "architecture": dict(self.options),
+            **own,
         }
 
 
@@ -236,9 +238,9 @@ def read_member(
 
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         return ForestMember(Forest.from_arrays(arrays, row["forest"]), float(row["weight"]))
-    if row["kind"] != "network":
+    if row["kind"] not in ("network", "linear"):
         raise ModelError(
-            f"The model has a member of kind '{row['kind']}'. This geopointseg knows network and forest; "
+            f"The model has a member of kind '{row['kind']}'. This geopointseg knows network, linear and forest; "
             "update geopointseg."
         )
     with torch.random.fork_rng(devices=[]):
@@ -251,6 +253,8 @@ def read_member(
             "that belong to model.json; copy the whole folder again."
         ) from error
     network = network.eval().to(device).to(memory_format=torch.channels_last)
+    if "normalization" in row:
+        normalization = Normalization.from_json(row["normalization"])
     return NetworkMember(
         network=network,
         normalization=normalization,
@@ -258,6 +262,7 @@ def read_member(
         weight=float(row["weight"]),
         options=dict(row["architecture"]),
         device=device,
+        kind=str(row["kind"]),
     )
 
 

@@ -349,4 +349,4 @@ def _try(
 
 
 def _network_members(bundles: Iterable[ModelBundle]) -> list[Member]:
-    return [member for bundle in bundles for member in bundle.members if member.kind == "network"]
+    return [member for bundle in bundles for member in bundle.members if member.kind != "forest"]

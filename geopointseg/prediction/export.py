@@ -35,27 +35,25 @@ class DeepnessNetwork(nn.Module):
         The model's temperature.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, members: Sequence[NetworkMember], temperature: float) -> None:
         super().__init__()
         self.networks = nn.ModuleList(member.network for member in members)
         total = sum(member.weight for member in members)
         self._weights = [member.weight / total for member in members]
         self._temperature = temperature
-        norm = members[0].normalization
-        for name, values in (("mean", norm.mean), ("std", norm.std)):
-            scaled = torch.tensor(values / _DEEPNESS_RANGE, dtype=torch.float32)
-            self.register_buffer(name, scaled[None, :, None, None])
+        for position, member in enumerate(members):
+            norm = member.normalization
+            for name, values in (("mean", norm.mean), ("std", norm.std)):
+                scaled = torch.tensor(values / _DEEPNESS_RANGE, dtype=torch.float32)
+                self.register_buffer(f"{name}_{position}", scaled[None, :, None, None])
 
     def forward(self, image: Tensor) -> Tensor:
         """Return probabilities ``(sample, class, row, col)``."""
-        normalized = (image - self.mean) / self.std
-        votes = [
-            weight * torch.softmax(network(normalized), dim=1)
-            for weight, network in zip(self._weights, self.networks, strict=True)
-        ]
+        votes = []
+        for position, network in enumerate(self.networks):
+            mean, std = (self.get_buffer(f"{name}_{position}") for name in ("mean", "std"))
+            probabilities = torch.softmax(network((image - mean) / std), dim=1)
+            votes.append(self._weights[position] * probabilities)
         mean = torch.stack(votes).sum(dim=0) if len(votes) > 1 else votes[0]
         if self._temperature == 1.0:
             return mean

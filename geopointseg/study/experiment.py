@@ -295,10 +295,12 @@ def _train_models(
     return folders
 
 
-def _model_kind(values: Mapping[str, Any], baseline: str) -> Literal["auto", "network", "forest"]:
+def _model_kind(
+    values: Mapping[str, Any], baseline: str
+) -> Literal["auto", "network", "linear", "forest"]:
     if baseline:
         return "network" if baseline == "dense" else "forest"
-    kind: Literal["auto", "network", "forest"] = values.get("model", "auto")
+    kind: Literal["auto", "network", "linear", "forest"] = values.get("model", "auto")
     return kind
 
 

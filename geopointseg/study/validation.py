@@ -42,7 +42,7 @@ from geopointseg.study.scene_folds import divide_by_scene, fold_scene
 from geopointseg.summary import WIDTH, described
 
 HeldOut = Literal["block", "scene"]
-ModelKind = Literal["auto", "network", "forest"]
+ModelKind = Literal["auto", "network", "linear", "forest"]
 RECIPE = "this recipe"
 MAJORITY = "majority class"
 PLAIN_FORESTS = {"forest on single pixels": "pixel", "forest on filters": "filters"}

