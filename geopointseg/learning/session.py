@@ -282,12 +282,11 @@ class NetworkSession:
         truth = job.ready.held_out.class_index
         network = self._network_at_held_out()
         self._log_score(score(network, truth), settings.reveal_at)
-        found = predict_each(job, self.fitted, job.ready.held_out)
+        found = {"network": network, **predict_each(job, self.fitted, job.ready.held_out)}
         if job.kind == "network":
-            named = {k: score(p, truth) for k, p in {"network": network, **found}.items()}
+            named = {k: score(p, truth) for k, p in found.items()}
             self.choice = Choice({"network": 1.0}, named, "A network was asked for.")
         else:
-            found["network"] = network
             even = without_class_shares(self.fitted, found, taught=["network"])
             self.choice = choose(even, truth)
             if self.learner.step < settings.least_steps * settings.reveal_at:
