@@ -236,10 +236,9 @@ def _reason(
     why = "no other member has half of its skill"
     if gain < 0:
         why = f"a mixture loses {-gain:.3f}, with a standard error of {error:.3f}"
-    if len(scores) == 1:
-        return f"The {kinds[0]} alone is kept: {on}."
-    article = "model" if kinds[0] == "linear" else ""
-    return f"The {' '.join(filter(None, (kinds[0], article)))} alone is kept: {on}; {why}."
+    name = "linear model" if kinds[0] == "linear" else kinds[0]
+    tail = f"; {why}." if len(scores) > 1 else "."
+    return f"The {name} alone is kept: {on}{tail}"
 
 
 def _skill(result: Score, class_index: NDArray[np.int64]) -> float:

@@ -6,6 +6,7 @@ without a download. Its weights file is accepted by its SHA-256 only and is read
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from functools import cache
@@ -142,6 +143,11 @@ def build_backbone(name: str = LITE0, depth: int = DEPTH) -> Backbone:
     ModelError
         If the weights file is not the expected one, or a download fails.
     """
+    return copy.deepcopy(_frozen(name, depth))
+
+
+@cache
+def _frozen(name: str, depth: int) -> Backbone:
     backbone = Backbone(name, depth)
     state = pretrained_state(name)
     own = backbone.state_dict()

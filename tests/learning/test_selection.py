@@ -105,28 +105,47 @@ def probabilities(truth: np.ndarray, skill: float, seed: int) -> np.ndarray:
 def test_the_better_member_wins_and_equals_share() -> None:
     truth = np.random.default_rng(1).integers(0, 3, 300)
     good, poor = probabilities(truth, 4, 2), probabilities(truth, 0.0, 3)
-    assert choose(good, poor, truth).weights == {"forest": 1.0}
-    assert choose(poor, good, truth).weights["network"] >= 0.75
-    both = choose(good, probabilities(truth, 4, 5), truth)
-    assert set(both.weights) == {"network", "forest"}
-    assert "weighted" in both.reason
+    assert choose({"forest": good, "network": poor}, truth).weights == {"forest": 1.0}
+    assert choose({"forest": poor, "network": good}, truth).weights == {"network": 1.0}
+    both = choose({"forest": good, "network": probabilities(truth, 4, 5)}, truth)
+    assert both.weights == {"forest": 0.5, "network": 0.5}
+    assert "Forest and network are kept, weighted 0.50 to 0.50" in both.reason
+    assert both.scores["together"].loss < both.scores["forest"].loss
     assert Choice.from_json(both.to_json()).to_json() == both.to_json()
 
 
-@pytest.mark.parametrize(("strength", "share"), [(1.5, 0.25), (2.5, 0.5)])
-def test_a_network_of_some_skill_has_a_weight_though_the_forest_is_better(strength, share) -> None:
+def test_three_members_share_by_their_skill() -> None:
     truth = np.random.default_rng(1).integers(0, 3, 300)
-    forest, network = probabilities(truth, 6, 2), probabilities(truth, strength, 2)
-    choice = choose(forest, network, truth)
-    assert choice.weights == {"network": share, "forest": 1 - share}
-    assert "members with independent errors generalize better" in choice.reason
+    members = {k: probabilities(truth, 4, n) for n, k in enumerate(("forest", "linear", "network"))}
+    choice = choose(members, truth)
+    assert choice.weights == dict.fromkeys(members, pytest.approx(1 / 3))
+    assert choice.reason.startswith("Forest, linear and network are kept")
+    members["linear"] = probabilities(truth, -1.0, 9)
+    assert choose(members, truth).weights == {"forest": 0.5, "network": 0.5}
 
 
-@pytest.mark.parametrize(("strength", "share"), [(1.5, 0.75), (2.5, 0.5)])
-def test_a_forest_of_some_skill_has_a_weight_though_the_network_is_better(strength, share) -> None:
-    truth = np.random.default_rng(1).integers(0, 3, 300)
-    network, forest = probabilities(truth, 6, 2), probabilities(truth, strength, 2)
-    assert choose(forest, network, truth).weights["network"] == share
+@pytest.mark.parametrize(("strength", "weight"), [(1.5, 0.25), (2.5, 0.5)])
+def test_a_member_of_some_skill_keeps_a_weight_that_its_errors_earn(strength, weight) -> None:
+    truth = np.random.default_rng(1).integers(0, 3, 40)
+    best, other = probabilities(truth, 3, 2), probabilities(truth, strength, 7)
+    choice = choose({"forest": best, "network": other}, truth)
+    assert choice.weights["network"] in (weight, pytest.approx(weight))
+
+
+def test_a_mixture_that_is_plainly_worse_than_its_best_member_is_not_kept() -> None:
+    truth = np.random.default_rng(1).integers(0, 3, 3000)
+    best = probabilities(truth, 6, 2)
+    choice = choose({"forest": best, "linear": probabilities(truth, 2.0, 7)}, truth)
+    assert choice.weights == {"forest": 1.0}
+    assert "The forest alone is kept" in choice.reason
+    assert "a mixture loses 0." in choice.reason
+
+
+def test_a_single_member_is_kept_with_its_score() -> None:
+    truth = np.random.default_rng(1).integers(0, 3, 30)
+    choice = choose({"linear": probabilities(truth, 2, 2)}, truth)
+    assert choice.weights == {"linear": 1.0}
+    assert choice.reason.startswith("The linear model alone is kept: on 30 held-out labelled pixels")
 
 
 def test_flat_probabilities_earn_nothing_by_softening_a_forest() -> None:
@@ -134,7 +153,7 @@ def test_flat_probabilities_earn_nothing_by_softening_a_forest() -> None:
     overconfident = probabilities(truth, 2, 2) ** 6
     overconfident /= overconfident.sum(1, keepdims=True)
     flat = np.full((150, 3), 1 / 3, np.float32)
-    assert choose(overconfident, flat, truth).weights == {"forest": 1.0}
+    assert choose({"forest": overconfident, "network": flat}, truth).weights == {"forest": 1.0}
 
 
 def test_maps_are_read_where_the_pixels_lie() -> None:

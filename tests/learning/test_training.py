@@ -269,12 +269,9 @@ def test_out_of_memory_halves_the_batch_once(place, tiny, tmp_path, monkeypatch)
 
 def test_few_points_get_the_forest_and_a_reason(place, tiny, tmp_path) -> None:
     config = tiny.updated({"selection": {"forest_below": 100}})
-    with pytest.warns(
-        UserWarning, match=r"60 labelled pixels, and below 100 a network learns less"
-    ):
-        bundle = train(place.path, place.points, output=tmp_path / "m", config=config)
-    assert [m.kind for m in bundle.members] == ["forest"]
-    assert "below 100" in bundle.metadata["reason"]
+    bundle = train(place.path, place.points, output=tmp_path / "m", config=config)
+    assert {m.kind for m in bundle.members} <= {"forest", "linear"}
+    assert "60 labelled pixels, and below 100 a network learns less" in bundle.metadata["reason"]
 
 
 def test_network_with_too_few_steps_is_not_kept(place, tiny, tmp_path) -> None:
@@ -282,7 +279,7 @@ def test_network_with_too_few_steps_is_not_kept(place, tiny, tmp_path) -> None:
     bundle = train(
         place.path, place.points, output=tmp_path / "m", config=config, steps=3, device="cpu"
     )
-    assert [m.kind for m in bundle.members] == ["forest"]
+    assert {m.kind for m in bundle.members} <= {"forest", "linear"}
     assert "takes 60 at least" in bundle.metadata["reason"]
 
 
@@ -438,7 +435,7 @@ def test_folder_of_somebody_else_is_left_alone(place, tiny, tmp_path) -> None:
 def test_bad_arguments_in_words(place, tiny, tmp_path) -> None:
     common = {"output": tmp_path / "m", "config": tiny}
     with pytest.raises(
-        ConfigError, match=r"no model kind 'tree'. Expected auto, network or forest"
+        ConfigError, match=r"no model kind 'tree'. Expected auto, network, linear or forest"
     ):
         train(place.path, place.points, model="tree", **common)
     wrong = tiny.updated({"model": {"architecture": "unett"}})
@@ -532,7 +529,7 @@ def test_the_last_step_may_not_spoil_the_weights(place, tiny, tmp_path, monkeypa
                 next(self.network.parameters()).fill_(float("inf"))
 
     monkeypatch.setattr(trainer.Learner, "finish_step", spoil)
-    with pytest.raises(TrainingError, match=r"loss is nan at step 7.*The forest alone is kept in"):
+    with pytest.raises(TrainingError, match=r"loss is nan at step 7.*The model without a network \(forest, linear\) is kept in"):
         train(place.path, place.points, output=tmp_path / "m", config=tiny, steps=10, device="cpu")
     assert [m.kind for m in ModelBundle.load(tmp_path / "m.step-0").members] == ["forest"]
     assert not (tmp_path / "m").exists()
