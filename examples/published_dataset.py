@@ -14,9 +14,9 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 import geopointseg as gps
-from geopointseg.labels.folder import find_pairs, georeference_pairs
-from geopointseg.labels.palette import PALETTES
-from geopointseg.labels.simulate import simulate_points
+from geopointseg.lab.color_palette import PALETTES
+from geopointseg.lab.image_folder import find_pairs, georeference_pairs
+from geopointseg.lab.point_simulation import simulate_points
 
 CLASSES = np.array([1, 2, 3, 3, 4, 4, 0, 0])
 """The class of DeepGlobe that stands for each class of the landscape: crop is agriculture, meadow is rangeland, ..."""

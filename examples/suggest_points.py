@@ -8,8 +8,8 @@ with QGIS.
 from pathlib import Path
 
 import geopointseg as gps
-from geopointseg.landscape import draw_points, write_scene
-from geopointseg.study.suggestion import SuggestedPoints, suggest
+from geopointseg.lab.landscape import draw_points, write_scene
+from geopointseg.validation.suggestion import SuggestedPoints, suggest
 
 
 def main(folder: Path, count: int = 20, trees: int = 100) -> SuggestedPoints:

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from geopointseg.assessment.accuracy import Assessment, assess
     from geopointseg.config import Config
     from geopointseg.errors import GeopointsegError
-    from geopointseg.labels.check import check_points
-    from geopointseg.labels.mask import SparseMask, rasterize_points
+    from geopointseg.lab.landscape import make_landscape
+    from geopointseg.labels.block_split import split_points
+    from geopointseg.labels.point_check import check_points
     from geopointseg.labels.points import Points, read_points, write_points
-    from geopointseg.labels.split import split_points
-    from geopointseg.landscape import make_landscape
+    from geopointseg.labels.sparse_mask import SparseMask, rasterize_points
     from geopointseg.learning.training import train
     from geopointseg.legend import Legend
     from geopointseg.model.bundle import ModelBundle
@@ -47,14 +47,14 @@ _HOME = {
     "Points": "labels.points",
     "Reporter": "progress",
     "Scene": "raster.scene",
-    "SparseMask": "labels.mask",
+    "SparseMask": "labels.sparse_mask",
     "assess": "assessment.accuracy",
-    "check_points": "labels.check",
-    "make_landscape": "landscape",
+    "check_points": "labels.point_check",
+    "make_landscape": "lab.landscape",
     "predict": "prediction.predictor",
-    "rasterize_points": "labels.mask",
+    "rasterize_points": "labels.sparse_mask",
     "read_points": "labels.points",
-    "split_points": "labels.split",
+    "split_points": "labels.block_split",
     "train": "learning.training",
     "write_points": "labels.points",
 }

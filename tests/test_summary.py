@@ -15,7 +15,7 @@ import pytest
 
 import geopointseg as gps
 from geopointseg import sampling
-from geopointseg.landscape import draw_points, write_scene
+from geopointseg.lab.landscape import draw_points, write_scene
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.sampling import GridSampler, PointSampler, SceneDataset, SparseMaskDataset
 from geopointseg.summary import WIDTH, identify
@@ -88,8 +88,8 @@ def nouns(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     mask = gps.rasterize_points(points, scene.grid)
     dataset = SceneDataset([scene])
     from geopointseg.assessment.design import design_sample
-    from geopointseg.raster.matching import match_raster
-    from geopointseg.study.suggestion import suggest
+    from geopointseg.radiometry.histogram_matching import match_raster
+    from geopointseg.validation.suggestion import suggest
 
     return {
         "landscape": landscape,

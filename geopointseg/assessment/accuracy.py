@@ -11,16 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geopointseg.assessment.assessment_result import (
+    AssessedPixels,
+    Assessment,
+    ClassArea,
+    Sampling,
+    percent,
+)
+from geopointseg.assessment.class_matching import MatchedLegend, match_legends, used_classes
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate, estimate_accuracy
-from geopointseg.assessment.inventory import Inventory, read_on_grid, take_inventory
-from geopointseg.assessment.matching import MatchedLegend, match_legends, used_classes
-from geopointseg.assessment.outcome import AssessedPixels, Assessment, ClassArea, Sampling, percent
+from geopointseg.assessment.map_inventory import Inventory, read_on_grid, take_inventory
 from geopointseg.assessment.reference import is_raster_reference
 from geopointseg.assessment.training_points import TrainingCheck, check_training_points
 from geopointseg.errors import PointsError, RasterError
-from geopointseg.labels.mask import locate_pixels
 from geopointseg.labels.points import Points, read_points
+from geopointseg.labels.sparse_mask import locate_pixels
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.assessment.inventory import read_strips
+from geopointseg.assessment.map_inventory import read_strips
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
@@ -263,7 +263,7 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
     import shapely
 
     from geopointseg.labels.layer import new_geopackage, write_layer
-    from geopointseg.labels.style import Category, Style, store_style
+    from geopointseg.labels.layer_style import Category, Style, store_style
 
     empty = np.full(len(sample), None, dtype=object)
     fields = {

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.assessment.origin import fingerprint_folder, locate_folders
-from geopointseg.assessment.overlap import (
+from geopointseg.assessment.map_origin import fingerprint_folder, locate_folders
+from geopointseg.assessment.point_overlap import (
     Encoded,
     is_sample,
     locate_cells,

@@ -15,25 +15,25 @@ from typing import Any
 
 import click
 
-from geopointseg.cli.warning import answered_warnings
+from geopointseg.cli.library_warnings import answered_warnings
 from geopointseg.errors import Cancelled, GeopointsegError, nearest_names
 from geopointseg.process import own_process
 from geopointseg.progress import Event, JsonSink, Reporter
 
 _COMMANDS = {
-    "demo": "demo",
-    "doctor": "doctor",
-    "points": "points",
-    "train": "train",
-    "pretrain": "train",
-    "predict": "predict",
-    "export": "predict",
-    "assess": "assess",
-    "validate": "assess",
-    "suggest": "assess",
-    "match": "scenes",
-    "study": "study",
-    "bench": "bench",
+    "demo": "demo_command",
+    "doctor": "doctor_command",
+    "points": "points_command",
+    "train": "train_command",
+    "pretrain": "train_command",
+    "predict": "predict_command",
+    "export": "predict_command",
+    "assess": "assess_command",
+    "validate": "assess_command",
+    "suggest": "assess_command",
+    "match": "scenes_command",
+    "study": "study_command",
+    "bench": "bench_command",
 }
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130

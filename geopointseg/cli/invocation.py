@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import click
 
-from geopointseg.cli.setting import gather_settings
+from geopointseg.cli.setting_options import gather_settings
 from geopointseg.config import Config
 from geopointseg.progress import BarSink, Event, JsonSink, Reporter, Sink
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from geopointseg.class_colors import class_colors
 from geopointseg.errors import PointsError, nearest_names
 from geopointseg.labels.layer import VectorLayer
-from geopointseg.labels.style import Style
+from geopointseg.labels.layer_style import Style
 from geopointseg.legend import Legend, LegendEntry
 from geopointseg.name import NameTable, clean_name, fold_name
 

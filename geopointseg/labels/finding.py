@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import LegendError
-from geopointseg.labels.own_field import find_in_own_fields, name_no_scene
 from geopointseg.labels.placement import (
     Placement,
     describe_miss,
     ground_mismatch,
     transformation_accuracy_m,
 )
+from geopointseg.labels.point_spread import Spread, measure_spread
 from geopointseg.labels.points import Points
-from geopointseg.labels.spread import Spread, measure_spread
+from geopointseg.labels.reserved_fields import find_in_own_fields, name_no_scene
 from geopointseg.labels.trainable import describe_none_left, describe_shortage
 from geopointseg.name import fold_name
 from geopointseg.raster.class_map import class_dtype

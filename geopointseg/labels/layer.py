@@ -20,7 +20,7 @@ from rasterio.crs import CRS
 from geopointseg.errors import InputFileError, OutputError, PointsError
 from geopointseg.name import NameTable
 from geopointseg.process import use_own_geodata
-from geopointseg.raster.output import require_writable_folder, spare_inputs, whole_file
+from geopointseg.raster.publishing import require_writable_folder, spare_inputs, whole_file
 from geopointseg.vector_source import PLAIN_STEM, openable, unchanged, writable
 
 FieldKind = Literal["text", "integer", "real", "other"]

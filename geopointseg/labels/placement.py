@@ -12,8 +12,8 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
-from geopointseg.labels.mask import locate_pixels
 from geopointseg.labels.points import Points
+from geopointseg.labels.sparse_mask import locate_pixels
 from geopointseg.labels.trainable import count_training_pixels
 from geopointseg.progress import Reporter
 from geopointseg.raster.datum import describe_tie

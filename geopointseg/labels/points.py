@@ -22,7 +22,6 @@ from rasterio.crs import CRS
 
 from geopointseg.class_colors import default_colors
 from geopointseg.errors import PointsError
-from geopointseg.labels.attribute import parse_splits, parse_text, parse_weights
 from geopointseg.labels.class_field import (
     RESERVED_FIELDS,
     ClassCoding,
@@ -34,12 +33,13 @@ from geopointseg.labels.class_field import (
 )
 from geopointseg.labels.geometry import explode_parts, find_places
 from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
-from geopointseg.labels.style import Category, Style, find_style, read_style, store_style
+from geopointseg.labels.layer_style import Category, Style, find_style, read_style, store_style
+from geopointseg.labels.point_fields import parse_splits, parse_text, parse_weights
 from geopointseg.legend import Legend
 from geopointseg.name import clean_name
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import crs_name, transform_coordinates
-from geopointseg.raster.shape import move_shapes
+from geopointseg.raster.polygon import move_shapes
 from geopointseg.summary import count_classes, described
 
 STREAM_ABOVE = 2_000_000

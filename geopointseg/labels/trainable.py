@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.labels.mask import rasterize_points
 from geopointseg.labels.points import Points
+from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.legend import Legend
 from geopointseg.raster.scene import Scene
 

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from geopointseg.labels.mask import UNLABELLED
+from geopointseg.labels.sparse_mask import UNLABELLED
 from geopointseg.learning.ground import Ground, LabelledPixels, cut
 from geopointseg.model.member import Normalization
 from geopointseg.sampling.augmentation import Batch
-from geopointseg.sampling.draw import draw_labels, jitter_positions, keep_inside
+from geopointseg.sampling.priority_drawing import draw_labels, jitter_positions, keep_inside
 
 ROUND_STEPS = 64
 """Labels are drawn for this many steps at once, so that each has its turn."""
@@ -66,7 +66,7 @@ class ChipPlan:
     around_points
         How many of these are drawn around labelled pixels; the others lie anywhere.
     class_balance, jitter
-        See `geopointseg.sampling.draw`.
+        See `geopointseg.sampling.priority_drawing`.
     seed
         Decides everything.
     style

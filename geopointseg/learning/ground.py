@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from geopointseg.config import SamplingConfig
 from geopointseg.errors import PointsError, RasterError
-from geopointseg.labels.mask import UNLABELLED, SparseMask
+from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask
 from geopointseg.learning.windows import Place, choose_windows
 from geopointseg.model.member import Normalization
 from geopointseg.progress import Reporter

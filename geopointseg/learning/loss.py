@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geopointseg.errors import ModelError
-from geopointseg.labels.mask import UNLABELLED
+from geopointseg.labels.sparse_mask import UNLABELLED
 
 _TINY = 1e-6
 

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from geopointseg.config import AugmentationConfig, Config
-from geopointseg.labels.mask import UNLABELLED
+from geopointseg.labels.sparse_mask import UNLABELLED
 from geopointseg.learning.consistency import (
     AveragedNetwork,
     ClassThresholds,

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.bands.band_names import band_specs, require_distinct_bands
+from geopointseg.bands.opening import open_scenes
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, PointsError
-from geopointseg.labels.check import check_points
-from geopointseg.labels.mask import SparseMask, rasterize_points
-from geopointseg.labels.own_field import KINDS as OWN_FIELD_KINDS
+from geopointseg.labels.point_check import check_points
 from geopointseg.labels.points import Points
+from geopointseg.labels.reserved_fields import KINDS as OWN_FIELD_KINDS
+from geopointseg.labels.sparse_mask import SparseMask, rasterize_points
 from geopointseg.labels.trainable import describe_none_left, describe_shortage, select_training
 from geopointseg.learning.ground import (
     Ground,
@@ -27,11 +29,9 @@ from geopointseg.learning.ground import (
 from geopointseg.learning.selection import hold_out
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
-from geopointseg.raster.band_names import band_specs, require_distinct_bands
+from geopointseg.radiometry.picture_style import PictureStyle
 from geopointseg.raster.class_map import class_dtype
 from geopointseg.raster.grid import crs_name
-from geopointseg.raster.opening import open_scenes
-from geopointseg.raster.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.warp import in_resolution
 

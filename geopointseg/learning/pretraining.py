@@ -23,16 +23,17 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from geopointseg.bands.band_names import band_specs, common_name
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, TrainingError
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
 from geopointseg.learning.consistency import AveragedNetwork, ClassThresholds
 from geopointseg.learning.ground import Ground, build_ground
+from geopointseg.learning.initial_network import network_options
+from geopointseg.learning.model_output import Workspace
 from geopointseg.learning.objective import build_augmentation
 from geopointseg.learning.preparation import as_list, open_alike
-from geopointseg.learning.record import TrainingLog, library_versions
-from geopointseg.learning.start import network_options
 from geopointseg.learning.trainer import (
     Learner,
     Loop,
@@ -40,7 +41,7 @@ from geopointseg.learning.trainer import (
     read_checkpoint,
     write_checkpoint,
 )
-from geopointseg.learning.workspace import Workspace
+from geopointseg.learning.training_log import TrainingLog, library_versions
 from geopointseg.model.architecture import build_network
 from geopointseg.model.bundle import resolve_device
 from geopointseg.model.weight_sources import (
@@ -52,7 +53,6 @@ from geopointseg.model.weight_sources import (
 )
 from geopointseg.model.weights import apply_weights
 from geopointseg.progress import Reporter
-from geopointseg.raster.band_names import band_specs, common_name
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.sampling.augmentation import Batch
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.config import TeachingConfig
-from geopointseg.labels.mask import UNLABELLED
+from geopointseg.labels.sparse_mask import UNLABELLED
 from geopointseg.learning.chips import Lessons
 from geopointseg.learning.ground import Ground, cut
 from geopointseg.model.member import Normalization

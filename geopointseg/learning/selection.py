@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.labels.split import deal_blocks
+from geopointseg.labels.block_split import deal_blocks
 from geopointseg.learning.ground import Ground, LabelledPixels
 from geopointseg.model.inference import apply_temperature
 

@@ -27,7 +27,7 @@ from geopointseg.errors import ModelError, TrainingError
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan
 from geopointseg.learning.consistency import AveragedNetwork, ClassThresholds
-from geopointseg.learning.record import TrainingLog
+from geopointseg.learning.training_log import TrainingLog
 from geopointseg.model.architecture import Network
 from geopointseg.model.bundle import has_bfloat16
 from geopointseg.progress import Reporter

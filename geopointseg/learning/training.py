@@ -16,27 +16,32 @@ import numpy as np
 import torch
 
 from geopointseg.assessment.calibration import fit_temperature
-from geopointseg.assessment.overlap import encode_locations
+from geopointseg.assessment.point_overlap import encode_locations
 from geopointseg.assessment.training_points import keep_points
+from geopointseg.bands.band_names import band_specs
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, ConfigError, TrainingError
 from geopointseg.labels.points import Points
-from geopointseg.learning.fitted import fit_members, predict_each, weighted, without_class_shares
-from geopointseg.learning.job import Job, ModelKind
+from geopointseg.learning.fitted_members import (
+    fit_members,
+    predict_each,
+    weighted,
+    without_class_shares,
+)
+from geopointseg.learning.initial_network import build_starting_network
+from geopointseg.learning.model_output import Workspace
+from geopointseg.learning.network_training import LastGoodError, NetworkSession, Outcome
 from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
-from geopointseg.learning.record import (
+from geopointseg.learning.selection import choose
+from geopointseg.learning.training_job import Job, ModelKind
+from geopointseg.learning.training_log import (
     describe_points,
     describe_scenes,
     learnt_points,
     library_versions,
 )
-from geopointseg.learning.selection import choose
-from geopointseg.learning.session import LastGoodError, NetworkSession, Outcome
-from geopointseg.learning.start import build_starting_network
-from geopointseg.learning.workspace import Workspace
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.progress import Reporter
-from geopointseg.raster.band_names import band_specs
 from geopointseg.raster.scene import Scene, ScenePath
 
 

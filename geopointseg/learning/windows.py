@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.labels.mask import SparseMask
+from geopointseg.labels.sparse_mask import SparseMask
 from geopointseg.raster.scene import Scene
 
 LABELLED_SHARE = 0.75

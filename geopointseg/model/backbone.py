@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,7 +118,7 @@ def _create(name: str, **options: Any) -> nn.Module:
         near = nearest_names(name, timm.list_models(exclude_filters=""))
         raise ConfigError(f"timm has no model '{name}'. {near}")
     try:
-        return cast("nn.Module", timm.create_model(name, pretrained=False, **options))
+        return timm.create_model(name, pretrained=False, **options)
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(
             f"The model '{name}' cannot give features of several resolutions ({error}). Expected a convolutional "

@@ -27,7 +27,7 @@ from geopointseg.legend import Legend
 from geopointseg.model.card import render_card
 from geopointseg.model.inference import Ensemble, apply_temperature, predict_patch
 from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
-from geopointseg.raster.output import explain_write_error, hidden_beside
+from geopointseg.raster.publishing import explain_write_error, hidden_beside
 from geopointseg.summary import described, join_names
 
 FORMAT = "geopointseg model"

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from geopointseg.config import ForestConfig
 from geopointseg.errors import ModelError, TrainingError
-from geopointseg.model.features import FilterBank
-from geopointseg.model.growth import Grower, LabelledPixels
+from geopointseg.model.filter_bank import FilterBank
+from geopointseg.model.filter_features import View
+from geopointseg.model.forest_fitting import Grower, LabelledPixels
 from geopointseg.model.smoothing import GuidedFilter
-from geopointseg.model.trees import TreeTable
-from geopointseg.model.view import View
+from geopointseg.model.tree_table import TreeTable
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]

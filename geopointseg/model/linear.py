@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -205,9 +205,8 @@ def _cut(image: Image, window: tuple[slice, slice], stride: int) -> Image:
     """Return a window padded by reflection to multiples of the stride."""
     tile = image[:, *window]
     pads = [(0, -side % stride) for side in tile.shape[1:]]
-    mode = (
-        "reflect" if all(p < s for (_, p), s in zip(pads, tile.shape[1:], strict=True)) else "edge"
-    )
+    small = any(pad >= side for (_, pad), side in zip(pads, tile.shape[1:], strict=True))
+    mode: Literal["reflect", "edge"] = "edge" if small else "reflect"
     return np.ascontiguousarray(np.pad(tile, [(0, 0), *pads], mode=mode))
 
 

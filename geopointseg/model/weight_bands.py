@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, stack
 
+from geopointseg.bands.band_names import INDICES, common_name
 from geopointseg.raster.band import Band
-from geopointseg.raster.band_names import INDICES, common_name
 
 _SENTINEL2 = {
     "b1": "coastal", "b2": "blue", "b3": "green", "b4": "red", "b5": "rededge", "b8": "nir", "b8a": "nir08", "b9": "nir09",

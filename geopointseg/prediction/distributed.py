@@ -25,13 +25,13 @@ from typing import Any, Literal
 import rasterio
 
 from geopointseg.errors import ConfigError, GeopointsegError, MissingDependencyError, OutputError
-from geopointseg.prediction.finishing import finish_tile
-from geopointseg.prediction.job import Job
-from geopointseg.prediction.journal import WorkFolder
-from geopointseg.prediction.ledger import Ledger, TileProgress
-from geopointseg.prediction.pipeline import GDAL_CACHE_BYTES, compute_tiles
-from geopointseg.prediction.store import write_arrays
+from geopointseg.prediction.output_tiles import finish_tile
+from geopointseg.prediction.prediction_job import Job
+from geopointseg.prediction.tile_pipeline import GDAL_CACHE_BYTES, compute_tiles
+from geopointseg.prediction.tile_status import Ledger, TileProgress
+from geopointseg.prediction.tile_store import write_arrays
 from geopointseg.prediction.tiling import Tile
+from geopointseg.prediction.work_folder import WorkFolder
 from geopointseg.progress import Reporter
 
 TASKS_A_THREAD = 3

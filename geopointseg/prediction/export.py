@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from geopointseg.errors import MissingDependencyError, ModelError
 from geopointseg.model.bundle import ModelBundle, NetworkMember
 from geopointseg.prediction.backend import PARITY, write_onnx
-from geopointseg.raster.output import whole_file
+from geopointseg.raster.publishing import whole_file
 
 OVERLAP_PERCENT = 25
 _DEEPNESS_RANGE = 255.0

@@ -14,7 +14,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from geopointseg.assessment.origin import FOLDER_TAG, describe_folders
+from geopointseg.assessment.map_origin import FOLDER_TAG, describe_folders
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
@@ -22,11 +22,15 @@ from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, resolve
 from geopointseg.model.ensemble import combine_models
 from geopointseg.model.inference import Ensemble, WeightedModel
 from geopointseg.model.test_time_augmentation import Augmentation
-from geopointseg.prediction.choice import decide_backend, name_backend, require_asked_backend
+from geopointseg.prediction.backend_choice import (
+    decide_backend,
+    name_backend,
+    require_asked_backend,
+)
 from geopointseg.prediction.distributed import DaskRun, open_workers, require_dask
-from geopointseg.prediction.finishing import StoredTiles, output_tiles
-from geopointseg.prediction.imagery import Area, Mosaic
-from geopointseg.prediction.job import (
+from geopointseg.prediction.mosaic import Area, Mosaic
+from geopointseg.prediction.output_tiles import StoredTiles, output_tiles
+from geopointseg.prediction.prediction_job import (
     Job,
     check_area,
     lay_windows,
@@ -34,14 +38,7 @@ from geopointseg.prediction.job import (
     open_imagery,
     resolve_batch_size,
 )
-from geopointseg.prediction.journal import WorkFolder, open_journal
-from geopointseg.prediction.ledger import Ledger, TileProgress
-from geopointseg.prediction.outcome import Prediction
-from geopointseg.prediction.pipeline import (
-    GDAL_CACHE_BYTES,
-    Plan,
-    compute_tiles,
-)
+from geopointseg.prediction.prediction_result import Prediction
 from geopointseg.prediction.product import (
     CLASSES,
     PROBABILITIES,
@@ -49,12 +46,19 @@ from geopointseg.prediction.product import (
     Arrays,
     Products,
 )
-from geopointseg.prediction.store import ArrayFile
+from geopointseg.prediction.tile_pipeline import (
+    GDAL_CACHE_BYTES,
+    Plan,
+    compute_tiles,
+)
+from geopointseg.prediction.tile_status import Ledger, TileProgress
+from geopointseg.prediction.tile_store import ArrayFile
 from geopointseg.prediction.tiling import SUMS_BYTES
+from geopointseg.prediction.work_folder import WorkFolder, open_journal
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import write_sidecars
 from geopointseg.raster.cog import assemble
-from geopointseg.raster.output import require_writable_folder, spare_inputs, whole_file
+from geopointseg.raster.publishing import require_writable_folder, spare_inputs, whole_file
 from geopointseg.raster.scene import HANDLES, Scene
 from geopointseg.summary import described
 

@@ -14,8 +14,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.raster.curve import Curve
-from geopointseg.raster.dataset import reading
 from geopointseg.raster.expression import Expression
+from geopointseg.raster.handle import reading
 from geopointseg.raster.validity import (
     Mask,
     Nodata,

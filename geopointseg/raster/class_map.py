@@ -22,19 +22,19 @@ from rasterio.windows import Window
 from geopointseg.errors import LegendError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.raster.band import Band
-from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
-from geopointseg.raster.crs import read_sidecar
-from geopointseg.raster.dataset import reading, require_placed
-from geopointseg.raster.grid import Grid, clip_window, crs_name
-from geopointseg.raster.output import whole_file
-from geopointseg.raster.scene import HANDLES, open_dataset
-from geopointseg.raster.style import (
+from geopointseg.raster.class_style import (
     aux_path,
     gdal_sidecar,
     paletted_qml,
     qml_path,
     read_sidecar_legend,
 )
+from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
+from geopointseg.raster.crs import read_sidecar
+from geopointseg.raster.grid import Grid, clip_window, crs_name
+from geopointseg.raster.handle import reading, require_placed
+from geopointseg.raster.publishing import whole_file
+from geopointseg.raster.scene import HANDLES, open_dataset
 from geopointseg.raster.validity import Nodata, masks_of, nodata_values, read_valid
 from geopointseg.summary import described, join_names
 

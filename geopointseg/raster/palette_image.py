@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.dataset import HANDLES
+from geopointseg.raster.handle import HANDLES
 from geopointseg.raster.scene import Scene
-from geopointseg.raster.virtual import (
+from geopointseg.raster.virtual_raster import (
     Piece,
     add_source,
     as_described,

@@ -23,10 +23,12 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
-from geopointseg.raster.acquisition import find_date
+from geopointseg.raster.acquisition_date import find_date
 from geopointseg.raster.band import Band, describe_bands
+from geopointseg.raster.band_mixing import Mixing
 from geopointseg.raster.curve import Curve, has_table, look_up
-from geopointseg.raster.dataset import (
+from geopointseg.raster.grid import Grid, clip_window, crs_name
+from geopointseg.raster.handle import (
     HANDLES,
     HandlePool,
     coordinate_epoch,
@@ -38,8 +40,6 @@ from geopointseg.raster.dataset import (
     require_placed,
     root_cause,
 )
-from geopointseg.raster.grid import Grid, clip_window, crs_name
-from geopointseg.raster.mixing import Mixing
 from geopointseg.raster.validity import Nodata, read_valid
 from geopointseg.summary import described, identify, join_names
 

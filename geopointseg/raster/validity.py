@@ -22,7 +22,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geopointseg.raster.dataset import HANDLES, describe_as_virtual
+from geopointseg.raster.handle import HANDLES, describe_as_virtual
 
 if TYPE_CHECKING:
     from geopointseg.raster.band import Band

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geopointseg.assessment.outcome import SAMPLING_NOTES, Assessment
+from geopointseg.assessment.assessment_result import SAMPLING_NOTES, Assessment
 from geopointseg.errors import InputFileError
 from geopointseg.labels.points import Points
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.output import whole_file
+from geopointseg.raster.publishing import whole_file
 from geopointseg.raster.scene import Scene
 from geopointseg.report import figures
 from geopointseg.report.provenance import ModelRecord

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.assessment.assessment_result import Assessment
 from geopointseg.assessment.calibration import Reliability
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import Estimate
-from geopointseg.assessment.outcome import Assessment
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import ClassMap

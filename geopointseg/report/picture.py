@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.dataset import open_dataset
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.handle import open_dataset
 from geopointseg.raster.scene import Scene
 
 LONGEST_PX = 1000

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from geopointseg.assessment.assessment_result import Assessment, percent
 from geopointseg.assessment.estimation import Estimate
-from geopointseg.assessment.outcome import Assessment, percent
 from geopointseg.report.section import Tile
 
 _WIDE = 0.20

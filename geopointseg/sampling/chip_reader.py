@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
-from geopointseg.labels.mask import UNLABELLED, SparseMask
+from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.warp import align

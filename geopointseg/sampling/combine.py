@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torchgeo.datasets import GeoDataset, merge_samples
 
-from geopointseg.labels.mask import UNLABELLED
+from geopointseg.labels.sparse_mask import UNLABELLED
 
 Sample = dict[str, Any]
 

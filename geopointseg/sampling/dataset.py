@@ -32,7 +32,7 @@ from rasterio.transform import from_origin
 from torchgeo.datasets import GeoDataset, IntersectionDataset, UnionDataset
 
 from geopointseg.errors import RasterError
-from geopointseg.labels.mask import UNLABELLED, SparseMask
+from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask
 from geopointseg.raster.grid import Bounds, Grid, crs_name, transform_coordinates
 from geopointseg.raster.scene import Chip, Scene, ScenePath
 from geopointseg.raster.warp import align, read_onto

@@ -33,7 +33,12 @@ from geopointseg.sampling.dataset import (
     SceneDataset,
     SparseMaskDataset,
 )
-from geopointseg.sampling.draw import draw_labels, grid_starts, jitter_positions, keep_inside
+from geopointseg.sampling.priority_drawing import (
+    draw_labels,
+    grid_starts,
+    jitter_positions,
+    keep_inside,
+)
 from geopointseg.summary import described
 
 

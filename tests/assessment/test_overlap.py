@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from geopointseg.assessment.overlap import (
+from geopointseg.assessment.point_overlap import (
     COST,
     LARGEST_SAMPLE,
     encode_locations,

@@ -58,7 +58,7 @@ def write_test_points(path: Path, map_path: Path, grid: Grid, count: int) -> Non
     """Draw points anywhere, nine in ten of them with the map's own class."""
     rng = np.random.default_rng(1)
     row, col = rng.integers(0, grid.height, count), rng.integers(0, grid.width, count)
-    from geopointseg.assessment.inventory import take_inventory
+    from geopointseg.assessment.map_inventory import take_inventory
 
     index = take_inventory(ClassMap.open(map_path), row, col).sampled
     index = np.where(rng.random(count) < 0.1, rng.integers(0, 8, count), index)

@@ -26,8 +26,8 @@ import rasterio.features
 from affine import Affine
 from rasterio.crs import CRS
 
-from geopointseg.labels.mask import UNLABELLED, rasterize_points, write_mask
 from geopointseg.labels.points import Points, read_points, stream_points, write_points
+from geopointseg.labels.sparse_mask import UNLABELLED, rasterize_points, write_mask
 from geopointseg.legend import Legend
 from geopointseg.raster.grid import Grid
 

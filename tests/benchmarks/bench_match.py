@@ -63,8 +63,8 @@ def copy_raster(source: Path, output: Path) -> None:
 
 def match(source: Path, reference: Path, output: Path) -> None:
     """Match with geopointseg."""
-    from geopointseg.raster.matching import match_raster
-    from geopointseg.raster.picture_style import PictureStyle
+    from geopointseg.radiometry.histogram_matching import match_raster
+    from geopointseg.radiometry.picture_style import PictureStyle
 
     style = PictureStyle.from_json(json.loads(reference.with_suffix(".json").read_text()))
     match_raster(source, style, output)
@@ -106,7 +106,7 @@ def measure(task: str, source: Path, reference: Path, output: Path) -> dict[str,
 def run_task(task: str, source: Path, reference: Path, output: Path) -> None:
     """Run one task and print its seconds and peak memory; imports do not count."""
 
-    import geopointseg.raster.matching  # noqa: F401
+    import geopointseg.radiometry.histogram_matching  # noqa: F401
 
     idle = peak_mib()
     started, processor = time.perf_counter(), time.process_time()
@@ -132,7 +132,7 @@ def peak_mib() -> float:
 
 def store_style(reference: Path) -> None:
     """Keep the reference's statistics as a model folder would, so that only the raster is read."""
-    from geopointseg.raster.picture_style import PictureStyle
+    from geopointseg.radiometry.picture_style import PictureStyle
     from geopointseg.raster.scene import Scene
 
     style = PictureStyle.of([Scene.open(reference)]).to_json()

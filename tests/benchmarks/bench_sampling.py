@@ -31,8 +31,8 @@ from torch.utils.data import DataLoader
 from torchgeo.datasets import RasterDataset, VectorDataset, stack_samples
 from torchgeo.samplers import RandomPatchSampler
 
-from geopointseg.labels.mask import rasterize_points
 from geopointseg.labels.points import read_points
+from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.raster.scene import HANDLES, Scene
 from geopointseg.sampling import (
     Augmentation,

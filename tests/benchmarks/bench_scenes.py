@@ -28,13 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.config import Config
-from geopointseg.labels.mask import rasterize_points
 from geopointseg.labels.points import Points, read_points
+from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.legend import Legend
+from geopointseg.radiometry.band_statistics import compute_statistics
+from geopointseg.radiometry.value_transform import compare_mixtures
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.radiometry import compare_mixtures
 from geopointseg.raster.scene import Scene
-from geopointseg.raster.statistics import compute_statistics
 from geopointseg.raster.warp import read_onto
 
 DATA = Path(os.environ.get("GEOPOINTSEG_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.config import Config
-from geopointseg.labels.dense import read_dense_mask
+from geopointseg.lab.dense_mask import read_dense_mask
+from geopointseg.lab.landscape import make_landscape, write_scene
 from geopointseg.labels.points import Points
-from geopointseg.landscape import make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.prediction.predictor import predict_array
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.scene import Scene
-from geopointseg.study.suggestion import suggest
+from geopointseg.validation.suggestion import suggest
 
 LEAST_PIXELS = 500
 

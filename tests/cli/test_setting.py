@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from geopointseg.cli import app as cli_app
 from geopointseg.cli.invocation import common_options
-from geopointseg.cli.setting import settings_options
+from geopointseg.cli.setting_options import settings_options
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, PointsError
 from geopointseg.labels import points as points_module
@@ -58,7 +58,7 @@ def test_a_malformed_set_says_what_was_expected(settings_of):
 
 
 def test_print_config_prints_toml_and_stops():
-    from geopointseg.cli.train import train
+    from geopointseg.cli.train_command import train
 
     printed = CliRunner().invoke(train, ["--print-config"], obj={}).output
     assert printed.strip() == Config().to_toml().strip()

@@ -15,12 +15,12 @@ import rasterio
 import shapely
 
 from geopointseg.errors import DataWarning, PointsError
+from geopointseg.labels.layer_style import find_style
 from geopointseg.labels.points import Points, read_points, write_points
-from geopointseg.labels.style import find_style
 from geopointseg.legend import Legend
 from geopointseg.model.card import render_card
 from geopointseg.raster.class_map import ClassMap, write_class_map
-from geopointseg.raster.style import aux_path, qml_path, read_sidecar_legend
+from geopointseg.raster.class_style import aux_path, qml_path, read_sidecar_legend
 
 ODD = (
     "dry\x01land",

@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 
 from geopointseg.config import Config
 from geopointseg.errors import GeopointsegError
-from geopointseg.labels.check import check_points
+from geopointseg.labels.point_check import check_points
 from geopointseg.labels.points import Points
 from geopointseg.learning import preparation
 from geopointseg.learning.training import train

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, log_loss
 
 from geopointseg.config import Config, SamplingConfig
-from geopointseg.labels.mask import rasterize_points
+from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
 from geopointseg.learning.ground import Ground, LabelledPixels, Patch, build_ground, cut
+from geopointseg.learning.network_training import most_steps
 from geopointseg.learning.preparation import merge_labels
 from geopointseg.learning.selection import Choice, choose, hold_out, maps_at, score
-from geopointseg.learning.session import most_steps
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
 
@@ -145,7 +145,9 @@ def test_a_single_member_is_kept_with_its_score() -> None:
     truth = np.random.default_rng(1).integers(0, 3, 30)
     choice = choose({"linear": probabilities(truth, 2, 2)}, truth)
     assert choice.weights == {"linear": 1.0}
-    assert choice.reason.startswith("The linear model alone is kept: on 30 held-out labelled pixels")
+    assert choice.reason.startswith(
+        "The linear model alone is kept: on 30 held-out labelled pixels"
+    )
 
 
 def test_flat_probabilities_earn_nothing_by_softening_a_forest() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from geopointseg.config import Config
-from geopointseg.learning.start import build_starting_network, network_options
+from geopointseg.learning.initial_network import build_starting_network, network_options
 from geopointseg.model.architecture import build_network
 from geopointseg.model.member import Normalization
 from geopointseg.model.weights import StartingWeights
@@ -31,7 +31,7 @@ def start(monkeypatch):
     weights = StartingWeights(
         "imagenet", state, "encoder", ("red", "green", "blue"), IMAGENET, is_8_bit=True
     )
-    monkeypatch.setattr("geopointseg.learning.start.find_weights", lambda *_: weights)
+    monkeypatch.setattr("geopointseg.learning.initial_network.find_weights", lambda *_: weights)
     ground = SimpleNamespace(bands=2, classes=2, normalization=lambda: OWN)
 
     def run(*scenes) -> tuple[Normalization, str]:

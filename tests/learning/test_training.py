@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from geopointseg.assessment import training_points
 from geopointseg.assessment.accuracy import assess
-from geopointseg.assessment.overlap import LARGEST_SAMPLE, recognize_locations
+from geopointseg.assessment.point_overlap import LARGEST_SAMPLE, recognize_locations
 from geopointseg.config import Config
 from geopointseg.errors import (
     Cancelled,
@@ -28,8 +28,8 @@ from geopointseg.errors import (
     RasterError,
     TrainingError,
 )
-from geopointseg.labels.mask import UNLABELLED, SparseMask, rasterize_points
 from geopointseg.labels.points import Points, read_points
+from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask, rasterize_points
 from geopointseg.learning import trainer
 from geopointseg.learning.chips import ChipPlan
 from geopointseg.learning.objective import Objective
@@ -529,7 +529,10 @@ def test_the_last_step_may_not_spoil_the_weights(place, tiny, tmp_path, monkeypa
                 next(self.network.parameters()).fill_(float("inf"))
 
     monkeypatch.setattr(trainer.Learner, "finish_step", spoil)
-    with pytest.raises(TrainingError, match=r"loss is nan at step 7.*The model without a network \(forest, linear\) is kept in"):
+    with pytest.raises(
+        TrainingError,
+        match=r"loss is nan at step 7.*The model without a network \(forest, linear\) is kept in",
+    ):
         train(place.path, place.points, output=tmp_path / "m", config=tiny, steps=10, device="cpu")
     assert [m.kind for m in ModelBundle.load(tmp_path / "m.step-0").members] == ["forest"]
     assert not (tmp_path / "m").exists()

@@ -9,7 +9,7 @@ import pytest
 from affine import Affine
 
 from geopointseg.config import SamplingConfig
-from geopointseg.labels.mask import SparseMask
+from geopointseg.labels.sparse_mask import SparseMask
 from geopointseg.learning.ground import Patch, build_ground, locate_labels
 from geopointseg.learning.windows import choose_windows
 from geopointseg.progress import Reporter

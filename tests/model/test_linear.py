@@ -69,8 +69,10 @@ def test_constant_features_get_no_weight(body):
 
 
 def test_one_class_is_refused(body):
-    one = LabelledFeatures(np.ones((4, 468), np.float32), np.ones(4, np.int64), np.ones(4, np.float32))
-    with pytest.raises(TrainingError, match="labelled pixels of 1 class. Expected two classes"):
+    one = LabelledFeatures(
+        np.ones((4, 468), np.float32), np.ones(4, np.int64), np.ones(4, np.float32)
+    )
+    with pytest.raises(TrainingError, match=r"labelled pixels of 1 class\. Expected two classes"):
         fit_head(body, one, 3)
 
 
@@ -80,7 +82,9 @@ def test_tiles_of_large_images_have_the_features_of_the_whole(body):
     valid = np.ones(large.shape[1:], bool)
     tiled = compute_features(body, large, valid, row, col)
     with torch.inference_mode():
-        padded = torch.nn.functional.pad(torch.from_numpy(large)[None], (0, 16, 0, 0), mode="reflect")
+        padded = torch.nn.functional.pad(
+            torch.from_numpy(large)[None], (0, 16, 0, 0), mode="reflect"
+        )
         whole = body.features_at(padded, torch.from_numpy(row), torch.from_numpy(col)).numpy()
     difference = np.abs(tiled - whole) / whole.std(axis=0)
     assert np.quantile(difference, 0.999) < 0.05

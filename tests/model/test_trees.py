@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from geopointseg.errors import ModelError
-from geopointseg.model.trees import TreeTable
+from geopointseg.model.tree_table import TreeTable
 
 
 def sample(seed: int = 0, count: int = 200, features: int = 6) -> NDArray[np.float32]:
@@ -124,6 +124,6 @@ def test_large_trees_are_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     many, few = sample(count=10_000), sample(count=10)
     table.probabilities(many)
     table.probabilities(few)
-    monkeypatch.setattr("geopointseg.model.trees.LARGEST_MEAN_NODES", 3)
+    monkeypatch.setattr("geopointseg.model.tree_table.LARGEST_MEAN_NODES", 3)
     table.probabilities(many)
     assert called == ["_evaluate", "_walk", "_walk"]

@@ -11,7 +11,8 @@ import torch
 
 from geopointseg.config import Config
 from geopointseg.errors import MissingDependencyError
-from geopointseg.prediction import backend, choice
+from geopointseg.prediction import backend
+from geopointseg.prediction import backend_choice as choice
 from geopointseg.prediction.backend import (
     PARITY,
     AcceleratedMember,
@@ -20,10 +21,14 @@ from geopointseg.prediction.backend import (
     choose_backend,
     require_backend,
 )
-from geopointseg.prediction.choice import decide_backend, name_backend, require_asked_backend
-from geopointseg.prediction.job import Job
-from geopointseg.prediction.journal import WorkFolder
+from geopointseg.prediction.backend_choice import (
+    decide_backend,
+    name_backend,
+    require_asked_backend,
+)
+from geopointseg.prediction.prediction_job import Job
 from geopointseg.prediction.predictor import predict
+from geopointseg.prediction.work_folder import WorkFolder
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.scene import Scene

@@ -7,10 +7,11 @@ import pytest
 
 from geopointseg.errors import Cancelled, ConfigError
 from geopointseg.prediction import distributed as module
-from geopointseg.prediction import ledger, predictor
+from geopointseg.prediction import predictor
+from geopointseg.prediction import tile_status as ledger
 from geopointseg.prediction.distributed import Task, open_client, run_task
-from geopointseg.prediction.journal import WorkFolder
 from geopointseg.prediction.predictor import plan_prediction, predict
+from geopointseg.prediction.work_folder import WorkFolder
 from geopointseg.progress import Reporter
 from tests.prediction.conftest import (
     SMALL,

@@ -20,8 +20,9 @@ from geopointseg.errors import (
     OutputError,
     RasterError,
 )
-from geopointseg.prediction import finishing, predictor
-from geopointseg.prediction.imagery import Area
+from geopointseg.prediction import output_tiles as finishing
+from geopointseg.prediction import predictor
+from geopointseg.prediction.mosaic import Area
 from geopointseg.prediction.predictor import predict, predict_array
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from geopointseg.errors import ConfigError, OutputError
-from geopointseg.prediction import finishing, journal, ledger, store
-from geopointseg.prediction.journal import WorkFolder, open_journal
-from geopointseg.prediction.ledger import Ledger
+from geopointseg.prediction import output_tiles as finishing
+from geopointseg.prediction import tile_status as ledger
+from geopointseg.prediction import tile_store as store
+from geopointseg.prediction import work_folder as journal
 from geopointseg.prediction.predictor import plan_prediction, predict
-from geopointseg.raster import output as raster_output
+from geopointseg.prediction.tile_status import Ledger
+from geopointseg.prediction.work_folder import WorkFolder, open_journal
+from geopointseg.raster import publishing as raster_output
 from tests.prediction.conftest import SMALL, BlurMember, image_of, loose_bundle, write_scene
 
 
@@ -209,7 +212,7 @@ def test_another_job_is_refused_with_the_difference_named(tmp_path, small_tiles,
 def test_a_second_run_on_the_same_output_is_refused(tmp_path):
     with open_journal(tmp_path / "map.tif", {}, resume=False):
         code = (
-            "from geopointseg.prediction.journal import open_journal; from pathlib import Path\n"
+            "from geopointseg.prediction.work_folder import open_journal; from pathlib import Path\n"
             f"with open_journal(Path({str(tmp_path / 'map.tif')!r}), {{}}, resume=True): pass"
         )
         said = subprocess.run(

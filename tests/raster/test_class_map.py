@@ -23,8 +23,8 @@ from geopointseg.raster.class_map import (
     nodata_code,
     write_class_map,
 )
+from geopointseg.raster.class_style import aux_path, qml_path
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.style import aux_path, qml_path
 
 LEGEND = Legend.from_names(
     ["water", "Fläche", "森林"], codes=[0, 20, 255], colors=["#0000ff", "#ffaa00", "#1b7837"]

@@ -13,19 +13,19 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
 
+from geopointseg.bands.stack import mosaic_scenes, stack_scenes
 from geopointseg.errors import OutputError, RasterError
-from geopointseg.labels.dense import read_dense_mask
-from geopointseg.labels.mask import rasterize_points, write_mask
+from geopointseg.lab.dense_mask import read_dense_mask
 from geopointseg.labels.points import Points
+from geopointseg.labels.sparse_mask import rasterize_points, write_mask
 from geopointseg.legend import Legend
+from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.raster.class_map import ClassMap, write_class_map
 from geopointseg.raster.cog import Layout, ScratchTiles, assemble, encode_tile
 from geopointseg.raster.crs import exact_wkt, keep_crs
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.matching import match_raster
-from geopointseg.raster.output import whole_file
+from geopointseg.raster.publishing import whole_file
 from geopointseg.raster.scene import Scene
-from geopointseg.raster.stack import mosaic_scenes, stack_scenes
 
 CRSS = {
     "rotated pole": "+proj=ob_tran +o_proj=longlat +lon_0=18 +o_lat_p=39.25 +o_lon_p=0 +R=6371229 +no_defs",

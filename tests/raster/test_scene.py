@@ -17,8 +17,8 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.radiometry.value_transform import RadiometricTransform
 from geopointseg.raster.curve import Curve
-from geopointseg.raster.radiometry import RadiometricTransform
 from geopointseg.raster.scene import HANDLES, HandlePool, Scene
 
 TRANSFORM = Affine(10, 0, 500000, 0, -10, 5700000)

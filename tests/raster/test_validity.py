@@ -18,14 +18,14 @@ from rasterio.shutil import copy
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
+from geopointseg.bands.opening import open_scenes
+from geopointseg.bands.stack import mosaic_scenes, stack_scenes
 from geopointseg.errors import RasterError
 from geopointseg.progress import Event, Reporter
+from geopointseg.radiometry.band_statistics import compute_statistics
+from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.matching import match_raster
-from geopointseg.raster.opening import open_scenes
 from geopointseg.raster.scene import Scene
-from geopointseg.raster.stack import mosaic_scenes, stack_scenes
-from geopointseg.raster.statistics import compute_statistics
 from geopointseg.report.picture import picture_map, picture_scene
 
 SHAPE = 6, 9

@@ -17,10 +17,10 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
+from geopointseg.radiometry.value_transform import RadiometricTransform
 from geopointseg.raster import warp
 from geopointseg.raster.curve import Curve
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.radiometry import RadiometricTransform
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.warp import (
     align,

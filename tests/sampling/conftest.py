@@ -12,7 +12,7 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 
-from geopointseg.labels.mask import SparseMask
+from geopointseg.labels.sparse_mask import SparseMask
 from geopointseg.legend import Legend
 from geopointseg.raster.grid import Grid, transform_coordinates
 from geopointseg.raster.scene import Scene

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from geopointseg.errors import PointsError
-from geopointseg.sampling.draw import (
+from geopointseg.sampling.priority_drawing import (
     class_shares,
     draw_labels,
     draw_windows,

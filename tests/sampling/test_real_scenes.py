@@ -9,8 +9,8 @@ from rasterio.windows import Window
 from torch.utils.data import DataLoader
 from torchgeo.datasets import stack_samples
 
-from geopointseg.labels.mask import rasterize_points
 from geopointseg.labels.points import Points, read_points
+from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.legend import Legend
 from geopointseg.raster.scene import Scene
 from geopointseg.sampling import PointSampler, SceneDataset, SparseMaskDataset, labels_on_image

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.assessment.confusion import ConfusionMatrix
-from geopointseg.labels.dense import read_dense_mask
-from geopointseg.labels.mask import UNLABELLED, SparseMask, rasterize_points
+from geopointseg.lab.dense_mask import read_dense_mask
 from geopointseg.labels.points import read_points
+from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask, rasterize_points
 from geopointseg.legend import Legend
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene

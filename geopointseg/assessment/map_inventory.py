@@ -1,0 +1,212 @@
+"""What a map holds, read once from top to bottom: pixels and area by class, and the class at each test point.
+
+A map may be far larger than memory and its test points may lie anywhere, so one pass over whole rows of blocks
+answers both questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from geopointseg.errors import RasterError
+from geopointseg.progress import Reporter
+from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.grid import Grid
+from geopointseg.raster.handle import open_dataset, reading
+from geopointseg.raster.pixel_area import PixelAreas
+from geopointseg.raster.validity import is_drawn, masks_of
+
+STRIP_VALUES = 16 << 20
+"""About how many pixels are read at a time."""
+
+_LARGEST_DENSE_CODE = 1023
+
+
+@dataclass(frozen=True, eq=False)
+class Inventory:
+    """Pixels and area of each class of a map, and the classes at the places that were asked for.
+
+    Parameters
+    ----------
+    pixels
+        int64 ``(class,)``, number of pixels in the legend's order.
+    area_m2
+        float64 ``(class,)``, square metres of ground.
+    unknown_pixels
+        Pixels whose code is neither in the legend nor nodata.
+    sampled
+        int64 ``(point,)``, class index at each place; -1 on nodata.
+    """
+
+    pixels: NDArray[np.int64]
+    area_m2: NDArray[np.float64]
+    unknown_pixels: int
+    sampled: NDArray[np.int64]
+
+
+def take_inventory(
+    class_map: ClassMap,
+    row: NDArray[np.int64],
+    col: NDArray[np.int64],
+    reporter: Reporter | None = None,
+) -> Inventory:
+    """Read a map once: count its classes, measure them, and look up places.
+
+    Parameters
+    ----------
+    class_map
+        The map.
+    row, col
+        Pixels to look up, int64 ``(point,)``, all of them on the map.
+    reporter
+        Takes progress; may cancel.
+    """
+    areas = PixelAreas.of(class_map.grid)
+    order = np.argsort(row, kind="stable")
+    sorted_rows = row[order]
+    codes = np.zeros(len(row), dtype=np.int64)
+    valid = np.zeros(len(row), dtype=bool)
+    totals: dict[int, NDArray[np.float64]] = {}
+    for window, values, mask in read_strips(class_map, reporter or Reporter()):
+        top, bottom = window.row_off, window.row_off + window.height
+        _count(totals, values, mask, areas.within(window))
+        here = order[slice(*np.searchsorted(sorted_rows, [top, bottom]))]
+        codes[here] = values[row[here] - top, col[here]]
+        valid[here] = True if mask is None else mask[row[here] - top, col[here]]
+    if class_map.nodata is not None:
+        valid &= codes != class_map.nodata
+        totals.pop(int(class_map.nodata) if np.isfinite(class_map.nodata) else -1, None)
+    return _sum_up(class_map, totals, codes, valid)
+
+
+def read_strips(
+    class_map: ClassMap, reporter: Reporter
+) -> Iterator[tuple[Window, NDArray[np.integer], NDArray[np.bool_] | None]]:
+    """Yield full-width windows with their stored codes and validity (None: nodata is told by value alone)."""
+    with open_dataset(class_map.path) as dataset:
+        plain = _is_plain(dataset)
+        with reporter.stage("assess", total=dataset.height) as advance:
+            for window in _strip_windows(dataset):
+                if plain:
+                    with reading(class_map.path, window):
+                        values = dataset.read(1, window=window)
+                    yield window, values, None
+                else:
+                    yield (window, *class_map.read_codes(window))
+                advance(window.height)
+
+
+def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[NDArray[np.int64]]:
+    """Yield class indices of another raster on a grid, strip by strip, -1 where it holds no class.
+
+    Where the grids differ, each pixel of the grid takes the class at its centre (nearest neighbour). An alpha band
+    tells what lies outside the raster or its mask; it is read as a band, because GDAL takes it for a mask only where
+    it is unsigned. Nodata is told by value, because beside it the warper ignores a mask.
+    """
+    step = max(1, STRIP_VALUES // max(grid.width, 1) // 4)
+    tops = range(0, grid.height, step)
+    with open_dataset(other.path) as dataset:
+        options = {
+            "crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width,
+            "resampling": Resampling.nearest, "src_nodata": None, "nodata": None,
+            "add_alpha": ColorInterp.alpha not in dataset.colorinterp,
+        }  # fmt: skip
+        with (
+            WarpedVRT(dataset, **options) as warped,
+            reporter.stage("assess", len(tops)) as advance,
+        ):
+            alpha = 1 + warped.colorinterp.index(ColorInterp.alpha)
+            for top in tops:
+                window = Window(0, top, grid.width, min(step, grid.height - top))
+                with reading(other.path):
+                    stored = warped.read(1, window=window)
+                    inside = warped.read(alpha, window=window) > 0
+                inside &= np.isfinite(stored)
+                if other.nodata is not None:
+                    inside &= stored != other.nodata
+                codes = np.where(inside, stored, 0).astype(np.int64)
+                yield np.where(inside, _index_of(other, codes), -1)
+                advance(1)
+
+
+def _strip_windows(dataset: DatasetReader) -> Iterator[Window]:
+    block = dataset.block_shapes[0][0]
+    rows = max(1, STRIP_VALUES // max(dataset.width, 1))
+    rows = max(rows // block * block, min(block, 4 * rows))
+    for top in range(0, dataset.height, rows):
+        yield Window(0, top, dataset.width, min(rows, dataset.height - top))
+
+
+def _is_plain(dataset: DatasetReader) -> bool:
+    """Whether nodata is told by value alone; integers of 64 bits are left to `ClassMap.read_codes`."""
+    dtype = np.dtype(dataset.dtypes[0])
+    return dtype.kind in "iu" and dtype.itemsize < 8 and not is_drawn(masks_of(dataset)[0])
+
+
+def _count(
+    totals: dict[int, NDArray[np.float64]],
+    values: NDArray[np.integer],
+    mask: NDArray[np.bool_] | None,
+    areas: NDArray[np.float64],
+) -> None:
+    """Add the pixels and square metres of each code in a strip to the totals; areas are ``(row, 1 or col)``."""
+    even = areas.shape[1] == 1
+    if (
+        even
+        and mask is None
+        and values.dtype.kind == "u"
+        and values.max(initial=0) <= _LARGEST_DENSE_CODE
+    ):
+        size = int(values.max(initial=0)) + 1
+        by_row = np.stack([np.bincount(line, minlength=size) for line in values])
+        found, counts, area = np.arange(size), by_row.sum(axis=0), areas[:, 0] @ by_row
+    else:
+        kept = np.ones(values.shape, dtype=bool) if mask is None else mask
+        found, position = np.unique(values[kept], return_inverse=True)
+        by_pixel = np.broadcast_to(areas, values.shape)[kept]
+        counts = np.bincount(position, minlength=len(found))
+        area = np.bincount(position, weights=by_pixel, minlength=len(found))
+    for code, pixels, square_metres in zip(found.tolist(), counts, area, strict=True):
+        if pixels:
+            totals[code] = totals.get(code, np.zeros(2)) + np.array([pixels, square_metres])
+
+
+def _sum_up(
+    class_map: ClassMap,
+    totals: dict[int, NDArray[np.float64]],
+    codes: NDArray[np.int64],
+    valid: NDArray[np.bool_],
+) -> Inventory:
+    if not totals:
+        raise RasterError(
+            f"The map '{class_map.path}' holds nothing but nodata. Expected class codes; predict it again, "
+            "and check that the scene has imagery where the map shall be."
+        )
+    known = np.array([totals.get(code, np.zeros(2)) for code in class_map.legend.codes.tolist()])
+    known = known.reshape(-1, 2)
+    unknown = sum(
+        int(v[0]) for c, v in totals.items() if c not in set(class_map.legend.codes.tolist())
+    )
+    return Inventory(
+        pixels=known[:, 0].astype(np.int64),
+        area_m2=known[:, 1],
+        unknown_pixels=unknown,
+        sampled=np.where(valid, _index_of(class_map, codes), -1),
+    )
+
+
+def _index_of(class_map: ClassMap, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    order = np.argsort(class_map.legend.codes)
+    if not len(order):
+        return np.full(codes.shape, -1)
+    place = np.searchsorted(class_map.legend.codes, codes, sorter=order).clip(max=len(order) - 1)
+    index = order[place]
+    return np.where(class_map.legend.codes[index] == codes, index, -1)

@@ -1,0 +1,234 @@
+"""Commands on accuracy: assess, validate, suggest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geopointseg.cli.invocation import (
+    Invocation,
+    Table,
+    common_options,
+    layer_options,
+    points_options,
+    raster_option,
+    scene_arguments,
+)
+from geopointseg.cli.setting_options import settings_options
+
+
+@click.command()
+@click.argument("map_path", metavar="MAP.tif")
+@click.option(
+    "--points", default=None, metavar="TEST", help="Test points, or a raster with the true classes."
+)
+@layer_options
+@click.option(
+    "-o",
+    "--output",
+    default=None,
+    metavar="REPORT.html",
+    help="Also write a report that opens in any browser.",
+)
+@click.option(
+    "--design",
+    type=int,
+    default=None,
+    metavar="N",
+    help="Draw N points to be labelled for an honest assessment (with -o OUT.gpkg).",
+)
+@click.option("--sampling", type=click.Choice(["unknown", "simple", "stratified"]), default="unknown", show_default=True,
+    help="How the test points were drawn; areas and intervals need a probability sample.")  # fmt: skip
+@click.option(
+    "--strata", default=None, metavar="S.tif",
+    help="Raster whose classes the sample was drawn from, where these are not the map's own.",
+)  # fmt: skip
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Assess even on points that the model was trained on; the report says so.",
+)
+@click.option(
+    "--raster", default=None, metavar="R", help="Show the scene of the map in the report."
+)
+@click.option(
+    "--model", default=None, metavar="MODEL_DIR",
+    help="Model that made the map: its training points are kept out of the test, and the report describes it.",
+)  # fmt: skip
+@click.option(
+    "--training", default=None, metavar="POINTS",
+    help="Show these training points instead of those that the model keeps.",
+)  # fmt: skip
+@click.option(
+    "--applicability", default=None, metavar="A.tif",
+    help="Show the area of applicability that 'predict --applicability' wrote, and how test points fare in it.",
+)  # fmt: skip
+@click.option(
+    "--learning-curve", is_flag=True,
+    help="Show whether more training points would pay; takes a minute or more.",
+)  # fmt: skip
+@click.option(
+    "--figures", default=None, metavar="DIR", help="Also save the report's figures, as PNG and SVG."
+)
+@common_options
+def assess(
+    run: Invocation,
+    map_path: str,
+    output: str | None,
+    design: int | None,
+    points: str | None,
+    **options: Any,
+) -> None:
+    """Compare a class map with test points: accuracy, confusion matrix, areas.
+
+    With -o, a report for any browser is written; --raster, --model and the options after them add to it.
+    """
+    if design is not None:
+        _design_sample(run, map_path, design, output)
+        return
+    if points is None:
+        raise click.UsageError(
+            "Missing option '--points'. Give the test points, or --design N to draw them."
+        )
+    _assess_map(run, map_path, points, output, **options)
+
+
+def _design_sample(run: Invocation, map_path: str, count: int, output: str | None) -> None:
+    from geopointseg.assessment.design import CLASS_FIELD, SAMPLE_LAYER, design_sample, write_sample
+    from geopointseg.labels.layer import require_free_geopackage
+
+    if output is None:
+        raise click.UsageError("--design draws points; name the file for them with -o OUT.gpkg.")
+    require_free_geopackage(output, SAMPLE_LAYER, [map_path], CLASS_FIELD)
+    sample = design_sample(map_path, count, seed=run.seed, reporter=run.reporter)
+    write_sample(sample, output)
+    run.finish(
+        {"output": output, "points": len(sample)},
+        f"Wrote {len(sample)} points to {output}; fill in their class and assess.",
+    )
+
+
+_REPORT_OPTIONS = ("raster", "model", "training", "applicability", "learning_curve", "figures")
+
+
+def _assess_map(
+    run: Invocation, map_path: str, points: str, output: str | None, **options: Any
+) -> None:
+    from geopointseg.assessment.accuracy import assess as assess_map
+    from geopointseg.raster.publishing import require_writable_folder
+
+    shown = {name: options.pop(name) for name in _REPORT_OPTIONS}
+    only_shown = [name for name, value in shown.items() if value and name != "model"]
+    if output is None and only_shown:
+        first = only_shown[0].replace("_", "-")
+        raise click.UsageError(f"--{first} adds to the report; name its file with -o REPORT.html.")
+    figures = shown.pop("figures")
+    checked = shown["model"]
+    if output is None:
+        assessed = assess_map(map_path, points, model=checked, reporter=run.reporter, **options)
+    else:
+        from geopointseg.validation.map_report import ReportInputs, write_map_report
+
+        require_writable_folder(Path(output))
+
+        inputs = ReportInputs.open(map_path, class_field=options["class_field"], **shown)
+        assessed = assess_map(map_path, points, model=checked, reporter=run.reporter, **options)
+        write_map_report(
+            assessed, output, inputs, figures=figures, seed=run.seed, reporter=run.reporter
+        )
+    tables = [Table(title, headings, rows) for title, headings, rows in assessed.tables()]
+    said = [line for line in assessed.sentences() if line not in assessed.warnings]
+    run.finish(assessed.to_json() | {"report": output}, *tables, *said)
+
+
+@click.command()
+@scene_arguments
+@points_options()
+@settings_options(("optimization", "minutes", "M"), ("optimization", "steps", "N"))
+@click.option(
+    "--by", type=click.Choice(["block", "scene"]), default="block", show_default=True,
+    help="Hold out blocks of ground, or whole scenes (other dates, other sensors), in turn.",
+)  # fmt: skip
+@click.option(
+    "--folds", type=int, default=5, show_default=True, metavar="K",
+    help="Number of folds; with --by scene as many as scenes.",
+)  # fmt: skip
+@click.option(
+    "--block-size-m",
+    type=float,
+    default=None,
+    metavar="M",
+    help="Side of a block; from the labels by default.",
+)
+@click.option(
+    "--buffer-m", type=float, default=None, metavar="M",
+    help="Leave out training points this near to a test point; as far as training chips reach by default, less where "
+    "too few points would be left.",
+)  # fmt: skip
+@click.option(
+    "--strict", is_flag=True,
+    help="Fail where a test point lies within reach of a training chip, instead of warning.",
+)  # fmt: skip
+@click.option(
+    "--model", type=click.Choice(["auto", "network", "linear", "forest"]), default="auto", show_default=True,
+    help="What the recipe trains, as for 'train'.",
+)  # fmt: skip
+@click.option("-o", "--output", default=None, metavar="REPORT.html", help="Also write a report.")
+@common_options
+def validate(
+    run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None, **options: Any,
+) -> None:  # fmt: skip
+    """Cross-validate the recipe on blocks of other ground, beside the majority class and the forests."""
+    from geopointseg.labels.points import read_points
+    from geopointseg.raster.publishing import require_writable_folder
+    from geopointseg.validation.cross_validation import validate as cross_validate
+
+    if options["output"] is not None:
+        require_writable_folder(Path(options["output"]))
+    validated = cross_validate(
+        list(rasters), read_points(points, class_field=class_field, layer=layer), config=run.settings, seed=run.seed,
+        device=run.device, reporter=run.reporter, **options,
+    )  # fmt: skip
+    tables = [Table(title, headings, rows) for title, headings, rows in validated.tables()]
+    said = [line for line in validated.sentences() if line not in validated.warnings]
+    run.finish(validated.to_json(), *tables, *said)
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL_DIR [MODEL_DIR ...]")
+@raster_option
+@click.option("--count", type=int, required=True, metavar="N", help="Points to suggest.")
+@click.option(
+    "--min-distance-m",
+    type=float,
+    required=True,
+    metavar="M",
+    help="Smallest distance between them.",
+)
+@click.option("-o", "--output", required=True, metavar="OUT.gpkg", help="Points to write.")
+@click.option(
+    "--points",
+    default=None,
+    metavar="POINTS",
+    help="Points there are already; by default those that the model was trained on.",
+)
+@common_options
+def suggest(
+    run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, **options: Any
+) -> None:
+    """Suggest where the next points help most."""
+    from geopointseg.validation.suggestion import suggest as suggest_points
+
+    suggested = suggest_points(
+        list(models),
+        list(rasters),
+        output=output,
+        seed=run.seed,
+        device=run.device,
+        reporter=run.reporter,
+        **options,
+    )
+    tables = [Table(title, headings, rows) for title, headings, rows in suggested.tables()]
+    run.finish(suggested.to_json() | {"output": output}, *tables, f"Wrote {output}.")

@@ -1,0 +1,44 @@
+"""`geopointseg demo`: the whole road on a synthetic landscape, or on the user's own data."""
+
+from __future__ import annotations
+
+import click
+
+from geopointseg.cli.invocation import Invocation, Table, common_options
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", default="demo")
+@click.option(
+    "--scene", default=None, metavar="R", help="Use this raster instead of the synthetic landscape."
+)
+@click.option(
+    "--points", default=None, metavar="P", help="Use these points, together with --scene."
+)
+@click.option("--class-field", default=None, help="Field with the class, text or integer.")
+@click.option(
+    "--minutes",
+    type=float,
+    default=None,
+    help="Time for training; without it, a number of steps that takes about a minute on two cores.",
+)
+@common_options
+def demo(
+    run: Invocation,
+    folder: str,
+    scene: str | None,
+    points: str | None,
+    class_field: str | None,
+    minutes: float | None,
+) -> None:
+    """Train, predict and assess in three minutes, and draw the result into DIR."""
+    if (scene is None) != (points is None):
+        raise click.UsageError("--scene and --points go together: a demo on your data needs both.")
+    from geopointseg.lab.demonstration import run_demo
+
+    done = run_demo(
+        folder, scene=scene, points=points, class_field=class_field, minutes=minutes, seed=run.seed,
+        device=run.device, reporter=run.reporter,
+    )  # fmt: skip
+    tables = [Table(title, headings, rows) for title, headings, rows in done.tables()]
+    run.finish(done.to_json(), *tables, *done.sentences())

@@ -1,0 +1,37 @@
+"""The command for factor experiments: study."""
+
+from __future__ import annotations
+
+import click
+
+from geopointseg.cli.invocation import Invocation, Table, common_options
+
+
+@click.command()
+@click.argument("study_file", metavar="STUDY.toml")
+@click.option(
+    "-o", "--output", required=True, metavar="DIR", help="Folder of tables, figures and the report."
+)
+@click.option("--quick", is_flag=True, help="Run a small version: fewest seeds, shortest budget.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Runs at the same time.")
+@common_options
+def study(run: Invocation, study_file: str, output: str, quick: bool, jobs: int) -> None:
+    """Vary factors, train and assess again and again, and write the report."""
+    from geopointseg.lab.factor_study import level_name, run_study
+
+    done = run_study(
+        study_file,
+        output,
+        quick=quick,
+        jobs=jobs,
+        seed=run.seed,
+        device=run.device,
+        reporter=run.reporter,
+    )
+    tables = [Table(title, headings, rows) for title, headings, rows in done.tables()]
+    failed = [
+        f"{level_name(score)} ({score.data}, seed {score.seed}) failed: {score.failure}"
+        for score in done.scores
+        if score.failure
+    ]
+    run.finish(done.to_json(), *tables, *failed, f"The report is in {output}.")

@@ -1,0 +1,1 @@
+"""The laboratory: studies, simulated points, published data sets and the demonstration. The product does not import it."""

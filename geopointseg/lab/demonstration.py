@@ -1,0 +1,337 @@
+"""The demo: from points to an assessed map, beside the forest that a mapper has today.
+
+On the synthetic landscape points are clicked in the west only, and maps are scored in the east, ground on which
+no point lies. On the user's own data a part of the points is kept for testing, block by block.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from geopointseg.assessment.accuracy import assess
+from geopointseg.assessment.assessment_result import Assessment
+from geopointseg.assessment.confusion import ConfusionMatrix
+from geopointseg.config import Config
+from geopointseg.errors import OutputError
+from geopointseg.lab.landscape import Landscape, draw_points, make_landscape, write_scene
+from geopointseg.labels.block_split import split_points
+from geopointseg.labels.points import Points, read_points, write_points
+from geopointseg.learning.training import train
+from geopointseg.model.bundle import resolve_device
+from geopointseg.prediction.predictor import predict
+from geopointseg.progress import NullSink, Reporter
+from geopointseg.raster.class_map import ClassMap, write_class_map
+from geopointseg.raster.scene import Scene
+from geopointseg.summary import described, join_names
+
+TRAINING_SHARE = 0.58
+"""Share of the landscape's width, from the west, in which points are clicked."""
+TEST_SHARE = 0.64
+"""Scores are taken east of this share of the width; between the two nothing is clicked or scored."""
+POINTS_PER_CLASS = 50
+STEPS = 350
+"""Optimizer steps of the network."""
+BLOCKS_ACROSS = 8
+"""Own data: a scene's longer side is divided into this many blocks to choose test points from."""
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """One of the models that the demo trains: its name, how it is trained, and what it writes."""
+
+    title: str
+    model: Literal["auto", "forest"]
+    forest: dict[str, Any]
+    folder: str
+    map_name: str
+
+
+_RECIPES = (
+    _Recipe(
+        "forest, single pixels",
+        "forest",
+        {"features": "pixel", "trees": 100},
+        "model_pixel_forest",
+        "map_pixel_forest.tif",
+    ),
+    _Recipe(
+        "forest, filter features",
+        "forest",
+        {"features": "filters"},
+        "model_forest",
+        "map_forest.tif",
+    ),
+    _Recipe("geopointseg", "auto", {}, "model", "map.tif"),
+)
+
+
+@described
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made.
+
+    Parameters
+    ----------
+    folder
+        Where everything lies.
+    files
+        Name of the file by what it is.
+    scores
+        Confusion matrix on ground without training points, by model.
+    seconds
+        Wall time by step.
+    tested_on
+        A phrase that says where the scores come from.
+    """
+
+    folder: Path
+    files: dict[str, str]
+    scores: dict[str, ConfusionMatrix]
+    seconds: dict[str, float]
+    tested_on: str
+
+    def _summary(self) -> list[str]:
+        scores = [f"{name} {found.overall_accuracy:.3f}" for name, found in self.scores.items()]
+        return [
+            f"DemoResult in '{self.folder}': {sum(self.seconds.values()):.0f} s",
+            f"overall accuracy {self.tested_on}: {join_names(scores)}",
+        ]
+
+    def _table(self) -> list[tuple[str, Sequence[str], list[tuple[Any, ...]]]]:
+        return self.tables()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "folder": str(self.folder),
+            "files": self.files,
+            "tested_on": self.tested_on,
+            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
+            "scores": {
+                name: {"overall_accuracy": m.overall_accuracy, "mean_f1": m.mean("f1")}
+                for name, m in self.scores.items()
+            },
+        }
+
+    def tables(self) -> list[tuple[str, Sequence[str], list[tuple[Any, ...]]]]:
+        """Return the tables to print: title, headings, rows."""
+        matrices = list(self.scores.values())
+        names = list(self.scores)
+        rows: list[tuple[Any, ...]] = [
+            (legend_name, *(float(m.f1[index]) for m in matrices))
+            for index, legend_name in enumerate(matrices[0].legend.names)
+        ]
+        rows.append(("mean F1", *(m.mean("f1") for m in matrices)))
+        rows.append(("overall accuracy", *(m.overall_accuracy for m in matrices)))
+        return [(f"F1 by class, {self.tested_on}", ["class", *names], rows)]
+
+    def sentences(self) -> list[str]:
+        """Return what to say below the tables."""
+        total = sum(self.seconds.values())
+        parts = ", ".join(f"{name} {value:.0f} s" for name, value in self.seconds.items())
+        return [
+            f"Look at {self.folder / self.files['picture']} and {self.folder / self.files['report']}.",
+            (
+                f"Open in QGIS: {self.folder / self.files['map']}, {self.folder / self.files['scene']} and "
+                f"{self.folder / self.files['points']}; names and colours come with them."
+            ),
+            f"Took {total:.0f} s ({parts}).",
+        ]
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What a demo runs on: a scene, training points, and the reference that maps are scored against."""
+
+    scene: Scene
+    points: Points
+    reference: Points | str
+    tested_on: str
+    files: dict[str, str]
+
+
+def run_demo(
+    folder: str | Path,
+    *,
+    scene: str | None = None,
+    points: str | None = None,
+    class_field: str | None = None,
+    minutes: float | None = None,
+    size: tuple[int, int] = (640, 960),
+    seed: int = 0,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> DemoResult:
+    """Train, predict, assess and draw, on the synthetic landscape or on own data.
+
+    Parameters
+    ----------
+    folder
+        Where files go; made where it does not exist. Files of an earlier demo are replaced.
+    scene, points, class_field
+        Own raster, own points and their class field; the synthetic landscape where not given.
+    minutes
+        Time for training; None takes `STEPS` steps, so that every machine draws the same map.
+    size
+        Rows and columns of the synthetic landscape.
+    seed
+        Seed of landscape, points and training.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    reporter
+        Where progress goes.
+
+    Returns
+    -------
+    DemoResult
+        Files, scores and times.
+    """
+    reporter = reporter or Reporter()
+    length = {"steps": STEPS} if minutes is None else {"minutes": minutes}
+    config = Config().updated({"optimization": length})
+    resolve_device(device)
+    folder = Path(folder)
+    seconds: dict[str, float] = {}
+    with _Stopwatch(seconds, "scene and points"):
+        if scene is None or points is None:
+            ground = _synthetic_ground(folder, size, seed)
+        else:
+            ground = _own_ground(folder, scene, points, class_field, seed)
+    assessed: dict[str, Assessment] = {}
+    for recipe in _RECIPES:
+        reporter.log(f"Training {recipe.title} ...")
+        with _Stopwatch(seconds, recipe.title):
+            assessed[recipe.title] = _train_and_map(
+                folder, ground, recipe, config, seed, device, reporter
+            )
+    scores = {title: found.confusion for title, found in assessed.items()}
+    with _Stopwatch(seconds, "picture and report"):
+        _draw(folder, ground, scores)
+        _report(folder, ground, assessed[_RECIPES[-1].title])
+    files = ground.files | {
+        "map": "map.tif", "model": "model", "picture": "overview.png", "report": "report.html"
+    }  # fmt: skip
+    return DemoResult(folder, files, scores, seconds, ground.tested_on)
+
+
+def _prepare(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder '{folder}' cannot be made ({error.strerror}). "
+            "Expected a place that may be written to; name another one."
+        ) from error
+
+
+def _synthetic_ground(folder: Path, size: tuple[int, int], seed: int) -> _Ground:
+    landscape = make_landscape(*size, seed=seed)
+    _prepare(folder)
+    write_scene(landscape, str(folder / "scene.tif"))
+    points = draw_points(landscape, POINTS_PER_CLASS, seed, columns=(0.0, TRAINING_SHARE))
+    write_points(points, folder / "points.gpkg")
+    _write_truth(landscape, folder)
+    return _Ground(
+        scene=Scene.open(folder / "scene.tif"),
+        points=points,
+        reference=str(folder / "truth_east.tif"),
+        tested_on="on the eastern part, where no points lie",
+        files={"scene": "scene.tif", "points": "points.gpkg", "truth": "truth.tif"},
+    )
+
+
+def _write_truth(landscape: Landscape, folder: Path) -> None:
+    """Write the true map, and the part of it that scores are taken from."""
+    east = np.zeros(landscape.grid.shape, dtype=bool)
+    east[:, round(TEST_SHARE * landscape.grid.width) :] = True
+    truth = landscape.truth.astype(np.int32)
+    for name, valid in (("truth.tif", landscape.valid), ("truth_east.tif", landscape.valid & east)):
+        write_class_map(folder / name, truth, landscape.grid, landscape.legend, valid=valid)
+
+
+def _own_ground(
+    folder: Path, scene_path: str, points_path: str, class_field: str | None, seed: int
+) -> _Ground:
+    """Keep the points of about a third of the blocks for testing."""
+    scene = Scene.open(scene_path)
+    points = read_points(points_path, class_field=class_field)
+    extent_m = max(scene.grid.shape) * scene.grid.resolution_m
+    divided = split_points(
+        points, block_size_m=extent_m / BLOCKS_ACROSS, test_fraction=0.3, seed=seed
+    )
+    is_test = divided.split == "test"
+    training = divided.select(~is_test)
+    _prepare(folder)
+    write_points(divided, folder / "points.gpkg")
+    return _Ground(
+        scene=scene,
+        points=training,
+        reference=divided.select(is_test),
+        tested_on=f"on {int(is_test.sum())} of {len(points)} points, kept for testing block by block",
+        files={"scene": str(Path(scene_path).absolute()), "points": "points.gpkg"},
+    )
+
+
+def _train_and_map(
+    folder: Path,
+    ground: _Ground,
+    recipe: _Recipe,
+    config: Config,
+    seed: int,
+    device: str,
+    reporter: Reporter,
+) -> Assessment:
+    model = train(
+        [ground.scene.path],
+        ground.points,
+        output=folder / recipe.folder,
+        config=config.updated({"forest": recipe.forest}),
+        seed=seed,
+        model=recipe.model,
+        device=device,
+        reporter=reporter,
+    )
+    predict(model, ground.scene, folder / recipe.map_name, device=device, reporter=reporter)
+    muted = Reporter(NullSink())
+    return assess(folder / recipe.map_name, ground.reference, reporter=muted)
+
+
+def _report(folder: Path, ground: _Ground, assessed: Assessment) -> None:
+    """Write the report of the last map."""
+    from geopointseg.report.document import write_report
+
+    recipe = _RECIPES[-1]
+    write_report(
+        assessed, folder / "report.html", scene=ground.scene, training_points=ground.points,
+        model=folder / recipe.folder,
+    )  # fmt: skip
+
+
+def _draw(folder: Path, ground: _Ground, scores: dict[str, ConfusionMatrix]) -> None:
+    """Draw scene, points, maps and truth side by side."""
+    from geopointseg.report.figures import draw_overview
+
+    maps = {recipe.title: ClassMap.open(folder / recipe.map_name) for recipe in _RECIPES[1:]}
+    truth = ClassMap.open(folder / "truth.tif") if "truth" in ground.files else None
+    draw_overview(ground.scene, ground.points, maps, truth, scores).savefig(
+        folder / "overview.png", dpi=110
+    )
+
+
+class _Stopwatch:
+    """Notes the seconds of a step."""
+
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self._seconds, self._name = seconds, name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._name] = time.perf_counter() - self._start

@@ -1,0 +1,407 @@
+"""The plan of a factor study: data, factors and their levels, seeds, baselines, and hypotheses stated beforehand.
+
+A study is one TOML file, so that it can be read, kept and run again::
+
+    title = "How many points, and where?"
+    purpose = "Find out what ten more points a class are worth."
+    seeds = [0, 1, 2]
+    baselines = ["majority", "pixel forest", "filter forest", "dense"]
+
+    data_root = "imagery"             # relative to this file; GEOPOINTSEG_DATA, where set, replaces it
+
+    [data.town]                       # paths are relative to data_root
+    images = ["west.tif"]
+    masks = ["west_mask.png"]
+    test_images = ["east.tif"]
+    test_masks = ["east_mask.png"]
+    palette = "swiss_drone"           # only for colour-coded masks
+
+    [data.globe]                      # or a folder; pictures need no place on the ground
+    folder = "deepglobe"
+    dataset = "deepglobe"             # one of those that find_pairs knows; or patterns: images = "img/*.png", masks = "gt/*.png"
+    split = "train"                   # a folder or list of that name; split_file = "train.txt" names a list elsewhere
+    test_split = "valid"
+
+    [[factors]]
+    name = "points.per_class"
+    levels = [10, 50, 200]
+
+    [[factors]]
+    name = "points.placement"
+    levels = ["stratified", "boundary"]
+
+    [[factors]]
+    name = "unlabelled pixels"        # a name of your own, where a level sets several things
+
+    [factors.levels.off]
+    "teaching.distillation_weight" = 0.0
+
+    [factors.levels.forest]
+    "teaching.distillation_weight" = 0.7
+
+    [baseline_levels]                 # where baselines need not be run at all levels of the points
+    "points.placement" = ["stratified"]
+
+    [fixed]                           # everything else; any setting of geopointseg
+    "optimization.minutes" = 2.0
+
+    [[hypotheses]]
+    text = "Points near boundaries teach more than points anywhere."
+    factor = "points.placement"
+    better = "boundary"
+    than = "stratified"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geopointseg.config import Config
+from geopointseg.errors import ConfigError, InputFileError, nearest_names
+from geopointseg.lab.study_data import StudyData, parse_data
+
+POINT_FACTORS = {
+    "points.per_class": "Points a class.",
+    "points.placement": "Where points are put: uniform, stratified, boundary, interior, instance, clustered.",
+    "points.label_noise": "Share of points with a wrong class.",
+    "points.position_error_m": "Deviation of the position in metres.",
+    "points.min_distance_m": "Smallest distance of two points in metres.",
+}
+"""Factors of the simulated points."""
+
+TITLES = {
+    "points.per_class": "points a class",
+    "points.min_distance_m": "smallest distance of points (m)",
+}
+"""What tables and figures call factors whose names do not speak for themselves."""
+
+RUN_FACTORS = {
+    "model": "What is trained: auto, network or forest.",
+    "ensemble": "Number of models, of different seeds, whose probabilities are averaged.",
+    "pretraining": "Whether the network starts from self-supervised pretraining on the training images.",
+}
+"""Factors of the run as a whole."""
+
+ALIASES = {"match": "scene.matching", "tta": "prediction.tta"}
+"""Settings that factors may call by the name of their command or option."""
+
+DEFAULT_POINTS: dict[str, Any] = {"points.per_class": 50, "points.placement": "stratified"}
+"""The points where a study does not say."""
+
+BASELINES = ("majority", "pixel forest", "filter forest", "dense")
+"""What every table can show beside the factors' levels."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Something that is varied: its name and the levels that it takes.
+
+    Parameters
+    ----------
+    name
+        A setting; or any name, where each level stands for several settings.
+    levels
+        Values of the setting; or names.
+    settings
+        Values by setting of each named level; empty for a factor that is a setting.
+    """
+
+    name: str
+    levels: tuple[Any, ...]
+    settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def values(self, level: Any) -> Mapping[str, Any]:
+        """Return what a level sets: value by setting."""
+        return self.settings[level] if self.settings else {self.name: level}
+
+    @property
+    def title(self) -> str:
+        """The name in words, for figures."""
+        return title_of(self.name)
+
+
+def title_of(name: str) -> str:
+    """Return a factor's name in words, without its section."""
+    return TITLES.get(name, name.rpartition(".")[2].replace("_", " "))
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A claim stated before the run: one level of a factor scores better than another, by a margin.
+
+    Parameters
+    ----------
+    text
+        The claim as a sentence.
+    factor, better, than
+        Which two levels are compared, paired by data set, seed and the other factors.
+    margin
+        By how many points of mean F1 at least.
+    """
+
+    text: str
+    factor: str
+    better: Any
+    than: Any
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One training and its assessment.
+
+    Parameters
+    ----------
+    data
+        Name of the data set.
+    levels
+        Level by factor, or the name of a baseline under ``"baseline"``.
+    seed
+        Seed of points and training.
+    values
+        Value by setting: what the levels set, and what is fixed.
+    data_print
+        Fingerprint of the data set.
+    """
+
+    data: str
+    levels: Mapping[str, Any]
+    seed: int
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    data_print: str = ""
+
+    @property
+    def baseline(self) -> str:
+        """Which baseline this is; empty for a combination of levels."""
+        return str(self.levels.get("baseline", ""))
+
+    @property
+    def key(self) -> str:
+        """A short name, the same for all runs that do the same, for resuming."""
+        done = [self.data, self.data_print, self.baseline, dict(self.values), self.seed]
+        text = json.dumps(done, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """A phrase for progress and tables."""
+        levels = ", ".join(
+            str(v) if k == "baseline" else f"{title_of(k)} {v}" for k, v in self.levels.items()
+        )
+        return f"{self.data}: {levels} (seed {self.seed})"
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Everything that a study will do, fixed before it starts."""
+
+    title: str
+    purpose: str
+    data: tuple[StudyData, ...]
+    factors: tuple[Factor, ...]
+    fixed: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    baselines: tuple[str, ...]
+    hypotheses: tuple[Hypothesis, ...]
+    baseline_levels: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | Path) -> StudyPlan:
+        """Read and check a study file.
+
+        Raises
+        ------
+        InputFileError
+            If the file or an image or mask that it names is missing, or it is not TOML.
+        ConfigError
+            If it names an unknown factor, baseline or key; the message gives the nearest names.
+        """
+        path = Path(path)
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputFileError(
+                f"The study file '{path}' does not exist. Check the path."
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputFileError(
+                f"'{path}' is not a TOML file ({error}). Expected sections like [data.NAME] and [[factors]]."
+            ) from error
+        root = os.environ.get("GEOPOINTSEG_DATA") or path.parent / str(
+            document.pop("data_root", ".")
+        )
+        document.pop("data_root", None)
+        return _parse(document, Path(root))
+
+    def quick(self) -> StudyPlan:
+        """Return a small version: one data set, of whole images their centre, few levels, seeds and baselines, a few steps."""
+        factors = tuple(dataclasses.replace(f, levels=f.levels[:2]) for f in self.factors)
+        budget = {"optimization.steps": 12, "optimization.minutes": 0.2, "forest.trees": 30}
+        data = self.data[0]
+        if (data.part, data.test_part) == ("all", "all"):
+            data = dataclasses.replace(data, part="centre", test_part="centre")
+        return dataclasses.replace(
+            self,
+            data=(data,),
+            factors=factors,
+            seeds=self.seeds[:1],
+            fixed={k: v for k, v in self.fixed.items() if k not in budget} | budget,
+            baselines=tuple(b for b in self.baselines if b != "dense"),
+        )
+
+    def runs(self) -> Iterator[StudyRun]:
+        """Yield all runs: baselines first, then every combination of levels, for each data set and seed."""
+        named_data = [(data.name, data.fingerprint()) for data in self.data]
+        for (data, data_print), seed in itertools.product(named_data, self.seeds):
+            for baseline in self.baselines:
+                for run in self._baseline_runs(data, baseline, seed):
+                    yield dataclasses.replace(run, data_print=data_print)
+            for levels in itertools.product(*(f.levels for f in self.factors)):
+                named = dict(zip((f.name for f in self.factors), levels, strict=True))
+                set_by = [f.values(level) for f, level in zip(self.factors, levels, strict=True)]
+                values = DEFAULT_POINTS | _join_settings(self.fixed, *set_by)
+                yield StudyRun(data, named, seed, values, data_print)
+
+    def _baseline_runs(self, data: str, baseline: str, seed: int) -> Iterator[StudyRun]:
+        """Yield the runs of one baseline: forests at the levels of the points, the others once."""
+        values = DEFAULT_POINTS | _join_settings(self.fixed)
+        if baseline in ("majority", "dense"):
+            kept = {k: v for k, v in values.items() if k not in POINT_FACTORS}
+            yield StudyRun(data, {"baseline": baseline}, seed, kept if baseline == "dense" else {})
+            return
+        factors = [f for f in self.factors if f.name in POINT_FACTORS]
+        for levels in itertools.product(*(f.levels for f in factors)):
+            named = dict(zip((f.name for f in factors), levels, strict=True))
+            if all(level in self.baseline_levels.get(k, (level,)) for k, level in named.items()):
+                yield StudyRun(data, {"baseline": baseline} | named, seed, values | named)
+
+    def data_named(self, name: str) -> StudyData:
+        """Return one data set."""
+        return next(data for data in self.data if data.name == name)
+
+
+def known_factors() -> list[str]:
+    """Return the names of all factors: those of points and runs, and every setting of geopointseg."""
+    settings = [
+        f"{section.name}.{setting.name}"
+        for section in dataclasses.fields(Config)
+        for setting in dataclasses.fields(typing.get_type_hints(Config)[section.name])
+    ]
+    return [*POINT_FACTORS, *RUN_FACTORS, *ALIASES, *settings]
+
+
+def _join_settings(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by the full names of their settings; where two parts set one, the later holds."""
+    return {ALIASES.get(name, name): value for part in parts for name, value in part.items()}
+
+
+_KEYS = {
+    "title", "purpose", "seeds", "baselines", "baseline_levels", "data", "factors", "fixed", "hypotheses",
+}  # fmt: skip
+
+
+def _parse(document: dict[str, Any], folder: Path) -> StudyPlan:
+    for key in document:
+        if key not in _KEYS:
+            raise ConfigError(f"The study has an unknown key '{key}'. {nearest_names(key, _KEYS)}")
+    for key in ("data", "factors"):
+        if not document.get(key):
+            raise ConfigError(
+                f"The study has no {key}. Expected at least one [[{key}]] or [{key}.NAME] section."
+            )
+    factors = tuple(_parse_factor(row) for row in document["factors"])
+    baselines = tuple(document.get("baselines", BASELINES))
+    for baseline in baselines:
+        if baseline not in BASELINES:
+            raise ConfigError(
+                f"The baseline '{baseline}' is unknown. {nearest_names(baseline, BASELINES)}"
+            )
+    fixed = document.get("fixed", {})
+    for name in fixed:
+        _check_factor(name)
+    return StudyPlan(
+        title=str(document.get("title", "Factor study")),
+        purpose=str(document.get("purpose", "")),
+        data=tuple(parse_data(name, row, folder) for name, row in document["data"].items()),
+        factors=factors,
+        fixed=fixed,
+        seeds=tuple(int(seed) for seed in document.get("seeds", (0, 1, 2))),
+        baselines=baselines,
+        hypotheses=tuple(_parse_hypothesis(row, factors) for row in document.get("hypotheses", ())),
+        baseline_levels=_parse_baseline_levels(document.get("baseline_levels", {}), factors),
+    )
+
+
+def _parse_factor(row: dict[str, Any]) -> Factor:
+    name, levels = str(row.get("name", "")), row.get("levels")
+    if isinstance(levels, dict) and levels:
+        for level, settings in levels.items():
+            if not isinstance(settings, dict):
+                raise ConfigError(
+                    f"The level '{level}' of the factor '{name}' is {settings!r}. Expected a section "
+                    f"[factors.levels.{level}] with settings."
+                )
+            for setting in settings:
+                _check_factor(setting)
+        return Factor(name, tuple(levels), levels)
+    _check_factor(name)
+    if not isinstance(levels, list) or not levels:
+        raise ConfigError(
+            f"The factor '{name}' has the levels {levels!r}. Expected a list like [10, 50]."
+        )
+    return Factor(name, tuple(levels))
+
+
+def _parse_baseline_levels(
+    row: dict[str, Any], factors: tuple[Factor, ...]
+) -> dict[str, tuple[Any, ...]]:
+    known = {f.name: f.levels for f in factors if f.name in POINT_FACTORS}
+    for name, levels in row.items():
+        if name not in known:
+            raise ConfigError(
+                f"[baseline_levels] names '{name}'. Expected a factor of the points that this study varies: "
+                f"{', '.join(known) or 'there is none'}."
+            )
+        if not isinstance(levels, list) or not set(levels) <= set(known[name]):
+            raise ConfigError(
+                f"[baseline_levels] gives '{name}' the levels {levels!r}. Expected some of {list(known[name])}."
+            )
+    return {name: tuple(levels) for name, levels in row.items()}
+
+
+def _check_factor(name: str) -> None:
+    known = known_factors()
+    if name not in known:
+        raise ConfigError(f"The factor '{name}' is unknown. {nearest_names(name, known)}")
+
+
+def _parse_hypothesis(row: dict[str, Any], factors: tuple[Factor, ...]) -> Hypothesis:
+    try:
+        hypothesis = Hypothesis(**row)
+    except TypeError as error:
+        raise ConfigError(
+            f"A hypothesis is not complete ({error}). Expected text, factor, better, than and, if wanted, margin."
+        ) from None
+    levels = {f.name: f.levels for f in factors}
+    if hypothesis.factor not in levels:
+        raise ConfigError(
+            f"A hypothesis speaks of the factor '{hypothesis.factor}', which this study does not vary. "
+            f"{nearest_names(hypothesis.factor, levels)}"
+        )
+    for level in (hypothesis.better, hypothesis.than):
+        if level not in levels[hypothesis.factor]:
+            raise ConfigError(
+                f"A hypothesis speaks of the level {level!r} of '{hypothesis.factor}'. "
+                f"Expected one of {list(levels[hypothesis.factor])}."
+            )
+    return hypothesis

@@ -1,0 +1,93 @@
+"""Members that are fitted in seconds: the forest on filters, and the linear model on frozen features.
+
+They are the model of short trainings, and the teachers of a network in longer ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from geopointseg.errors import MissingDependencyError, ModelError
+from geopointseg.learning.ground import LabelledPixels
+from geopointseg.learning.linear_head import fit_linear
+from geopointseg.learning.selection import Probabilities, without_prevalence
+from geopointseg.learning.teacher import predict_labelled
+from geopointseg.learning.training_job import Job
+from geopointseg.model.inference import Ensemble
+from geopointseg.model.member import ForestMember, Member, NetworkMember
+
+Fitted = dict[str, ForestMember | NetworkMember]
+"""Members by kind, each of weight 1."""
+
+
+def fit_members(job: Job, labelled: LabelledPixels) -> Fitted:
+    """Fit the members that a training asks for.
+
+    Parameters
+    ----------
+    job
+        What was asked for: ``forest`` or ``linear`` alone, both otherwise.
+    labelled
+        Pixels to learn from.
+
+    Raises
+    ------
+    MissingDependencyError, ModelError
+        If a linear model was asked for and the weights of the backbone are not installed or damaged. A training that
+        has another model goes on without it and says so.
+    """
+    fitted: Fitted = {}
+    if job.kind != "linear":
+        fitted["forest"] = ForestMember(job.fit_forest(labelled), 1.0)
+    if job.kind != "forest":
+        try:
+            job.reporter.progress("linear", 0.0)
+            fitted["linear"] = fit_linear(
+                job.ready.ground, job.ready.scenes, labelled, device=job.device
+            )
+            job.reporter.progress("linear", 1.0)
+        except (MissingDependencyError, ModelError) as error:
+            if job.kind == "linear":
+                raise
+            job.reporter.warn(f"{error} The forest is used alone.")
+    return fitted
+
+
+def predict_each(
+    job: Job, fitted: Mapping[str, Member], pixels: LabelledPixels
+) -> dict[str, Probabilities]:
+    """Return every member's probabilities of labelled pixels, ``(pixel, class)`` by kind."""
+    ground = job.ready.ground
+    return {k: predict_labelled(Ensemble.of(m), ground, pixels) for k, m in fitted.items()}
+
+
+def without_class_shares(
+    fitted: Mapping[str, Member], named: Mapping[str, Probabilities], taught: Sequence[str] = ()
+) -> dict[str, Probabilities]:
+    """Return probabilities as if all classes were equally common, so that members compare.
+
+    Parameters
+    ----------
+    fitted
+        Members by kind.
+    named
+        Their probabilities, and those of a network.
+    taught
+        Members that learnt from the forest, and with it the shares of the classes.
+    """
+    forest = fitted.get("forest")
+    if not isinstance(forest, ForestMember):
+        return dict(named)
+    prevalence = forest.forest.prevalence
+    affected = {"forest", *taught}
+    return {k: without_prevalence(p, prevalence) if k in affected else p for k, p in named.items()}
+
+
+def weighted(fitted: Mapping[str, Member], weights: Mapping[str, float]) -> list[Member]:
+    """Return the members that have a weight, with their weights."""
+    return [
+        replace(member, weight=weights[kind])
+        for kind, member in fitted.items()
+        if isinstance(member, (ForestMember, NetworkMember)) and weights.get(kind, 0.0) > 0
+    ]

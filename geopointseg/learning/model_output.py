@@ -1,0 +1,146 @@
+"""The folder in which a model comes into being: hidden until it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from geopointseg.errors import Cancelled, OutputError, TrainingError
+from geopointseg.model.bundle import is_model_folder, publish_folder, require_free_folder
+from geopointseg.raster.lock import hold_lock
+from geopointseg.raster.publishing import beside as name_beside
+from geopointseg.raster.publishing import explain_write_error, hidden_beside
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a training writes until it is done; one training at a time.
+
+    Parameters
+    ----------
+    output
+        Where the folder shall lie.
+    is_ours
+        Whether a folder is of the kind that is written, and may be replaced.
+    """
+
+    output: Path
+    is_ours: Callable[[Path], bool] = is_model_folder
+    _held: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
+
+    @property
+    def folder(self) -> Path:
+        """The hidden folder beside the output."""
+        return hidden_beside(self.output.absolute(), ".partial")
+
+    @property
+    def _lock_file(self) -> Path:
+        return hidden_beside(self.output.absolute(), ".lock")
+
+    @property
+    def training(self) -> Path:
+        """Folder of metrics, events, curves and the checkpoint."""
+        return self.folder / "training"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a stopped training is resumed from."""
+        return self.training / CHECKPOINT
+
+    def open(self, *, resume: bool) -> None:
+        """Make the folder: empty, or as a stopped (or finished) training left it, and keep other runs out.
+
+        The output stays locked until it is published or discarded.
+
+        Raises
+        ------
+        OutputError
+            If the output folder holds something else, nothing can be written there, or another run is at work there.
+        TrainingError
+            If there is nothing to resume.
+        """
+        require_free_folder(self.output, self.is_ours)
+        finished = self.output / "training" / CHECKPOINT
+        self._held.callback(_remove_empty, _missing_parents(self.output.absolute()))
+        try:
+            self._held.enter_context(hold_lock(self._lock_file, self.output))
+            if not resume:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            elif not self.checkpoint.exists() and self.is_ours(self.output) and finished.exists():
+                shutil.copytree(finished.parent, self.training, dirs_exist_ok=True)
+            self.training.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._held.close()
+            raise explain_write_error(error, self.output) from error
+        if resume and not self.checkpoint.exists():
+            self.discard()
+            raise TrainingError(
+                f"There is nothing to resume for '{self.output}': no training was stopped there. Expected the output "
+                "folder of a stopped training; start anew without '--resume'."
+            )
+
+    def publish(self) -> None:
+        """Move the finished folder into place."""
+        try:
+            publish_folder(self.folder, self.output.absolute(), self.is_ours)
+        except OSError as error:
+            raise explain_write_error(error, self.output) from error
+        self._held.close()
+
+    def publish_beside(self, suffix: str) -> Path:
+        """Move the folder, less its checkpoint, to a name of its own beside the output, and return it."""
+        beside = name_beside(self.output.absolute(), f".{suffix}")
+        if beside.exists() and not self.is_ours(beside):
+            self._held.close()
+            raise OutputError(
+                f"'{beside}' exists and is something else. It is left as it is; move it away and train again."
+            )
+        try:
+            shutil.rmtree(beside, ignore_errors=True)
+            self.folder.rename(beside)
+            (beside / "training" / CHECKPOINT).unlink(missing_ok=True)
+        except OSError as error:
+            raise explain_write_error(error, beside) from error
+        finally:
+            self._held.close()
+        return beside
+
+    def discard(self) -> None:
+        """Remove the folder, unless it holds a checkpoint to resume from that the output does not hold."""
+        if not self._is_worth_resuming():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()
+
+    def discard_cancelled(self) -> Cancelled:
+        """Discard the folder as a cancelled run leaves it, and return what is to be said."""
+        self.discard()
+        if not self.checkpoint.exists():
+            return Cancelled("Cancelled; no output was written.")
+        return Cancelled(
+            "Cancelled; no output was written. Repeat the command with '--resume' to go on from here."
+        )
+
+    def _is_worth_resuming(self) -> bool:
+        finished = self.output / "training" / CHECKPOINT
+        return self.checkpoint.exists() and not (
+            finished.exists() and filecmp.cmp(finished, self.checkpoint, shallow=False)
+        )
+
+
+def _missing_parents(path: Path) -> list[Path]:
+    """Return the folders above a path that are not there yet, innermost first."""
+    return [parent for parent in path.parents if not parent.exists()]
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that a refused run made and that hold nothing."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,145 @@
+"""How a forest looks at an image: standardized bands, filters on them, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopointseg.errors import ModelError, TrainingError
+from geopointseg.model.filter_bank import FilterBank
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+MOST_TEXTURE_BANDS = 12
+"""Images of more bands are filtered in their first principal components."""
+COMPONENTS = 8
+"""Number of these."""
+_TILE_BYTES = 160 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """How a forest looks at an image: standardized bands, and filters on them.
+
+    Parameters
+    ----------
+    bank
+        The filters.
+    mean, std
+        Of each band, float32 ``(band,)``.
+    textures
+        The bands that are filtered as sums of standardized bands, float32 ``(texture, band)``: the identity, or
+        principal components where there are many bands.
+    axis
+        The guide of the smoothing as a sum of standardized bands, float32 ``(band,)``.
+    """
+
+    bank: FilterBank
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    textures: NDArray[np.float32]
+    axis: NDArray[np.float32]
+
+    ARRAYS = ("mean", "std", "textures", "axis")
+
+    @classmethod
+    def of(cls, images: Sequence[tuple[Image, Mask]], bank: FilterBank) -> Self:
+        """Look at images as their own pixels suggest."""
+        step = max(int(np.sqrt(sum(v.size for _, v in images) / 200_000)), 1)
+        sample = np.concatenate([i[:, ::step, ::step][:, v[::step, ::step]].T for i, v in images])
+        if not len(sample):
+            sample = np.concatenate([i[:, v].T for i, v in images])
+        if not len(sample):
+            raise TrainingError(
+                "The forest was given images without a valid pixel. Expected imagery; check the scene's nodata."
+            )
+        mean, std = sample.mean(axis=0, dtype=np.float64), sample.std(axis=0, dtype=np.float64)
+        std = np.where(std > 1e-6 * np.maximum(np.abs(mean), 1e-6), std, 1.0)
+        bands = len(mean)
+        covariance = (
+            np.atleast_2d(np.cov(((sample - mean) / std).T)) if len(sample) > 1 else np.eye(bands)
+        )
+        values, vectors = np.linalg.eigh(covariance)
+        vectors = vectors[:, ::-1] * np.sign(vectors[:, ::-1].sum(axis=0) + 1e-9)
+        axis = vectors[:, 0] / np.sqrt(max(values[-1], 1e-6))
+        textures = vectors[:, :COMPONENTS].T if bands > MOST_TEXTURE_BANDS else np.eye(bands)
+        return cls(bank, *(a.astype(np.float32) for a in (mean, std, textures, axis)))
+
+    @property
+    def bands(self) -> int:
+        """Number of bands."""
+        return len(self.mean)
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether principal components are filtered in the place of bands."""
+        return len(self.textures) != self.bands and bool(self.bank.scales)
+
+    @property
+    def count(self) -> int:
+        """Number of features; the standardized bands come first."""
+        if self.is_projected:
+            return self.bands + self.bank.count(len(self.textures))
+        return self.bank.count(self.bands)
+
+    def standardize(self, image: Image, valid: Mask) -> Image:
+        """Return bands of mean 0 and deviation 1, 0 where invalid.
+
+        Raises
+        ------
+        ModelError
+            If the bands are not as many as expected.
+        """
+        if len(image) != self.bands:
+            raise ModelError(
+                f"The image has {len(image)} bands. Expected the {self.bands} that the forest was trained with; "
+                "choose the same bands."
+            )
+        scaled = (image - self.mean[:, None, None]) / self.std[:, None, None]
+        return np.where(valid, scaled, np.float32(0.0)).astype(np.float32, copy=False)
+
+    def guide(self, seen: Image) -> NDArray[np.float32]:
+        """Return the first principal component of a standardized image, ``(row, col)``."""
+        guide: NDArray[np.float32] = np.tensordot(self.axis, seen, axes=1)
+        return guide
+
+    def features(self, seen: Image, valid: Mask) -> NDArray[np.float32]:
+        """Return the features of a standardized image, ``(feature, row, col)``."""
+        if not self.is_projected:
+            return self.bank.compute(seen, valid)
+        textures = np.tensordot(self.textures, seen, axes=1).astype(np.float32)
+        return np.concatenate([seen, self.bank.compute(textures, valid)])
+
+    def tiles(self, seen: Image, valid: Mask) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
+        """Yield tiles of a standardized image, each with its samples ``(pixel, feature)``, in bounded memory."""
+        margin = self.bank.margin_px
+        side = max(int(np.sqrt(_TILE_BYTES / 8 / self.count)) - 2 * margin, 128)
+        height, width = valid.shape
+        for top in range(0, height, side):
+            for left in range(0, width, side):
+                rows, cols = (
+                    slice(top, min(top + side, height)),
+                    slice(left, min(left + side, width)),
+                )
+                if valid[rows, cols].any():
+                    inner = self.window(seen, valid, rows, cols)
+                else:
+                    inner = np.zeros((self.count, rows.stop - top, cols.stop - left), np.float32)
+                yield rows, cols, inner.reshape(self.count, -1).T
+
+    def window(self, seen: Image, valid: Mask, rows: slice, cols: slice) -> NDArray[np.float32]:
+        """Return the features of a window, computed with the context that they need, ``(feature, row, col)``."""
+        margin = self.bank.margin_px
+        top, left = max(rows.start - margin, 0), max(cols.start - margin, 0)
+        window = slice(top, rows.stop + margin), slice(left, cols.stop + margin)
+        features = self.features(seen[:, *window], valid[window])
+        return features[:, rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
+
+    def to_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return the arrays that must be stored."""
+        return {name: getattr(self, name) for name in self.ARRAYS}

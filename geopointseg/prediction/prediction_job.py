@@ -1,0 +1,309 @@
+"""One prediction as it was asked for: models, imagery and options, and what follows from them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from geopointseg import __version__
+from geopointseg.bands.opening import open_scenes
+from geopointseg.config import PredictionConfig, SceneConfig
+from geopointseg.errors import ConfigError, RasterError
+from geopointseg.model.bundle import ModelBundle
+from geopointseg.model.ensemble import combine_models, union_bands
+from geopointseg.model.inference import Ensemble
+from geopointseg.prediction.backend import accelerate
+from geopointseg.prediction.mosaic import Area, Mosaic
+from geopointseg.prediction.product import Products
+from geopointseg.prediction.tile_pipeline import Plan
+from geopointseg.prediction.tiling import SUMS_BYTES, Lattice, lay_lattice
+from geopointseg.progress import Reporter
+from geopointseg.radiometry.picture_style import PictureStyle
+from geopointseg.raster.scene import Scene
+from geopointseg.summary import described
+
+WORTH_WINDOWS = 64
+"""Rasters of fewer windows are done before a network is prepared to run faster."""
+
+RESOLUTION_TOLERANCE = 1.25
+"""Ratio of pixel sides beyond which a model is said to see another scale than it learned."""
+
+
+@described
+@dataclass(frozen=True)
+class Job:
+    """What shall be predicted, in plain values that can be sent to another machine.
+
+    Parameters
+    ----------
+    models
+        Model folders.
+    scenes
+        Opened scenes, with the bands of the models.
+    settings
+        The [prediction] settings.
+    probabilities, uncertainty
+        Whether these files are wanted.
+    aoi
+        Area of interest, already on the grid's CRS.
+    min_area_px
+        Patches smaller than this are merged into their surroundings.
+    cog
+        Whether files are cloud-optimized.
+    device
+        Where networks run.
+    backend
+        What runs the networks, once that is decided.
+    sums_bytes
+        About how much memory the sums of a tile take, which decides the size of tiles.
+    bundles
+        The models in memory, where they are at hand.
+    """
+
+    models: tuple[str, ...]
+    scenes: tuple[Scene, ...]
+    settings: PredictionConfig
+    probabilities: bool = False
+    uncertainty: bool = False
+    aoi: Area | None = None
+    min_area_px: int = 0
+    cog: bool = True
+    device: str = "cpu"
+    backend: str = "torch"
+    sums_bytes: int = SUMS_BYTES
+    bundles: tuple[ModelBundle, ...] = field(default=(), repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {name: value for name, value in vars(self).items() if name in _STATE}
+        return kept | {"bundles": ()}
+
+    @cached_property
+    def loaded(self) -> tuple[ModelBundle, ...]:
+        """The models in memory."""
+        return self.bundles or load_models(self.models, self.device)
+
+    @cached_property
+    def plain(self) -> Ensemble:
+        """The models as one, networks run by PyTorch as they are."""
+        return self._combine(self.loaded)
+
+    @cached_property
+    def ensemble(self) -> Ensemble:
+        """The models as one, networks run by the backend; for a few windows it is not worth preparing one."""
+        few = self.plan.lattice.window_count < WORTH_WINDOWS
+        if few and self.backend == "torch":
+            return self.plain
+        return self._combine([accelerate(bundle, self.backend) for bundle in self.loaded])
+
+    def _combine(self, bundles: Sequence[ModelBundle]) -> Ensemble:
+        return combine_models(
+            bundles, augmentation=self.settings.tta, disagreement=self.uncertainty
+        )
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Windows, tiles and files."""
+        mosaic = Mosaic.of(self.scenes)
+        ensemble, settings = self.plain, self.settings
+        products = Products(
+            self.loaded[0].legend,
+            self.probabilities,
+            self.uncertainty,
+            ensemble.disagreement,
+            settings.encoding,
+        )
+        lattice = lay_windows(
+            mosaic.shape, ensemble, settings, channels=products.channels, sums_bytes=self.sums_bytes
+        )
+        layouts = products.layouts(mosaic.grid, {}, fingerprint=self.fingerprint, cog=self.cog)
+        batch_size = resolve_batch_size(settings, self.device)
+        return Plan(mosaic, self.aoi, lattice, products, layouts, batch_size, self.min_area_px)
+
+    @property
+    def fingerprint(self) -> str:
+        """The models' fingerprints, joined by commas."""
+        return ",".join(bundle.fingerprint for bundle in self.loaded)
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that decides the result, as names and JSON values, for the journal."""
+        import torch
+
+        settings = vars(self.settings)
+        return {
+            "the model": [b.fingerprint for b in self.loaded],
+            "the raster": Mosaic.of(self.scenes).fingerprint(),
+            "the area of interest": self.aoi.fingerprint() if self.aoi else None,
+            **{name: settings[name] for name in sorted(settings)},
+            "min_area_px": self.min_area_px,
+            "probabilities": self.probabilities,
+            "uncertainty": self.uncertainty,
+            "cog": self.cog,
+            "device": torch.device(self.device).type,
+            "sums_bytes": self.sums_bytes,
+            "the version of geopointseg": __version__,
+            "the version of torch": torch.__version__,
+        }
+
+
+_STATE = frozenset(Job.__dataclass_fields__)
+
+
+def load_models(models: Sequence[ModelBundle | str | Path], device: str) -> tuple[ModelBundle, ...]:
+    """Return models, those named by their folders read from disk."""
+    return tuple(m if isinstance(m, ModelBundle) else ModelBundle.load(m, device) for m in models)
+
+
+def open_imagery(
+    sources: Sequence[Any], bundles: Sequence[ModelBundle], reporter: Reporter
+) -> tuple[Scene, ...]:
+    """Open rasters with the bands and in the picture style of the models.
+
+    Raises
+    ------
+    RasterError
+        If bands are lacking, or models of different picture styles are averaged.
+    """
+    styles = [bundle.metadata.get("style") for bundle in bundles]
+    if any(style != styles[0] for style in styles):
+        raise RasterError(
+            "The models were trained on imagery matched to different picture styles. One map takes one style; "
+            "average models that were trained on the same scenes."
+        )
+    style = PictureStyle.from_json(styles[0]) if styles[0] else None
+    settings = _common_settings(bundles)
+    scenes = open_scenes(
+        [_absolute(s) for s in sources],
+        bands=union_bands(bundles),
+        style=style,
+        reporter=reporter,
+        **settings.reading,
+    )
+    _warn_of_scale(scenes[0], bundles, reporter)
+    return tuple(scenes)
+
+
+def _common_settings(bundles: Sequence[ModelBundle]) -> SceneConfig:
+    """Return how the models' training read its scenes."""
+    settings = [bundle.config.scene for bundle in bundles]
+    for name in ("nodata", "dates", "stack"):
+        found = list(dict.fromkeys(str(getattr(one, name)) for one in settings))
+        if len(found) > 1:
+            raise RasterError(
+                f"The models were trained with [scene] {name} = '{found[0]}' and '{found[1]}'. One map reads its "
+                "imagery in one way; average models that were trained with the same setting."
+            )
+    return settings[0]
+
+
+def _absolute(source: Any) -> Any:
+    """Return a local path so that it means the same in every process."""
+    is_local = not isinstance(source, Scene) and os.path.exists(source)  # noqa: PTH110 - Path fails on XML text
+    return Path(source).absolute() if is_local else source
+
+
+def _warn_of_scale(scene: Scene, bundles: Sequence[ModelBundle], reporter: Reporter) -> None:
+    here = scene.grid.resolution_m
+    for bundle in bundles:
+        ratio = here / bundle.resolution_m if bundle.resolution_m > 0 else 1.0
+        if not 1 / RESOLUTION_TOLERANCE <= ratio <= RESOLUTION_TOLERANCE:
+            reporter.warn(
+                f"The pixels of '{scene.name}' are {here:.3g} m, those that the model learned from "
+                f"{bundle.resolution_m:.3g} m. It sees objects at another size than it knows; resample the raster "
+                "or train on this one."
+            )
+
+
+def lay_windows(
+    shape: tuple[int, int],
+    ensemble: Ensemble,
+    settings: PredictionConfig,
+    *,
+    channels: int,
+    sums_bytes: int,
+) -> Lattice:
+    """Cover a raster with windows that suit the models.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the raster.
+    ensemble
+        The models.
+    settings
+        Window, overlap and blending.
+    channels, sums_bytes
+        As in `lay_lattice`.
+    """
+    overlap = resolve_overlap(settings, ensemble.margin_px)
+    return lay_lattice(
+        shape,
+        window_px=settings.window_px,
+        overlap_px=overlap,
+        stride=ensemble.stride,
+        channels=channels,
+        blend=settings.blend,
+        margin_px=trusted_margin(ensemble.margin_px, overlap),
+        sums_bytes=sums_bytes,
+    )
+
+
+def resolve_overlap(settings: PredictionConfig, margin_px: int) -> int:
+    """Return the overlap of neighbouring windows in pixels.
+
+    Unless it is set, it is twice the context that the model needs, but no more than a quarter of the window: the
+    receptive field of a deep network is much wider than what decides in practice.
+
+    Raises
+    ------
+    ConfigError
+        If it is more than half a window.
+    """
+    if settings.overlap_px < 0:
+        return min(2 * margin_px, settings.window_px // 4)
+    if settings.overlap_px > settings.window_px // 2:
+        raise ConfigError(
+            f"The overlap is {settings.overlap_px} pixels and the window {settings.window_px}. Windows may share at "
+            "most half their side; choose a smaller overlap or larger windows."
+        )
+    return settings.overlap_px
+
+
+def resolve_batch_size(settings: PredictionConfig, device: str) -> int:
+    """Return how many windows go through the network at once.
+
+    Unless it is set, it is one on a processor. Feature maps of several windows are so large that the allocator returns
+    their memory to the system after every layer and asks for it anew, and the system clears each page before it gives it:
+    with windows of 512 pixels this costs a U-Net a third of its speed. A GPU's memory is kept, and fills up with more.
+    """
+    return settings.batch_size or (1 if device == "cpu" else 4)
+
+
+def trusted_margin(margin_px: int, overlap_px: int) -> int:
+    """Return how far from its edge a window's prediction is left to the neighbour.
+
+    Where the overlap allows, that is all that lacks context, and the map is exactly what one huge window would
+    give; otherwise a quarter of the overlap.
+    """
+    return margin_px if 2 * margin_px <= overlap_px else overlap_px // 4
+
+
+def check_area(area: Area, mosaic: Mosaic) -> None:
+    """Raise `RasterError` unless an area of interest touches the imagery."""
+    west, south, east, north = area.bounds
+    bounds = mosaic.grid.bounds
+    if west > bounds[2] or east < bounds[0] or south > bounds[3] or north < bounds[1]:
+        raise RasterError(
+            f"The area of interest '{area.source}' ({_box(area.bounds)}) does not touch the imagery "
+            f"({_box(bounds)}). Expected polygons on the imagery; check both coordinate reference systems."
+        )
+
+
+def _box(bounds: Sequence[float]) -> str:
+    digits = 3 if max(map(math.fabs, bounds)) < 1000 else 0
+    west, south, east, north = (f"{value:.{digits}f}" for value in bounds)
+    return f"x {west} to {east}, y {south} to {north}"

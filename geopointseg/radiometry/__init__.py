@@ -1,0 +1,1 @@
+"""How scenes are made alike: distributions, histogram matching, invariant pixels."""

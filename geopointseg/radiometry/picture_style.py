@@ -1,0 +1,121 @@
+"""The picture style of a set of scenes, kept so that others can be given it later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from geopointseg.errors import ConfigError, nearest_names
+from geopointseg.progress import Reporter
+from geopointseg.radiometry.band_statistics import SceneStatistics, compute_statistics
+from geopointseg.radiometry.invariant_pixels import Thumbnail, find_invariant
+from geopointseg.radiometry.value_transform import MatchMethod, RadiometricTransform, fit_matching
+from geopointseg.raster.scene import Scene
+
+StyleMethod = Literal["invariant", "mixed", MatchMethod]
+STYLE_METHODS: tuple[str, ...] = ("invariant", "mixed", *get_args(MatchMethod))
+_BY_GROUND = ("invariant", "mixed")
+
+_ELSEWHERE: MatchMethod = "percentile"
+"""How these match a scene of other ground: the method that different class mixes harm least."""
+_MOST_NUMBERS = 1 << 18
+_MOST_THUMBNAILS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class PictureStyle:
+    """The distribution of values that scenes are given, and how.
+
+    Training keeps it in the model folder; prediction gives it to every scene that is mapped, so the network sees
+    the style that it learned.
+
+    Parameters
+    ----------
+    method
+        One of the methods of `fit_matching`; or ``invariant``, which fits to ground that the scene shares with the
+        style's own scenes and that did not change, and matches 2nd and 98th percentiles where there is none; or
+        ``mixed``, which does the same and also mixes the bands linearly, as other cameras do.
+    reference
+        Statistics of the scenes that have the style.
+    ground
+        These scenes seen coarsely, for ``invariant`` and ``mixed``.
+    """
+
+    method: StyleMethod
+    reference: SceneStatistics
+    ground: tuple[Thumbnail, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        scenes: Sequence[Scene],
+        method: StyleMethod = "histogram",
+        *,
+        reporter: Reporter | None = None,
+    ) -> PictureStyle:
+        """Take the style of scenes, each square metre of ground counting alike.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such method.
+        """
+        if method not in STYLE_METHODS:
+            raise ConfigError(
+                f"There is no matching method '{method}'. {nearest_names(method, STYLE_METHODS)}"
+            )
+        statistics = compute_statistics(list(scenes), weighting="area", reporter=reporter)
+        ground: list[Thumbnail] = []
+        if method in _BY_GROUND:
+            shown = scenes[:_MOST_THUMBNAILS]
+            most = _MOST_NUMBERS // (len(statistics.bands) * len(shown))
+            ground = [Thumbnail.of(scene, most) for scene in shown]
+        return cls(method, statistics, tuple(ground))
+
+    def fit(self, scene: Scene, *, reporter: Reporter | None = None) -> RadiometricTransform:
+        """Return the curves that give a scene this style."""
+        reporter = reporter or Reporter()
+        plain = scene.with_radiometry(None)
+        statistics = compute_statistics(plain, reporter=reporter)
+        if self.method == "invariant" or self.method == "mixed":  # noqa: PLR1714  narrows the type
+            return self._fit_ground(plain, statistics, reporter)
+        return fit_matching(statistics, self.reference, self.method, reporter=reporter)
+
+    def _fit_ground(
+        self, scene: Scene, statistics: SceneStatistics, reporter: Reporter
+    ) -> RadiometricTransform:
+        mixed = self.method == "mixed"
+        pair = find_invariant(scene, self.ground, mix_bands=mixed, reporter=reporter)
+        if pair is not None:
+            return pair.fit(statistics)
+        reporter.log(
+            f"'{scene.name}' shows no unchanged ground of the style's own scenes; its 2nd and 98th percentiles are "
+            "matched."
+        )
+        return fit_matching(statistics, self.reference, _ELSEWHERE, reporter=reporter)
+
+    def apply(self, scene: Scene, *, reporter: Reporter | None = None) -> Scene:
+        """Return the scene so that it is read in this style.
+
+        Raises
+        ------
+        RasterError
+            If its bands are not those of the style.
+        """
+        return scene.with_radiometry(self.fit(scene, reporter=reporter))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the style as plain numbers and text, well under a megabyte."""
+        return {
+            "method": self.method,
+            "reference": self.reference.to_json(),
+            "ground": [thumbnail.to_json() for thumbnail in self.ground],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PictureStyle:
+        """Read what `to_json` returned."""
+        ground = tuple(Thumbnail.from_json(entry) for entry in data.get("ground", []))
+        method = cast("StyleMethod", data["method"])
+        return cls(method, SceneStatistics.from_json(data["reference"]), ground)

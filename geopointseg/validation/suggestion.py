@@ -1,0 +1,446 @@
+"""Where to click next: look at scenes with a model and suggest points to label."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geopointseg.assessment.candidate_ranking import (
+    REASON_KINDS,
+    Candidates,
+    Labelled,
+    Ranking,
+    measure_disagreement,
+    rank_candidates,
+)
+from geopointseg.class_colors import default_colors
+from geopointseg.errors import PointsError, RasterError
+from geopointseg.labels.layer import new_geopackage, require_free_geopackage, write_layer
+from geopointseg.labels.layer_style import Category, Style, store_style
+from geopointseg.labels.placement import ground_mismatch
+from geopointseg.labels.points import Points, read_points
+from geopointseg.legend import Legend
+from geopointseg.model.bundle import ModelBundle, resolve_device
+from geopointseg.model.ensemble import combine_models
+from geopointseg.model.filter_bank import FilterBank
+from geopointseg.model.inference import predict_patch, surround
+from geopointseg.prediction.prediction_job import load_models, open_imagery
+from geopointseg.progress import Reporter
+from geopointseg.raster.datum import datum_at
+from geopointseg.raster.geodesy import Positions
+from geopointseg.raster.grid import require_common_ground, transform_coordinates
+from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.summary import count_classes, described
+
+WINDOW_PX = 256
+LARGEST_AREA_PX = 6_000_000
+"""About how many pixels are looked at; larger scenes are seen through windows drawn at random."""
+CANDIDATES = 12_000
+SUGGESTION_LAYER = "suggestions"
+CLASS_FIELD = "class"
+
+_BANK = FilterBank(scales=(2.0, 5.0), kinds=("mean", "deviation"))
+_SEEN_FEATURES = 24
+
+
+@described
+@dataclass(frozen=True, eq=False)
+class SuggestedPoints:
+    """Places worth labelling next, the most useful first.
+
+    Parameters
+    ----------
+    x, y
+        Pixel centres in the CRS of the first scene, float64 ``(point,)``.
+    scene
+        Name of the scene that each lies on.
+    likeliest
+        The two most likely classes, int64 ``(point, 2)``.
+    probability
+        Probability of the most likely class.
+    usefulness
+        Relative to the first.
+    kinds
+        Why each was chosen, in a word or two.
+    reasons
+        The same as a phrase that names the classes.
+    legend
+        Classes of the model.
+    output
+        The GeoPackage they were written to.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    scene: NDArray[np.str_]
+    likeliest: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    usefulness: NDArray[np.float64]
+    kinds: tuple[str, ...]
+    reasons: tuple[str, ...]
+    legend: Legend
+    output: Path
+
+    def _summary(self) -> list[str]:
+        kinds, counts = np.unique(np.array(self.kinds, dtype=np.str_), return_counts=True)
+        return [
+            f"SuggestedPoints: {len(self)}, written to '{self.output}'",
+            count_classes(kinds.tolist(), counts),
+        ]
+
+    def _table(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
+        return self.tables()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the points as JSON."""
+        names = self.legend.names
+        return {
+            "output": str(self.output),
+            "points": len(self),
+            "suggestions": [
+                {
+                    "rank": rank + 1, "x": float(self.x[rank]), "y": float(self.y[rank]), "scene": str(self.scene[rank]),
+                    "likely": names[self.likeliest[rank, 0]], "or": names[self.likeliest[rank, 1]],
+                    "probability": round(float(self.probability[rank]), 4),
+                    "usefulness": round(float(self.usefulness[rank]), 4), "reason": self.kinds[rank],
+                    "detail": self.reasons[rank],
+                }
+                for rank in range(len(self))
+            ],
+        }  # fmt: skip
+
+    def tables(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
+        """Return the points as a titled table."""
+        headings = ["reason", "likely", "or", "rank", "x", "y", "probability"]
+        names = self.legend.names
+        rows: list[Sequence[Any]] = [
+            [self.reasons[i], names[self.likeliest[i, 0]], names[self.likeliest[i, 1]], i + 1,
+             f"{self.x[i]:.6g}", f"{self.y[i]:.7g}", float(self.probability[i])]
+            for i in range(len(self))
+        ]  # fmt: skip
+        return [("Where to click next", headings, rows)]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Candidates of one window: pixel positions and what is known of them."""
+
+    scene: int
+    row: NDArray[np.int64]
+    col: NDArray[np.int64]
+    channels: NDArray[np.float32]
+    """``(pixel, channel)``: class probabilities, and the members' mean entropy where there are several."""
+    features: NDArray[np.float32]
+
+
+def suggest(
+    models: ModelBundle | ScenePath | Sequence[ModelBundle | ScenePath],
+    scenes: Scene | ScenePath | Sequence[Scene | ScenePath],
+    count: int,
+    min_distance_m: float,
+    output: str | os.PathLike[str],
+    *,
+    points: Points | str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> SuggestedPoints:
+    """Suggest where the next points help most, and write them as a GeoPackage to be filled in.
+
+    Candidates are drawn in all scenes, as many of each predicted class as of any other; then
+    `rank_candidates` chooses by doubt (entropy, margin, disagreement of the members), newness in features, and
+    diversity.
+
+    Parameters
+    ----------
+    models
+        A model, its folder, or several.
+    scenes
+        The rasters to be mapped.
+    count
+        How many points.
+    min_distance_m
+        Smallest distance of two suggestions and of a suggestion to a labelled point, in metres.
+    output
+        A ``.gpkg`` file; earlier suggestions in it are replaced, unless somebody has labelled them.
+    points
+        Points that are labelled already; by default those kept in the models' folders, where there are any.
+    seed
+        Decides the candidates.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    reporter
+        Takes progress; may cancel.
+
+    Returns
+    -------
+    SuggestedPoints
+        The points in order of rank.
+
+    Raises
+    ------
+    PointsError
+        If there is no room at that distance, or count or distance make no sense.
+    RasterError
+        If the scenes hold nothing but nodata.
+    OutputError
+        If the output cannot be written, or holds labels, other layers, or the points that are read.
+    """
+    reporter = reporter or Reporter()
+    _check_wish(count, min_distance_m)
+    source = points.source if isinstance(points, Points) else points
+    inputs = [] if source is None else [Path(source)]
+    require_free_geopackage(Path(output), SUGGESTION_LAYER, inputs, CLASS_FIELD)
+    bundles = load_models(_as_list(models), str(resolve_device(device)))
+    opened = open_imagery(_as_list(scenes), bundles, reporter)
+    existing = _existing_points(points, bundles)
+    _require_one_ground(opened, existing)
+    looker = _Looker(bundles, opened, np.random.default_rng(seed))
+    places = list(looker.draw(reporter))
+    if not places:
+        raise RasterError(
+            "The scenes hold nothing but nodata. Expected imagery; check the files and their nodata values."
+        )
+    candidates = looker.candidates(places)
+    labelled = looker.describe_points(existing)
+    legend = bundles[0].legend
+    ranking = rank_candidates(
+        candidates, count, min_distance_m, labelled=labelled, names=legend.names, seed=seed
+    )
+    if len(ranking.chosen) < count:
+        reporter.warn(
+            f"There was room for {len(ranking.chosen)} of {count} points at {min_distance_m:g} m from each other; "
+            "ask for a smaller distance to get more."
+        )
+    suggested = looker.suggested(places, candidates, ranking, Path(output))
+    _write(suggested, opened[0])
+    return suggested
+
+
+class _Looker:
+    """Looks at scenes through windows, with models."""
+
+    def __init__(
+        self, bundles: Sequence[ModelBundle], scenes: Sequence[Scene], rng: np.random.Generator
+    ) -> None:
+        self.bundles, self.scenes, self.rng = bundles, scenes, rng
+        tta = bundles[0].config.prediction.tta
+        self.ensemble = combine_models(bundles, augmentation=tta, disagreement=True)
+        self.margin = min(max(self.ensemble.margin_px, _BANK.margin_px), WINDOW_PX // 2)
+        self.legend = bundles[0].legend
+        first = scenes[0].grid
+        self.crs = first.crs
+        self.middle_x, _ = first.pixel_to_world([first.height / 2], [first.width / 2])
+
+    def draw(self, reporter: Reporter) -> Iterator[_Place]:
+        """Yield candidates window by window."""
+        windows = self._windows()
+        each = -(-CANDIDATES // max(len(windows), 1))
+        with reporter.stage("suggest", total=len(windows)) as advance:
+            for position, window in windows:
+                place = self._look(position, window, each)
+                if place is not None:
+                    yield place
+                advance(1)
+
+    def _windows(self) -> list[tuple[int, Window]]:
+        found = [
+            (position, Window(left, top, min(WINDOW_PX, width - left), min(WINDOW_PX, height - top)))
+            for position, scene in enumerate(self.scenes)
+            for height, width in [scene.grid.shape]
+            for top in range(0, height, WINDOW_PX)
+            for left in range(0, width, WINDOW_PX)
+        ]  # fmt: skip
+        most = max(1, LARGEST_AREA_PX // WINDOW_PX**2)
+        if len(found) <= most:
+            return found
+        chosen = np.sort(self.rng.choice(len(found), most, replace=False))
+        return [found[i] for i in chosen]
+
+    def _look(self, position: int, window: Window, wanted: int) -> _Place | None:
+        """Predict one window with its surroundings; draw candidates evenly over predicted classes."""
+        scene = self.scenes[position]
+        around, inside = surround(window, scene.shape, self.margin, self.ensemble.stride)
+        chip = scene.read(around)
+        valid = chip.valid[inside]
+        if not valid.any():
+            return None
+        channels = predict_patch(self.ensemble, chip.image, chip.valid)[:, *inside]
+        features = self._features(chip.image, chip.valid)[:, *inside]
+        predicted = channels[: len(self.legend)].argmax(axis=0)
+        row, col = self._draw_evenly(predicted, valid, wanted)
+        return _Place(
+            position,
+            row + int(window.row_off),
+            col + int(window.col_off),
+            channels[:, row, col].T,
+            features[:, row, col].T,
+        )
+
+    def _features(
+        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return what pixels look like in the bands of the first model, which come first in the image."""
+        first = self.bundles[0]
+        seen = first.normalization.apply(image[: len(first.bands)], valid)
+        return _BANK.compute(seen[:_SEEN_FEATURES], valid)
+
+    def _draw_evenly(
+        self, predicted: NDArray[np.int64], valid: NDArray[np.bool_], wanted: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        predicted = np.where(valid, predicted, -1).ravel()
+        present = np.unique(predicted[predicted >= 0])
+        each = -(-wanted // len(present))
+        picked = []
+        for index in present:
+            pixels = np.flatnonzero(predicted == index)
+            picked.append(self.rng.choice(pixels, min(each, len(pixels)), replace=False))
+        row, col = np.divmod(np.concatenate(picked), valid.shape[1])
+        return row, col
+
+    def candidates(self, places: Sequence[_Place]) -> Candidates:
+        """Put the candidates of all windows together."""
+        x, y = self._world(places)
+        channels = np.concatenate([p.channels for p in places]).astype(np.float64)
+        probabilities, mean_entropy = np.split(channels, [len(self.legend)], axis=1)
+        disagreement = np.zeros(len(channels))
+        if self.ensemble.disagreement:
+            members = len(self.ensemble.members)
+            disagreement = measure_disagreement(probabilities, mean_entropy[:, 0], members)
+        return Candidates(
+            self._positions(x, y),
+            probabilities,
+            disagreement,
+            np.concatenate([p.features for p in places]).astype(np.float64),
+        )
+
+    def describe_points(self, points: Points | None) -> Labelled:
+        """Return where labelled points lie, and what those on the scenes look like."""
+        classes = len(self.legend)
+        bands = min(len(self.bundles[0].bands), _SEEN_FEATURES)
+        empty = Labelled.none(classes, _BANK.count(bands))
+        if points is None:
+            return empty
+        position = {name: i for i, name in enumerate(self.legend.names)}
+        names = np.array(points.legend.names, dtype=object)[points.class_index]
+        index = np.array([position.get(name, -1) for name in names], dtype=np.int64)
+        features = []
+        for scene in self.scenes:
+            moved = points.to_crs(scene.grid.crs)
+            row, col = scene.grid.world_to_pixel(moved.x, moved.y)
+            height, width = scene.grid.shape
+            on_it = np.flatnonzero((row >= 0) & (row < height) & (col >= 0) & (col < width))
+            features += [
+                self._features_at(scene, math.floor(row[i]), math.floor(col[i])) for i in on_it
+            ]
+        moved = points.to_crs(self.scenes[0].grid.crs)
+        counts = np.bincount(index[index >= 0], minlength=classes)
+        seen = np.stack(features).astype(np.float64) if features else empty.features
+        return Labelled(self._positions(moved.x, moved.y), seen, counts)
+
+    def _features_at(self, scene: Scene, row: int, col: int) -> NDArray[np.float32]:
+        m = _BANK.margin_px
+        chip = scene.read(Window(col - m, row - m, 2 * m + 1, 2 * m + 1))
+        return self._features(chip.image, chip.valid)[:, m, m]
+
+    def suggested(
+        self, places: Sequence[_Place], candidates: Candidates, ranking: Ranking, output: Path
+    ) -> SuggestedPoints:
+        """Describe the chosen candidates."""
+        x, y = self._world(places)
+        names = np.concatenate([[self.scenes[p.scene].name] * len(p.row) for p in places])
+        chosen = ranking.chosen
+        likeliest = candidates.likeliest[chosen]
+        probability = candidates.probabilities[chosen, likeliest[:, 0]]
+        return SuggestedPoints(
+            x[chosen], y[chosen], names[chosen], likeliest, probability, ranking.usefulness,
+            ranking.kinds, ranking.reasons, self.legend, output,
+        )  # fmt: skip
+
+    def _world(self, places: Sequence[_Place]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        target = self.scenes[0].grid.crs
+        parts = [
+            transform_coordinates(
+                *self.scenes[p.scene].grid.pixel_to_world(p.row + 0.5, p.col + 0.5),
+                self.scenes[p.scene].grid.crs, target,
+            )
+            for p in places
+        ]  # fmt: skip
+        x, y = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return x, y
+
+    def _positions(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Positions:
+        return Positions.of(x, y, self.crs, datum=datum_at(self.middle_x, self.crs))
+
+
+def _check_wish(count: int, min_distance_m: float) -> None:
+    if count < 1:
+        raise PointsError(f"{count} points were asked for. Expected at least one; ask for more.")
+    if not 0 <= min_distance_m < math.inf:
+        raise PointsError(
+            f"The smallest distance is {min_distance_m} m. Expected zero or more metres; correct it."
+        )
+
+
+def _require_one_ground(scenes: Sequence[Scene], points: Points | None) -> None:
+    """Raise unless scenes and labelled points are tied to one ground, so that distances between them can be measured."""
+    for scene in scenes:
+        require_common_ground(scene.grid.crs, scenes[0].grid.crs)
+        if points is not None:
+            mismatch = ground_mismatch(points, scene)
+            if mismatch:
+                raise PointsError(mismatch)
+
+
+def _as_list(value: Any) -> list[Any]:
+    single = isinstance(value, (str, os.PathLike, ModelBundle, Scene))
+    return [value] if single else list(value)
+
+
+def _existing_points(
+    points: Points | str | os.PathLike[str] | None, bundles: Sequence[ModelBundle]
+) -> Points | None:
+    if isinstance(points, Points):
+        return points
+    if points is not None:
+        return read_points(Path(points))
+    kept = [Path(bundle.folder) / "training" / "points.gpkg" for bundle in bundles]
+    return next((read_points(path) for path in kept if path.exists()), None)
+
+
+def _write(suggested: SuggestedPoints, scene: Scene) -> None:
+    """Write suggestions with an empty class; QGIS colours them by the reason."""
+    names = np.array(suggested.legend.names, dtype=object)
+    empty = np.full(len(suggested), None, dtype=object)
+    fields: dict[str, NDArray[Any]] = {
+        "rank": np.arange(1, len(suggested) + 1),
+        CLASS_FIELD: empty,
+        "likely": names[suggested.likeliest[:, 0]],
+        "or_else": names[suggested.likeliest[:, 1]],
+        "probability": suggested.probability.round(4),
+        "usefulness": suggested.usefulness.round(4),
+        "reason": np.array(suggested.kinds, dtype=object),
+        "detail": np.array(suggested.reasons, dtype=object),
+        "scene": suggested.scene.astype(object),
+    }
+    colors = default_colors(len(REASON_KINDS))
+    style = Style(
+        "reason",
+        tuple(Category(k, k, c) for k, c in zip(REASON_KINDS, colors, strict=True)),
+    )
+    with new_geopackage(suggested.output, SUGGESTION_LAYER, label_field=CLASS_FIELD) as partial:
+        geometry = np.asarray(shapely.points(suggested.x, suggested.y))
+        write_layer(partial, SUGGESTION_LAYER, geometry, fields, scene.grid.crs)
+        store_style(partial, SUGGESTION_LAYER, style)

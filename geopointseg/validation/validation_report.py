@@ -1,0 +1,96 @@
+"""The report of a cross-validation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geopointseg.report.document import write_document
+from geopointseg.report.figures import draw_confusion, draw_cross_validation, draw_learning_curve
+from geopointseg.report.section import DataTable, Document, Illustration, Section, Tile
+
+if TYPE_CHECKING:
+    from geopointseg.validation.cross_validation import Validation
+
+
+def write_validation_report(validation: Validation, path: str | os.PathLike[str]) -> Path:
+    """Write a cross-validation as one HTML file for people.
+
+    Parameters
+    ----------
+    validation
+        What was found.
+    path
+        The HTML file.
+    """
+    value, low, high = validation.recipe.mean_f1
+    tiles = [
+        Tile(f"{value:.3f}", "mean F1 on other ground", f"between {low:.3f} and {high:.3f} (95 %)"),
+        *(
+            Tile(f"{found.mean_f1[0]:.3f}", name, "mean F1 on the same folds")
+            for name, found in list(validation.scores.items())[:-1]
+        ),
+    ]
+    meaning = Section(
+        "What this means",
+        points=[s for s in validation.sentences() if s not in validation.warnings],
+        warnings=validation.warnings,
+    )
+    sections = [meaning, *validation_sections(validation)]
+    title = "How well would this recipe map other ground?"
+    subtitle = f"{validation.design}, buffer {validation.buffer_m:.0f} m"
+    return write_document(Document(title, subtitle, tiles, sections), path)
+
+
+def validation_sections(validation: Validation) -> list[Section]:
+    """Return the parts of a report on cross-validation: class by class, confusion, learning curve."""
+    names = [*validation.legend.names, "mean F1"]
+    chart = Illustration(
+        "cross_validation",
+        draw_cross_validation(
+            {
+                method: [tuple(row) for row in (*found.f1.tolist(), found.mean_f1.tolist())]
+                for method, found in validation.scores.items()
+            },
+            names,
+            "F1 on held-out ground",
+        ),
+        "F1 of each class and method on held-out ground with 95 % intervals; the table holds the same numbers.",
+        "Intervals from resampled blocks of ground.",
+    )
+    tables = [DataTable(title, headings, rows) for title, headings, rows in validation.tables()]
+    confusion = Illustration(
+        "cross_validation_confusion",
+        draw_confusion(validation.recipe.confusion),
+        "Confusion matrix of the recipe on held-out points; rows are the map, columns the reference.",
+        "Rows are the map, columns the reference.",
+    )
+    sections = [
+        Section("Class by class", illustrations=[chart], tables=tables),
+        Section("What is taken for what", illustrations=[confusion]),
+    ]
+    if validation.curve is not None and len(validation.curve.points) > 1:
+        sections.append(learning_curve_section(validation))
+    return sections
+
+
+def learning_curve_section(validation: Validation) -> Section:
+    """Return the part of a report that says whether more points would pay."""
+    curve = validation.curve
+    if curve is None:
+        return Section(
+            "Would more points pay?",
+            ["It was not measured how scores grow with the number of points."],
+        )
+    drawn = draw_learning_curve(
+        [p.points_per_class for p in curve.points],
+        {curve.method: [[p.low, p.mean_f1, p.high] for p in curve.points]},
+    )
+    illustration = Illustration(
+        "learning_curve",
+        drawn,
+        f"Mean F1 against training points a class. {curve.advice()}",
+        f"Cross-validated on {validation.design}.",
+    )
+    return Section("Would more points pay?", [curve.advice()], illustrations=[illustration])

@@ -1,0 +1,60 @@
+"""The demo goes the whole road, on the synthetic landscape and on the user's own data."""
+
+import numpy as np
+import pytest
+import rasterio
+
+from geopointseg.errors import OutputError
+from geopointseg.lab.demonstration import run_demo
+from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.scene import Scene
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    return run_demo(tmp_path_factory.mktemp("demo"), minutes=0.05, size=(256, 360))
+
+
+@pytest.mark.slow
+def test_everything_is_written_and_scored(demo):
+    for name in demo.files.values():
+        assert (demo.folder / name).exists(), name
+    assert list(demo.scores) == ["forest, single pixels", "forest, filter features", "geopointseg"]
+    title, headings, rows = demo.tables()[0]
+    assert "no points lie" in title
+    assert len(headings) == 4
+    assert rows[-1][0] == "overall accuracy"
+
+
+@pytest.mark.slow
+def test_the_map_lies_on_the_scenes_grid_with_names_and_colours(demo):
+    class_map = ClassMap.open(demo.folder / "map.tif")
+    assert class_map.grid == Scene.open(demo.folder / "scene.tif").grid
+    assert "orchard" in class_map.legend.names
+    with rasterio.open(demo.folder / "map.tif") as dataset:
+        assert set(np.unique(dataset.read(1))) <= {0, *class_map.legend.codes.tolist()}
+
+
+@pytest.mark.slow
+def test_context_beats_single_pixels(demo):
+    scores = demo.to_json()["scores"]
+    assert scores["geopointseg"]["mean_f1"] > scores["forest, single pixels"]["mean_f1"] + 0.05
+
+
+@pytest.mark.slow
+def test_own_data_are_tested_on_points_kept_apart(demo, tmp_path):
+    own = run_demo(
+        tmp_path,
+        scene=str(demo.folder / "scene.tif"),
+        points=str(demo.folder / "points.gpkg"),
+        minutes=0.05,
+    )
+    assert "kept for testing block by block" in own.tested_on
+    assert 0 < own.scores["geopointseg"].total < 400
+    assert (tmp_path / "overview.png").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"file/demo' cannot be made .* name another one"):
+        run_demo(tmp_path / "file" / "demo")
