@@ -9,7 +9,7 @@ from .tasks import Parameter, Task, load_stages, load_tasks
 from .translation import tr
 
 COMMAND = re.compile(r"['`‘]geopointseg ([a-z]+)(?: ([a-z]+))?([^'`’]*)['`’]")
-IN_PYTHON = re.compile(r",? ?(?:or |\()[\w.]+= in Python\)?")
+IN_PYTHON = re.compile(r",? ?(?:or |\()[\w.]+=\w* in Python\)?")
 EXAMPLE = re.compile(r" ?\((?:with|from) -[a-z]\b[^)]*\)")
 OPTION = re.compile(r"(['`‘]?)(--[a-z][a-z-]+)(?:[ =]([\w.]+))?\1")
 SHORT = {"-o": "--output"}
