@@ -79,11 +79,11 @@ def find_package(asked: str | None, options: str) -> str:
         return str(bundled[-1])
     if asked and Path(asked).expanduser().exists():
         return str(Path(asked).expanduser().absolute())
-    if asked and INDEXES.search(options):
-        return asked
     if asked and (asked.endswith(".whl") or len(Path(asked).parts) > 1):
         message = tr("There is no file or folder {path}. Choose the wheel file of geopointseg.")
         raise QgsProcessingException(message.format(path=asked))
+    if asked and INDEXES.search(options):
+        return asked
     message = tr(
         "Choose the file geopointseg-VERSION-py3-none-any.whl or the source folder of geopointseg. A name alone is not installed, because anybody can publish a package of that name."
     )
