@@ -138,7 +138,10 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
     def keep_in_mind(self, reader: Reader, context: Context) -> None:
         """Remember raster, points, class field and model for the next form."""
         project, application = context.project(), QCoreApplication.instance()
-        if project is not core.QgsProject.instance() or QThread.currentThread() != application.thread():
+        if (
+            project is not core.QgsProject.instance()
+            or QThread.currentThread() != application.thread()
+        ):
             return
         for name in memory.KEYS:
             layer, value = reader.layers.get(name), self.values.get(name)

@@ -17,7 +17,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from .tasks import HERE, load_tasks
+from .tasks import HERE, load_stages, load_tasks
 
 PACKED = ("*.py", "*.json", "*.svg", "*.txt", "LICENSE", "README.md", "i18n/*.qm")
 DEFAULT = re.compile(r"\s*\[default: (.*)\]$")
@@ -47,6 +47,10 @@ def source_texts() -> list[str]:
     for task in load_tasks().values():
         texts += [task.group, task.label, task.help, *(output.label for output in task.outputs)]
         texts += [text for p in task.parameters for text in (p.label, p.help)]
+        texts += [task.result, task.otherwise, *task.names.values()]
+        choices = [p for p in task.parameters if p.kind == "choice"]
+        texts += [shown for p in choices for shown in p.words.values()]
+    texts += load_stages().values()
     return sorted({text for text in texts if text})
 
 

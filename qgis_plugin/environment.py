@@ -175,17 +175,25 @@ def find_uv(feedback: Feedback) -> str:
     return ""
 
 
-def install(
-    made: str, package: str, options: list[str], feedback: Feedback, *, gpu: bool
-) -> None:
+def install(made: str, package: str, options: list[str], feedback: Feedback, *, gpu: bool) -> None:
     """Install geopointseg, with the libraries for the processor alone unless a card is wanted."""
     downloads = Downloads(feedback, MEGABYTES[gpu])
     upgrade = [*INSTALL, "--progress-bar", "off", *options, "pip"]
-    runner.run_program(made, [runner.CHILD, *upgrade], feedback, downloads.take)  # old ones stay silent
+    runner.run_program(
+        made, [runner.CHILD, *upgrade], feedback, downloads.take
+    )  # old ones stay silent
     bar = ["--progress-bar", "raw" if _pip_version(made, feedback) >= (24, 1) else "off"]
     kind = {False: "cpu", True: "cu126" if interpreter.IS_WINDOWS else ""}[gpu]
     if kind and not interpreter.IS_MAC and not INDEXES.search(" ".join(options)):
-        torch = [*INSTALL, *bar, *options, "--index-url", TORCH.format(kind=kind), "torch", "torchvision"]
+        torch = [
+            *INSTALL,
+            *bar,
+            *options,
+            "--index-url",
+            TORCH.format(kind=kind),
+            "torch",
+            "torchvision",
+        ]
         try:
             run_step(made, torch, feedback, downloads)
         except QgsProcessingException as reason:

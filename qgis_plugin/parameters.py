@@ -50,7 +50,9 @@ DESTINATIONS = {
     "raster_out": Kind("RasterDestination", "OutputLayer"),
     "ramp_out": Kind("RasterDestination", "OutputLayer"),
     "folder_out": Kind("FolderDestination", "FileOutput"),
-    "html_out": Kind("FileDestination", "FileOutput"),  # a filter *.html would have a refused run announce it
+    "html_out": Kind(
+        "FileDestination", "FileOutput"
+    ),  # a filter *.html would have a refused run announce it
 }
 KINDS = {**INPUTS, **DESTINATIONS}
 HTML = (".html", ".htm", ".xhtml")

@@ -15,7 +15,14 @@ from .algorithm import ICON
 from .provider import GeopointsegProvider
 
 MENU = "geopointseg"
-IN_MENU = ("createenvironment", "checkpoints", "trainmodel", "predictmap", "assessmap", "suggestpoints")
+IN_MENU = (
+    "createenvironment",
+    "checkpoints",
+    "trainmodel",
+    "predictmap",
+    "assessmap",
+    "suggestpoints",
+)
 
 
 class GeopointsegPlugin:

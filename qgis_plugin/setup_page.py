@@ -27,21 +27,21 @@ Buttons = QtWidgets.QDialogButtonBox
 class PageFeedback(core.QgsProcessingFeedback):
     """Hands what a run says over to the page, from whichever thread it comes."""
 
-    told = pyqtSignal(str, bool)
+    told = pyqtSignal(str)
 
     def pushInfo(self, text: str) -> None:
-        self.told.emit(text, False)
-
-    pushCommandInfo = pushConsoleInfo = pushDebugInfo = pushInfo
+        self.told.emit(text)
 
     def pushWarning(self, text: str) -> None:
-        self.told.emit(text, True)
+        self.told.emit(f"{tr('Note:')} {text}")
 
-    def reportError(self, text: str, fatalError: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
-        self.told.emit(text, True)
+    def reportError(self, text: str, fatalError: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  QGIS's own
+        self.pushWarning(text)
 
-    def setProgressText(self, text: str) -> None:
-        self.told.emit(text, False)
+    pushCommandInfo = pushInfo  # noqa: N815
+    pushConsoleInfo = pushInfo  # noqa: N815
+    pushDebugInfo = pushInfo  # noqa: N815
+    setProgressText = pushInfo  # noqa: N815
 
 
 class SetupPage(QtWidgets.QDialog):
@@ -61,7 +61,14 @@ class SetupPage(QtWidgets.QDialog):
         self.log = QtWidgets.QPlainTextEdit()
         self.log.setReadOnly(True)
         column = QtWidgets.QVBoxLayout(self)
-        for part in (self.state, self._make_there(), self._make_new(), self.doing, self.bar, self.log):
+        for part in (
+            self.state,
+            self._make_there(),
+            self._make_new(),
+            self.doing,
+            self.bar,
+            self.log,
+        ):
             column.addWidget(part)
         column.addWidget(self._make_buttons())
         self.show_state()
@@ -109,7 +116,7 @@ class SetupPage(QtWidgets.QDialog):
         self.check.clicked.connect(lambda: self.run("checkenvironment", {}))
         self.copy.clicked.connect(self.copy_report)
         self.demo.clicked.connect(self.load_demo)
-        self.stop.clicked.connect(lambda: self.feedback.cancel())
+        self.stop.clicked.connect(self.cancel)
         self.buttons.rejected.connect(self.reject)
         return self.buttons
 
@@ -117,7 +124,9 @@ class SetupPage(QtWidgets.QDialog):
         """Say whether geopointseg is set up, and what to do if not."""
         problem, path = interpreter.problem(), interpreter.current()
         ready = tr("geopointseg is set up. It runs with {path}.").format(path=path)
-        todo = tr("geopointseg needs a Python environment of its own; nothing is installed into QGIS.")
+        todo = tr(
+            "geopointseg needs a Python environment of its own; nothing is installed into QGIS."
+        )
         self.state.setText(f"<b>{todo}</b>" if problem else f"<b>{ready}</b>")
         self.state.setToolTip(problem)
         for button in (self.demo, self.check):
@@ -157,7 +166,9 @@ class SetupPage(QtWidgets.QDialog):
 
     def run(self, name: str, parameters: dict[str, Any]) -> None:
         """Run an algorithm in the background and follow it on the page."""
-        algorithm = core.QgsApplication.processingRegistry().createAlgorithmById(f"geopointseg:{name}")
+        algorithm = core.QgsApplication.processingRegistry().createAlgorithmById(
+            f"geopointseg:{name}"
+        )
         self.context, self.feedback = core.QgsProcessingContext(), PageFeedback()
         self.context.setProject(core.QgsProject.instance())
         self.feedback.told.connect(self.tell)
@@ -165,10 +176,12 @@ class SetupPage(QtWidgets.QDialog):
         self.set_busy(busy=True)
         reason = algorithm.checkParameterValues(parameters, self.context)[1]
         if reason:
-            self.tell(reason, True)  # noqa: FBT003
+            self.feedback.pushWarning(reason)
             self.set_busy(busy=False)
             return
-        self.task = core.QgsProcessingAlgRunnerTask(algorithm, parameters, self.context, self.feedback)
+        self.task = core.QgsProcessingAlgRunnerTask(
+            algorithm, parameters, self.context, self.feedback
+        )
         self.task.executed.connect(lambda ok, _results: self.finish(name, algorithm, ok=ok))
         core.QgsApplication.taskManager().addTask(self.task)
 
@@ -199,9 +212,9 @@ class SetupPage(QtWidgets.QDialog):
         if not busy:
             self.doing.setText("")
 
-    def tell(self, text: str, is_warning: bool) -> None:  # noqa: FBT001
+    def tell(self, text: str) -> None:
         """Add a line to the log and show it above the bar."""
-        self.log.appendPlainText(f"{tr('Note:')} {text}" if is_warning else text)
+        self.log.appendPlainText(text)
         self.doing.setText(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, 640))
 
     def report(self) -> str:
@@ -229,9 +242,14 @@ class SetupPage(QtWidgets.QDialog):
 
     def reject(self) -> None:
         """Close the page; a run goes on only after a cancel."""
-        if self.stop.isEnabled() and self.feedback is not None:
-            self.feedback.cancel()
+        if self.stop.isEnabled():
+            self.cancel()
         super().reject()
+
+    def cancel(self) -> None:
+        """Ask the run to end."""
+        if self.feedback is not None:
+            self.feedback.cancel()
 
 
 def show_at_first_start() -> None:

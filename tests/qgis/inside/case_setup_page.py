@@ -20,7 +20,9 @@ class SetupPageTest(QgisTestCase):
     def setUp(self):
         super().setUp()
         self.addCleanup(ProcessingConfig.setSettingValue, interpreter.SETTING, "")
-        folder = mock.patch.object(interpreter, "default_folder", return_value=self.folder / "data" / "environment")
+        folder = mock.patch.object(
+            interpreter, "default_folder", return_value=self.folder / "data" / "environment"
+        )
         folder.start()
         self.addCleanup(folder.stop)
 
@@ -46,11 +48,16 @@ class SetupPageTest(QgisTestCase):
         self.assertFalse(page.use.isEnabled())
         self.assertIn(str(self.folder / "data"), page.folder.lineEdit().placeholderText())
         self.click(page, page.make)
-        self.assertIn("Choose the file geopointseg-VERSION-py3-none-any.whl", page.log.toPlainText())
+        self.assertIn(
+            "Choose the file geopointseg-VERSION-py3-none-any.whl", page.log.toPlainText()
+        )
 
     def test_an_environment_is_made_and_checked(self):
         environment = {"PIP_NO_INDEX": "1"}
-        with mock.patch.object(interpreter, "candidates", return_value=[NEW_PYTHON]), mock.patch.dict(os.environ, environment):
+        with (
+            mock.patch.object(interpreter, "candidates", return_value=[NEW_PYTHON]),
+            mock.patch.dict(os.environ, environment),
+        ):
             page = self.open()
             page.package.setFilePath(str(make_wheel(self.folder)))
             self.click(page, page.make)
@@ -76,7 +83,9 @@ class SetupPageTest(QgisTestCase):
         names = [node.layer().name() for node in QgsProject.instance().layerTreeRoot().findLayers()]
         self.assertEqual(names, ["Demo points", "Demo scene"])
         points = QgsProject.instance().mapLayersByName("Demo points")[0]
-        self.assertEqual(Path(points.source().partition("|")[0]).parent, self.folder / "geopointseg_demo")
+        self.assertEqual(
+            Path(points.source().partition("|")[0]).parent, self.folder / "geopointseg_demo"
+        )
         self.assertEqual(points.renderer().classAttribute(), "class")
 
     def test_it_opens_once_at_the_first_start(self):
@@ -85,7 +94,11 @@ class SetupPageTest(QgisTestCase):
         for expected in (1, 1):
             with mock.patch.object(interpreter, "candidates", return_value=[]):
                 setup_page.show_at_first_start()
-                pages = [w for w in QApplication.topLevelWidgets() if isinstance(w, setup_page.SetupPage) and w.isVisible()]
+                pages = [
+                    w
+                    for w in QApplication.topLevelWidgets()
+                    if isinstance(w, setup_page.SetupPage) and w.isVisible()
+                ]
             self.assertEqual(len(pages), expected)
         pages[0].close()
         QCoreApplication.processEvents()
