@@ -22,7 +22,7 @@ ICON = str(Path(__file__).with_name("icon.svg"))
 Answers = dict[str, Any]
 Context, Feedback = core.QgsProcessingContext, core.QgsProcessingFeedback
 SUMMARY = "SUMMARY"
-TEMPORARY = core.QgsProcessing.TEMPORARY_OUTPUT
+TEMPORARY = "TEMPORARY_OUTPUT"
 
 
 class CommandAlgorithm(core.QgsProcessingAlgorithm):
