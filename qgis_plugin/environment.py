@@ -15,7 +15,7 @@ from qgis.PyQt.QtWidgets import QWidget
 from . import interpreter, runner
 from .algorithm import Answers, CommandAlgorithm, Context, Feedback
 from .child import NEEDS_PYTHON, dotted
-from .translation import tr
+from .translation import refuse, say, tr
 from .wording import duration
 
 INSTALL = ["pip", "install", "--upgrade"]
@@ -75,40 +75,26 @@ def find_package(asked: str | None, options: str) -> str:
     A bare name is refused: on a public index it could be anybody's package.
     """
     bundled = sorted(Path(__file__).parent.glob("geopointseg-*.whl"))
-    if not asked and bundled:
-        return str(bundled[-1])
-    if asked and Path(asked).expanduser().exists():
-        return str(Path(asked).expanduser().absolute())
-    if asked and (asked.endswith(".whl") or len(Path(asked).parts) > 1):
-        message = tr("There is no file or folder {path}. Choose the wheel file of geopointseg.")
-        raise QgsProcessingException(message.format(path=asked))
-    if asked and INDEXES.search(options):
-        return asked
-    message = tr(
-        "Choose the file geopointseg-VERSION-py3-none-any.whl or the source folder of geopointseg. A name alone is not installed, because anybody can publish a package of that name."
-    )
-    raise QgsProcessingException(message)
+    path = Path(asked or (bundled[-1] if bundled else "")).expanduser()
+    if (asked or bundled) and path.exists():
+        return str(path.absolute())
+    if asked and (path.suffix == ".whl" or len(path.parts) > 1):
+        refuse("no_such_package", path=asked)
+    if not (asked and INDEXES.search(options)):
+        refuse("choose_package")
+    return str(asked)
 
 
 def refuse_folder(folder: Path, *, fresh: bool) -> None:
     """Raise where an environment would do harm or would not work."""
     if not fresh and not (folder / "pyvenv.cfg").exists():
-        message = tr(
-            "The folder {folder} holds other files. An environment needs a new or empty folder, or one made by 'Set up geopointseg' before. Choose another one."
-        )
-        raise QgsProcessingException(message.format(folder=folder))
+        refuse("folder_in_use", folder=folder)
     roaming = [Path(QgsApplication.qgisSettingsDirPath()), Path(__file__).parent]
     if fresh and any(Path(place).absolute() in folder.parents for place in roaming):
-        message = tr(
-            "The folder {folder} lies in the QGIS profile, which is copied between computers and emptied by updates. Choose a folder on a local disk, for example {free}."
-        )
         free = interpreter.default_folder()
-        raise QgsProcessingException(message.format(folder=folder, free=free))
+        refuse("folder_travels", folder=folder, free=free)
     if interpreter.IS_WINDOWS and len(str(folder)) > LONGEST_PATH:
-        message = tr(
-            "The path {folder} has {length} characters, which makes some paths in it too long for Windows. Choose a shorter one, for example C:\\geopointseg."
-        )
-        raise QgsProcessingException(message.format(folder=folder, length=len(str(folder))))
+        refuse("path_too_long", folder=folder, length=len(str(folder)))
 
 
 def warn_disk(folder: Path, needed_gb: float, feedback: Feedback) -> None:
@@ -116,9 +102,8 @@ def warn_disk(folder: Path, needed_gb: float, feedback: Feedback) -> None:
     there = next(place for place in (folder, *folder.parents) if place.exists())
     free_gb = shutil.disk_usage(there).free / 1e9
     if free_gb < needed_gb:
-        message = tr("The disk of {folder} has {free} GB free; about {needed} GB are needed.")
         found = {"free": f"{free_gb:.1f}", "needed": f"{needed_gb:.0f}"}
-        feedback.pushWarning(message.format(folder=folder, **found))
+        feedback.pushWarning(say("disk_too_small", folder=folder, **found))
 
 
 def find_python(asked: str | None, feedback: Feedback) -> str:
@@ -146,10 +131,7 @@ def make_environment(folder: Path, python: str, feedback: Feedback) -> None:
         return
     uv = find_uv(feedback)
     if not uv:
-        message = tr(
-            "A Python {needed} is needed, and the program uv, which downloads one, could not be fetched. Install Python from python.org or your system's packages, then choose it here."
-        )
-        raise QgsProcessingException(message.format(needed=dotted(NEEDS_PYTHON)))
+        refuse("no_python", needed=dotted(NEEDS_PYTHON))
     feedback.pushInfo(tr("A standalone Python is downloaded, with {path}.").format(path=uv))
     alone = ["--seed", "--python", dotted(NEEDS_PYTHON), "--python-preference", "only-managed"]
     listener = runner.Listener(feedback)
@@ -249,9 +231,8 @@ class Downloads:
         if now - self._said > SAID_EVERY_S and size_mb > 1.0:
             self._said = now
             left = duration((now - self._from) * (expected - whole) / max(whole, 1.0))
-            text = tr("Downloading {name}: {got} of {size} MB; in all about {time} left")
             found = {"got": f"{got_mb:.0f}", "size": f"{size_mb:.0f}"}
-            self.feedback.setProgressText(text.format(name=self.name, time=left, **found))
+            self.feedback.setProgressText(say("downloading", name=self.name, time=left, **found))
 
 
 def run_step(
@@ -268,5 +249,4 @@ def _judge(code: int, step: str, listener: runner.Listener, feedback: Feedback) 
     if feedback.isCanceled():
         raise QgsProcessingException(tr("Cancelled. The unfinished environment was removed."))
     if code:
-        message = tr("'{step}' failed. Check the network and QGIS's proxy, then try again.")
-        raise QgsProcessingException(f"{message.format(step=step)}\n{listener.reason()}")
+        raise QgsProcessingException(say("step_failed", step=step) + "\n" + listener.reason())
