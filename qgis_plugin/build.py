@@ -87,7 +87,8 @@ def write_zip(*addresses: str) -> None:
     Path("dist").mkdir(exist_ok=True)
     target = Path("geopointseg_qgis")
     with zipfile.ZipFile("dist/geopointseg_qgis.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for pattern in PACKED for path in HERE.glob(pattern)):
+        files = {path for pattern in PACKED for path in HERE.glob(pattern)} - {Path(__file__)}
+        for path in sorted(files):
             archive.write(path, target / path.relative_to(HERE))
         archive.writestr(str(target / "metadata.txt"), metadata_text(*addresses))
         for wheel in sorted(Path("dist").glob("geopointseg-*.whl"))[-1:]:

@@ -127,63 +127,42 @@ def make_environment(folder: Path, python: str, feedback: Feedback) -> None:
     """Make an environment with a Python of this machine, or with a standalone one where none fits."""
     if python:
         feedback.pushInfo(tr("Making an environment with {path}.").format(path=python))
-        run_step(python, ["venv", str(folder)], feedback)
-        return
-    uv = find_uv(feedback)
-    if not uv:
-        refuse("no_python", needed=dotted(NEEDS_PYTHON))
+        if run_step(python, ["venv", str(folder)], feedback, needed=False):
+            return
+        shutil.rmtree(folder, ignore_errors=True)  # Debian's Python, for one, may lack a part
+    uv = find_uv(feedback) or refuse("no_python", needed=dotted(NEEDS_PYTHON))
     feedback.pushInfo(tr("A standalone Python is downloaded, with {path}.").format(path=uv))
     alone = ["--seed", "--python", dotted(NEEDS_PYTHON), "--python-preference", "only-managed"]
-    listener = runner.Listener(feedback)
-    code, _ = runner.run_program(uv, ["venv", *alone, str(folder)], feedback, listener.take)
-    _judge(code, "uv venv", listener, feedback)
+    run_step(uv, ["venv", *alone, str(folder)], feedback, child=())
 
 
 def find_uv(feedback: Feedback) -> str:
     """Return the program ``uv``, which brings a standalone Python; any pip fetches it."""
     home = interpreter.default_folder().parent / "uv"
-    places = [home / "bin", Path.home() / ".local" / "bin", Path.home() / ".cargo" / "bin"]
+    places = (home / "bin", Path.home() / ".local" / "bin", Path.home() / ".cargo" / "bin")
+    fetch = ["pip", "install", "--target", str(home), "--only-binary", ":all:", "uv"]
     for _ in range(2):
         found = QStandardPaths.findExecutable("uv")
         found = found or QStandardPaths.findExecutable("uv", [str(place) for place in places])
-        if found:
-            return found
-        for python in interpreter.candidates(own=True):
-            fetch = ["pip", "install", "--target", str(home), "--only-binary", ":all:", "uv"]
-            listener = runner.Listener(feedback)
-            words = [runner.CHILD, *fetch]
-            if runner.run_program(python, words, feedback, listener.take)[0] == 0:
-                break
-    return ""
+        pythons = [] if found else interpreter.candidates(own=True)
+        if found or not any(run_step(path, fetch, feedback, needed=False) for path in pythons):
+            break
+    return found
 
 
 def install(made: str, package: str, options: list[str], feedback: Feedback, *, gpu: bool) -> None:
     """Install geopointseg, with the libraries for the processor alone unless a card is wanted."""
-    downloads = Downloads(feedback, MEGABYTES[gpu])
-    upgrade = [*INSTALL, "--progress-bar", "off", *options, "pip"]
-    runner.run_program(
-        made, [runner.CHILD, *upgrade], feedback, downloads.take
-    )  # old ones stay silent
-    bar = ["--progress-bar", "raw" if _pip_version(made, feedback) >= (24, 1) else "off"]
+    downloads, pip = Downloads(feedback, MEGABYTES[gpu]), [*INSTALL, *options, "--progress-bar"]
+    run_step(
+        made, [*pip, "off", "pip"], feedback, downloads, needed=False
+    )  # old ones count no bytes
+    pip += ["raw" if _pip_version(made, feedback) >= (24, 1) else "off"]
     kind = {False: "cpu", True: "cu126" if interpreter.IS_WINDOWS else ""}[gpu]
     if kind and not interpreter.IS_MAC and not INDEXES.search(" ".join(options)):
-        torch = [
-            *INSTALL,
-            *bar,
-            *options,
-            "--index-url",
-            TORCH.format(kind=kind),
-            "torch",
-            "torchvision",
-        ]
-        try:
-            run_step(made, torch, feedback, downloads)
-        except QgsProcessingException as reason:
-            if feedback.isCanceled():
-                raise
-            feedback.pushWarning(str(reason))
+        torch = ["--index-url", TORCH.format(kind=kind), "torch", "torchvision"]
+        if not run_step(made, [*pip, *torch], feedback, downloads, needed=False):
             feedback.pushWarning(tr("The larger libraries of the public index are used instead."))
-    run_step(made, [*INSTALL, *bar, *options, package], feedback, downloads)
+    run_step(made, [*pip, package], feedback, downloads)
 
 
 def _pip_version(made: str, feedback: Feedback) -> tuple[int, ...]:
@@ -236,17 +215,19 @@ class Downloads:
 
 
 def run_step(
-    program: str, arguments: list[str], feedback: Feedback, downloads: Downloads | None = None
-) -> None:
-    """Run one step; its last lines are the reason if it fails."""
+    program: str, arguments: list[str], feedback: Feedback, downloads: Downloads | None = None, *,
+    needed: bool = True, child: tuple[str, ...] = (runner.CHILD,),
+) -> bool:  # fmt: skip
+    """Run one step and return whether it went well; a needed one fails with its last lines as reason."""
     downloads = downloads or Downloads(feedback, MEGABYTES[False])
-    words = [runner.CHILD, *arguments]
-    code, _ = runner.run_program(program, words, feedback, downloads.take)
-    _judge(code, " ".join(arguments[:2]), downloads.listener, feedback)
-
-
-def _judge(code: int, step: str, listener: runner.Listener, feedback: Feedback) -> None:
+    code, _ = runner.run_program(program, [*child, *arguments], feedback, downloads.take)
     if feedback.isCanceled():
         raise QgsProcessingException(tr("Cancelled. The unfinished environment was removed."))
     if code:
-        raise QgsProcessingException(say("step_failed", step=step) + "\n" + listener.reason())
+        reason = (
+            say("step_failed", step=" ".join(arguments[:2])) + "\n" + downloads.listener.reason()
+        )
+        if needed:
+            raise QgsProcessingException(reason)
+        feedback.pushWarning(reason)
+    return code == 0
