@@ -140,12 +140,12 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
             or QThread.currentThread() != application.thread()
         ):
             return
-        for name in memory.KEYS:
-            layer, value = reader.layers.get(name), self.values.get(name)
-            if layer is not None and project.mapLayer(layer.id()) is not None:
-                memory.remember(name, layer)
-            elif value and name in (memory.CLASS_FIELD, memory.MODEL):
-                memory.remember(name, value)
+        for name, value in self.values.items():
+            key, layer = memory.key_of(self.task.name, name), reader.layers.get(name)
+            if key and layer is not None and project.mapLayer(layer.id()) is not None:
+                memory.remember(key, layer)
+            elif value and key in (memory.CLASS_FIELD, memory.MODEL):
+                memory.remember(key, value)
 
     def processAlgorithm(self, answers: Answers, context: Context, feedback: Feedback) -> Answers:
         """Run the command and return its outputs."""
@@ -205,7 +205,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
             self.model = path
         if context.willLoadLayerOnCompletion(path):
             shown = parameter.kind != "ramp_out"  # or it would hide the map
-            key = memory.MAP if (self.task.name, parameter.name) == ("predictmap", "OUTPUT") else ""
+            key = memory.RESULTS.get((self.task.name, parameter.name), "")
             loader = styles.StyleLoader(shown=shown, name=self.title(parameter.name), key=key)
             context.layerToLoadOnCompletionDetails(path).setPostProcessor(loader)
 

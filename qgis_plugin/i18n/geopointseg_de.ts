@@ -393,6 +393,8 @@
 <translation>Punkte aus {MASK}</translation></message>
 <message><source>Points in each class</source>
 <translation>Punkte in jeder Klasse</translation></message>
+<message><source>Points panel</source>
+<translation>Punktfenster</translation></message>
 <message><source>Points that are there already</source>
 <translation>Punkte, die es schon gibt</translation></message>
 <message><source>Points that are there already; by default those that the model was trained on.</source>

@@ -7,7 +7,7 @@ from pathlib import Path
 from qgis.core import QgsProject, QgsVectorLayer
 from qgis_plugin import memory
 
-from dialogs import German, GroundTestCase, run_dialog
+from dialogs import German, GroundTestCase, open_dialog, run_dialog
 
 HAS_LRELEASE = shutil.which("lrelease") is not None
 
@@ -48,6 +48,14 @@ class LanguagesTest(GroundTestCase):
             self.assertNotIn(file, report)
         told = run_dialog("splitpoints", POINTS=self.points.id())
         self.assertTrue(told.ok, told.log)
+        asked = open_dialog("assessmap").createProcessingParameters()
+        self.assertEqual(asked["POINTS"], memory.recall("TEST"))
+        asked = open_dialog("trainmodel").createProcessingParameters()
+        self.assertEqual(asked["POINTS"], memory.recall("POINTS"))
+        kept = [
+            QgsProject.instance().mapLayer(memory.recall(key)).name() for key in ("POINTS", "TEST")
+        ]
+        self.assertEqual(kept, expected["parts"])
         told = run_dialog("matchhistogram", RASTER=self.scene.id(), REFERENCES=[self.scene.id()])
         self.assertTrue(told.ok, told.log)
         told = run_dialog("checkenvironment")
