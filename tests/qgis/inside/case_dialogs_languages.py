@@ -66,7 +66,7 @@ class LanguagesTest(GroundTestCase):
 
     def test_in_english(self):
         expected = {"map": "Land cover of Auwald 2024", "report": "Accuracy of Land cover of Auwald 2024.html",
-            "check": "160 points were checked: they can be used"}  # fmt: skip
+            "check": "160 points were checked: they can be used", "parts": ["my plots, training", "my plots, test"]}  # fmt: skip
         names = self.walk("Next:", expected)
         for name in (
             "my plots, training",
@@ -81,7 +81,7 @@ class LanguagesTest(GroundTestCase):
     @unittest.skipUnless(HAS_LRELEASE, "Qt's lrelease is not installed")
     def test_in_german(self):
         expected = {"map": "Landbedeckung von Auwald 2024", "report": "Genauigkeit von Landbedeckung von Auwald 2024.html",
-            "check": "160 Punkte wurden geprüft: Sie sind brauchbar"}  # fmt: skip
+            "check": "160 Punkte wurden geprüft: Sie sind brauchbar", "parts": ["my plots, Training", "my plots, Test"]}  # fmt: skip
         with German(self.folder):
             names = self.walk("Als Nächstes:", expected)
         self.assertIn("my plots, Training", names)
