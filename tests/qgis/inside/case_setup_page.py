@@ -19,7 +19,9 @@ from support import ProcessingConfig, QgisTestCase, algorithm, set_interpreter
 class SetupPageTest(QgisTestCase):
     def setUp(self):
         super().setUp()
-        path = mock.patch.dict(os.environ, {"PATH": "/usr/bin:/bin"})  # no geopointseg of this machine
+        path = mock.patch.dict(
+            os.environ, {"PATH": "/usr/bin:/bin"}
+        )  # no geopointseg of this machine
         path.start()
         self.addCleanup(path.stop)
         self.addCleanup(ProcessingConfig.setSettingValue, interpreter.SETTING, "")
