@@ -25,7 +25,7 @@ TORCH = "https://download.pytorch.org/whl/{kind}"  # PyPI's wheels for Linux hol
 MEGABYTES = {False: 1000.0, True: 4800.0}  # downloaded in all, without and with a graphics card
 DISK_GB = {False: 4.0, True: 12.0}
 LONGEST_PATH = 60  # the longest path below a folder of site-packages has some 190 characters
-SAID_EVERY_S = 8.0
+SAID_EVERY_S, SMALL_MB = 8.0, 50.0
 
 
 class CreateEnvironment(CommandAlgorithm):
@@ -178,7 +178,7 @@ class Downloads:
     def __init__(self, feedback: Feedback, expected_mb: float) -> None:
         self.listener, self.feedback = runner.Listener(feedback), feedback
         self.expected_mb, self.done_mb, self.now_mb = expected_mb, 0.0, 0.0
-        self.name, self._from, self._said = "", time.monotonic(), 0.0
+        self.name, self._from, self._said, self.percent = "", time.monotonic(), 0.0, 0.0
 
     def take(self, line: str) -> None:
         """Take one line of pip."""
@@ -188,8 +188,9 @@ class Downloads:
             self._move(int(raw[1]) / 1e6, int(raw[2]) / 1e6)
         elif line.startswith("Installing collected"):
             self._finish_file()
-            self.feedback.setProgress(96.0)
-            self.feedback.setProgressText(tr("Unpacking; this takes some minutes."))
+            if self.done_mb > SMALL_MB:
+                self._rise(96.0)
+                self.feedback.setProgressText(tr("Unpacking; this takes some minutes."))
         elif file:
             self._finish_file()
             self.name = Path(file[1]).name
@@ -198,6 +199,10 @@ class Downloads:
         elif not line.startswith(QUIET):
             self.listener.take(line)
 
+    def _rise(self, percent: float) -> None:
+        self.percent = max(self.percent, percent)
+        self.feedback.setProgress(self.percent)
+
     def _finish_file(self) -> None:
         self.done_mb, self.now_mb = self.done_mb + self.now_mb, 0.0
 
@@ -205,7 +210,7 @@ class Downloads:
         self.now_mb = got_mb
         whole = self.done_mb + got_mb
         expected = max(self.expected_mb, 1.05 * (self.done_mb + size_mb))
-        self.feedback.setProgress(95.0 * whole / expected)
+        self._rise(95.0 * whole / expected)
         now = time.monotonic()
         if now - self._said > SAID_EVERY_S and size_mb > 1.0:
             self._said = now
@@ -224,9 +229,8 @@ def run_step(
     if feedback.isCanceled():
         raise QgsProcessingException(tr("Cancelled. The unfinished environment was removed."))
     if code:
-        reason = (
-            say("step_failed", step=" ".join(arguments[:2])) + "\n" + downloads.listener.reason()
-        )
+        words = arguments[:2] if child else [Path(program).stem, *arguments[:1]]
+        reason = say("step_failed", step=" ".join(words)) + "\n" + downloads.listener.reason()
         if needed:
             raise QgsProcessingException(reason)
         feedback.pushWarning(reason)

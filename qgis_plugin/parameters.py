@@ -14,6 +14,7 @@ from .tasks import Parameter
 from .translation import refuse, tr
 
 Source, Number = core.QgsProcessing.SourceType, core.QgsProcessingParameterNumber.Type
+ANY_FILE = {"fileFilter": "(*)"}  # QGIS's own "*.*" refuses names without a dot, such as python3
 FOLDER = {"behavior": core.QgsProcessingParameterFile.Behavior.Folder}
 
 
@@ -40,8 +41,8 @@ INPUTS = {
     "flag": Kind("Boolean", "Bool"),
     "own_flag": Kind("Boolean", "Bool"),
     "text": Kind("String", "String"),
-    "file": Kind("File", "String"),
-    "package": Kind("File", "String"),
+    "file": Kind("File", "String", ANY_FILE),
+    "package": Kind("File", "String", ANY_FILE),
     "folder": Kind("File", "String", FOLDER),
 }
 DESTINATIONS = {

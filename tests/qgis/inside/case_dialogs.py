@@ -102,6 +102,15 @@ class FormsTest(QgisTestCase):
                     self.assertEqual(value, parameter.default)
             form.close()
 
+    def test_files_without_a_dot_in_their_name_are_taken(self):
+        for task in load_tasks().values():
+            found = algorithm(task.name)
+            for parameter in task.parameters:
+                if parameter.kind in ("file", "package"):
+                    declared = found.parameterDefinition(parameter.name)
+                    for path in ("/usr/bin/python3", "/data/settings.toml", "geopointseg"):
+                        self.assertTrue(declared.checkValueIsAcceptable(path), (task.name, path))
+
     def test_the_last_answers_are_offered_again(self):
         other, field = make_points("other"), "cover"
         second = QgsRasterLayer(str(make_raster(self.folder / "second.tif")), "second")
