@@ -156,6 +156,7 @@ def install(made: str, package: str, options: list[str], feedback: Feedback, *, 
     run_step(
         made, [*pip, "off", "pip"], feedback, downloads, needed=False
     )  # old ones count no bytes
+    downloads.rise(1.0)
     pip += ["raw" if _pip_version(made, feedback) >= (24, 1) else "off"]
     kind = {False: "cpu", True: "cu126" if interpreter.IS_WINDOWS else ""}[gpu]
     if kind and not interpreter.IS_MAC and not INDEXES.search(" ".join(options)):
@@ -189,7 +190,7 @@ class Downloads:
         elif line.startswith("Installing collected"):
             self._finish_file()
             if self.done_mb > SMALL_MB:
-                self._rise(96.0)
+                self.rise(96.0)
                 self.feedback.setProgressText(tr("Unpacking; this takes some minutes."))
         elif file:
             self._finish_file()
@@ -199,7 +200,8 @@ class Downloads:
         elif not line.startswith(QUIET):
             self.listener.take(line)
 
-    def _rise(self, percent: float) -> None:
+    def rise(self, percent: float) -> None:
+        """Move the bar, never back."""
         self.percent = max(self.percent, percent)
         self.feedback.setProgress(self.percent)
 
@@ -210,7 +212,7 @@ class Downloads:
         self.now_mb = got_mb
         whole = self.done_mb + got_mb
         expected = max(self.expected_mb, 1.05 * (self.done_mb + size_mb))
-        self._rise(95.0 * whole / expected)
+        self.rise(95.0 * whole / expected)
         now = time.monotonic()
         if now - self._said > SAID_EVERY_S and size_mb > 1.0:
             self._said = now
