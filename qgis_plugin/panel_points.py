@@ -1,0 +1,247 @@
+"""Layers of points as the panel uses them: classes, counts, new points, and what prevents them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qgis import core
+from qgis.PyQt.QtGui import QColor
+
+from . import inputs
+from .translation import tr
+
+CLASS_FIELD = "class"
+USUAL_NAMES = (
+    "class", "classes", "class_id", "class_name", "class_code", "label", "labels", "cover", "landcover",
+    "land_cover", "landuse", "land_use", "lulc", "category", "code", "klasse", "classe",
+)  # fmt: skip
+NEVER_CLASSES = ("fid", "id", "weight", "split", "scene", "source_fid", "reason", "rank", "fold")
+Layer, Point = core.QgsVectorLayer, core.QgsPointXY
+
+
+class ClassRow(NamedTuple):
+    """One class: its values in the class field, its name, and its colour (empty: none known)."""
+
+    values: tuple[str, ...]
+    label: str
+    color: str
+
+
+def text_of(value: Any) -> str:
+    """Return an attribute as text; empty for NULL of any version of Qt."""
+    return "" if value is None or getattr(value, "isNull", bool)() is True else str(value)
+
+
+def can_hold_classes(field: core.QgsField) -> bool:
+    """Return whether a field is text or integer and not one with another meaning."""
+    kind = field.typeName().lower()
+    return field.name().lower() not in NEVER_CLASSES and any(
+        word in kind for word in ("int", "str", "text", "char")
+    )
+
+
+def find_class_field(layer: Layer | None) -> str:
+    """Return the field of the style, the only field with a usual name, or the only one possible."""
+    if layer is None or inputs.class_field_of(layer):
+        return inputs.class_field_of(layer)
+    usable = [field.name() for field in layer.fields() if can_hold_classes(field)]
+    named = [name for name in usable if name.lower() in USUAL_NAMES]
+    return next((names[0] for names in (named, usable) if len(names) == 1), "")
+
+
+def class_rows(layer: Layer, field: str, counts: Counter[str]) -> list[ClassRow]:
+    """Return the classes of the style, then those that only the points have."""
+    rows = []
+    if inputs.class_field_of(layer) == field:
+        for category in layer.renderer().categories():
+            given = category.value() if isinstance(category.value(), list) else [category.value()]
+            values = tuple(text_of(value) for value in given if text_of(value))
+            if values:
+                rows.append(ClassRow(values, category.label(), category.symbol().color().name()))
+    known = {value for row in rows for value in row.values}
+    rest = sorted(set(counts) - known - {""}, key=lambda value: (len(value), value))
+    return rows + [ClassRow((value,), value, "") for value in rest]
+
+
+def count_classes(layer: Layer, field: str) -> Counter[str]:
+    """Count the points of each value, unsaved edits included."""
+    index = layer.fields().indexOf(field)
+    request = core.QgsFeatureRequest().setFlags(core.QgsFeatureRequest.Flag.NoGeometry)
+    features = layer.getFeatures(request.setSubsetOfAttributes([index]))
+    return Counter(text_of(feature.attribute(index)) for feature in features)
+
+
+def typed(layer: Layer, field: str, value: str) -> Any:
+    """Return a value in the type of the class field."""
+    return int(float(value)) if layer.fields().field(field).isNumeric() else value
+
+
+def why_unusable(layer: Layer | None, field: str, raster: core.QgsRasterLayer | None) -> str:
+    """Return in one sentence why points cannot be used with a raster, or an empty string."""
+    if layer is None:
+        return tr("There are no points yet. Press 'New…', or choose a point layer.")
+    if not layer.crs().isValid():
+        text = tr("Layer '{name}' has no CRS. Set it in the layer's properties, under 'Source'.")
+    elif not field:
+        text = tr(
+            "Layer '{name}' has no field that clearly holds the class. Choose the field, or press 'New…' for a layer that has one."
+        )
+    elif raster is not None and layer.featureCount() > 0 and not overlap(layer, raster):
+        text = tr(
+            "The points of '{name}' lie nowhere on raster '{raster}'. Choose the raster under the points; if they should lie there, correct the CRS of the layer ({crs})."
+        )
+    else:
+        return ""
+    shown = raster.name() if raster is not None else ""
+    return text.format(name=layer.name(), raster=shown, crs=layer.crs().authid())
+
+
+def why_raster_unusable(raster: core.QgsRasterLayer | None) -> str:
+    """Return in one sentence why a raster cannot be mapped, or an empty string."""
+    if raster is None:
+        return tr("There is no image yet. Drag the raster to be mapped into QGIS.")
+    try:
+        inputs.raster_path(raster)
+    except core.QgsProcessingException as reason:
+        return str(reason)
+    return ""
+
+
+def why_fixed(layer: Layer) -> str:
+    """Return in one sentence why a layer takes no new points, or an empty string."""
+    provider = layer.dataProvider()
+    if layer.providerType() == "delimitedtext":
+        reason = tr("it is a text file, which QGIS cannot edit")
+    elif layer.readOnly():
+        reason = tr("it is set to read-only")
+    elif not provider.capabilities() & core.QgsVectorDataProvider.Capability.AddFeatures:
+        reason = tr("its file or database is write-protected")
+    else:
+        return ""
+    text = tr("Layer '{name}' takes no new points: {reason}. A copy of it can take them.")
+    return text.format(name=layer.name(), reason=reason)
+
+
+def overlap(layer: Layer, raster: core.QgsRasterLayer) -> bool:
+    """Return whether some of the points can lie on the raster."""
+    transform = core.QgsCoordinateTransform(layer.crs(), raster.crs(), core.QgsProject.instance())
+    try:
+        return bool(transform.transformBoundingBox(layer.extent()).intersects(raster.extent()))
+    except core.QgsCsException:
+        return False
+
+
+def moved(point: Point, source: Any, target: Any) -> Point | None:
+    """Return a point in another CRS, None where it has no place there."""
+    if not source.isValid() or source == target:
+        return point
+    try:
+        transform = core.QgsCoordinateTransform(source, target, core.QgsProject.instance())
+        return transform.transform(point)
+    except core.QgsCsException:
+        return None
+
+
+def add_point(layer: Layer, field: str, value: str, point: Point) -> str:
+    """Add a point (in the layer's CRS) of a class as one step that can be undone.
+
+    Returns
+    -------
+    str
+        Why not, or an empty string.
+    """
+    reason = why_fixed(layer)
+    if reason or not (layer.isEditable() or layer.startEditing()):
+        return reason or tr("Layer '{name}' cannot be edited.").format(name=layer.name())
+    index = layer.fields().indexOf(field)
+    new, geometry = core.QgsVectorLayerUtils, core.QgsGeometry.fromPointXY(point)
+    feature = new.createFeature(layer, geometry, {index: typed(layer, field, value)})
+    layer.beginEditCommand(tr("Add a point"))
+    if layer.addFeatures(new.makeFeatureCompatible(feature, layer)):
+        layer.endEditCommand()
+        layer.triggerRepaint()
+        return ""
+    layer.destroyEditCommand()
+    return tr("Layer '{name}' took no point.").format(name=layer.name())
+
+
+def change_class(layer: Layer, fid: int, field: str, value: str) -> str:
+    """Give a point a class as one step that can be undone; return why not, if not."""
+    if not (layer.isEditable() or layer.startEditing()):
+        return tr("Layer '{name}' cannot be edited.").format(name=layer.name())
+    layer.beginEditCommand(tr("Set the class of a point"))
+    index = layer.fields().indexOf(field)
+    layer.changeAttributeValue(fid, index, typed(layer, field, value))
+    layer.endEditCommand()
+    layer.triggerRepaint()
+    return ""
+
+
+def category(row: ClassRow, value: Any) -> core.QgsRendererCategory:
+    """Return the entry of a categorized style for a class."""
+    look = {"name": "circle", "color": row.color, "outline_color": "white", "size": "3.2"}
+    return core.QgsRendererCategory(value, core.QgsMarkerSymbol.createSimple(look), row.label)
+
+
+def add_class(layer: Layer, field: str, name: str, color: str) -> str:
+    """Add a class to the categorized style of a layer, as its user asked; return its value."""
+    renderer = layer.renderer().clone()
+    value: Any = name
+    if layer.fields().field(field).isNumeric():
+        taken = [text_of(c.value()) for c in renderer.categories()]
+        value = max((int(float(text)) for text in taken if text), default=0) + 1
+    renderer.addCategory(category(ClassRow((str(value),), name, color), value))
+    layer.setRenderer(renderer)
+    layer.triggerRepaint()
+    return str(value)
+
+
+def make_layer(path: Path, name: str, crs: Any, rows: Sequence[ClassRow]) -> Layer:
+    """Make an empty GeoPackage of points, styled by class, and return it as a layer.
+
+    Raises
+    ------
+    QgsProcessingException
+        If the file cannot be written.
+    """
+    schema = Layer(f"Point?field={CLASS_FIELD}:string(0,0)", name, "memory")
+    schema.setCrs(crs)
+    layer = _written(schema, path, name)
+    categories = [category(row, row.values[0]) for row in rows]
+    layer.setRenderer(core.QgsCategorizedSymbolRenderer(CLASS_FIELD, categories))
+    layer.saveStyleToDatabase(name, "", True, "")
+    return layer
+
+
+def copy_layer(layer: Layer, path: Path) -> Layer:
+    """Copy a layer that cannot be edited to a GeoPackage, style included."""
+    copy = _written(layer, path, layer.name())
+    copy.setRenderer(layer.renderer().clone())
+    return copy
+
+
+def _written(layer: Layer, path: Path, name: str) -> Layer:
+    options = core.QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName, options.layerName = "GPKG", "points"
+    if "fid" in (field.name().lower() for field in layer.fields()):
+        options.layerOptions = ["FID=row_of_points"]
+    transforms, reason = core.QgsProject.instance().transformContext(), ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write = core.QgsVectorFileWriter.writeAsVectorFormatV3
+        reason = write(layer, str(path), transforms, options)[1]
+    except OSError as error:
+        reason = str(error)
+    written = Layer(f"{path}|layername=points", name, "ogr")
+    if reason or not written.isValid():
+        message = tr("The file {path} could not be written: {reason}. Choose another folder.")
+        raise core.QgsProcessingException(message.format(path=path, reason=reason or "?"))
+    return written
+
+
+def swatch(color: str) -> QColor:
+    """Return the colour of a class, or none."""
+    return QColor(color) if color else QColor(0, 0, 0, 0)

@@ -1,0 +1,144 @@
+"""The walk through places that ask for a class: suggested points, and points of a test sample."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from qgis import core
+
+from . import panel_points as points
+from .inputs import class_field_of
+from .translation import tr
+
+SUGGESTED, SAMPLE = {"rank", "likely", "or_else"}, {"number", "class", "note"}
+NEAR_PX = 120
+SYMBOL = {"name": "circle", "color": "255,255,255,0", "outline_color": "#ff00a8", "size": "6", "outline_width": "0.8"}  # fmt: skip
+
+
+def asks(layer: core.QgsMapLayer) -> bool:
+    """Return whether a layer holds questions."""
+    if not isinstance(layer, core.QgsVectorLayer):
+        return False
+    names = {field.name() for field in layer.fields()}
+    return names >= SUGGESTED or names >= SAMPLE
+
+
+class Question(NamedTuple):
+    """A place (in the CRS of its layer) and the classes between which the model is undecided."""
+
+    fid: int
+    place: core.QgsPointXY
+    likely: tuple[str, ...]
+
+
+class Walk:
+    """Questions in their order; answers go to the user's points, or into the sample itself.
+
+    A question is open as long as the answering layer holds no answer. So undoing an answer opens it again.
+    """
+
+    def __init__(self, layer: core.QgsVectorLayer, target: core.QgsVectorLayer | None) -> None:
+        names = {field.name() for field in layer.fields()}
+        self.layer, self.is_sample = layer, not names >= SUGGESTED
+        self.target = layer if self.is_sample else target
+        order = "number" if self.is_sample else "rank"
+        features = sorted(layer.getFeatures(), key=lambda f: f[order])
+        self.questions = [self._question(feature) for feature in features]
+        self.skipped: set[int] = set()
+        self.open: set[int] = {q.fid for q in self.questions}
+        self.at = 0
+
+    def _question(self, feature: core.QgsFeature) -> Question:
+        names = () if self.is_sample else (feature["likely"], feature["or_else"])
+        likely = tuple(text for text in map(points.text_of, names) if text)
+        return Question(feature.id(), feature.geometry().asPoint(), likely)
+
+    @property
+    def current(self) -> Question:
+        """The question that is asked now."""
+        return self.questions[self.at]
+
+    def field(self, chosen: str) -> str:
+        """Return the class field of the layer that takes the answers."""
+        return class_field_of(self.layer) or points.CLASS_FIELD if self.is_sample else chosen
+
+    def place(self, crs: Any) -> core.QgsPointXY | None:
+        """Return where the question is, in a CRS."""
+        return points.moved(self.current.place, self.layer.crs(), crs)
+
+    def refresh(self, field: str) -> None:
+        """See which questions are open; one that an undo has opened is asked again."""
+        before, self.open = self.open, {q.fid for q in self.questions if self._is_open(q, field)}
+        opened = [i for i, q in enumerate(self.questions) if q.fid in self.open - before]
+        if opened:
+            self.at = opened[0]
+
+    def _is_open(self, question: Question, field: str) -> bool:
+        if self.is_sample:
+            return not points.text_of(self.layer.getFeature(question.fid)[field])
+        if self.target is None:
+            return True
+        place = points.moved(question.place, self.layer.crs(), self.target.crs())
+        if place is None:
+            return True
+        reach = 1e-8 * max(abs(place.x()), abs(place.y()), 1.0)
+        near = core.QgsRectangle.fromCenterAndSize(place, reach, reach)
+        return next(self.target.getFeatures(near), None) is None
+
+    def answer(self, field: str, value: str) -> str:
+        """Answer the question and go on to the next; return why not, if not."""
+        if self.is_sample:
+            reason = points.change_class(self.layer, self.current.fid, field, value)
+        elif self.target is None:
+            reason = points.why_unusable(None, "", None)
+        else:
+            place = self.place(self.target.crs())
+            reason = points.add_point(self.target, field, value, place)
+        if not reason:
+            self.open.discard(self.current.fid)
+            self.go_on()
+        return reason
+
+    def go_on(self) -> None:
+        """Ask the next open question; those that were skipped come last."""
+        ahead = [*range(self.at + 1, len(self.questions)), *range(self.at + 1)]
+        still = [i for i in ahead if self.questions[i].fid in self.open]
+        fresh = [i for i in still if self.questions[i].fid not in self.skipped]
+        self.at = next(iter(fresh or still), self.at)
+
+    def skip(self) -> None:
+        """Leave the question open and ask the next."""
+        self.skipped.add(self.current.fid)
+        self.go_on()
+
+    def go_back(self) -> None:
+        """Show the question before this one."""
+        self.at = (self.at - 1) % len(self.questions)
+
+    def title(self) -> str:
+        """Return which question of how many is asked."""
+        text = tr("Test point {number} of {count}") if self.is_sample else tr("Question {number} of {count}")  # fmt: skip
+        return text.format(number=self.at + 1, count=len(self.questions))
+
+    def text(self) -> str:
+        """Return the question in words."""
+        if len(self.current.likely) < 2:
+            return tr("What is here?")
+        first, second = self.current.likely[:2]
+        return tr("{first} or {second}?").format(first=first, second=second)
+
+
+def mark(layer: core.QgsVectorLayer) -> None:
+    """Give suggested points the symbol of a question: a ring that an answer's dot fits into."""
+    layer.setRenderer(core.QgsSingleSymbolRenderer(core.QgsMarkerSymbol.createSimple(SYMBOL)))
+    layer.triggerRepaint()
+
+
+def show(canvas: Any, place: core.QgsPointXY, pixel: float) -> None:
+    """Move the map to a place, as near as a raster's pixels can be told apart, or nearer."""
+    side = NEAR_PX * pixel
+    if canvas.extent().width() > 1.5 * side:
+        canvas.setExtent(core.QgsRectangle.fromCenterAndSize(place, side, side))
+    else:
+        canvas.setCenter(place)
+    canvas.refresh()

@@ -1,0 +1,136 @@
+"""A window with a map for tests of the panel: real canvas, real mouse and key events."""
+
+import time
+
+from qgis.core import QgsPointXY, QgsProject
+from qgis.gui import QgsMapCanvas
+from qgis.PyQt.QtCore import QEventLoop, QPoint, Qt, QTimer
+from qgis.PyQt.QtTest import QTest
+from qgis.PyQt.QtWidgets import QApplication, QMainWindow, QPushButton
+from qgis_plugin.panel import Panel
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+class Interface:
+    """As much of QGIS's window as the panel touches."""
+
+    def __init__(self):
+        self.window, self.canvas = QMainWindow(), QgsMapCanvas()
+        self.window.setCentralWidget(self.canvas)
+        self.window.resize(1200, 900)
+        self.active, self.added, self.menus, self.icons = None, [], [], []
+
+    def mainWindow(self):
+        return self.window
+
+    def mapCanvas(self):
+        return self.canvas
+
+    def setActiveLayer(self, layer):
+        self.active = layer
+
+    def addDockWidget(self, area, dock):
+        self.added.append(dock)
+        self.window.addDockWidget(area, dock)
+
+    def removeDockWidget(self, dock):
+        self.added.remove(dock)
+
+    def addPluginToMenu(self, name, action):
+        self.menus.append(action)
+
+    def removePluginMenu(self, name, action):
+        self.menus.remove(action)
+
+    def addToolBarIcon(self, action):
+        self.icons.append(action)
+
+    def removeToolBarIcon(self, action):
+        self.icons.remove(action)
+
+
+class Desk:
+    """The panel in a window, worked by mouse and keys only."""
+
+    def __init__(self, *layers):
+        QgsProject.instance().addMapLayers(list(layers))
+        self.interface = Interface()
+        self.canvas = self.interface.canvas
+        self.panel = Panel(self.interface)
+        self.interface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.panel)
+        self.interface.window.show()
+        self.canvas.setLayers(list(layers))
+        self.wait()
+
+    def wait(self, until=None, seconds=120.0):
+        """Let QGIS work until something is true, for a moment by default."""
+        end = time.monotonic() + (seconds if until else 0.05)
+        while time.monotonic() < end and not (until and until()):
+            QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
+        if until:
+            assert until(), f"nothing came of it: {self.panel.said.text()}"
+
+    def look_at(self, layer):
+        """Show the whole of a layer."""
+        self.canvas.setDestinationCrs(layer.crs())
+        self.canvas.setExtent(layer.extent())
+        self.wait()
+
+    def pixel(self, x, y):
+        """Return where a place (in the map's CRS) is on the canvas."""
+        found = self.canvas.getCoordinateTransform().transform(QgsPointXY(x, y))
+        return QPoint(round(found.x()), round(found.y()))
+
+    def click_map(self, x, y):
+        QTest.mouseClick(self.canvas.viewport(), LEFT, pos=self.pixel(x, y))
+        self.wait()
+
+    def press_key(self, key):
+        QTest.keyClick(self.canvas, key)
+        self.wait()
+
+    def press(self, button):
+        assert button.isVisible(), f"{button.text()} is not shown"
+        assert button.isEnabled(), f"{button.text()} is greyed out"
+        QTest.mouseClick(button, LEFT)
+        self.wait()
+
+    def step(self, name):
+        """Press one of the steps and wait for its end."""
+        button = self.panel.steps.buttons[name]
+        QTest.mouseClick(button, LEFT, pos=QPoint(12, button.height() // 2))
+        self.wait()
+
+    def finish(self, seconds=240.0):
+        self.wait(lambda: not self.panel.runs.running, seconds)
+        self.wait()
+
+    def choose(self, text):
+        """Press the button of the choice that the panel offers."""
+        self.wait(self.panel.choice.isVisible, 5)
+        buttons = [one for one in self.panel.choice.findChildren(QPushButton) if one.text() == text]
+        self.press(buttons[-1])
+
+    def pick_row(self, number):
+        item = self.panel.classes.topLevelItem(number)
+        place = self.panel.classes.visualItemRect(item).center()
+        QTest.mouseClick(self.panel.classes.viewport(), LEFT, pos=place)
+        self.wait()
+
+    def counts(self):
+        """Return what the list of classes shows."""
+        items = [self.panel.classes.topLevelItem(i) for i in range(self.panel.classes.topLevelItemCount())]
+        return {item.text(1): int(item.text(2)) for item in items}
+
+    def in_dialog(self, act):
+        """Do something in the dialog that opens next."""
+
+        def wait_for_it():
+            dialog = QApplication.activeModalWidget()
+            if dialog is None:
+                QTimer.singleShot(50, wait_for_it)
+            else:
+                act(dialog)
+
+        QTimer.singleShot(50, wait_for_it)
