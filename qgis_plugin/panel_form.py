@@ -9,7 +9,7 @@ from typing import Any
 from qgis import core
 from qgis.gui import QgsFieldComboBox, QgsFileWidget, QgsMapLayerComboBox
 from qgis.PyQt import QtWidgets
-from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtCore import QSignalBlocker, pyqtSignal
 
 from . import inputs, memory, panel_points, panel_walk
 from .panel_steps import Chosen
@@ -117,9 +117,8 @@ class Form(QtWidgets.QWidget):
 
     def set_model(self, folder: str) -> None:
         """Show a model folder without a word about it."""
-        self.model.blockSignals(True)
-        self.model.setFilePath(folder)
-        self.model.blockSignals(False)
+        with QSignalBlocker(self.model):
+            self.model.setFilePath(folder)
 
     def chosen(self) -> Chosen:
         """Return what is chosen now."""

@@ -145,7 +145,7 @@ def moved(point: Point, source: Any, target: Any) -> Point | None:
         return None
 
 
-def add_point(layer: Layer, field: str, value: str, point: Point) -> str:
+def add_point(layer: Layer, field: str, value: str, point: Point | None) -> str:
     """Add a point (in the layer's CRS) of a class as one step that can be undone.
 
     Returns
@@ -154,6 +154,10 @@ def add_point(layer: Layer, field: str, value: str, point: Point) -> str:
         Why not, or an empty string.
     """
     reason = why_fixed(layer)
+    if point is None:
+        return tr("This place does not exist in the CRS of layer '{name}'.").format(
+            name=layer.name()
+        )
     if reason or not (layer.isEditable() or layer.startEditing()):
         return reason or tr("Layer '{name}' cannot be edited.").format(name=layer.name())
     index = layer.fields().indexOf(field)
@@ -186,8 +190,10 @@ def category(row: ClassRow, value: Any) -> core.QgsRendererCategory:
     return core.QgsRendererCategory(value, core.QgsMarkerSymbol.createSimple(look), row.label)
 
 
-def add_class(layer: Layer, field: str, name: str, color: str) -> str:
-    """Add a class to the categorized style of a layer, as its user asked; return its value."""
+def add_class(layer: Layer, field: str, name: str, color: str) -> bool:
+    """Add a class to the style of a layer, as its user asked; return False where it has no such style."""
+    if inputs.class_field_of(layer) != field:
+        return False
     renderer = layer.renderer().clone()
     value: Any = name
     if layer.fields().field(field).isNumeric():
@@ -196,7 +202,7 @@ def add_class(layer: Layer, field: str, name: str, color: str) -> str:
     renderer.addCategory(category(ClassRow((str(value),), name, color), value))
     layer.setRenderer(renderer)
     layer.triggerRepaint()
-    return str(value)
+    return True
 
 
 def make_layer(path: Path, name: str, crs: Any, rows: Sequence[ClassRow]) -> Layer:
@@ -212,7 +218,7 @@ def make_layer(path: Path, name: str, crs: Any, rows: Sequence[ClassRow]) -> Lay
     layer = _written(schema, path, name)
     categories = [category(row, row.values[0]) for row in rows]
     layer.setRenderer(core.QgsCategorizedSymbolRenderer(CLASS_FIELD, categories))
-    layer.saveStyleToDatabase(name, "", True, "")
+    layer.saveStyleToDatabase(name, "", useAsDefault=True, uiFileContent="")
     return layer
 
 
@@ -243,5 +249,5 @@ def _written(layer: Layer, path: Path, name: str) -> Layer:
 
 
 def swatch(color: str) -> QColor:
-    """Return the colour of a class, or none."""
-    return QColor(color) if color else QColor(0, 0, 0, 0)
+    """Return the colour of a class; transparent where it is not known."""
+    return QColor(color or "transparent")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from qgis import core
 from qgis.PyQt.QtCore import QObject, pyqtSignal
@@ -11,53 +11,48 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 from .translation import tr
 
 LOG = "geopointseg"
-Answers = dict[str, Any]
+Level = core.Qgis.MessageLevel
 
 
 class RunFeedback(core.QgsProcessingFeedback):
-    """Keeps the last sentence and the errors of a run; everything goes to QGIS's log."""
+    """Keeps the warnings and errors of a run, and writes everything to QGIS's log.
+
+    QGIS calls it in the thread of the run: it touches no widget, and its signals are queued.
+    """
 
     told = pyqtSignal(str)
 
     def __init__(self) -> None:
-        super().__init__(False)
-        self.last = ""
+        super().__init__(logFeedback=False)
         self.errors: list[str] = []
         self.warnings: list[str] = []
 
     def pushInfo(self, info: str) -> None:
-        self.last = info
-        self._log(info, core.Qgis.MessageLevel.Info)
+        core.QgsMessageLog.logMessage(info, LOG, Level.Info, notifyUser=False)
+
+    pushCommandInfo = pushInfo  # noqa: N815
+    pushConsoleInfo = pushInfo  # noqa: N815
+    pushDebugInfo = pushInfo  # noqa: N815
 
     def pushWarning(self, warning: str) -> None:
         self.warnings.append(warning)
-        self._log(warning, core.Qgis.MessageLevel.Warning)
+        core.QgsMessageLog.logMessage(warning, LOG, Level.Warning, notifyUser=False)
 
-    def reportError(self, error: str, fatalError: bool = False) -> None:
+    def reportError(self, error: str, fatalError: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
         self.errors.append(error)
-        self._log(error, core.Qgis.MessageLevel.Critical)
-
-    def pushCommandInfo(self, info: str) -> None:
-        self._log(info, core.Qgis.MessageLevel.Info)
-
-    pushConsoleInfo = pushDebugInfo = pushCommandInfo
+        core.QgsMessageLog.logMessage(error, LOG, Level.Critical, notifyUser=False)
 
     def setProgressText(self, text: str) -> None:
         self.told.emit(text)
 
-    def _log(self, text: str, level: Any) -> None:
-        core.QgsMessageLog.logMessage(text, LOG, level, False)
 
+class Ended(NamedTuple):
+    """How a run ended: with results and layers (``results`` is None where it failed)."""
 
-class Ended:
-    """How a run ended: its results and layers, or why there are none."""
-
-    def __init__(
-        self, ok: bool, results: Answers, feedback: RunFeedback, layers: list[Any]
-    ) -> None:
-        self.ok, self.results, self.layers = ok, results, layers
-        self.sentence = feedback.last if ok else "\n".join(feedback.errors[-1:])
-        self.cancelled = feedback.isCanceled() and not ok
+    results: dict[str, Any] | None
+    layers: list[core.QgsMapLayer]
+    warnings: list[str]
+    error: str
 
 
 class Runs(QObject):
@@ -69,26 +64,19 @@ class Runs(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.task: Any = None
-        self._kept: tuple[Any, ...] = ()  # QGIS's task holds plain pointers to them
+        self._kept: tuple[Any, ...] = ()  # the task holds plain pointers to them
 
-    @property
-    def running(self) -> bool:
-        """Whether a run is under way."""
-        return self.task is not None
-
-    def start(self, name: str, answers: Answers, then: Callable[[Ended], None]) -> None:
-        """Run ``geopointseg:name`` and call ``then`` at its end; with a reason where it cannot start."""
+    def start(self, name: str, answers: dict[str, Any], then: Callable[[Ended], None]) -> None:
+        """Run ``geopointseg:name`` and call ``then`` at its end, or at once where it cannot start."""
         algorithm = core.QgsApplication.processingRegistry().createAlgorithmById(f"{LOG}:{name}")
         context, feedback = core.QgsProcessingContext(), RunFeedback()
         context.setProject(core.QgsProject.instance())
-        reason = self._obstacle(name, algorithm, answers, context)
+        reason = _obstacle(name, algorithm, answers, context)
+        if not reason:
+            task = core.QgsProcessingAlgRunnerTask(algorithm, answers, context, feedback)
+            reason = "\n".join(feedback.errors) if task.isCanceled() else ""  # of its preparation
         if reason:
-            feedback.errors.append(reason)
-            then(Ended(False, {}, feedback, []))
-            return
-        task = core.QgsProcessingAlgRunnerTask(algorithm, answers, context, feedback)
-        if task.isCanceled():  # its preparation failed, and said why
-            then(Ended(False, {}, feedback, []))
+            then(Ended(None, [], feedback.warnings, reason))
             return
         self.task, self._kept = task, (algorithm, context, feedback, then)
         feedback.progressChanged.connect(self.progress)
@@ -97,26 +85,30 @@ class Runs(QObject):
         self.started.emit()
         core.QgsApplication.taskManager().addTask(task)
 
-    def _obstacle(self, name: str, algorithm: Any, answers: Answers, context: Any) -> str:
-        if algorithm is None:
-            return tr("The tool '{name}' is missing: enable the provider geopointseg.").format(name=name)  # fmt: skip
-        ready, reason = algorithm.canExecute()
-        if ready:
-            ready, reason = algorithm.checkParameterValues(answers, context)
-        return "" if ready else reason or tr("The tool '{name}' cannot run.").format(name=name)
-
     def cancel(self) -> None:
         """End the run; nothing is left of it."""
         if self.task is not None:
             self.told.emit(tr("Cancelling…"))
             self.task.cancel()
 
-    def _finish(self, ok: bool, results: Answers) -> None:
+    def _finish(self, good: bool, results: dict[str, Any]) -> None:  # noqa: FBT001  a slot
         _, context, feedback, then = self._kept
-        layers = _load(context, feedback) if ok else []
+        layers = _load(context, feedback) if good else []
         self.task, self._kept = None, ()
         self.ended.emit()
-        then(Ended(ok, results, feedback, layers))
+        error = "\n".join(feedback.errors) or tr("Cancelled. No output was written.")
+        then(Ended(results if good else None, layers, feedback.warnings, error))
+
+
+def _obstacle(name: str, algorithm: Any, answers: dict[str, Any], context: Any) -> str:
+    """Return why an algorithm cannot start, or an empty string."""
+    if algorithm is None:
+        text = tr("The tool '{name}' is missing: enable the provider geopointseg.")
+        return text.format(name=name)
+    ready, reason = algorithm.canExecute()
+    if ready:
+        ready, reason = algorithm.checkParameterValues(answers, context)
+    return "" if ready else reason
 
 
 def _load(context: Any, feedback: RunFeedback) -> list[core.QgsMapLayer]:

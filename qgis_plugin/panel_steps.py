@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 from typing import Any, NamedTuple
 
 from qgis import core
 
 from . import memory
-from .panel_run import Answers
 from .translation import tr
 
 COUNT, SAMPLE_COUNT = 20, 50
@@ -16,28 +15,16 @@ LARGEST_DISTANCE_M = 50.0
 
 
 class Step(NamedTuple):
-    """A button: the algorithm that it runs, its text, and its explanation."""
+    """A step: the algorithm that it runs, the text and help of its button, and what comes after it."""
 
-    key: str
     algorithm: str
     label: str
     help: str
-
-
-def steps() -> list[Step]:
-    """Return the buttons in the order of the work."""
-    return [
-        Step("check", "checkpoints", tr("Check"), tr("Find points that would harm the model, in seconds.")),
-        Step("train", "trainmodel", tr("Train"), tr("Train a model with the points on the image.")),
-        Step("map", "predictmap", tr("Map"), tr("Map the whole image with the model.")),
-        Step("assess", "assessmap", tr("Assess"), tr("Measure the accuracy of the map with test points.")),
-        Step("next", "suggestpoints", tr("Where next?"), tr("Find the places where more points help most.")),
-        Step("sample", "designsample", "", ""),
-    ]  # fmt: skip
+    after: str
 
 
 class Chosen(NamedTuple):
-    """What the panel is set to: layers, field, model folder and minutes."""
+    """What the panel is set to: layers, class fields, model folder and minutes."""
 
     raster: core.QgsRasterLayer | None
     points: core.QgsVectorLayer | None
@@ -47,7 +34,25 @@ class Chosen(NamedTuple):
     map: core.QgsRasterLayer | None
     test: core.QgsVectorLayer | None
     test_field: str
-    is_sample: bool = False
+    is_sample: bool
+
+
+def steps() -> dict[str, Step]:
+    """Return the steps by name, in the order of the work; one without a label has no button."""
+    return {
+        "check": Step("checkpoints", tr("Check"), tr("Find points that would harm the model, in seconds."),
+                      tr("Next: 'Train'.")),
+        "train": Step("trainmodel", tr("Train"), tr("Train a model with the points on the image."),
+                      tr("Next: 'Map'.")),
+        "map": Step("predictmap", tr("Map"), tr("Map the whole image with the model."),
+                    tr("Next: 'Assess', or 'Where next?' to improve the map.")),
+        "assess": Step("assessmap", tr("Assess"), tr("Measure the accuracy of the map with test points."),
+                       tr("Next: read the report, or 'Where next?' to improve the map.")),
+        "next": Step("suggestpoints", tr("Where next?"), tr("Find the places where more points help most."),
+                     tr("Next: answer the questions, then 'Train' again.")),
+        "sample": Step("drawsample", "", "",
+                       tr("Next: say what is at each test point, as seen in the image, then 'Assess'.")),
+    }  # fmt: skip
 
 
 def missing(step: str, chosen: Chosen) -> str:
@@ -61,77 +66,41 @@ def missing(step: str, chosen: Chosen) -> str:
     return ""
 
 
-def answers(step: str, chosen: Chosen, *, model_folder: str = "") -> Answers:
-    """Return the parameters of a step's algorithm."""
-    folder = memory.default_folder(chosen.points or chosen.raster)
-    labelled = {"POINTS": chosen.points, "CLASS_FIELD": chosen.field}
+def answers(step: str, chosen: Chosen, model_folder: str) -> dict[str, Any]:
+    """Return the parameters of a step's algorithm; its results go beside the project or the points."""
+    raster, folder = chosen.raster, memory.default_folder(chosen.points or chosen.raster)
+
+    def new(name: str, suffix: str) -> Any:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = str(memory.free_path(folder, name, suffix))
+        project = core.QgsProject.instance()
+        return path if suffix == ".html" else core.QgsProcessingOutputLayerDefinition(path, project)
+
+    points = {"POINTS": chosen.points, "CLASS_FIELD": chosen.field}
     if step == "check":
-        path = memory.free_path(folder, tr("Questionable points"), ".gpkg")
-        return {"RASTER": chosen.raster, **labelled, "OUTPUT": _layer(path)}
+        return {"RASTER": raster, **points, "OUTPUT": new(tr("Questionable points"), ".gpkg")}
     if step == "train":
-        return {
-            "RASTER": chosen.raster,
-            **labelled,
-            "MINUTES": chosen.minutes,
-            "OUTPUT": model_folder,
-        }
+        wanted = {"MINUTES": chosen.minutes, "OUTPUT": model_folder, "REPLACE": True}
+        return {"RASTER": raster, **points, **wanted}
     if step == "map":
-        path = memory.free_path(folder, map_name(chosen.raster), ".tif")
-        return {"MODEL": chosen.model, "RASTER": chosen.raster, "OUTPUT": _layer(path)}
+        name = tr("Land cover of {RASTER}").format(RASTER=raster.name())
+        return {"MODEL": chosen.model, "RASTER": raster, "OUTPUT": new(name, ".tif")}
     if step == "assess":
-        path = memory.free_path(
-            folder, tr("Accuracy of {map}").format(map=chosen.map.name()), ".html"
-        )
-        test = {"POINTS": chosen.test, "CLASS_FIELD": chosen.test_field, "REPORT": str(path)}
-        return {
-            "MAP": chosen.map,
-            **test,
-            **({"SAMPLING": "stratified"} if chosen.is_sample else {}),
-        }
+        report = new(tr("Accuracy of {MAP}").format(MAP=chosen.map.name()), ".html")
+        test = {"POINTS": chosen.test, "CLASS_FIELD": chosen.test_field, "REPORT": report}
+        drawn = {"SAMPLING": "stratified"} if chosen.is_sample else {}
+        return {"MAP": chosen.map, **test, **drawn}
     if step == "next":
-        path = memory.free_path(folder, tr("Where next"), ".gpkg")
-        distance = spacing(chosen.raster)
-        asked = {"MODEL": chosen.model, "RASTER": chosen.raster, "COUNT": COUNT}
-        return {**asked, "MIN_DISTANCE": distance, "POINTS": chosen.points, "OUTPUT": _layer(path)}
-    path = memory.free_path(folder, tr("Test points"), ".gpkg")
-    return {"MAP": chosen.map, "COUNT": SAMPLE_COUNT, "OUTPUT": _layer(path)}
-
-
-def map_name(raster: core.QgsRasterLayer) -> str:
-    """Return the name of the map of a raster."""
-    return tr("Land cover of {scene}").format(scene=raster.name())
-
-
-def next_step(step: str) -> str:
-    """Return what to do after a step."""
-    return {
-        "check": tr("Checked. Next: 'Train'."),
-        "train": tr("The model is trained. Next: 'Map'."),
-        "map": tr("The map is there. Next: 'Where next?' to improve it, or 'Assess'."),
-        "assess": tr("The map is assessed. Next: 'Where next?' to improve it."),
-        "next": tr("Answer the questions on the map. Then press 'Train' again."),
-        "sample": tr("Say what is at each test point, as seen in the image. Then press 'Assess' again."),
-    }[step]  # fmt: skip
+        wanted = {"COUNT": COUNT, "MIN_DISTANCE": spacing(raster), "POINTS": chosen.points}
+        output = new(tr("Where next"), ".gpkg")
+        return {"MODEL": chosen.model, "RASTER": raster, **wanted, "OUTPUT": output}
+    return {"MAP": chosen.map, "COUNT": SAMPLE_COUNT, "OUTPUT": new(tr("Test points"), ".gpkg")}
 
 
 def spacing(raster: core.QgsRasterLayer) -> float:
-    """Return a distance in metres that suggested points keep: a 20th of the shorter side, at most 50."""
+    """Return the distance in metres that suggested points keep: a 20th of the side, at most 50."""
     measure = core.QgsDistanceArea()
     measure.setSourceCrs(raster.crs(), core.QgsProject.instance().transformContext())
-    measure.setEllipsoid(raster.crs().ellipsoidAcronym() or "WGS84")
-    box, middle = raster.extent(), raster.extent().center()
-    ends = [
-        core.QgsPointXY(box.xMinimum(), middle.y()),
-        core.QgsPointXY(box.xMaximum(), middle.y()),
-    ]
-    upright = [
-        core.QgsPointXY(middle.x(), box.yMinimum()),
-        core.QgsPointXY(middle.x(), box.yMaximum()),
-    ]
-    sides = [measure.convertLengthMeasurement(measure.measureLine(*pair), core.QgsUnitTypes.DistanceUnit.DistanceMeters) for pair in (ends, upright)]  # fmt: skip
-    return round(min(LARGEST_DISTANCE_M, min(sides) / 20.0), 2)
-
-
-def _layer(path: Path) -> Any:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return core.QgsProcessingOutputLayerDefinition(str(path), core.QgsProject.instance())
+    measure.setEllipsoid("WGS84")
+    area_m2 = measure.measureArea(core.QgsGeometry.fromRect(raster.extent()))
+    return round(min(LARGEST_DISTANCE_M, math.sqrt(area_m2) / 20.0), 2)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from qgis import core
 
 from . import panel_points as points
-from .inputs import class_field_of
 from .translation import tr
 
 SUGGESTED, SAMPLE = {"rank", "likely", "or_else"}, {"number", "class", "note"}
@@ -31,54 +30,54 @@ class Question(NamedTuple):
     likely: tuple[str, ...]
 
 
+def _question(feature: core.QgsFeature, names: set[str]) -> Question:
+    found = [points.text_of(feature[name]) for name in ("likely", "or_else") if name in names]
+    return Question(feature.id(), feature.geometry().asPoint(), tuple(filter(None, found)))
+
+
 class Walk:
     """Questions in their order; answers go to the user's points, or into the sample itself.
 
-    A question is open as long as the answering layer holds no answer. So undoing an answer opens it again.
+    A question is open as long as its layer holds no answer. So undoing an answer opens it again.
     """
 
-    def __init__(self, layer: core.QgsVectorLayer, target: core.QgsVectorLayer | None) -> None:
+    def __init__(self, layer: core.QgsVectorLayer) -> None:
         names = {field.name() for field in layer.fields()}
         self.layer, self.is_sample = layer, not names >= SUGGESTED
-        self.target = layer if self.is_sample else target
         order = "number" if self.is_sample else "rank"
-        features = sorted(layer.getFeatures(), key=lambda f: f[order])
-        self.questions = [self._question(feature) for feature in features]
+        features = sorted(layer.getFeatures(), key=lambda feature: feature[order])
+        self.questions = [_question(feature, names) for feature in features]
+        self.target = layer if self.is_sample else None
         self.skipped: set[int] = set()
-        self.open: set[int] = {q.fid for q in self.questions}
+        self.open = {question.fid for question in self.questions}
         self.at = 0
-
-    def _question(self, feature: core.QgsFeature) -> Question:
-        names = () if self.is_sample else (feature["likely"], feature["or_else"])
-        likely = tuple(text for text in map(points.text_of, names) if text)
-        return Question(feature.id(), feature.geometry().asPoint(), likely)
 
     @property
     def current(self) -> Question:
         """The question that is asked now."""
         return self.questions[self.at]
 
-    def field(self, chosen: str) -> str:
-        """Return the class field of the layer that takes the answers."""
-        return class_field_of(self.layer) or points.CLASS_FIELD if self.is_sample else chosen
+    def answer_into(self, layer: core.QgsVectorLayer | None) -> None:
+        """Set the layer of the user's points, which takes the answers to suggestions."""
+        if not self.is_sample:
+            self.target = layer
 
     def place(self, crs: Any) -> core.QgsPointXY | None:
         """Return where the question is, in a CRS."""
         return points.moved(self.current.place, self.layer.crs(), crs)
 
-    def refresh(self, field: str) -> None:
-        """See which questions are open; one that an undo has opened is asked again."""
-        before, self.open = self.open, {q.fid for q in self.questions if self._is_open(q, field)}
+    def refresh(self) -> bool:
+        """See which questions are open; one that was opened again is asked. Return whether one was."""
+        before, self.open = self.open, {q.fid for q in self.questions if self._is_open(q)}
         opened = [i for i, q in enumerate(self.questions) if q.fid in self.open - before]
-        if opened:
-            self.at = opened[0]
+        self.at = opened[0] if opened else self.at
+        return bool(opened)
 
-    def _is_open(self, question: Question, field: str) -> bool:
+    def _is_open(self, question: Question) -> bool:
         if self.is_sample:
-            return not points.text_of(self.layer.getFeature(question.fid)[field])
-        if self.target is None:
-            return True
-        place = points.moved(question.place, self.layer.crs(), self.target.crs())
+            return not points.text_of(self.layer.getFeature(question.fid)[points.CLASS_FIELD])
+        crs = self.target.crs() if self.target is not None else None
+        place = points.moved(question.place, self.layer.crs(), crs) if crs else None
         if place is None:
             return True
         reach = 1e-8 * max(abs(place.x()), abs(place.y()), 1.0)
@@ -89,11 +88,8 @@ class Walk:
         """Answer the question and go on to the next; return why not, if not."""
         if self.is_sample:
             reason = points.change_class(self.layer, self.current.fid, field, value)
-        elif self.target is None:
-            reason = points.why_unusable(None, "", None)
         else:
-            place = self.place(self.target.crs())
-            reason = points.add_point(self.target, field, value, place)
+            reason = points.add_point(self.target, field, value, self.place(self.target.crs()))
         if not reason:
             self.open.discard(self.current.fid)
             self.go_on()
@@ -134,11 +130,14 @@ def mark(layer: core.QgsVectorLayer) -> None:
     layer.triggerRepaint()
 
 
-def show(canvas: Any, place: core.QgsPointXY, pixel: float) -> None:
-    """Move the map to a place, as near as a raster's pixels can be told apart, or nearer."""
-    side = NEAR_PX * pixel
-    if canvas.extent().width() > 1.5 * side:
-        canvas.setExtent(core.QgsRectangle.fromCenterAndSize(place, side, side))
-    else:
-        canvas.setCenter(place)
+def show(canvas: Any, place: core.QgsPointXY, raster: core.QgsRasterLayer | None) -> None:
+    """Move the map to a place, near enough to tell a raster's pixels apart; never further away."""
+    now = canvas.extent()
+    side = now.width() / 4
+    if raster is not None and raster.crs() == canvas.mapSettings().destinationCrs():
+        side = NEAR_PX * raster.rasterUnitsPerPixelX()
+    side = min(side, now.width())
+    canvas.setExtent(
+        core.QgsRectangle.fromCenterAndSize(place, side, side * now.height() / now.width())
+    )
     canvas.refresh()

@@ -103,7 +103,7 @@ class Desk:
         self.wait()
 
     def finish(self, seconds=240.0):
-        self.wait(lambda: not self.panel.runs.running, seconds)
+        self.wait(lambda: self.panel.runs.task is None, seconds)
         self.wait()
 
     def choose(self, text):
