@@ -62,7 +62,7 @@ def class_rows(layer: Layer, field: str, counts: Counter[str]) -> list[ClassRow]
             if values:
                 rows.append(ClassRow(values, category.label(), category.symbol().color().name()))
     known = {value for row in rows for value in row.values}
-    rest = sorted(set(counts) - known - {""}, key=lambda value: (len(value), value))
+    rest = sorted(set(counts) - known - {""}, key=lambda text: (len(text) * text.isdigit(), text))
     return rows + [ClassRow((value,), value, "") for value in rest]
 
 

@@ -15,7 +15,7 @@ EDITS = (
     "editingStarted", "editingStopped", "layerModified", "dataChanged", "subsetStringChanged",
     "updatedFields", "rendererChanged", "crsChanged", "readOnlyChanged", "nameChanged",
 )  # fmt: skip
-LONGEST_PAUSE_MS = 2000
+FAST_MS, LONGEST_PAUSE_MS = 100, 2000
 
 
 class Watch(QObject):
@@ -57,4 +57,5 @@ class Watch(QObject):
     def _tell(self) -> None:
         start = time.monotonic()
         self.edited.emit()
-        self.timer.setInterval(min(int(5000 * (time.monotonic() - start)), LONGEST_PAUSE_MS))
+        taken_ms = int(1000 * (time.monotonic() - start))
+        self.timer.setInterval(min(3 * taken_ms, LONGEST_PAUSE_MS) if taken_ms > FAST_MS else 0)

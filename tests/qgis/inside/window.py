@@ -64,12 +64,19 @@ class Desk:
         self.wait()
 
     def wait(self, until=None, seconds=120.0):
-        """Let QGIS work until something is true, for a moment by default."""
-        end = time.monotonic() + (seconds if until else 0.05)
-        while time.monotonic() < end and not (until and until()):
-            QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
-        if until:
-            assert until(), f"nothing came of it: {self.panel.said.text()}"
+        """Let QGIS work until something is true; by default until the panel has seen all edits."""
+        end = time.monotonic() + seconds
+        self.turn(5)
+        until = until or (lambda: not self.panel.watch.timer.isActive())
+        while time.monotonic() < end and not until():
+            self.turn()
+        assert until(), f"nothing came of it: {self.panel.said.text()}"
+
+    def turn(self, times=1):
+        """Let QGIS handle what has happened."""
+        for _ in range(times):
+            QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
+            time.sleep(0.002)
 
     def look_at(self, layer):
         """Show the whole of a layer."""
