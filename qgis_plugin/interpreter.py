@@ -41,7 +41,7 @@ def problem() -> str:
     else:
         return ""
     advice = tr(
-        "Run 'Create environment' in the toolbox, or choose the Python that has geopointseg under Settings > Options > Processing > Providers > geopointseg."
+        "Run 'Set up geopointseg' in the toolbox; it finds one or makes one."
     )
     return f"{reason.format(path=path)} {advice}"
 

@@ -9,7 +9,8 @@ from qgis.core import QgsMapLayer, QgsProject, QgsVectorLayer
 from qgis.PyQt.QtCore import QStandardPaths
 
 SCOPE = "geopointseg"
-RASTER, POINTS, CLASS_FIELD, MODEL, MAP = "RASTER", "POINTS", "CLASS_FIELD", "MODEL", "MAP"
+KEYS = ("RASTER", "POINTS", "CLASS_FIELD", "MODEL", "MAP")
+RASTER, POINTS, CLASS_FIELD, MODEL, MAP = KEYS
 
 
 def recall(key: str) -> str:

@@ -40,7 +40,7 @@ def describe_points(path):
 
 def record():
     """Write down how this interpreter was called."""
-    files = {path: describe_points(path) for path in ARGUMENTS if path.endswith("points.gpkg")}
+    files = {path: describe_points(path) for path in ARGUMENTS if path.endswith(".gpkg") and Path(path).exists()}
     call = {
         "program": sys.argv[1],
         "arguments": ARGUMENTS,
@@ -59,6 +59,8 @@ def write_outputs():
         path = Path(ARGUMENTS[ARGUMENTS.index("--output") + 1])
         if path.suffix == ".tif" and "--raster" in ARGUMENTS:
             shutil.copy(ARGUMENTS[ARGUMENTS.index("--raster") + 1], path)
+        elif path.suffix == ".gpkg":
+            pass
         elif path.suffix:
             path.write_text("<html>done</html>", encoding="utf-8")
         else:
