@@ -108,7 +108,7 @@ class Panel(QtWidgets.QDockWidget):
     def see_layers(self, layers: Any) -> None:
         """Offer the questions of a layer that was added."""
         for layer in layers:
-            if panel_walk.asks(layer):
+            if panel_walk.is_suggested(layer) or panel_walk.is_sample(layer):
                 self.walk, self.asking = panel_walk.Walk(layer), False
         self.follow()
 
@@ -430,7 +430,9 @@ class Panel(QtWidgets.QDockWidget):
     def _take_result(self, step: str, layer: core.QgsMapLayer) -> None:
         """Keep a result apart from the user's layers; a new one of its kind replaces the old."""
         old = [one.id() for one in project_layers() if one.customProperty(RESULT) == step]
-        layer.setCustomProperty(RESULT, step)
+        layer.setCustomProperty(
+            RESULT, step if step != "sample" else None
+        )  # it is filled in by hand
         if step == "map":
             memory.remember(memory.MAP, layer)
         elif step == "sample":

@@ -40,6 +40,7 @@ class Form(QtWidgets.QWidget):
         self.points.setFilters(Filter.PointLayer)
         self.test.setFilters(Filter.PointLayer)
         self.test.setAllowEmptyLayer(True)
+        self.test.setLayer(None)
         self.model.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
         self.model.lineEdit().setPlaceholderText(tr("none yet: press 'Train'"))
         self.minutes.setDecimals(1)
@@ -82,10 +83,12 @@ class Form(QtWidgets.QWidget):
         """Show what is needed now; the panel's own results are no images and no training points."""
         layers, the_map = project_layers(), memory.recall(memory.MAP)
         results = [one for one in layers if one.customProperty(RESULT) or one.id() == the_map]
+        results += [one for one in layers if panel_walk.is_suggested(one)]
+        samples = [one for one in layers if panel_walk.is_sample(one)]
         self.raster.setExceptedLayerList(results)
-        questions = [one for one in layers if panel_walk.asks(one)]
-        self.points.setExceptedLayerList(results + questions)
+        self.points.setExceptedLayerList(results + samples)
         layer = self.points.currentLayer()
+        self.test.setExceptedLayerList([*results, *([layer] if layer is not None else [])])
         styled = inputs.class_field_of(layer)
         if styled and styled != self.field.currentField():
             self.field.setField(styled)
@@ -123,7 +126,7 @@ class Form(QtWidgets.QWidget):
     def chosen(self) -> Chosen:
         """Return what is chosen now."""
         test, folder = self.test.currentLayer(), self.model.filePath().strip()
-        is_sample = test is not None and panel_walk.asks(test)
+        is_sample = panel_walk.is_sample(test)
         return Chosen(
             raster=self.raster.currentLayer(), points=self.points.currentLayer(), field=self.field.currentField(),
             model=folder if folder and Path(folder, "model.json").is_file() else "", minutes=self.minutes.value(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from qgis import core
@@ -14,12 +15,19 @@ NEAR_PX = 120
 SYMBOL = {"name": "circle", "color": "255,255,255,0", "outline_color": "#ff00a8", "size": "6", "outline_width": "0.8"}  # fmt: skip
 
 
-def asks(layer: core.QgsMapLayer) -> bool:
-    """Return whether a layer holds questions."""
-    if not isinstance(layer, core.QgsVectorLayer):
-        return False
-    names = {field.name() for field in layer.fields()}
-    return names >= SUGGESTED or names >= SAMPLE
+def is_suggested(layer: core.QgsMapLayer | None) -> bool:
+    """Return whether a layer holds suggested points."""
+    return _has(layer, SUGGESTED)
+
+
+def is_sample(layer: core.QgsMapLayer | None) -> bool:
+    """Return whether a layer holds the points of a test sample."""
+    return _has(layer, SAMPLE) and not _has(layer, SUGGESTED)
+
+
+def _has(layer: core.QgsMapLayer | None, names: set[str]) -> bool:
+    vector = isinstance(layer, core.QgsVectorLayer)
+    return vector and {field.name() for field in layer.fields()} >= names
 
 
 class Question(NamedTuple):
@@ -30,9 +38,15 @@ class Question(NamedTuple):
     likely: tuple[str, ...]
 
 
-def _question(feature: core.QgsFeature, names: set[str]) -> Question:
-    found = [points.text_of(feature[name]) for name in ("likely", "or_else") if name in names]
-    return Question(feature.id(), feature.geometry().asPoint(), tuple(filter(None, found)))
+def _questions(layer: core.QgsVectorLayer, order: str, likely: tuple[str, ...]) -> list[Question]:
+    found = []
+    for feature in layer.getFeatures():
+        if feature.hasGeometry():
+            names = tuple(filter(None, (points.text_of(feature[name]) for name in likely)))
+            place = feature.geometry().boundingBox().center()
+            rank = float(points.text_of(feature[order]) or math.inf)
+            found.append((rank, Question(feature.id(), place, names)))
+    return [question for _, question in sorted(found, key=lambda pair: pair[0])]
 
 
 class Walk:
@@ -42,11 +56,9 @@ class Walk:
     """
 
     def __init__(self, layer: core.QgsVectorLayer) -> None:
-        names = {field.name() for field in layer.fields()}
-        self.layer, self.is_sample = layer, not names >= SUGGESTED
-        order = "number" if self.is_sample else "rank"
-        features = sorted(layer.getFeatures(), key=lambda feature: feature[order])
-        self.questions = [_question(feature, names) for feature in features]
+        self.layer, self.is_sample = layer, is_sample(layer)
+        how = ("number", ()) if self.is_sample else ("rank", ("likely", "or_else"))
+        self.questions = _questions(layer, *how)
         self.target = layer if self.is_sample else None
         self.skipped: set[int] = set()
         self.open = {question.fid for question in self.questions}

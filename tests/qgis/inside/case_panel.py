@@ -342,9 +342,7 @@ class SentenceTest(PanelTestCase):
         self.assertEqual(self.desk.counts(), {"moor": 1})
 
     def test_a_web_map_is_no_raster(self):
-        self.raster = QgsRasterLayer(
-            "type=xyz&url=http://localhost/{z}/{x}/{y}.png", "web", "wms"
-        )
+        self.raster = QgsRasterLayer("type=xyz&url=http://localhost/{z}/{x}/{y}.png", "web", "wms")
         self.open(make_points())
         self.assertIn("Raster 'web' comes from the provider 'wms', which only QGIS can read", self.hint())  # fmt: skip
 
@@ -394,13 +392,14 @@ class SentenceTest(PanelTestCase):
         self.open()
         self.panel.form.model.setFilePath(str(self.folder))
         self.assertEqual(self.panel.said.text(), "This folder holds no model of geopointseg.")
-        model = {"legend": [{"name": "forest"}, {"name": "water"}], "reason": "The forest was better."}
+        model = {
+            "legend": [{"name": "forest"}, {"name": "water"}],
+            "reason": "The forest was better.",
+        }
         (self.folder / "model.json").write_text(json.dumps(model))
         self.panel.form.model.setFilePath("")
         self.panel.form.model.setFilePath(str(self.folder))
-        self.assertEqual(
-            self.panel.said.text(), "Classes: forest, water\nThe forest was better."
-        )
+        self.assertEqual(self.panel.said.text(), "Classes: forest, water\nThe forest was better.")
 
 
 class MemoryTest(PanelTestCase):

@@ -193,7 +193,9 @@ class SampleTest(PanelTestCase):
         self.assertEqual(self.panel.box.title(), "Test point 2 of 3")
         desk.press_key("3")
         desk.press_key("3")
-        self.assertEqual(self.panel.said.text(), "All test points have their class. Next: 'Assess'.")
+        self.assertEqual(
+            self.panel.said.text(), "All test points have their class. Next: 'Assess'."
+        )
         found = {feature["number"]: feature["class"] for feature in sample.getFeatures()}
         self.assertEqual(found, {1: "water", 2: "Äcker & Wiesen", 3: "Äcker & Wiesen"})
         self.assertEqual(contents(layer), points)

@@ -127,7 +127,10 @@ class Desk:
 
     def counts(self):
         """Return what the list of classes shows."""
-        items = [self.panel.classes.topLevelItem(i) for i in range(self.panel.classes.topLevelItemCount())]
+        items = [
+            self.panel.classes.topLevelItem(i)
+            for i in range(self.panel.classes.topLevelItemCount())
+        ]
         return {item.text(1): int(item.text(2)) for item in items}
 
     def in_dialog(self, act):
