@@ -9,6 +9,7 @@ from typing import Any
 from qgis import core
 from qgis.gui import QgsVertexMarker
 from qgis.PyQt import QtWidgets
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 
 from . import memory, panel_points, panel_steps, panel_walk
@@ -17,13 +18,28 @@ from .panel_new import SPARE, NewPoints
 from .panel_run import Ended, Runs
 from .panel_tool import BACK, NUMBERS, SKIP, ClickTool
 from .panel_watch import Watch
-from .panel_widgets import ChoiceBox, ClassList, QuestionBox, StepButtons, button_row, wrapped
+from .panel_widgets import (
+    ChoiceBox,
+    ClassList,
+    QuestionBox,
+    StepButtons,
+    button_row,
+    icon_button,
+    wrapped,
+)
 from .translation import tr
 
 ENOUGH, FINDINGS = 20, 6
 MARK = "#ff00a8"
 AFTER = {"check": "train", "train": "map", "map": "assess", "assess": "next", "next": "train", "sample": "assess"}  # fmt: skip
 Project, Button = core.QgsProject.instance, QtWidgets.QPushButton
+
+
+def map_nodes() -> list[core.QgsLayerTreeLayer]:
+    """Return the entries of the panel's maps in the list of layers."""
+    maps = [one.id() for one in project_layers() if one.customProperty(RESULT) == "map"]
+    found = (Project().layerTreeRoot().findLayer(key) for key in {*maps, memory.recall(memory.MAP)})
+    return [node for node in found if node is not None]
 
 
 class Panel(QtWidgets.QDockWidget):
@@ -42,6 +58,7 @@ class Panel(QtWidgets.QDockWidget):
         self.rows: list[panel_points.ClassRow] = []
         self.counts: Counter[str] = Counter()
         self.extra: dict[str, list[str]] = {}  # classes that have no point and no style yet
+        self.hidden: set[str] = set()  # maps that are not shown while questions are asked
         self.started: set[str] = set()  # layers whose editing began here
         self.tool, self.runs = ClickTool(self.canvas), Runs(self)
         self.watch = Watch(self.canvas, self)
@@ -53,8 +70,15 @@ class Panel(QtWidgets.QDockWidget):
         self.form, self.classes, self.box = Form(), ClassList(), QuestionBox()
         self.steps, self.choice, self.bar = StepButtons(), ChoiceBox(), QtWidgets.QProgressBar()
         self.hint, self.total, self.said = wrapped(), wrapped(), wrapped()
-        self.add_class, self.undo, self.redo, self.save, self.resume, self.cancel = (
-            Button(text) for text in (tr("Add class…"), tr("Undo"), tr("Redo"), tr("Save"), "", tr("Cancel"))
+        self.add_class, self.resume, self.cancel = (
+            Button(tr("Add class…")),
+            Button(),
+            Button(tr("Cancel")),
+        )
+        self.undo, self.redo, self.save = (
+            icon_button(*look) for look in (
+                ("mActionUndo", tr("Undo")), ("mActionRedo", tr("Redo")), ("mActionSaveEdits", tr("Save")),
+            )
         )  # fmt: skip
         edits = button_row(self.add_class, self.undo, self.redo, self.save)
         run = button_row(self.bar, self.cancel)
@@ -67,8 +91,10 @@ class Panel(QtWidgets.QDockWidget):
             (column.addWidget if isinstance(part, QtWidgets.QWidget) else column.addLayout)(part)
         column.setStretchFactor(self.classes, 1)
         scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
         scroll.setWidget(content)
+        scroll.setMinimumWidth(content.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())  # fmt: skip
         self.setWidget(scroll)
         self._show_run(running=False)
 
@@ -193,9 +219,19 @@ class Panel(QtWidgets.QDockWidget):
         self.resume.setVisible(left > 0 and not self.asking)
         self.form.setVisible(not self.asking)
         self.box.setVisible(self.asking)
+        self._show_maps(shown=not self.asking)
         if self.asking and self.walk is not None:
             self.box.ask(self.walk, self.rows)
         self._mark_place()
+
+    def _show_maps(self, *, shown: bool) -> None:
+        """Hide maps while a question is asked: they cover the image, and would give an answer."""
+        if not shown:
+            self.hidden |= {node.layerId() for node in map_nodes() if node.itemVisibilityChecked()}
+        for node in map_nodes():
+            if node.layerId() in self.hidden:
+                node.setItemVisibilityChecked(shown)
+        self.hidden = set() if shown else self.hidden
 
     def summary(self, layer: core.QgsVectorLayer) -> str:
         """Say how many points there are and whether they are saved."""
@@ -365,7 +401,7 @@ class Panel(QtWidgets.QDockWidget):
         if place is not None:
             self.marker = QgsVertexMarker(self.canvas)
             self.marker.setIconType(QgsVertexMarker.IconType.ICON_CIRCLE)
-            self.marker.setIconSize(34)
+            self.marker.setIconSize(44)
             self.marker.setPenWidth(4)
             self.marker.setColor(QColor(MARK))
             self.marker.setCenter(place)
@@ -392,6 +428,9 @@ class Panel(QtWidgets.QDockWidget):
             text = tr("Accuracy is measured with points that the model has not seen. {count} places can be drawn at random, for you to say what is there. Or choose a layer of test points above.")  # fmt: skip
             draw = {tr("Draw test points"): lambda: self.press("sample")}
             self.choice.offer(text.format(count=panel_steps.SAMPLE_COUNT), draw)
+        elif step == "assess" and chosen.is_sample and not any(panel_points.count_classes(chosen.test, chosen.test_field).keys() - {""}):  # fmt: skip
+            self.see_layers([chosen.test])
+            self.ask()
         else:
             self.run(step, fresh)
 
@@ -405,6 +444,7 @@ class Panel(QtWidgets.QDockWidget):
             self.say(tr("No file can be written beside the points: {reason}").format(reason=error))
             return
         algorithm = panel_steps.steps()[step].algorithm
+        self.say(tr("Running. You can go on clicking points meanwhile."))
         self.runs.start(algorithm, answers, lambda ended: self.after(step, ended))
 
     def after(self, step: str, ended: Ended) -> None:
@@ -422,7 +462,7 @@ class Panel(QtWidgets.QDockWidget):
         summary = (ended.results.get("SUMMARY") or "").partition(tr("Next:"))[0].strip()
         after = panel_steps.steps()[step].after if good else ""
         found = [f"• {warning}" for warning in ended.warnings[:FINDINGS]]
-        self.say("\n".join(filter(None, [summary, *found, after])))
+        self.say("\n".join(filter(None, [*found, summary, after])))
         self.refresh()
         if step in ("next", "sample"):
             self.ask()
@@ -450,11 +490,17 @@ class Panel(QtWidgets.QDockWidget):
         """Give the map back, and end an editing that the panel began where nothing was edited."""
         self.asking = False
         self._mark_place()
+        self._show_maps(shown=True)
         self.canvas.unsetMapTool(self.tool)
         for layer in map(Project().mapLayer, self.started):
             if layer is not None and layer.isEditable() and not layer.isModified():
                 layer.rollBack()
         self.started.clear()
+
+    def end(self) -> None:
+        """Leave, and end the run that is under way."""
+        self.leave()
+        self.runs.cancel()
 
     def closeEvent(self, event: Any) -> None:
         """Leave the user's layers as they were."""

@@ -78,6 +78,7 @@ class Runs(QObject):
         if reason:
             then(Ended(None, [], feedback.warnings, reason))
             return
+        feedback.warnings.clear()  # those on unsaved edits: the panel shows them all the time
         self.task, self._kept = task, (algorithm, context, feedback, then)
         feedback.progressChanged.connect(self.progress)
         feedback.told.connect(self.told)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from qgis.core import QgsApplication
 from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtGui import QIcon, QPixmap
@@ -34,7 +35,16 @@ def wrapped() -> QtWidgets.QLabel:
     return label
 
 
-def button_row(*buttons: QtWidgets.QPushButton) -> QtWidgets.QHBoxLayout:
+def icon_button(icon: str, text: str) -> QtWidgets.QToolButton:
+    """Return a small button with an icon of QGIS; its text is its tool tip."""
+    button = QtWidgets.QToolButton()
+    button.setText(text)
+    button.setToolTip(text)
+    button.setIcon(QgsApplication.getThemeIcon(f"/{icon}.svg"))
+    return button
+
+
+def button_row(*buttons: QtWidgets.QWidget) -> QtWidgets.QHBoxLayout:
     """Return buttons side by side."""
     row = QtWidgets.QHBoxLayout()
     for button in buttons:

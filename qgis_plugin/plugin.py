@@ -48,6 +48,7 @@ class GeopointsegPlugin:
         QgsApplication.processingRegistry().removeProvider(self.provider)
         QCoreApplication.removeTranslator(self.translator)
         if self.panel is not None:
+            self.panel.end()
             self.iface.removePluginMenu("geopointseg", self.panel.toggleViewAction())
             self.iface.removeToolBarIcon(self.panel.toggleViewAction())
             self.iface.removeDockWidget(self.panel)
