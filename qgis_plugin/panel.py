@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qgis import core
 from qgis.gui import QgsVertexMarker
 from qgis.PyQt import QtWidgets
-from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtCore import Qt, QTimer
 from qgis.PyQt.QtGui import QColor
 
 from . import memory, panel_points, panel_steps, panel_walk
@@ -268,6 +269,11 @@ class Panel(QtWidgets.QDockWidget):
         """Show a sentence at the foot of the panel."""
         self.said.setText(text)
 
+    def offer(self, text: str, choices: dict[str, Callable[[], Any]]) -> None:
+        """Let the user choose, in sight also on a low screen."""
+        self.choice.offer(text, choices)
+        QTimer.singleShot(0, lambda: self.widget().ensureWidgetVisible(self.choice))
+
     def _show_run(self, *, running: bool) -> None:
         self.steps.setEnabled(not running)
         self.bar.setValue(0)
@@ -284,7 +290,7 @@ class Panel(QtWidgets.QDockWidget):
             return
         reason = panel_points.why_fixed(layer)
         if reason:
-            self.choice.offer(reason, {tr("Make a copy"): lambda: self._copy(layer)})
+            self.offer(reason, {tr("Make a copy"): lambda: self._copy(layer)})
             return
         self.class_at = number
         self._take_map(layer)
@@ -423,11 +429,11 @@ class Panel(QtWidgets.QDockWidget):
         elif step == "train" and chosen.model:
             text = tr("The model '{name}' exists. Replace it, or keep it and train another one?")
             choices = {tr("Replace"): lambda: self.run(step, chosen.model), tr("Keep both"): lambda: self.run(step, fresh)}  # fmt: skip
-            self.choice.offer(text.format(name=Path(chosen.model).name), choices)
+            self.offer(text.format(name=Path(chosen.model).name), choices)
         elif step == "assess" and chosen.test is None:
             text = tr("Accuracy is measured with points that the model has not seen. {count} places can be drawn at random, for you to say what is there. Or choose a layer of test points above.")  # fmt: skip
             draw = {tr("Draw test points"): lambda: self.press("sample")}
-            self.choice.offer(text.format(count=panel_steps.SAMPLE_COUNT), draw)
+            self.offer(text.format(count=panel_steps.SAMPLE_COUNT), draw)
         elif step == "assess" and chosen.is_sample and not any(panel_points.count_classes(chosen.test, chosen.test_field).keys() - {""}):  # fmt: skip
             self.see_layers([chosen.test])
             self.ask()

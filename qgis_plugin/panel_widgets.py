@@ -55,7 +55,9 @@ def button_row(*buttons: QtWidgets.QWidget) -> QtWidgets.QHBoxLayout:
 def empty(row: QtWidgets.QHBoxLayout) -> None:
     """Remove the buttons of a row."""
     while row.count():
-        row.takeAt(0).widget().deleteLater()
+        button = row.takeAt(0).widget()
+        button.hide()
+        button.deleteLater()
 
 
 class ClassList(QtWidgets.QTreeWidget):
@@ -67,7 +69,7 @@ class ClassList(QtWidgets.QTreeWidget):
         super().__init__()
         self.setHeaderLabels([tr("Key"), tr("Class"), tr("Points")])
         self.setRootIsDecorated(False)
-        self.setMinimumHeight(150)
+        self.setMinimumHeight(110)
         header, modes = self.header(), QtWidgets.QHeaderView.ResizeMode
         header.setStretchLastSection(False)
         header.setSectionResizeMode(modes.ResizeToContents)

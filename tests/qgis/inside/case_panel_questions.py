@@ -8,21 +8,23 @@ from qgis.core import (
     QgsGeometry,
     QgsPointXY,
     QgsProject,
+    QgsRasterLayer,
     QgsVectorLayer,
 )
+from qgis_plugin import memory
 
 from case_panel import PanelTestCase, contents
-from support import categorize, make_points
+from support import categorize, make_points, make_raster
 
 PLACES = [(500105, 4999895), (500205, 4999805), (500305, 4999695)]
 
 
-def make_questions(*, crs="EPSG:32633", shuffled=True):
+def make_questions():
     """Return suggested points as 'Suggest where to click next' gives them."""
     uri = "Point?crs=EPSG:32633&field=rank:integer&field=class:string&field=likely:string&field=or_else:string&field=detail:string"
     layer = QgsVectorLayer(uri, "Where next on scene", "memory")
     likely = [("water", "forest"), ("Äcker & Wiesen", "water"), ("moor", "")]
-    for number in (2, 0, 1) if shuffled else (0, 1, 2):
+    for number in (2, 0, 1):
         feature = QgsFeature(layer.fields())
         feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(*PLACES[number])))
         feature.setAttributes([number + 1, None, *likely[number], "the model cannot decide"])
@@ -200,6 +202,27 @@ class SampleTest(PanelTestCase):
         self.assertEqual(found, {1: "water", 2: "Äcker & Wiesen", 3: "Äcker & Wiesen"})
         self.assertEqual(contents(layer), points)
         sample.rollBack()
+
+    def test_assess_asks_for_a_sample_that_has_no_classes_and_hides_the_map_meanwhile(self):
+        the_map, sample = (
+            QgsRasterLayer(str(make_raster(self.folder / "map.tif")), "map"),
+            make_sample(),
+        )
+        desk = self.open(make_points())
+        QgsProject.instance().addMapLayers([the_map, sample])
+        memory.remember(memory.MAP, the_map)
+        desk.panel.refresh()
+        self.panel.form.test.setLayer(sample)
+        node = QgsProject.instance().layerTreeRoot().findLayer(the_map.id())
+        desk.step("assess")
+        self.assertEqual(self.panel.box.title(), "Test point 1 of 3")
+        self.assertFalse(node.isVisible(), "the map would give the answer")
+        desk.press(self.panel.box.later)
+        self.assertTrue(node.isVisible())
+        node.setItemVisibilityChecked(False)
+        desk.press(self.panel.resume)
+        self.panel.close()
+        self.assertFalse(node.isVisible(), "what the user hid stays hidden")
 
 
 if __name__ == "__main__":

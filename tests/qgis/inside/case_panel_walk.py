@@ -80,7 +80,9 @@ class WholeRoadTest(PanelTestCase):
         for _ in range(50):
             self.assertTrue(self.panel.box.isVisible())
             self.desk.press_key("1")
-        self.assertEqual(self.panel.said.text(), "All test points have their class. Next: 'Assess'.")
+        self.assertEqual(
+            self.panel.said.text(), "All test points have their class. Next: 'Assess'."
+        )
         said = self.run_step("assess")
         self.assertRegex(said, r"\d+% of 50 test points")
         self.assertIn("Next: read the report", said)
