@@ -316,15 +316,20 @@ class Panel(QtWidgets.QDockWidget):
         elif layer is None or not 0 <= self.class_at < len(self.rows):
             self.say(tr("Pick a class first, then click on the map."))
         else:
-            self._note_editing(layer)
-            point = panel_points.moved(place, here, layer.crs())
-            value = self.rows[self.class_at].values[0]
-            reason = panel_points.add_point(layer, field, value, point)
-            self.say(reason or self._beside_raster(place, here))
+            point, value = panel_points.moved(place, here, layer.crs()), self.rows[self.class_at].values[0]  # fmt: skip
+            if self._edit(layer, lambda: panel_points.add_point(layer, field, value, point)):
+                self.say(self._beside_raster(place, here))
 
-    def _note_editing(self, layer: core.QgsVectorLayer) -> None:
-        if not layer.isEditable():
-            self.started.add(layer.id())
+    def _edit(self, layer: core.QgsVectorLayer, act: Callable[[], None]) -> bool:
+        """Edit a layer, or say why not."""
+        begun = not layer.isEditable()
+        try:
+            act()
+        except core.QgsProcessingException as reason:
+            self.say(str(reason))
+            return False
+        self.started |= {layer.id()} if begun else set()
+        return True
 
     def _beside_raster(self, place: core.QgsPointXY, crs: Any) -> str:
         raster = self.form.raster.currentLayer()
@@ -376,13 +381,12 @@ class Panel(QtWidgets.QDockWidget):
         (layer, field), walk = self.target(), self.walk
         if not self.asking or walk is None or layer is None or not 0 <= number < len(self.rows):
             return
-        self._note_editing(layer)
-        reason = walk.answer(field, self.rows[number].values[0])
-        self.say(reason)
-        if not reason and walk.open:
+        value = self.rows[number].values[0]
+        if self._edit(layer, lambda: walk.answer(field, value)):
+            self.say("")
             self.show_place()
+        self._take_map(layer)
         self.refresh()
-        self.canvas.setFocus()
 
     def move(self, way: str) -> None:
         """Go to another question."""
@@ -422,7 +426,12 @@ class Panel(QtWidgets.QDockWidget):
         if step in ("check", "train", "next") and not reason:
             reason = panel_points.why_unusable(chosen.points, chosen.field, chosen.raster)
         reason = reason or panel_steps.missing(step, chosen)
-        fresh = memory.default_model_folder(chosen.points)
+        typed = self.form.model.filePath().strip()
+        fresh = (
+            typed
+            if typed and not Path(typed).exists()
+            else memory.default_model_folder(chosen.points)
+        )
         self.choice.hide()
         if reason:
             self.say(reason)

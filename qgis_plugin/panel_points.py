@@ -74,11 +74,6 @@ def count_classes(layer: Layer, field: str) -> Counter[str]:
     return Counter(text_of(feature.attribute(index)) for feature in features)
 
 
-def typed(layer: Layer, field: str, value: str) -> Any:
-    """Return a value in the type of the class field."""
-    return int(float(value)) if layer.fields().field(field).isNumeric() else value
-
-
 def why_unusable(layer: Layer | None, field: str, raster: core.QgsRasterLayer | None) -> str:
     """Return in one sentence why points cannot be used with a raster, or an empty string."""
     if layer is None:
@@ -145,43 +140,52 @@ def moved(point: Point, source: Any, target: Any) -> Point | None:
         return None
 
 
-def add_point(layer: Layer, field: str, value: str, point: Point | None) -> str:
+def start_editing(layer: Layer, field: str, value: str) -> tuple[int, Any]:
+    """Start editing where it is not open; return the class field's index and the value in its type.
+
+    Raises
+    ------
+    QgsProcessingException
+        If the layer cannot be edited, or its field does not take the value.
+    """
+    index, reason = layer.fields().indexOf(field), why_fixed(layer)
+    number = layer.fields().at(index).isNumeric()
+    if number and not value.lstrip("-").isdecimal():
+        reason = tr("The field '{field}' takes whole numbers only, and '{value}' is none.")
+    elif not reason and not layer.isEditable() and not layer.startEditing():
+        reason = tr("Layer '{name}' cannot be edited.")
+    if reason:
+        text = reason.format(field=field, value=value, name=layer.name())
+        raise core.QgsProcessingException(text)
+    return index, int(value) if number else value
+
+
+def add_point(layer: Layer, field: str, value: str, point: Point | None) -> None:
     """Add a point (in the layer's CRS) of a class as one step that can be undone.
 
-    Returns
-    -------
-    str
-        Why not, or an empty string.
+    Raises
+    ------
+    QgsProcessingException
+        If that is not possible.
     """
-    reason = why_fixed(layer)
     if point is None:
-        return tr("This place does not exist in the CRS of layer '{name}'.").format(
-            name=layer.name()
-        )
-    if reason or not (layer.isEditable() or layer.startEditing()):
-        return reason or tr("Layer '{name}' cannot be edited.").format(name=layer.name())
-    index = layer.fields().indexOf(field)
-    new, geometry = core.QgsVectorLayerUtils, core.QgsGeometry.fromPointXY(point)
-    feature = new.createFeature(layer, geometry, {index: typed(layer, field, value)})
+        raise core.QgsProcessingException(tr("This place does not exist in the layer's CRS."))
+    index, new = start_editing(layer, field, value), core.QgsVectorLayerUtils
+    geometry = core.QgsGeometry.fromPointXY(point)
+    feature = new.createFeature(layer, geometry, dict([index]))
     layer.beginEditCommand(tr("Add a point"))
-    if layer.addFeatures(new.makeFeatureCompatible(feature, layer)):
-        layer.endEditCommand()
-        layer.triggerRepaint()
-        return ""
-    layer.destroyEditCommand()
-    return tr("Layer '{name}' took no point.").format(name=layer.name())
-
-
-def change_class(layer: Layer, fid: int, field: str, value: str) -> str:
-    """Give a point a class as one step that can be undone; return why not, if not."""
-    if not (layer.isEditable() or layer.startEditing()):
-        return tr("Layer '{name}' cannot be edited.").format(name=layer.name())
-    layer.beginEditCommand(tr("Set the class of a point"))
-    index = layer.fields().indexOf(field)
-    layer.changeAttributeValue(fid, index, typed(layer, field, value))
+    layer.addFeatures(new.makeFeatureCompatible(feature, layer))
     layer.endEditCommand()
     layer.triggerRepaint()
-    return ""
+
+
+def change_class(layer: Layer, fid: int, field: str, value: str) -> None:
+    """Give a point a class as one step that can be undone; raises as `add_point`."""
+    index, typed = start_editing(layer, field, value)
+    layer.beginEditCommand(tr("Set the class of a point"))
+    layer.changeAttributeValue(fid, index, typed)
+    layer.endEditCommand()
+    layer.triggerRepaint()
 
 
 def category(row: ClassRow, value: Any) -> core.QgsRendererCategory:

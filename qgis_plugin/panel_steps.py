@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from qgis import core
 
 from . import memory
+from .panel_points import count_classes
 from .translation import tr
 
 COUNT, SAMPLE_COUNT = 20, 50
@@ -61,7 +62,7 @@ def missing(step: str, chosen: Chosen) -> str:
         return tr("There is no model yet. Press 'Train' first, or choose the folder of a model.")
     if step in ("assess", "sample") and chosen.map is None:
         return tr("There is no map yet. Press 'Map' first.")
-    if step in ("check", "train") and chosen.points.featureCount() < 1:
+    if step in ("check", "train") and not count_classes(chosen.points, chosen.field):
         return tr("There are no points yet. Pick a class and click on the map.")
     return ""
 

@@ -96,16 +96,14 @@ class Walk:
         near = core.QgsRectangle.fromCenterAndSize(place, reach, reach)
         return next(self.target.getFeatures(near), None) is None
 
-    def answer(self, field: str, value: str) -> str:
-        """Answer the question and go on to the next; return why not, if not."""
+    def answer(self, field: str, value: str) -> None:
+        """Answer the question and go on to the next; raises as `panel_points.add_point`."""
         if self.is_sample:
-            reason = points.change_class(self.layer, self.current.fid, field, value)
+            points.change_class(self.layer, self.current.fid, field, value)
         else:
-            reason = points.add_point(self.target, field, value, self.place(self.target.crs()))
-        if not reason:
-            self.open.discard(self.current.fid)
-            self.go_on()
-        return reason
+            points.add_point(self.target, field, value, self.place(self.target.crs()))
+        self.open.discard(self.current.fid)
+        self.go_on()
 
     def go_on(self) -> None:
         """Ask the next open question; those that were skipped come last."""

@@ -231,6 +231,19 @@ class ClickTest(PanelTestCase):
                 one.rollBack()
                 self.panel.leave()
 
+    def test_a_class_that_is_no_number_does_not_go_into_a_field_of_numbers(self):
+        layer = QgsVectorLayer("Point?crs=EPSG:32633&field=code:integer", "codes", "memory")
+        categorize(layer, "code")
+        desk = self.open(layer)
+        desk.pick_row(0)
+        desk.click_map(500205, 4999795)
+        self.assertEqual(
+            self.panel.said.text(),
+            "The field 'code' takes whole numbers only, and 'forest' is none.",
+        )
+        self.assertEqual(layer.featureCount(), 0)
+        self.assertFalse(layer.isEditable())
+
     def test_another_tool_takes_over(self):
         desk = self.open(make_points())
         desk.pick_row(1)

@@ -70,6 +70,13 @@ class RunTest(PanelTestCase):
         self.desk.finish()
         self.assertEqual(self.after("--output"), str(self.model))
 
+    def test_the_name_of_a_new_model_folder_can_be_typed(self):
+        self.fake("succeeds")
+        self.panel.form.model.setFilePath(str(self.folder / "my model"))
+        self.desk.step("train")
+        self.desk.finish()
+        self.assertEqual(self.after("--output"), str(self.folder / "my model"))
+
     def test_the_map_is_named_after_the_scene_and_is_no_image_to_map(self):
         self.train()
         self.desk.step("map")
