@@ -10,29 +10,16 @@ from typing import Any
 from qgis import core
 from qgis.gui import QgsVertexMarker
 from qgis.PyQt import QtWidgets
-from qgis.PyQt.QtCore import Qt, QTimer
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 
-from . import memory, panel_points, panel_steps, panel_walk
-from .panel_form import RESULT, Form, describe_model, project_layers
+from . import memory, panel_points, panel_run, panel_walk, panel_widgets
 from .panel_new import SPARE, NewPoints
-from .panel_run import Ended, Runs
-from .panel_tool import BACK, NUMBERS, SKIP, ClickTool
-from .panel_watch import Watch
-from .panel_widgets import (
-    ChoiceBox,
-    ClassList,
-    QuestionBox,
-    StepButtons,
-    button_row,
-    icon_button,
-    wrapped,
-)
+from .panel_watch import BACK, NUMBERS, SKIP, ClickTool, Watch
+from .panel_widgets import RESULT, Form, button_row, icon_button, project_layers, wrapped
 from .translation import tr
 
 ENOUGH, FINDINGS = 20, 6
-MARK = "#ff00a8"
-AFTER = {"check": "train", "train": "map", "map": "assess", "assess": "next", "next": "train", "sample": "assess"}  # fmt: skip
 Project, Button = core.QgsProject.instance, QtWidgets.QPushButton
 
 
@@ -54,41 +41,52 @@ class Panel(QtWidgets.QDockWidget):
         self.setObjectName("geopointsegPanel")
         self.iface, self.canvas = iface, iface.mapCanvas()
         self.walk: panel_walk.Walk | None = None
-        self.marker: QgsVertexMarker | None = None
         self.asking, self.class_at, self.last_step = False, -1, ""
         self.rows: list[panel_points.ClassRow] = []
         self.counts: Counter[str] = Counter()
         self.extra: dict[str, list[str]] = {}  # classes that have no point and no style yet
         self.hidden: set[str] = set()  # maps that are not shown while questions are asked
         self.started: set[str] = set()  # layers whose editing began here
-        self.tool, self.runs = ClickTool(self.canvas), Runs(self)
+        self.tool, self.runs = ClickTool(self.canvas), panel_run.Runs(self)
         self.watch = Watch(self.canvas, self)
         self._make()
+        self._lay_out()
         self._connect()
         self.restore()
 
     def _make(self) -> None:
-        self.form, self.classes, self.box = Form(), ClassList(), QuestionBox()
-        self.steps, self.choice, self.bar = StepButtons(), ChoiceBox(), QtWidgets.QProgressBar()
-        self.hint, self.total, self.said = wrapped(), wrapped(), wrapped()
-        self.add_class, self.resume, self.cancel = (
-            Button(tr("Add class…")),
-            Button(),
-            Button(tr("Cancel")),
+        self.form, self.classes, self.box = (
+            Form(),
+            panel_widgets.ClassList(),
+            panel_widgets.QuestionBox(),
         )
-        self.undo, self.redo, self.save = (
-            icon_button(*look) for look in (
-                ("mActionUndo", tr("Undo")), ("mActionRedo", tr("Redo")), ("mActionSaveEdits", tr("Save")),
-            )
-        )  # fmt: skip
+        self.hint, self.total, self.said = wrapped(), wrapped(), wrapped()
+        self.add_class, self.resume, self.cancel = Button(tr("Add class…")), Button(), Button(tr("Cancel"))  # fmt: skip
+        self.undo = icon_button("mActionUndo", tr("Undo"))
+        self.redo = icon_button("mActionRedo", tr("Redo"))
+        self.save = icon_button("mActionSaveEdits", tr("Save"))
+        self.bar, self.steps = QtWidgets.QProgressBar(), {}
+        for name, step in panel_run.steps().items():
+            if step.label:
+                self.steps[name] = Button(step.label)
+                self.steps[name].setToolTip(step.help)
+        self.marker = QgsVertexMarker(self.canvas)
+        self.marker.setIconType(QgsVertexMarker.IconType.ICON_CIRCLE)
+        self.marker.setIconSize(44)
+        self.marker.setPenWidth(4)
+        self.marker.setColor(QColor(panel_walk.COLOR))
+
+    def _lay_out(self) -> None:
+        content, scroll, grid = (
+            QtWidgets.QWidget(),
+            QtWidgets.QScrollArea(),
+            QtWidgets.QGridLayout(),
+        )
+        for place, button in enumerate(self.steps.values()):
+            grid.addWidget(button, place // 3, place % 3)
         edits = button_row(self.add_class, self.undo, self.redo, self.save)
-        run = button_row(self.bar, self.cancel)
-        content, scroll = QtWidgets.QWidget(), QtWidgets.QScrollArea()
-        column = QtWidgets.QVBoxLayout(content)
-        for part in (
-            self.form, self.hint, self.classes, self.total, edits, self.resume, self.box, self.steps,
-            run, self.choice, self.said,
-        ):  # fmt: skip
+        run, column = button_row(self.bar, self.cancel), QtWidgets.QVBoxLayout(content)
+        for part in (self.form, self.hint, self.classes, self.total, edits, self.resume, self.box, grid, run, self.said):  # fmt: skip
             (column.addWidget if isinstance(part, QtWidgets.QWidget) else column.addLayout)(part)
         column.setStretchFactor(self.classes, 1)
         scroll.setWidgetResizable(True)
@@ -100,29 +98,26 @@ class Panel(QtWidgets.QDockWidget):
         self._show_run(running=False)
 
     def _connect(self) -> None:
-        for button, act in (
-            (self.undo, lambda: self.target()[0].undoStack().undo()),
-            (self.redo, lambda: self.target()[0].undoStack().redo()),
-            (self.save, self.save_edits), (self.add_class, self.ask_class), (self.resume, self.ask),
-            (self.cancel, self.runs.cancel), (self.box.back, lambda: self.move("go_back")),
-            (self.box.skip, lambda: self.move("skip")), (self.box.zoom, self.show_place),
-            (self.box.later, self.stop_asking),
-        ):  # fmt: skip
+        buttons = {
+            self.undo: lambda: self.target()[0].undoStack().undo(), self.save: self.save_edits,
+            self.redo: lambda: self.target()[0].undoStack().redo(), self.add_class: self.ask_class,
+            self.resume: self.ask, self.box.later: self.stop_asking, self.box.zoom: self.show_place,
+            self.box.back: lambda: self.key(BACK), self.box.skip: lambda: self.key(SKIP), self.cancel: self.runs.cancel,
+            **{button: lambda name=name: self.press(name) for name, button in self.steps.items()},
+        }  # fmt: skip
+        for button, act in buttons.items():
             button.clicked.connect(lambda _checked, act=act: act())
-        for signal, act in (
+        for signal, slot in (
             (self.form.changed, self.follow), (self.form.new_wanted, self.new_points),
-            (self.form.model_chosen, lambda folder: self.say(describe_model(folder))),
-            (self.watch.edited, self.refresh), (self.classes.picked, self.pick),
-            (self.tool.clicked, self.click), (self.tool.typed, self.key),
-            (self.tool.deactivated, self.watch.note), (self.box.answered, self.answer),
-            (self.steps.pressed, self.press), (self.runs.told, self.say),
-            (self.runs.started, lambda: self._show_run(running=True)),
-            (self.runs.ended, lambda: self._show_run(running=False)),
+            (self.form.model_chosen, lambda folder: self.say(panel_widgets.describe_model(folder))),
+            (self.watch.edited, self.refresh), (self.classes.picked, self.pick), (self.tool.clicked, self.click),
+            (self.tool.typed, self.key), (self.tool.deactivated, self.watch.note), (self.box.answered, self.answer),
+            (self.runs.told, self.say), (self.runs.running, lambda on: self._show_run(running=on)),
             (self.runs.progress, lambda percent: self.bar.setValue(int(percent))),
             (Project().layersAdded, self.see_layers), (Project().layersWillBeRemoved, self.lose_layers),
             (Project().readProject, self.restore), (Project().cleared, self.restore),
         ):  # fmt: skip
-            signal.connect(act)
+            signal.connect(slot)
 
     # layers
 
@@ -172,14 +167,6 @@ class Panel(QtWidgets.QDockWidget):
         self.form.remember()
         self.refresh()
 
-    def _copy(self, layer: core.QgsVectorLayer) -> None:
-        """Work with a copy of a layer that cannot be edited."""
-        path = memory.free_path(memory.default_folder(layer), layer.name(), ".gpkg")
-        try:
-            self.adopt(panel_points.copy_layer(layer, path))
-        except core.QgsProcessingException as error:
-            self.say(str(error))
-
     # showing
 
     def refresh(self) -> None:
@@ -199,7 +186,7 @@ class Panel(QtWidgets.QDockWidget):
         self.save.setEnabled(usable and layer.isModified())
         self.add_class.setEnabled(usable and not self.asking)
         self.hint.setText(self.advice(ready=ready))
-        self.steps.point_at(self.next_step())
+        self._point_at_next_step()
         self._refresh_question()
 
     def _refresh_walk(self) -> None:
@@ -261,21 +248,32 @@ class Panel(QtWidgets.QDockWidget):
             return text.format(name=self.rows[self.class_at].label)
         return tr("Pick a class, then click on the map where you see it.")
 
-    def next_step(self) -> str:
-        """Return the step that comes next; it is shown in bold."""
-        return "" if self.asking or not sum(self.counts.values()) else AFTER.get(self.last_step, "check")  # fmt: skip
+    def _point_at_next_step(self) -> None:
+        """Show the step that comes next in bold."""
+        done = panel_run.steps().get(self.last_step)
+        following = (done.next if done else "check") if self.counts and not self.asking else ""
+        for name, button in self.steps.items():
+            font = button.font()
+            font.setBold(name == following)
+            button.setFont(font)
 
     def say(self, text: str) -> None:
         """Show a sentence at the foot of the panel."""
         self.said.setText(text)
 
-    def offer(self, text: str, choices: dict[str, Callable[[], Any]]) -> None:
-        """Let the user choose, in sight also on a low screen."""
-        self.choice.offer(text, choices)
-        QTimer.singleShot(0, lambda: self.widget().ensureWidgetVisible(self.choice))
+    def choose(self, text: str, *labels: str) -> int:
+        """Let the user choose; return the number of the choice, -1 for none."""
+        box, roles = QtWidgets.QMessageBox(self), QtWidgets.QMessageBox.ButtonRole
+        box.setWindowTitle("geopointseg")
+        box.setText(text)
+        buttons = [box.addButton(label, roles.AcceptRole) for label in labels]
+        box.addButton(tr("Cancel"), roles.RejectRole)
+        box.exec()
+        return buttons.index(box.clickedButton()) if box.clickedButton() in buttons else -1
 
     def _show_run(self, *, running: bool) -> None:
-        self.steps.setEnabled(not running)
+        for button in self.steps.values():
+            button.setEnabled(not running)
         self.bar.setValue(0)
         self.bar.setVisible(running)
         self.cancel.setVisible(running)
@@ -290,7 +288,7 @@ class Panel(QtWidgets.QDockWidget):
             return
         reason = panel_points.why_fixed(layer)
         if reason:
-            self.offer(reason, {tr("Make a copy"): lambda: self._copy(layer)})
+            self.say(reason)
             return
         self.class_at = number
         self._take_map(layer)
@@ -305,8 +303,10 @@ class Panel(QtWidgets.QDockWidget):
         """Take a key that was pressed over the map."""
         if key in NUMBERS:
             self.pick(NUMBERS.index(key))
-        elif self.asking and key in (BACK, SKIP):
-            self.move("go_back" if key == BACK else "skip")
+        elif self.asking and self.walk is not None:
+            (self.walk.skip if key == SKIP else self.walk.go_back)()
+            self.show_place()
+            self.refresh()
 
     def click(self, place: core.QgsPointXY) -> None:
         """Add a point of the chosen class."""
@@ -388,13 +388,6 @@ class Panel(QtWidgets.QDockWidget):
         self._take_map(layer)
         self.refresh()
 
-    def move(self, way: str) -> None:
-        """Go to another question."""
-        if self.walk is not None:
-            getattr(self.walk, way)()
-            self.show_place()
-            self.refresh()
-
     def show_place(self) -> None:
         """Move the map to the place of the question."""
         raster, here = self.form.raster.currentLayer(), self.canvas.mapSettings().destinationCrs()
@@ -403,17 +396,10 @@ class Panel(QtWidgets.QDockWidget):
             panel_walk.show(self.canvas, place, raster)
 
     def _mark_place(self) -> None:
-        if self.marker is not None:
-            self.canvas.scene().removeItem(self.marker)
-            self.marker = None
         here = self.canvas.mapSettings().destinationCrs()
         place = self.walk.place(here) if self.asking and self.walk is not None else None
+        self.marker.setVisible(place is not None)
         if place is not None:
-            self.marker = QgsVertexMarker(self.canvas)
-            self.marker.setIconType(QgsVertexMarker.IconType.ICON_CIRCLE)
-            self.marker.setIconSize(44)
-            self.marker.setPenWidth(4)
-            self.marker.setColor(QColor(MARK))
             self.marker.setCenter(place)
 
     # steps
@@ -425,44 +411,53 @@ class Panel(QtWidgets.QDockWidget):
             reason = panel_points.why_raster_unusable(chosen.raster)
         if step in ("check", "train", "next") and not reason:
             reason = panel_points.why_unusable(chosen.points, chosen.field, chosen.raster)
-        reason = reason or panel_steps.missing(step, chosen)
-        typed = self.form.model.filePath().strip()
-        fresh = (
-            typed
-            if typed and not Path(typed).exists()
-            else memory.default_model_folder(chosen.points)
-        )
-        self.choice.hide()
+        reason = reason or panel_run.missing(step, chosen)
         if reason:
             self.say(reason)
-        elif step == "train" and chosen.model:
-            text = tr("The model '{name}' exists. Replace it, or keep it and train another one?")
-            choices = {tr("Replace"): lambda: self.run(step, chosen.model), tr("Keep both"): lambda: self.run(step, fresh)}  # fmt: skip
-            self.offer(text.format(name=Path(chosen.model).name), choices)
-        elif step == "assess" and chosen.test is None:
-            text = tr("Accuracy is measured with points that the model has not seen. {count} places can be drawn at random, for you to say what is there. Or choose a layer of test points above.")  # fmt: skip
-            draw = {tr("Draw test points"): lambda: self.press("sample")}
-            self.offer(text.format(count=panel_steps.SAMPLE_COUNT), draw)
-        elif step == "assess" and chosen.is_sample and not any(panel_points.count_classes(chosen.test, chosen.test_field).keys() - {""}):  # fmt: skip
+        elif step == "assess":
+            self._assess(chosen)
+        else:
+            folder = self._model_folder(chosen) if step == "train" else ""
+            if folder or step != "train":
+                self.run(step, folder)
+
+    def _model_folder(self, chosen: panel_run.Chosen) -> str:
+        """Return where the model goes; empty where the user wants none."""
+        typed = self.form.model.filePath().strip()
+        fresh = memory.default_model_folder(chosen.points)
+        if not chosen.model:
+            return typed if typed and not Path(typed).exists() else fresh
+        text = tr("The model '{name}' exists. Replace it, or keep it and train another one?")
+        text = text.format(name=Path(chosen.model).name)
+        folders = [chosen.model, fresh, ""]
+        return folders[self.choose(text, tr("Replace"), tr("Keep both"))]
+
+    def _assess(self, chosen: panel_run.Chosen) -> None:
+        """Assess with test points; draw a sample where there are none, ask where it has no class."""
+        text = tr("Accuracy is measured with points that the model has not seen. {count} places can be drawn at random, for you to say what is there. If you have test points already, choose their layer in the panel.")  # fmt: skip
+        if chosen.test is None:
+            if self.choose(text.format(count=panel_run.SAMPLE_COUNT), tr("Draw test points")) == 0:
+                self.run("sample", "")
+        elif chosen.is_sample and not any(panel_points.count_classes(chosen.test, chosen.test_field).keys() - {""}):  # fmt: skip
             self.see_layers([chosen.test])
             self.ask()
         else:
-            self.run(step, fresh)
+            self.run("assess", "")
 
     def run(self, step: str, model_folder: str) -> None:
         """Start the algorithm of a step."""
         self.form.remember()
         self.say("")
         try:
-            answers = panel_steps.answers(step, self.form.chosen(), model_folder)
+            answers = panel_run.answers(step, self.form.chosen(), model_folder)
         except OSError as error:
             self.say(tr("No file can be written beside the points: {reason}").format(reason=error))
             return
-        algorithm = panel_steps.steps()[step].algorithm
+        algorithm = panel_run.steps()[step].algorithm
         self.say(tr("Running. You can go on clicking points meanwhile."))
         self.runs.start(algorithm, answers, lambda ended: self.after(step, ended))
 
-    def after(self, step: str, ended: Ended) -> None:
+    def after(self, step: str, ended: panel_run.Ended) -> None:
         """Take the results of a step and say what comes next."""
         if ended.results is None:
             self.say(ended.error)
@@ -475,7 +470,7 @@ class Panel(QtWidgets.QDockWidget):
         good = ended.results.get("USABLE") is not False
         self.last_step = step if good else self.last_step
         summary = (ended.results.get("SUMMARY") or "").partition(tr("Next:"))[0].strip()
-        after = panel_steps.steps()[step].after if good else ""
+        after = panel_run.steps()[step].after if good else ""
         found = [f"• {warning}" for warning in ended.warnings[:FINDINGS]]
         self.say("\n".join(filter(None, [*found, summary, after])))
         self.refresh()
@@ -485,9 +480,8 @@ class Panel(QtWidgets.QDockWidget):
     def _take_result(self, step: str, layer: core.QgsMapLayer) -> None:
         """Keep a result apart from the user's layers; a new one of its kind replaces the old."""
         old = [one.id() for one in project_layers() if one.customProperty(RESULT) == step]
-        layer.setCustomProperty(
-            RESULT, step if step != "sample" else None
-        )  # it is filled in by hand
+        if step != "sample":  # that is filled in by hand
+            layer.setCustomProperty(RESULT, step)
         if step == "map":
             memory.remember(memory.MAP, layer)
         elif step == "sample":
@@ -516,6 +510,7 @@ class Panel(QtWidgets.QDockWidget):
         """Leave, and end the run that is under way."""
         self.leave()
         self.runs.cancel()
+        self.canvas.scene().removeItem(self.marker)
 
     def closeEvent(self, event: Any) -> None:
         """Leave the user's layers as they were."""

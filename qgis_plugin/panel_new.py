@@ -8,6 +8,7 @@ from typing import Any
 from qgis import core
 from qgis.gui import QgsColorButton, QgsFileWidget
 from qgis.PyQt import QtWidgets
+from qgis.PyQt.QtGui import QColor
 
 from . import memory, panel_points
 from .panel_points import ClassRow
@@ -88,7 +89,7 @@ class NewPoints(QtWidgets.QDialog):
         row = self.table.rowCount()
         self.table.insertRow(row)
         button = QgsColorButton()
-        button.setColor(panel_points.swatch(color or SPARE[row % len(SPARE)]))
+        button.setColor(QColor(color or SPARE[row % len(SPARE)]))
         self.table.setCellWidget(row, 0, button)
         item = QtWidgets.QTableWidgetItem(name)
         self.table.setItem(row, 1, item)

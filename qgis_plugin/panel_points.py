@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qgis import core
-from qgis.PyQt.QtGui import QColor
 
 from . import inputs
 from .translation import tr
@@ -35,19 +34,14 @@ def text_of(value: Any) -> str:
     return "" if value is None or getattr(value, "isNull", bool)() is True else str(value)
 
 
-def can_hold_classes(field: core.QgsField) -> bool:
-    """Return whether a field is text or integer and not one with another meaning."""
-    kind = field.typeName().lower()
-    return field.name().lower() not in NEVER_CLASSES and any(
-        word in kind for word in ("int", "str", "text", "char")
-    )
-
-
 def find_class_field(layer: Layer | None) -> str:
     """Return the field of the style, the only field with a usual name, or the only one possible."""
     if layer is None or inputs.class_field_of(layer):
         return inputs.class_field_of(layer)
-    usable = [field.name() for field in layer.fields() if can_hold_classes(field)]
+    usable = [
+        field.name() for field in layer.fields() if field.name().lower() not in NEVER_CLASSES
+        and any(word in field.typeName().lower() for word in ("int", "str", "text", "char"))
+    ]  # fmt: skip
     named = [name for name in usable if name.lower() in USUAL_NAMES]
     return next((names[0] for names in (named, usable) if len(names) == 1), "")
 
@@ -116,7 +110,9 @@ def why_fixed(layer: Layer) -> str:
         reason = tr("its file or database is write-protected")
     else:
         return ""
-    text = tr("Layer '{name}' takes no new points: {reason}. A copy of it can take them.")
+    text = tr(
+        "Layer '{name}' takes no new points: {reason}. Save a copy as GeoPackage with 'Export > Save Features As…' and choose that."
+    )
     return text.format(name=layer.name(), reason=reason)
 
 
@@ -219,39 +215,19 @@ def make_layer(path: Path, name: str, crs: Any, rows: Sequence[ClassRow]) -> Lay
     """
     schema = Layer(f"Point?field={CLASS_FIELD}:string(0,0)", name, "memory")
     schema.setCrs(crs)
-    layer = _written(schema, path, name)
+    options, transforms = core.QgsVectorFileWriter.SaveVectorOptions(), core.QgsProject.instance().transformContext()  # fmt: skip
+    options.driverName, options.layerName = "GPKG", "points"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write = core.QgsVectorFileWriter.writeAsVectorFormatV3
+        reason = write(schema, str(path), transforms, options)[1]
+    except OSError as error:
+        reason = str(error)
+    layer = Layer(f"{path}|layername=points", name, "ogr")
+    if reason or not layer.isValid():
+        message = tr("The file {path} could not be written: {reason}. Choose another folder.")
+        raise core.QgsProcessingException(message.format(path=path, reason=reason or "?"))
     categories = [category(row, row.values[0]) for row in rows]
     layer.setRenderer(core.QgsCategorizedSymbolRenderer(CLASS_FIELD, categories))
     layer.saveStyleToDatabase(name, "", useAsDefault=True, uiFileContent="")
     return layer
-
-
-def copy_layer(layer: Layer, path: Path) -> Layer:
-    """Copy a layer that cannot be edited to a GeoPackage, style included."""
-    copy = _written(layer, path, layer.name())
-    copy.setRenderer(layer.renderer().clone())
-    return copy
-
-
-def _written(layer: Layer, path: Path, name: str) -> Layer:
-    options = core.QgsVectorFileWriter.SaveVectorOptions()
-    options.driverName, options.layerName = "GPKG", "points"
-    if "fid" in (field.name().lower() for field in layer.fields()):
-        options.layerOptions = ["FID=row_of_points"]
-    transforms, reason = core.QgsProject.instance().transformContext(), ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write = core.QgsVectorFileWriter.writeAsVectorFormatV3
-        reason = write(layer, str(path), transforms, options)[1]
-    except OSError as error:
-        reason = str(error)
-    written = Layer(f"{path}|layername=points", name, "ogr")
-    if reason or not written.isValid():
-        message = tr("The file {path} could not be written: {reason}. Choose another folder.")
-        raise core.QgsProcessingException(message.format(path=path, reason=reason or "?"))
-    return written
-
-
-def swatch(color: str) -> QColor:
-    """Return the colour of a class; transparent where it is not known."""
-    return QColor(color or "transparent")

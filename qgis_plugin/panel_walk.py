@@ -11,8 +11,8 @@ from . import panel_points as points
 from .translation import tr
 
 SUGGESTED, SAMPLE = {"rank", "likely", "or_else"}, {"number", "class", "note"}
-NEAR_PX = 120
-SYMBOL = {"name": "circle", "color": "255,255,255,0", "outline_color": "#ff00a8", "size": "6", "outline_width": "0.8"}  # fmt: skip
+NEAR_PX, COLOR = 120, "#ff00a8"
+SYMBOL = {"name": "circle", "color": "255,255,255,0", "outline_color": COLOR, "size": "6", "outline_width": "0.8"}  # fmt: skip
 
 
 def is_suggested(layer: core.QgsMapLayer | None) -> bool:

@@ -1,21 +1,23 @@
-"""One place that sees every change of the watched layers, and of the map's extent."""
+"""What happens outside of the panel: edits of the watched layers, and clicks, keys and views of the map."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from qgis.core import QgsVectorLayer
-from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
+from qgis.core import QgsApplication, QgsPointXY, QgsVectorLayer
+from qgis.gui import QgsMapTool
+from qgis.PyQt.QtCore import QObject, Qt, QTimer, pyqtSignal
 
 EDITS = (
     "featureAdded", "featureDeleted", "attributeValueChanged", "geometryChanged", "afterRollBack",
     "editingStarted", "editingStopped", "layerModified", "dataChanged", "subsetStringChanged",
     "updatedFields", "rendererChanged", "crsChanged", "readOnlyChanged", "nameChanged",
 )  # fmt: skip
-FAST_MS, LONGEST_PAUSE_MS = 100, 2000
+FAST_S, LONGEST_PAUSE_S = 0.1, 2.0
+NUMBERS, BACK, SKIP = "1234567890", "b", "n"
 
 
 class Watch(QObject):
@@ -25,22 +27,24 @@ class Watch(QObject):
     points does not slow down clicking.
     """
 
-    edited = pyqtSignal()
-    view_changed = pyqtSignal()
+    edited, view_changed = pyqtSignal(), pyqtSignal()
 
     def __init__(self, canvas: Any, parent: QObject) -> None:
         super().__init__(parent)
-        self.layers: list[QgsVectorLayer] = []
+        self.layers: Sequence[QgsVectorLayer] = ()
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
         self.timer.timeout.connect(self._tell)
         canvas.extentsChanged.connect(self.view_changed)
 
-    def follow(self, layers: Iterable[QgsVectorLayer | None]) -> None:
+    def follow(self, layers: Sequence[QgsVectorLayer | None]) -> None:
         """Watch these layers and no others."""
-        self._connect("disconnect")
-        self.layers = [layer for layer in layers if layer is not None]
-        self._connect("connect")
+        before, self.layers = self.layers, [layer for layer in layers if layer is not None]
+        for verb, chosen in (("disconnect", before), ("connect", self.layers)):
+            for layer in chosen:
+                with suppress(RuntimeError, TypeError):  # a layer that was deleted in between
+                    for name in EDITS:
+                        getattr(getattr(layer, name), verb)(self.note)
         self.note()
 
     def note(self, *_change: object) -> None:
@@ -48,14 +52,32 @@ class Watch(QObject):
         if not self.timer.isActive():
             self.timer.start()
 
-    def _connect(self, verb: str) -> None:
-        for layer in self.layers:
-            with suppress(RuntimeError, TypeError):  # a layer that was deleted in between
-                for name in EDITS:
-                    getattr(getattr(layer, name), verb)(self.note)
-
     def _tell(self) -> None:
         start = time.monotonic()
         self.edited.emit()
-        taken_ms = int(1000 * (time.monotonic() - start))
-        self.timer.setInterval(min(3 * taken_ms, LONGEST_PAUSE_MS) if taken_ms > FAST_MS else 0)
+        taken_s = time.monotonic() - start
+        pause_s = min(3 * taken_s, LONGEST_PAUSE_S) if taken_s > FAST_S else 0
+        self.timer.setInterval(int(1000 * pause_s))
+
+
+class ClickTool(QgsMapTool):
+    """The map tool of the panel: passes clicks and keys on; all other keys of QGIS go on working."""
+
+    clicked, typed = pyqtSignal(QgsPointXY), pyqtSignal(str)
+
+    def __init__(self, canvas: Any) -> None:
+        super().__init__(canvas)
+        self.setCursor(QgsApplication.getThemeCursor(QgsApplication.Cursor.CapturePoint))
+
+    def canvasReleaseEvent(self, event: Any) -> None:
+        """Pass a left click on, in the map's coordinates."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.clicked.emit(self.toMapCoordinates(event.pos()))
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Take number keys and the keys for the next and the previous question."""
+        key, keys = event.text().lower(), Qt.KeyboardModifier
+        plain = event.modifiers() in (keys.NoModifier, keys.KeypadModifier)
+        event.setAccepted(bool(plain and key and key in NUMBERS + BACK + SKIP))
+        if event.isAccepted():
+            self.typed.emit(key)

@@ -1,27 +1,37 @@
-"""The parts of the panel: the list of classes, a question, a choice to make, and the step buttons."""
+"""The parts of the panel: its fields, the list of classes, and a question."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from qgis.core import QgsApplication
+from qgis import core
+from qgis.gui import QgsFieldComboBox, QgsFileWidget, QgsMapLayerComboBox
 from qgis.PyQt import QtWidgets
-from qgis.PyQt.QtCore import Qt, pyqtSignal
-from qgis.PyQt.QtGui import QIcon, QPixmap
+from qgis.PyQt.QtCore import QSignalBlocker, Qt, pyqtSignal
+from qgis.PyQt.QtGui import QColor, QIcon, QPixmap
 
-from .panel_points import ClassRow, swatch
-from .panel_steps import steps
-from .panel_tool import NUMBERS
-from .panel_walk import Walk
+from . import inputs, memory, panel_walk
+from .panel_points import ClassRow, find_class_field
+from .panel_run import Chosen
+from .panel_watch import NUMBERS
 from .translation import tr
+
+RESULT = "geopointseg/result"
+MINUTES = 5.0
+
+
+def project_layers() -> list[core.QgsMapLayer]:
+    """Return all layers of the project."""
+    return list(core.QgsProject.instance().mapLayers().values())
 
 
 def colored(color: str) -> QIcon:
     """Return a square of a class's colour, the same on a row that is chosen."""
     square, icon = QPixmap(16, 16), QIcon()
-    square.fill(swatch(color))
+    square.fill(QColor(color or "transparent"))
     for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
         icon.addPixmap(square, mode)
     return icon
@@ -36,11 +46,11 @@ def wrapped() -> QtWidgets.QLabel:
 
 
 def icon_button(icon: str, text: str) -> QtWidgets.QToolButton:
-    """Return a small button with an icon of QGIS; its text is its tool tip."""
+    """Return a small button with an icon of QGIS."""
     button = QtWidgets.QToolButton()
     button.setText(text)
     button.setToolTip(text)
-    button.setIcon(QgsApplication.getThemeIcon(f"/{icon}.svg"))
+    button.setIcon(core.QgsApplication.getThemeIcon(f"/{icon}.svg"))
     return button
 
 
@@ -52,12 +62,112 @@ def button_row(*buttons: QtWidgets.QWidget) -> QtWidgets.QHBoxLayout:
     return row
 
 
-def empty(row: QtWidgets.QHBoxLayout) -> None:
-    """Remove the buttons of a row."""
-    while row.count():
-        button = row.takeAt(0).widget()
-        button.hide()
-        button.deleteLater()
+class Form(QtWidgets.QWidget):
+    """The fields above the list of classes; they start with what was chosen last in the project."""
+
+    changed, new_wanted, model_chosen = pyqtSignal(), pyqtSignal(), pyqtSignal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raster, self.points, self.test = (QgsMapLayerComboBox() for _ in range(3))
+        self.field, self.model, self.minutes = QgsFieldComboBox(), QgsFileWidget(), QtWidgets.QDoubleSpinBox()  # fmt: skip
+        self.new, kinds = QtWidgets.QPushButton(tr("New…")), core.QgsMapLayerProxyModel.Filter
+        self.raster.setFilters(kinds.RasterLayer)
+        self.points.setFilters(kinds.PointLayer)
+        self.test.setFilters(kinds.PointLayer)
+        self.test.setAllowEmptyLayer(True)
+        self.test.setLayer(None)
+        self.model.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
+        self.model.lineEdit().setPlaceholderText(tr("none yet: press 'Train'"))
+        self.minutes.setDecimals(1)
+        self.minutes.setRange(0.1, 10_000.0)
+        self.minutes.setValue(MINUTES)
+        self.minutes.setSuffix(tr(" minutes"))
+        self._lay_out()
+        self.points.layerChanged.connect(self._show_field)
+        for signal in (self.raster.layerChanged, self.points.layerChanged, self.test.layerChanged, self.field.fieldChanged):  # fmt: skip
+            signal.connect(lambda _: self.changed.emit())
+        self.new.clicked.connect(lambda _checked: self.new_wanted.emit())
+        self.model.fileChanged.connect(self.model_chosen)
+
+    def _lay_out(self) -> None:
+        self.rows, policy = QtWidgets.QFormLayout(self), QtWidgets.QSizePolicy.Policy
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        for box in (self.raster, self.points, self.test):
+            box.setSizePolicy(policy.Ignored, policy.Fixed)
+        points = button_row(self.points, self.new)
+        points.setStretch(0, 1)
+        for text, part in (
+            (tr("Image"), self.raster), (tr("Points"), points), (tr("Class field"), self.field),
+            (tr("Model"), self.model), (tr("Train for"), self.minutes), (tr("Test points"), self.test),
+        ):  # fmt: skip
+            self.rows.addRow(text, part)
+
+    def _show_field(self, layer: core.QgsVectorLayer | None) -> None:
+        self.field.setLayer(layer)
+        self.field.setField(find_class_field(layer))
+
+    def refresh(self) -> None:
+        """Show what is needed now; the panel's own results are no images and no training points."""
+        layers, the_map = project_layers(), memory.recall(memory.MAP)
+        results = [one for one in layers if one.customProperty(RESULT) or one.id() == the_map]
+        results += [one for one in layers if panel_walk.is_suggested(one)]
+        samples = [one for one in layers if panel_walk.is_sample(one)]
+        self.raster.setExceptedLayerList(results)
+        self.points.setExceptedLayerList(results + samples)
+        layer = self.points.currentLayer()
+        self.test.setExceptedLayerList([*results, *([layer] if layer is not None else [])])
+        styled = inputs.class_field_of(layer)
+        if styled and styled != self.field.currentField():
+            self.field.setField(styled)
+        for part, shown in (
+            (self.field, layer is not None and not styled),
+            (self.test, bool(the_map)),
+        ):
+            part.setVisible(shown)
+            self.rows.labelForField(part).setVisible(shown)
+
+    def restore(self) -> None:
+        """Choose what was chosen last in this project."""
+        for box, key in ((self.raster, memory.RASTER), (self.points, memory.POINTS)):
+            if memory.recall(key):
+                box.setLayer(core.QgsProject.instance().mapLayer(memory.recall(key)))
+        self._show_field(self.points.currentLayer())
+        if not self.field.currentField():
+            self.field.setField(memory.recall(memory.CLASS_FIELD))
+        self.set_model(memory.recall(memory.MODEL))
+
+    def remember(self) -> None:
+        """Keep what is chosen, for the tools and for the next time."""
+        chosen = self.chosen()
+        kept = (chosen.raster, chosen.points, chosen.field, chosen.model, chosen.map)
+        for key, value in zip(memory.KEYS, kept):
+            if value:
+                memory.remember(key, value)
+
+    def set_model(self, folder: str) -> None:
+        """Show a model folder without a word about it."""
+        with QSignalBlocker(self.model):
+            self.model.setFilePath(folder)
+
+    def chosen(self) -> Chosen:
+        """Return what is chosen now."""
+        test, folder = self.test.currentLayer(), self.model.filePath().strip()
+        the_map = core.QgsProject.instance().mapLayer(memory.recall(memory.MAP))
+        model = folder if folder and Path(folder, "model.json").is_file() else ""
+        points = self.raster.currentLayer(), self.points.currentLayer(), self.field.currentField()
+        tested = the_map, test, find_class_field(test), panel_walk.is_sample(test)
+        return Chosen(*points, model, self.minutes.value(), *tested)
+
+
+def describe_model(folder: str) -> str:
+    """Say what the model in a folder knows."""
+    try:
+        model: Any = json.loads(Path(folder, "model.json").read_text(encoding="utf-8"))
+        names = ", ".join(row["name"] for row in model["legend"])
+    except (OSError, ValueError, KeyError):
+        return tr("This folder holds no model of geopointseg.")
+    return f"{tr('Classes: {names}').format(names=names)}\n{model.get('reason', '')}".strip()
 
 
 class ClassList(QtWidgets.QTreeWidget):
@@ -100,9 +210,9 @@ class QuestionBox(QtWidgets.QGroupBox):
     def __init__(self) -> None:
         super().__init__()
         self.text, self.hint, self.answers = wrapped(), wrapped(), button_row()
-        self.back, self.skip, self.zoom, self.later = (
+        self.back, self.skip, self.zoom, self.later = moves = [
             QtWidgets.QPushButton(text) for text in ("◀", tr("Skip"), tr("Show"), tr("Later"))
-        )
+        ]
         self.back.setToolTip(tr("Question before (key B)"))
         self.skip.setToolTip(tr("Leave it open, next question (key N)"))
         self.zoom.setToolTip(tr("Move the map to the place of the question"))
@@ -111,67 +221,22 @@ class QuestionBox(QtWidgets.QGroupBox):
         column.addWidget(self.text)
         column.addLayout(self.answers)
         column.addWidget(self.hint)
-        column.addLayout(button_row(self.back, self.skip, self.zoom, self.later))
+        column.addLayout(button_row(*moves))
 
-    def ask(self, walk: Walk, rows: list[ClassRow]) -> None:
+    def ask(self, walk: panel_walk.Walk, rows: list[ClassRow]) -> None:
         """Show the question and the classes that it names as buttons."""
         self.setTitle(walk.title())
         self.text.setText(f"<big><b>{walk.text()}</b></big>")
         hint = tr("Look at the image inside the ring. Press the number of the class, or click on it in the list.")  # fmt: skip
         answered = walk.current.fid not in walk.open
         self.hint.setText(tr("This one is answered.") if answered else hint)
-        empty(self.answers)
+        while self.answers.count():
+            old = self.answers.takeAt(0).widget()
+            old.hide()
+            old.deleteLater()
         for name in walk.current.likely:
             for number, row in enumerate(rows):
                 if name in (row.label, *row.values):
                     button = QtWidgets.QPushButton(colored(row.color), row.label)
-                    button.clicked.connect(lambda _checked, number=number: self.answered.emit(number))  # fmt: skip
+                    button.clicked.connect(lambda _, number=number: self.answered.emit(number))
                     self.answers.addWidget(button)
-
-
-class ChoiceBox(QtWidgets.QFrame):
-    """A sentence with buttons, inside the panel, instead of a dialog that blocks the window."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFrameShape(QtWidgets.QFrame.Shape.StyledPanel)
-        self.text, self.buttons = wrapped(), button_row()
-        column = QtWidgets.QVBoxLayout(self)
-        column.addWidget(self.text)
-        column.addLayout(self.buttons)
-        self.hide()
-
-    def offer(self, text: str, choices: dict[str, Callable[[], Any]]) -> None:
-        """Show a sentence and a button for each choice."""
-        empty(self.buttons)
-        self.text.setText(text)
-        for label, act in {**choices, tr("Cancel"): self.hide}.items():
-            button = QtWidgets.QPushButton(label)
-            button.clicked.connect(lambda _checked, act=act: (self.hide(), act()))
-            self.buttons.addWidget(button)
-        self.show()
-
-
-class StepButtons(QtWidgets.QWidget):
-    """A button for every step; the next one is bold."""
-
-    pressed = pyqtSignal(str)
-
-    def __init__(self) -> None:
-        super().__init__()
-        grid = QtWidgets.QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        self.buttons: dict[str, QtWidgets.QPushButton] = {}
-        for place, (name, step) in enumerate(steps().items()):
-            if step.label:
-                button = self.buttons[name] = QtWidgets.QPushButton(step.label)
-                button.setToolTip(step.help)
-                button.clicked.connect(lambda _checked, name=name: self.pressed.emit(name))
-                grid.addWidget(button, place // 3, place % 3)
-
-    def point_at(self, name: str) -> None:
-        """Show which step is the next."""
-        for other, button in self.buttons.items():
-            font = button.font()
-            font.setBold(other == name)
-            button.setFont(font)

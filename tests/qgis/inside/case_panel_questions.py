@@ -81,7 +81,7 @@ class SuggestionTest(PanelTestCase):
         desk.pick_row(1)
         self.assertEqual(self.panel.said.text(), "All questions are answered. Next: 'Train'.")
         self.assertFalse(self.panel.box.isVisible())
-        self.assertIsNone(self.panel.marker)
+        self.assertFalse(self.panel.marker.isVisible())
         added = [f for f in self.layer.getFeatures() if f.id() < 0]
         found = {f.geometry().asPoint().toString(0): f["cover"] for f in added}
         self.assertEqual(
@@ -126,7 +126,7 @@ class SuggestionTest(PanelTestCase):
         desk.click_map(500100, 4999890)
         self.assertIn("Answer the question, or press 'Later'", self.panel.said.text())
         desk.press(self.panel.box.later)
-        self.assertIsNone(self.panel.marker)
+        self.assertFalse(self.panel.marker.isVisible())
         desk.press_key("2")
         desk.click_map(500100, 4999890)
         self.assertEqual(desk.counts(), {"forest": 3, "water": 3, "Äcker & Wiesen": 2})
@@ -171,7 +171,7 @@ class SuggestionTest(PanelTestCase):
         QgsProject.instance().removeMapLayer(self.questions.id())
         desk.wait()
         self.assertFalse(self.panel.box.isVisible())
-        self.assertIsNone(self.panel.marker)
+        self.assertFalse(self.panel.marker.isVisible())
         desk.press_key("1")
         desk.click_map(*PLACES[0])
         self.assertEqual(desk.counts()["forest"], 3)

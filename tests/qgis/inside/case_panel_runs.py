@@ -52,21 +52,16 @@ class RunTest(PanelTestCase):
     def test_a_model_that_exists_is_replaced_only_when_asked(self):
         self.train()
         (self.folder / "succeeds" / "call.json").unlink()
-        self.desk.step("train")
         self.assertEqual(
-            self.panel.choice.text.text(),
+            self.desk.choose("train", "Cancel"),
             "The model 'model of points' exists. Replace it, or keep it and train another one?",
         )
-        self.desk.choose("Cancel")
-        self.desk.finish()
         self.assertFalse((self.folder / "succeeds" / "call.json").exists())
-        self.desk.step("train")
-        self.desk.choose("Keep both")
+        self.desk.choose("train", "Keep both")
         self.desk.finish()
         self.assertEqual(self.after("--output"), f"{self.model} 2")
         self.panel.form.model.setFilePath(str(self.model))
-        self.desk.step("train")
-        self.desk.choose("Replace")
+        self.desk.choose("train", "Replace")
         self.desk.finish()
         self.assertEqual(self.after("--output"), str(self.model))
 
@@ -93,9 +88,7 @@ class RunTest(PanelTestCase):
 
     def assess(self):
         """Without test points a sample is offered; a layer that is chosen is taken."""
-        self.desk.step("assess")
-        self.assertIn("points that the model has not seen", self.panel.choice.text.text())
-        self.desk.choose("Cancel")
+        self.assertIn("that the model has not seen", self.desk.choose("assess", "Cancel"))
         test = make_points("surveyed")
         QgsProject.instance().addMapLayer(test)
         self.panel.form.test.setLayer(test)
@@ -117,7 +110,7 @@ class RunTest(PanelTestCase):
         self.desk.wait(call.exists, 30)
         ticks.clear()
         self.desk.wait(lambda: len(ticks) > 5, 10)
-        self.assertFalse(self.panel.steps.isEnabled())
+        self.assertFalse(self.panel.steps["map"].isEnabled())
         self.assertTrue(self.panel.bar.isVisible())
         self.desk.pick_row(0)
         self.desk.click_map(500205, 4999795)
@@ -126,7 +119,7 @@ class RunTest(PanelTestCase):
         self.desk.press(self.panel.cancel)
         self.desk.finish()
         self.assertEqual(self.said(), "Cancelled. No output was written.")
-        self.assertTrue(self.panel.steps.isEnabled())
+        self.assertTrue(self.panel.steps["map"].isEnabled())
         self.assertFalse(self.panel.bar.isVisible())
         self.assertEqual(processes_of(str(call.parent / "python")), [])
         self.panel.leave()

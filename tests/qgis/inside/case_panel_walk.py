@@ -73,8 +73,7 @@ class WholeRoadTest(PanelTestCase):
 
     def assess(self):
         """Draw a test sample, label it with keys, and assess with it."""
-        self.desk.step("assess")
-        self.desk.choose("Draw test points")
+        self.desk.choose("assess", "Draw test points")
         self.desk.finish()
         self.assertEqual(self.panel.box.title(), "Test point 1 of 50")
         for _ in range(50):

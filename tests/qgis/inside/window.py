@@ -6,7 +6,7 @@ from qgis.core import QgsPointXY, QgsProject
 from qgis.gui import QgsMapCanvas
 from qgis.PyQt.QtCore import QEventLoop, QPoint, Qt, QTimer
 from qgis.PyQt.QtTest import QTest
-from qgis.PyQt.QtWidgets import QApplication, QMainWindow, QPushButton
+from qgis.PyQt.QtWidgets import QApplication, QMainWindow
 from qgis_plugin.panel import Panel
 
 LEFT = Qt.MouseButton.LeftButton
@@ -104,20 +104,26 @@ class Desk:
         self.wait()
 
     def step(self, name):
-        """Press one of the steps and wait for its end."""
-        button = self.panel.steps.buttons[name]
-        QTest.mouseClick(button, LEFT, pos=QPoint(12, button.height() // 2))
-        self.wait()
+        """Press the button of a step."""
+        self.press(self.panel.steps[name])
 
     def finish(self, seconds=240.0):
         self.wait(lambda: self.panel.runs.task is None, seconds)
         self.wait()
 
-    def choose(self, text):
-        """Press the button of the choice that the panel offers."""
-        self.wait(self.panel.choice.isVisible, 5)
-        buttons = [one for one in self.panel.choice.findChildren(QPushButton) if one.text() == text]
-        self.press(buttons[-1])
+    def choose(self, step, text):
+        """Press a step and then a button of the question that it asks; return the question."""
+        asked = []
+
+        def press(dialog):
+            asked.append(dialog.text())
+            (button,) = (one for one in dialog.buttons() if one.text().replace("&", "") == text)
+            QTest.mouseClick(button, LEFT)
+
+        self.in_dialog(press)
+        self.step(step)
+        (found,) = asked
+        return found
 
     def pick_row(self, number):
         item = self.panel.classes.topLevelItem(number)
