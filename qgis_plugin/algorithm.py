@@ -22,7 +22,7 @@ ICON = str(Path(__file__).with_name("icon.svg"))
 Answers = dict[str, Any]
 Context, Feedback = core.QgsProcessingContext, core.QgsProcessingFeedback
 SUMMARY = "SUMMARY"
-TEMPORARY = core.QgsProcessing.TEMPORARY_OUTPUT
+TEMPORARY = "TEMPORARY_OUTPUT"
 
 
 class CommandAlgorithm(core.QgsProcessingAlgorithm):
@@ -113,10 +113,12 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         given = [p for p in self.task.parameters if p.kind not in DESTINATIONS]
         self.values = {parameter.name: reader.read(parameter, folder) for parameter in given}
         self.layers = {name: layer.name() for name, layer in reader.layers.items()}
+        files = [p for p in given if p.kind in ("points", "area", "extent", "raster")]
         self.renamed = {
-            self.values[p.name]: self.layers.get(p.name, p.name) for p in given
-            if p.kind in ("points", "area", "extent") and self.values[p.name]
-        }  # fmt: skip
+            self.values[p.name]: self.layers.get(p.name, tr(p.label))
+            for p in files
+            if self.values[p.name]
+        }
         points, layer = self.values.get("POINTS"), reader.layers.get("POINTS")
         if points and isinstance(layer, core.QgsVectorLayer):
             project = context.project()
@@ -136,7 +138,10 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
     def keep_in_mind(self, reader: Reader, context: Context) -> None:
         """Remember raster, points, class field and model for the next form."""
         project, application = context.project(), QCoreApplication.instance()
-        if project is not core.QgsProject.instance() or QThread.currentThread() != application.thread():
+        if (
+            project is not core.QgsProject.instance()
+            or QThread.currentThread() != application.thread()
+        ):
             return
         for name in memory.KEYS:
             layer, value = reader.layers.get(name), self.values.get(name)
@@ -218,7 +223,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         except (TypeError, ValueError):  # a number that this run does not have
             summary = text[text.find(tr("Next:")) :] if tr("Next:") in text else ""
         if summary:
-            (feedback.pushInfo if good else feedback.pushWarning)(summary)
+            feedback.pushInfo(summary)
         return {**values, SUMMARY: summary}
 
     def postProcessAlgorithm(self, _context: Context, _feedback: Feedback) -> Answers:

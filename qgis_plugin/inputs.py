@@ -53,14 +53,14 @@ def export_features(source: core.QgsFeatureSource, folder: Path) -> Path:
         If the layer is empty, has no CRS, or cannot be written.
     """
     name = source.sourceName()
-    if not source.sourceCrs().isValid():
-        message = tr(
-            "Layer '{name}' has no CRS. Points need one to be placed on the raster. Assign it with 'Assign projection' and run again."
-        )
-        _refuse(message, name=name)
     if source.wkbType() == core.QgsWkbTypes.Type.NoGeometry:
         message = tr(
             "Layer '{name}' is a table without places. Make points of its coordinates with 'Create points layer from table' and choose that layer."
+        )
+        _refuse(message, name=name)
+    if not source.sourceCrs().isValid():
+        message = tr(
+            "Layer '{name}' has no CRS. Points need one to be placed on the raster. Assign it with 'Assign projection' and run again."
         )
         _refuse(message, name=name)
     if source.featureCount() == 0:

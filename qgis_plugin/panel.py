@@ -13,10 +13,11 @@ from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 
-from . import memory, panel_points, panel_run, panel_walk, panel_widgets
+from . import interpreter, memory, panel_points, panel_run, panel_walk, panel_widgets
 from .panel_new import SPARE, NewPoints
 from .panel_watch import BACK, NUMBERS, SKIP, ClickTool, Watch
 from .panel_widgets import RESULT, Form, button_row, icon_button, project_layers, wrapped
+from .setup_page import SetupPage
 from .translation import tr
 
 ENOUGH, FINDINGS = 20, 6
@@ -447,7 +448,11 @@ class Panel(QtWidgets.QDockWidget):
     def run(self, step: str, model_folder: str) -> None:
         """Start the algorithm of a step."""
         self.form.remember()
-        self.say("")
+        self.say(interpreter.problem())
+        if interpreter.problem():
+            if self.choose(interpreter.problem(), tr("Set up geopointseg")) == 0:
+                SetupPage(self).exec()
+            return
         try:
             answers = panel_run.answers(step, self.form.chosen(), model_folder)
         except OSError as error:

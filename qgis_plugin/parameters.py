@@ -50,7 +50,9 @@ DESTINATIONS = {
     "raster_out": Kind("RasterDestination", "OutputLayer"),
     "ramp_out": Kind("RasterDestination", "OutputLayer"),
     "folder_out": Kind("FolderDestination", "FileOutput"),
-    "html_out": Kind("FileDestination", "FileOutput"),  # a filter *.html would have a refused run announce it
+    "html_out": Kind(
+        "FileDestination", "FileOutput"
+    ),  # a filter *.html would have a refused run announce it
 }
 KINDS = {**INPUTS, **DESTINATIONS}
 HTML = (".html", ".htm", ".xhtml")
@@ -147,6 +149,8 @@ def offer(parameter: Parameter, task: str) -> str:
         return str(memory.free_path(memory.default_folder(), "land_cover", ".tif"))
     if parameter.name == "FOLDER" and task == "loaddemo":
         return str(memory.free_path(memory.default_folder(), "geopointseg_demo"))
+    if parameter.name in ("MASK", "REFERENCE"):
+        return memory.recall(memory.MAP) if parameter.name == "MASK" else ""
     asked = "optional" not in parameter.traits or parameter.name == memory.CLASS_FIELD
     return memory.recall(parameter.name) if asked and parameter.name in memory.KEYS else ""
 

@@ -206,6 +206,6 @@ def _keep_window_alive() -> None:
 
 def _environment() -> QProcessEnvironment:
     environment = QProcessEnvironment()
-    for name, value in clean_environment(os.environ, interpreter.proxy_url()).items():
+    for name, value in clean_environment(os.environ, interpreter.network()).items():
         environment.insert(name, value)
     return environment

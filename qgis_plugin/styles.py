@@ -41,11 +41,12 @@ class StyleLoader(core.QgsProcessingLayerPostProcessorInterface):
             return
         if self.key and project.mapLayer(layer.id()) is not None:
             memory.remember(self.key, layer)
-        settle(project, layer.id(), self.shown)
-        QTimer.singleShot(0, lambda key=layer.id(): settle(project, key, self.shown))
+        identifier, shown = layer.id(), self.shown
+        settle(project, identifier, shown=shown)
+        QTimer.singleShot(0, lambda: settle(project, identifier, shown=shown))
 
 
-def settle(project: core.QgsProject, layer_id: str, shown: bool) -> None:  # noqa: FBT001
+def settle(project: core.QgsProject, layer_id: str, *, shown: bool) -> None:
     """Put a layer of the tree in its place: a raster above other rasters and below the points.
 
     QGIS adds a layer to the tree before its post-processor from 3.22 on, and after it from 3.34 on.
@@ -64,7 +65,7 @@ def settle(project: core.QgsProject, layer_id: str, shown: bool) -> None:  # noq
     above = [i for i, layers in enumerate(held) if any(_is_points(x, points) for x in layers)]
     place = max(below[0] if below else len(others), above[-1] + 1 if above else 0)
     copy = node.clone()
-    copy.setCustomProperty(SETTLED, True)
+    copy.setCustomProperty(SETTLED, "yes")
     parent.insertChildNode(place + (place > parent.children().index(node)), copy)
     parent.removeChildNode(node)
 

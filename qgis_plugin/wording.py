@@ -8,11 +8,10 @@ import time
 from .tasks import Parameter, Task, load_stages, load_tasks
 from .translation import tr
 
-COMMAND = re.compile(r"['`‘]geopointseg ([a-z]+)(?: ([a-z]+))?([^'`’]*)['`’]")
-IN_PYTHON = re.compile(r",? ?(?:or |\()[\w.]+= in Python\)?")
+COMMAND = re.compile(r"['`]geopointseg ([a-z]+)(?: ([a-z]+))?([^'`]*)['`]")
+IN_PYTHON = re.compile(r",? ?(?:or |\()[\w.]+=\w* in Python\)?")
 EXAMPLE = re.compile(r" ?\((?:with|from) -[a-z]\b[^)]*\)")
-OPTION = re.compile(r"(['`‘]?)(--[a-z][a-z-]+)(?:[ =]([\w.]+))?\1")
-SHORT = {"-o": "--output"}
+OPTION = re.compile(r"(['`]?)(--[a-z][a-z-]+)(?:[ =]([\w.]+))?\1")
 MAIN = ("train", "predict", "validate", "study", "assess", "suggest", "match", "install")
 WHOLE = {"validate": "validate", "study": "study"}  # commands with stages inside of stages
 SURE_AFTER_S, SAID_EVERY_S = 5.0, 15.0

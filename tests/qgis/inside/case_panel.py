@@ -2,13 +2,16 @@
 
 import json
 import unittest
+import unittest.mock
 
 from qgis.core import (
+    QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsFeature,
     QgsMapLayer,
     QgsProject,
     QgsRasterLayer,
+    QgsSettings,
     QgsSingleSymbolRenderer,
     QgsSymbol,
     QgsVectorFileWriter,
@@ -444,10 +447,17 @@ class PluginTest(QgisTestCase):
         plugin.initGui()
         (panel,) = interface.added
         self.assertFalse(panel.isVisible())
-        self.assertEqual(interface.menus, interface.icons)
-        self.assertEqual(len(interface.menus), 1)
+        self.assertEqual(interface.icons, interface.menus[:1])
+        interface.window.show()
         interface.menus[0].trigger()
-        panel.leave()
+        self.assertTrue(panel.isVisible())
+        tool = panel.tool
+        interface.canvas.setMapTool(tool)
+        QgsSettings().setValue("geopointseg/seen", value=True)
+        with unittest.mock.patch.object(QgsApplication.processingRegistry(), "removeProvider"):
+            plugin.unload()
+        self.assertEqual((interface.added, interface.menus, interface.icons), ([], [], []))
+        self.assertIsNot(interface.canvas.mapTool(), tool)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ import unittest
 
 from qgis.core import QgsProject
 from qgis.PyQt.QtCore import QTimer
+from qgis.PyQt.QtTest import QTest
 from qgis_plugin import interpreter, memory
 
 from case_panel import PanelTestCase, contents
 from support import make_points, processes_of, set_interpreter
+from window import LEFT
 
 
 class RunTest(PanelTestCase):
@@ -145,9 +147,26 @@ class RunTest(PanelTestCase):
 
     def test_an_interpreter_that_vanished(self):
         set_interpreter(str(self.folder / "gone"))
-        self.desk.step("check")
+        self.assertEqual(self.desk.choose("check", "Cancel"), interpreter.problem())
         self.assertEqual(self.said(), interpreter.problem())
         self.assertIn("does not exist", self.said())
+
+    def test_the_set_up_page_opens_where_nothing_is_set_up(self):
+        set_interpreter("")
+        opened = []
+
+        def see(dialog):
+            opened.append(type(dialog).__name__)
+            dialog.reject()
+
+        def press(dialog):
+            self.desk.in_dialog(see)
+            QTest.mouseClick(dialog.buttons()[0], LEFT)
+
+        self.desk.in_dialog(press)
+        self.desk.step("train")
+        self.desk.wait(lambda: opened, 10)
+        self.assertEqual(opened, ["SetupPage"])
 
     def test_a_folder_that_cannot_be_written(self):
         (self.folder / "file").write_text("")

@@ -59,7 +59,8 @@ class StylesTest(QgisTestCase):
         )
         context.addLayerToLoadOnCompletion(path, details)
         run = algorithm("predictmap")
-        run.dress("ramp_out", path, context)
+        parameter = next(p for p in run.task.parameters if p.name == "UNCERTAINTY")
+        run.dress(parameter, path, context)
         del run
         gc.collect()
         layer = QgsProcessingUtils.mapLayerFromString(path, context)

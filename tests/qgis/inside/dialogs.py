@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import unittest
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from processing.gui.AlgorithmDialog import AlgorithmDialog
-from qgis.core import QgsApplication
+from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsVectorLayer
 from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, Qt, QTimer, QTranslator
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QDialogButtonBox, QMessageBox, QTextEdit
-from support import REPOSITORY, algorithm
+
+from support import REPOSITORY, QgisTestCase, algorithm, set_interpreter
 
 WAIT_MS = 300_000
+GROUND = Path(os.environ.get("GEOPOINTSEG_TEST_GROUND", "/nowhere"))
+COMMAND_LINE = re.compile(r"(?<![\w-])--?[a-z][a-z-]*\b(?!\.)|print-config|GeoPackage first")
 
 
 @dataclass
@@ -84,8 +93,6 @@ class German:
     """Speaks German while it is entered."""
 
     def __init__(self, folder: Any) -> None:
-        import subprocess
-
         source = REPOSITORY / "qgis_plugin" / "i18n" / "geopointseg_de.ts"
         compiled = folder / "geopointseg_de.qm"
         subprocess.run(["lrelease", "-silent", str(source), "-qm", str(compiled)], check=True)
@@ -99,3 +106,29 @@ class German:
     def __exit__(self, *_: object) -> None:
         QCoreApplication.removeTranslator(self.translator)
         QgsApplication.processingRegistry().providerById("geopointseg").refreshAlgorithms()
+
+
+@unittest.skipUnless(
+    GROUND.exists(), "GEOPOINTSEG_TEST_GROUND names no folder with scene and points"
+)
+class GroundTestCase(QgisTestCase):
+    """A project with a real scene and points, and the real library."""
+
+    def setUp(self):
+        super().setUp()
+        set_interpreter(os.environ["GEOPOINTSEG_TEST_PYTHON"])
+        QgsProject.instance().setFileName(str(self.folder / "project.qgz"))
+        for name in ("scene.tif", "points.gpkg", "test.gpkg"):
+            shutil.copy(GROUND / name, self.folder / name)
+        self.scene = QgsRasterLayer(str(self.folder / "scene.tif"), "Auwald 2024")
+        self.points = QgsVectorLayer(str(self.folder / "points.gpkg"), "my plots", "ogr")
+        QgsProject.instance().addMapLayers([self.points, self.scene])
+
+    def train(self, **more):
+        given = {"KIND": "forest", "CONFIG": str(GROUND / "quick.toml"), **more}
+        told = run_dialog("trainmodel", **given)
+        self.assertTrue(told.ok, told.log)
+        return told
+
+    def order(self):
+        return [node.layer().name() for node in QgsProject.instance().layerTreeRoot().findLayers()]

@@ -40,7 +40,11 @@ def describe_points(path):
 
 def record():
     """Write down how this interpreter was called."""
-    files = {path: describe_points(path) for path in ARGUMENTS if path.endswith(".gpkg") and Path(path).exists()}
+    files = {
+        path: describe_points(path)
+        for path in ARGUMENTS
+        if path.endswith(".gpkg") and Path(path).exists()
+    }
     call = {
         "program": sys.argv[1],
         "arguments": ARGUMENTS,

@@ -37,10 +37,10 @@ class Interface:
     def removeDockWidget(self, dock):
         self.added.remove(dock)
 
-    def addPluginToMenu(self, name, action):
+    def addPluginToRasterMenu(self, name, action):
         self.menus.append(action)
 
-    def removePluginMenu(self, name, action):
+    def removePluginRasterMenu(self, name, action):
         self.menus.remove(action)
 
     def addToolBarIcon(self, action):
@@ -141,10 +141,11 @@ class Desk:
 
     def in_dialog(self, act):
         """Do something in the dialog that opens next."""
+        earlier = QApplication.activeModalWidget()
 
         def wait_for_it():
             dialog = QApplication.activeModalWidget()
-            if dialog is None:
+            if dialog in (None, earlier):
                 QTimer.singleShot(50, wait_for_it)
             else:
                 act(dialog)
