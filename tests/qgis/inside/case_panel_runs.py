@@ -169,6 +169,7 @@ class RunTest(PanelTestCase):
         self.assertEqual(opened, ["SetupPage"])
 
     def test_a_folder_that_cannot_be_written(self):
+        self.fake("succeeds")
         (self.folder / "file").write_text("")
         QgsProject.instance().setFileName(str(self.folder / "file" / "work.qgs"))
         self.desk.step("check")
