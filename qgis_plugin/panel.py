@@ -228,7 +228,7 @@ class Panel(QtWidgets.QDockWidget):
         filled = sum(count > 0 for count in counted)
         text = tr("{points} points in {classes} classes.").format(points=sum(counted), classes=filled)  # fmt: skip
         if not self.asking and self.counts[""]:
-            text += " " + tr("{count} points without a class.").format(count=self.counts[""])
+            text += " " + tr("Without a class: {count}.").format(count=self.counts[""])
         if not self.asking and min(counted, default=ENOUGH) < ENOUGH:
             text += " " + tr("Aim at {count} or more in each class.").format(count=ENOUGH)
         return text + (" " + tr("Not saved yet.") if layer.isModified() else "")

@@ -187,7 +187,7 @@ class ClickTest(PanelTestCase):
         layer.changeAttributeValue(4, 0, "moor")
         desk.wait()
         self.assertEqual(desk.counts(), {"forest": 0, "water": 2, "Äcker & Wiesen": 1, "moor": 1})
-        self.assertIn("1 points without a class.", self.panel.total.text())
+        self.assertIn("Without a class: 1.", self.panel.total.text())
         layer.rollBack()
         desk.wait()
         self.assertEqual(desk.counts(), {"forest": 2, "water": 2, "Äcker & Wiesen": 2})
