@@ -16,7 +16,7 @@ from . import inputs, interpreter, memory, runner, styles
 from .command import build, look_up
 from .parameters import DESTINATIONS, FOLDERS, Reader, define, explain, plain
 from .tasks import Parameter, Task
-from .translation import tr
+from .translation import say, tr
 
 ICON = str(Path(__file__).with_name("icon.svg"))
 Answers = dict[str, Any]
@@ -90,12 +90,9 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         agreed = any(self.parameterAsBool(answers, name, context) for name in ("REPLACE", "RESUME"))
         if agreed or not (folder.is_dir() and any(folder.glob("*.json"))):
             return ""
-        message = tr(
-            "The folder {folder} holds a model already. Choose another name, for example {free}, or tick '{replace}' under the advanced parameters."
-        )
         free = memory.free_path(folder.parent, folder.name)
         replace = tr("Replace the model in the folder")
-        return message.format(folder=folder, free=free, replace=replace)
+        return say("model_is_there", folder=folder, free=free, replace=replace)
 
     def prepareAlgorithm(self, answers: Answers, context: Context, feedback: Feedback) -> bool:
         """Turn layers into files, while QGIS's own thread still holds them."""
@@ -201,8 +198,9 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
             return
         if parameter.kind == "ramp_out":
             styles.write_ramp(path)
-        if parameter.kind == "html_out":
+        if parameter.kind == "html_out" and Path(path).is_file():
             self.report = path
+            styles.rename_in_report(Path(path), self.renamed)
         if self.task.name == "trainmodel" and parameter.name == "OUTPUT":
             self.model = path
         if context.willLoadLayerOnCompletion(path):

@@ -18,7 +18,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from .tasks import HERE, load_stages, load_tasks
+from .tasks import HERE, load_stages, load_tasks, load_texts
 
 PACKED = ("*.py", "*.json", "*.svg", "LICENSE", "README.md", "i18n/*.qm")
 DEFAULT = re.compile(r"\s*\[default: (.*)\]$")
@@ -51,7 +51,8 @@ def source_texts() -> list[str]:
         texts += [task.result, task.otherwise, *task.names.values()]
         choices = [p for p in task.parameters if p.kind == "choice"]
         texts += [shown for p in choices for shown in p.words.values()]
-    texts += load_stages().values()
+    kept = load_texts()
+    texts += [*load_stages().values(), *kept["texts"].values(), *dict(kept["advice"]).values()]
     return sorted({text for text in texts if text})
 
 
@@ -71,7 +72,11 @@ def translation_text(language: str, old: str) -> str:
 def metadata_text(repository: str = "", email: str = "") -> str:
     """Return the metadata, with the project's addresses where they are given."""
     text = (HERE / "metadata.txt").read_text(encoding="utf-8")
-    found = {"repository": repository, "tracker": repository and f"{repository}/issues", "email": email}
+    found = {
+        "repository": repository,
+        "tracker": repository and f"{repository}/issues",
+        "email": email,
+    }
     for name, value in found.items():
         text = re.sub(rf"(?m)^{name}=.*", f"{name}={value}", text) if value else text
     return text
@@ -82,7 +87,8 @@ def write_zip(*addresses: str) -> None:
     Path("dist").mkdir(exist_ok=True)
     target = Path("geopointseg_qgis")
     with zipfile.ZipFile("dist/geopointseg_qgis.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for pattern in PACKED for path in HERE.glob(pattern)):
+        files = {path for pattern in PACKED for path in HERE.glob(pattern)} - {Path(__file__)}
+        for path in sorted(files):
             archive.write(path, target / path.relative_to(HERE))
         archive.writestr(str(target / "metadata.txt"), metadata_text(*addresses))
         for wheel in sorted(Path("dist").glob("geopointseg-*.whl"))[-1:]:

@@ -15,7 +15,7 @@ from qgis.PyQt.QtWidgets import QWidget
 from . import interpreter, runner
 from .algorithm import Answers, CommandAlgorithm, Context, Feedback
 from .child import NEEDS_PYTHON, dotted
-from .translation import tr
+from .translation import refuse, say, tr
 from .wording import duration
 
 INSTALL = ["pip", "install", "--upgrade"]
@@ -75,40 +75,26 @@ def find_package(asked: str | None, options: str) -> str:
     A bare name is refused: on a public index it could be anybody's package.
     """
     bundled = sorted(Path(__file__).parent.glob("geopointseg-*.whl"))
-    if not asked and bundled:
-        return str(bundled[-1])
-    if asked and Path(asked).expanduser().exists():
-        return str(Path(asked).expanduser().absolute())
-    if asked and (asked.endswith(".whl") or len(Path(asked).parts) > 1):
-        message = tr("There is no file or folder {path}. Choose the wheel file of geopointseg.")
-        raise QgsProcessingException(message.format(path=asked))
-    if asked and INDEXES.search(options):
-        return asked
-    message = tr(
-        "Choose the file geopointseg-VERSION-py3-none-any.whl or the source folder of geopointseg. A name alone is not installed, because anybody can publish a package of that name."
-    )
-    raise QgsProcessingException(message)
+    path = Path(asked or (bundled[-1] if bundled else "")).expanduser()
+    if (asked or bundled) and path.exists():
+        return str(path.absolute())
+    if asked and (path.suffix == ".whl" or len(path.parts) > 1):
+        refuse("no_such_package", path=asked)
+    if not (asked and INDEXES.search(options)):
+        refuse("choose_package")
+    return str(asked)
 
 
 def refuse_folder(folder: Path, *, fresh: bool) -> None:
     """Raise where an environment would do harm or would not work."""
     if not fresh and not (folder / "pyvenv.cfg").exists():
-        message = tr(
-            "The folder {folder} holds other files. An environment needs a new or empty folder, or one made by 'Set up geopointseg' before. Choose another one."
-        )
-        raise QgsProcessingException(message.format(folder=folder))
+        refuse("folder_in_use", folder=folder)
     roaming = [Path(QgsApplication.qgisSettingsDirPath()), Path(__file__).parent]
     if fresh and any(Path(place).absolute() in folder.parents for place in roaming):
-        message = tr(
-            "The folder {folder} lies in the QGIS profile, which is copied between computers and emptied by updates. Choose a folder on a local disk, for example {free}."
-        )
         free = interpreter.default_folder()
-        raise QgsProcessingException(message.format(folder=folder, free=free))
+        refuse("folder_travels", folder=folder, free=free)
     if interpreter.IS_WINDOWS and len(str(folder)) > LONGEST_PATH:
-        message = tr(
-            "The path {folder} has {length} characters, which makes some paths in it too long for Windows. Choose a shorter one, for example C:\\geopointseg."
-        )
-        raise QgsProcessingException(message.format(folder=folder, length=len(str(folder))))
+        refuse("path_too_long", folder=folder, length=len(str(folder)))
 
 
 def warn_disk(folder: Path, needed_gb: float, feedback: Feedback) -> None:
@@ -116,9 +102,8 @@ def warn_disk(folder: Path, needed_gb: float, feedback: Feedback) -> None:
     there = next(place for place in (folder, *folder.parents) if place.exists())
     free_gb = shutil.disk_usage(there).free / 1e9
     if free_gb < needed_gb:
-        message = tr("The disk of {folder} has {free} GB free; about {needed} GB are needed.")
         found = {"free": f"{free_gb:.1f}", "needed": f"{needed_gb:.0f}"}
-        feedback.pushWarning(message.format(folder=folder, **found))
+        feedback.pushWarning(say("disk_too_small", folder=folder, **found))
 
 
 def find_python(asked: str | None, feedback: Feedback) -> str:
@@ -142,66 +127,42 @@ def make_environment(folder: Path, python: str, feedback: Feedback) -> None:
     """Make an environment with a Python of this machine, or with a standalone one where none fits."""
     if python:
         feedback.pushInfo(tr("Making an environment with {path}.").format(path=python))
-        run_step(python, ["venv", str(folder)], feedback)
-        return
-    uv = find_uv(feedback)
-    if not uv:
-        message = tr(
-            "A Python {needed} is needed, and the program uv, which downloads one, could not be fetched. Install Python from python.org or your system's packages, then choose it here."
-        )
-        raise QgsProcessingException(message.format(needed=dotted(NEEDS_PYTHON)))
+        if run_step(python, ["venv", str(folder)], feedback, needed=False):
+            return
+        shutil.rmtree(folder, ignore_errors=True)  # Debian's Python, for one, may lack a part
+    uv = find_uv(feedback) or refuse("no_python", needed=dotted(NEEDS_PYTHON))
     feedback.pushInfo(tr("A standalone Python is downloaded, with {path}.").format(path=uv))
     alone = ["--seed", "--python", dotted(NEEDS_PYTHON), "--python-preference", "only-managed"]
-    listener = runner.Listener(feedback)
-    code, _ = runner.run_program(uv, ["venv", *alone, str(folder)], feedback, listener.take)
-    _judge(code, "uv venv", listener, feedback)
+    run_step(uv, ["venv", *alone, str(folder)], feedback, child=())
 
 
 def find_uv(feedback: Feedback) -> str:
     """Return the program ``uv``, which brings a standalone Python; any pip fetches it."""
     home = interpreter.default_folder().parent / "uv"
-    places = [home / "bin", Path.home() / ".local" / "bin", Path.home() / ".cargo" / "bin"]
+    places = (home / "bin", Path.home() / ".local" / "bin", Path.home() / ".cargo" / "bin")
+    fetch = ["pip", "install", "--target", str(home), "--only-binary", ":all:", "uv"]
     for _ in range(2):
         found = QStandardPaths.findExecutable("uv")
         found = found or QStandardPaths.findExecutable("uv", [str(place) for place in places])
-        if found:
-            return found
-        for python in interpreter.candidates(own=True):
-            fetch = ["pip", "install", "--target", str(home), "--only-binary", ":all:", "uv"]
-            listener = runner.Listener(feedback)
-            words = [runner.CHILD, *fetch]
-            if runner.run_program(python, words, feedback, listener.take)[0] == 0:
-                break
-    return ""
+        pythons = [] if found else interpreter.candidates(own=True)
+        if found or not any(run_step(path, fetch, feedback, needed=False) for path in pythons):
+            break
+    return found
 
 
 def install(made: str, package: str, options: list[str], feedback: Feedback, *, gpu: bool) -> None:
     """Install geopointseg, with the libraries for the processor alone unless a card is wanted."""
-    downloads = Downloads(feedback, MEGABYTES[gpu])
-    upgrade = [*INSTALL, "--progress-bar", "off", *options, "pip"]
-    runner.run_program(
-        made, [runner.CHILD, *upgrade], feedback, downloads.take
-    )  # old ones stay silent
-    bar = ["--progress-bar", "raw" if _pip_version(made, feedback) >= (24, 1) else "off"]
+    downloads, pip = Downloads(feedback, MEGABYTES[gpu]), [*INSTALL, *options, "--progress-bar"]
+    run_step(
+        made, [*pip, "off", "pip"], feedback, downloads, needed=False
+    )  # old ones count no bytes
+    pip += ["raw" if _pip_version(made, feedback) >= (24, 1) else "off"]
     kind = {False: "cpu", True: "cu126" if interpreter.IS_WINDOWS else ""}[gpu]
     if kind and not interpreter.IS_MAC and not INDEXES.search(" ".join(options)):
-        torch = [
-            *INSTALL,
-            *bar,
-            *options,
-            "--index-url",
-            TORCH.format(kind=kind),
-            "torch",
-            "torchvision",
-        ]
-        try:
-            run_step(made, torch, feedback, downloads)
-        except QgsProcessingException as reason:
-            if feedback.isCanceled():
-                raise
-            feedback.pushWarning(str(reason))
+        torch = ["--index-url", TORCH.format(kind=kind), "torch", "torchvision"]
+        if not run_step(made, [*pip, *torch], feedback, downloads, needed=False):
             feedback.pushWarning(tr("The larger libraries of the public index are used instead."))
-    run_step(made, [*INSTALL, *bar, *options, package], feedback, downloads)
+    run_step(made, [*pip, package], feedback, downloads)
 
 
 def _pip_version(made: str, feedback: Feedback) -> tuple[int, ...]:
@@ -249,24 +210,24 @@ class Downloads:
         if now - self._said > SAID_EVERY_S and size_mb > 1.0:
             self._said = now
             left = duration((now - self._from) * (expected - whole) / max(whole, 1.0))
-            text = tr("Downloading {name}: {got} of {size} MB; in all about {time} left")
             found = {"got": f"{got_mb:.0f}", "size": f"{size_mb:.0f}"}
-            self.feedback.setProgressText(text.format(name=self.name, time=left, **found))
+            self.feedback.setProgressText(say("downloading", name=self.name, time=left, **found))
 
 
 def run_step(
-    program: str, arguments: list[str], feedback: Feedback, downloads: Downloads | None = None
-) -> None:
-    """Run one step; its last lines are the reason if it fails."""
+    program: str, arguments: list[str], feedback: Feedback, downloads: Downloads | None = None, *,
+    needed: bool = True, child: tuple[str, ...] = (runner.CHILD,),
+) -> bool:  # fmt: skip
+    """Run one step and return whether it went well; a needed one fails with its last lines as reason."""
     downloads = downloads or Downloads(feedback, MEGABYTES[False])
-    words = [runner.CHILD, *arguments]
-    code, _ = runner.run_program(program, words, feedback, downloads.take)
-    _judge(code, " ".join(arguments[:2]), downloads.listener, feedback)
-
-
-def _judge(code: int, step: str, listener: runner.Listener, feedback: Feedback) -> None:
+    code, _ = runner.run_program(program, [*child, *arguments], feedback, downloads.take)
     if feedback.isCanceled():
         raise QgsProcessingException(tr("Cancelled. The unfinished environment was removed."))
     if code:
-        message = tr("'{step}' failed. Check the network and QGIS's proxy, then try again.")
-        raise QgsProcessingException(f"{message.format(step=step)}\n{listener.reason()}")
+        reason = (
+            say("step_failed", step=" ".join(arguments[:2])) + "\n" + downloads.listener.reason()
+        )
+        if needed:
+            raise QgsProcessingException(reason)
+        feedback.pushWarning(reason)
+    return code == 0

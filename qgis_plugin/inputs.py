@@ -9,7 +9,7 @@ from typing import Any
 
 from qgis import core
 
-from .translation import tr
+from .translation import refuse, say
 from .wording import advice
 
 FEW_CLASSES = 12  # so many classes may have one point each
@@ -18,21 +18,11 @@ FEW_CLASSES = 12  # so many classes may have one point each
 def raster_path(layer: core.QgsRasterLayer) -> str:
     """Return the file behind a raster layer; raise where only QGIS can read it."""
     if layer.providerType() != "gdal":
-        message = tr(
-            "Raster '{name}' comes from the provider '{provider}', which only QGIS can read; geopointseg needs a file. Save it with Export > Save As… as a GeoTIFF (raw data) and choose that layer."
-        )
-        _refuse(message, name=layer.name(), provider=layer.providerType())
+        refuse("raster_of_qgis_only", name=layer.name(), provider=layer.providerType())
     if not layer.crs().isValid():
-        message = tr(
-            "Raster '{name}' has no CRS, which is needed to place points and maps on the ground. Give the file one with 'Assign projection' (GDAL) and choose it again."
-        )
-        _refuse(message, name=layer.name())
+        refuse("raster_without_crs", name=layer.name())
     source = layer.source().partition("|")[0]
     return str(Path(source).absolute()) if Path(source).exists() else source
-
-
-def _refuse(message: str, **found: str) -> None:
-    raise core.QgsProcessingException(message.format(**found))
 
 
 def class_field_of(layer: core.QgsVectorLayer | None) -> str:
@@ -54,27 +44,17 @@ def export_features(source: core.QgsFeatureSource, folder: Path) -> Path:
     """
     name = source.sourceName()
     if source.wkbType() == core.QgsWkbTypes.Type.NoGeometry:
-        message = tr(
-            "Layer '{name}' is a table without places. Make points of its coordinates with 'Create points layer from table' and choose that layer."
-        )
-        _refuse(message, name=name)
+        refuse("layer_without_places", name=name)
     if not source.sourceCrs().isValid():
-        message = tr(
-            "Layer '{name}' has no CRS. Points need one to be placed on the raster. Assign it with 'Assign projection' and run again."
-        )
-        _refuse(message, name=name)
+        refuse("layer_without_crs", name=name)
     if source.featureCount() == 0:
-        message = tr(
-            "Layer '{name}' gives nothing: it is empty, or only selected features were asked for and none is selected. Add features or clear that option."
-        )
-        _refuse(message, name=name)
+        refuse("layer_empty", name=name)
     folder.mkdir(parents=True, exist_ok=True)
     plain = re.sub(r"[^\w .-]", "_", name).strip(" .")[:60] or "points"
     path = folder / f"{plain}.gpkg"
     reason = write_features(source, path, re.sub(r"[\"'\x00-\x1f]", "_", name))
     if reason:
-        message = tr("Layer '{name}' could not be written for geopointseg: {reason}.")
-        _refuse(message, name=name, reason=f"{reason} {advice(reason)}".strip())
+        refuse("layer_not_written", name=name, reason=f"{reason} {advice(reason)}".strip())
     return path
 
 
@@ -121,11 +101,8 @@ def class_trouble(layer: core.QgsVectorLayer, field: str) -> str:
     alone = sum(count == 1 for count in counts.values())
     if len(counts) < FEW_CLASSES or 2 * alone <= len(counts):
         return ""
-    message = tr(
-        "Field '{field}' of layer '{name}' has {classes} different values in {points} points, and most occur only once: it numbers the points and holds no classes. Choose the field with the class."
-    )
     found = {"field": field, "name": layer.name(), "classes": len(counts)}
-    return message.format(points=sum(counts.values()), **found)
+    return say("field_of_numbers", points=sum(counts.values()), **found)
 
 
 def extent_layer(extent: core.QgsRectangle, crs: Any) -> core.QgsVectorLayer:
@@ -143,14 +120,10 @@ def export_style(
     """Write names and colours of the classes beside the points, where the style holds them."""
     styled = class_field_of(layer)
     if layer.isEditable() and layer.isModified():
-        message = tr(
-            "Layer '{name}' has unsaved edits. The run uses the points as they are on the screen; save them before you close QGIS."
-        )
-        feedback.pushWarning(message.format(name=layer.name()))
+        feedback.pushWarning(say("layer_unsaved", name=layer.name()))
     if styled == field != "":
         layer.saveNamedStyle(str(points.with_suffix(".qml")))
     elif styled:
-        message = tr(
-            "Layer '{name}' is styled by '{styled}', its classes are in '{field}': the colours are not used. Categorize the layer by '{field}' to choose them."
+        feedback.pushWarning(
+            say("layer_styled_otherwise", name=layer.name(), styled=styled, field=field)
         )
-        feedback.pushWarning(message.format(name=layer.name(), styled=styled, field=field))

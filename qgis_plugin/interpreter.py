@@ -13,7 +13,7 @@ from qgis.core import QgsApplication, QgsNetworkAccessManager, QgsSettings
 from qgis.PyQt.QtCore import QStandardPaths
 from qgis.PyQt.QtNetwork import QNetworkProxy
 
-from .translation import tr
+from .translation import say, tr
 
 SETTING = "GEOPOINTSEG_INTERPRETER"
 KEY = f"Processing/Configuration/{SETTING}"
@@ -59,8 +59,7 @@ def problem() -> str:
         reason = tr("The interpreter {path} is not a program that may be executed.")
     else:
         return ""
-    advice = tr("Run 'Set up geopointseg' in the toolbox; it finds one or makes one.")
-    return f"{reason.format(path=path)} {advice}"
+    return f"{reason.format(path=path)} {say('run_set_up')}"
 
 
 def default_folder() -> Path:

@@ -11,7 +11,7 @@ from qgis.PyQt.QtWidgets import QComboBox
 
 from . import inputs, memory
 from .tasks import Parameter
-from .translation import tr
+from .translation import refuse, tr
 
 Source, Number = core.QgsProcessing.SourceType, core.QgsProcessingParameterNumber.Type
 FOLDER = {"behavior": core.QgsProcessingParameterFile.Behavior.Folder}
@@ -178,9 +178,8 @@ class Reader:
             return None
         value = plain(self.ask(parameter))
         if value is None:
-            message = tr("The layer for '{name}' cannot be opened: {given}. Choose another one.")
             label = tr(parameter.label)
-            raise core.QgsProcessingException(message.format(name=label, given=given))
+            refuse("layer_not_opened", name=label, given=given)
         if parameter.kind == "extent":
             crs = self.algorithm.parameterAsExtentCrs(self.answers, name, self.context)
             raster = self.algorithm.parameterAsRasterLayer(self.answers, "RASTER", self.context)

@@ -18,7 +18,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QDir, QProcess, QProcessEnvironme
 from . import interpreter
 from .command import LineBuffer, clean_environment, parse_event, parse_result
 from .tasks import Task
-from .translation import tr
+from .translation import say, tr
 from .wording import Pace, advice, in_words
 
 CHILD = str(Path(__file__).with_name("child.py"))
@@ -128,14 +128,8 @@ def run_geopointseg(
 def _failure(code: int, reason: str) -> str:
     """Return one message for a run that gave no result."""
     if code < 0:
-        killed = tr(
-            "geopointseg was killed in the middle of its work (signal {code}), most often because memory ran out. No output was written. Close other programs or use smaller rasters."
-        )
-        return f"{killed.format(code=-code)}\n{reason}".strip()
-    unknown = tr(
-        "geopointseg ended with code {code} and without a result that this plugin understands. Plugin and geopointseg must fit together: upgrade both, then run 'Check the set-up'."
-    )
-    return reason if code and reason else unknown.format(code=code)
+        return f"{say('killed', code=-code)}\n{reason}".strip()
+    return reason if code and reason else say("no_result", code=code)
 
 
 def run_program(

@@ -19,7 +19,6 @@ from . import interpreter, memory
 from .translation import tr
 
 SEEN = "geopointseg/set_up_was_shown"
-PATH = Qt.ItemDataRole.UserRole
 SHOWN: list[QtWidgets.QDialog] = []  # a page whose run ends after it was closed must still be there
 Buttons = QtWidgets.QDialogButtonBox
 
@@ -61,16 +60,9 @@ class SetupPage(QtWidgets.QDialog):
         self.log = QtWidgets.QPlainTextEdit()
         self.log.setReadOnly(True)
         column = QtWidgets.QVBoxLayout(self)
-        for part in (
-            self.state,
-            self._make_there(),
-            self._make_new(),
-            self.doing,
-            self.bar,
-            self.log,
-        ):
+        parts = [self.state, self._make_there(), self._make_new(), self.doing, self.bar, self.log]
+        for part in [*parts, self._make_buttons()]:
             column.addWidget(part)
-        column.addWidget(self._make_buttons())
         self.show_state()
         QTimer.singleShot(0, self.search)
 
@@ -78,12 +70,12 @@ class SetupPage(QtWidgets.QDialog):
         box = QtWidgets.QGroupBox(tr("Use an environment that is there"))
         row = QtWidgets.QHBoxLayout(box)
         self.found, self.use = QtWidgets.QComboBox(), QtWidgets.QPushButton(tr("Use it"))
-        choose = QtWidgets.QPushButton(tr("Choose another…"))
+        self.other = QtWidgets.QPushButton(tr("Choose another…"))
         row.addWidget(self.found, 1)
         row.addWidget(self.use)
-        row.addWidget(choose)
-        self.use.clicked.connect(lambda: self.set_interpreter(self.found.currentData(PATH)))
-        choose.clicked.connect(self.choose)
+        row.addWidget(self.other)
+        self.use.clicked.connect(lambda: self.set_interpreter(self.found.currentData()))
+        self.other.clicked.connect(self.choose)
         return box
 
     def _make_new(self) -> QtWidgets.QGroupBox:
@@ -124,9 +116,7 @@ class SetupPage(QtWidgets.QDialog):
         """Say whether geopointseg is set up, and what to do if not."""
         problem, path = interpreter.problem(), interpreter.current()
         ready = tr("geopointseg is set up. It runs with {path}.").format(path=path)
-        todo = tr(
-            "geopointseg needs a Python environment of its own; nothing is installed into QGIS."
-        )
+        todo = tr("geopointseg needs a Python of its own; nothing is installed into QGIS.")
         self.state.setText(f"<b>{todo}</b>" if problem else f"<b>{ready}</b>")
         self.state.setToolTip(problem)
         for button in (self.demo, self.check):
@@ -136,8 +126,7 @@ class SetupPage(QtWidgets.QDialog):
         """List the environments of this machine that have geopointseg."""
         self.found.clear()
         for path, version in interpreter.installations(core.QgsProcessingFeedback()):
-            self.found.addItem(f"geopointseg {version}: {path}", None)
-            self.found.setItemData(self.found.count() - 1, path, PATH)
+            self.found.addItem(f"geopointseg {version}: {path}", path)
         self.use.setEnabled(self.found.count() > 0)
         if not self.found.count():
             self.found.addItem(tr("None was found on this computer."))
@@ -190,6 +179,7 @@ class SetupPage(QtWidgets.QDialog):
         self.set_busy(busy=False)
         self.show_state()
         if ok and name == "createenvironment":
+            self.search()
             self.run("checkenvironment", {})
         elif ok and name == "loaddemo":
             handleAlgorithmResults(algorithm, self.context, core.QgsProcessingFeedback(), False)  # noqa: FBT003
@@ -204,8 +194,9 @@ class SetupPage(QtWidgets.QDialog):
 
     def set_busy(self, *, busy: bool) -> None:
         """Let only one thing run."""
-        for button in (self.check, self.demo, self.make, self.use):
+        for button in (self.check, self.demo, self.make, self.other):
             button.setEnabled(not busy)
+        self.use.setEnabled(not busy and bool(self.found.currentData()))
         self.stop.setEnabled(busy)
         self.bar.setRange(0, 100)
         self.bar.setValue(0 if busy else self.bar.maximum())

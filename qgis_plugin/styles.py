@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -78,6 +79,15 @@ def _is_points(layer: core.QgsMapLayer, remembered: str) -> bool:
     if remembered or not isinstance(layer, core.QgsVectorLayer):
         return layer is not None and layer.id() == remembered
     return bool(layer.geometryType() == core.QgsWkbTypes.GeometryType.PointGeometry)
+
+
+def rename_in_report(report: Path, renamed: dict[str, str]) -> None:
+    """Call layers in a report as the user calls them, not as their files."""
+    text = report.read_text(encoding="utf-8")
+    for path, name in renamed.items():
+        for old in (path, Path(path).name):
+            text = text.replace(html.escape(old), html.escape(name))
+    report.write_text(text, encoding="utf-8")
 
 
 def write_ramp(path: str) -> None:

@@ -94,6 +94,12 @@ def _table(name: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
+def load_texts() -> dict[str, Any]:
+    """Return longer sentences by key, and the advice on troubles."""
+    return _table("texts.json")
+
+
+@lru_cache(maxsize=1)
 def load_stages() -> dict[str, str]:
     """Return what each stage of a run is called."""
     stages: dict[str, str] = _table("algorithms.json")["stages"]

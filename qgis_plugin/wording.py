@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from .tasks import Parameter, Task, load_stages, load_tasks
+from .tasks import Parameter, Task, load_stages, load_tasks, load_texts
 from .translation import tr
 
 COMMAND = re.compile(r"['`]geopointseg ([a-z]+)(?: ([a-z]+))?([^'`]*)['`]")
@@ -29,7 +29,7 @@ def _tool(found: re.Match[str]) -> str:
         return f"'{tr(tasks['drawsample'].label)}'"
     for words in ((found[1], found[2]), (found[1],)):
         for task in tasks.values():
-            if task.command == words:
+            if tuple(task.command) == words:
                 return f"'{tr(task.label)}'"
     return f"'{found[1]}'"
 
@@ -55,19 +55,8 @@ def _value(field: Parameter | None, value: str | None) -> str:
 
 def advice(text: str) -> str:
     """Return what to do about a common trouble of machines and networks, or an empty string."""
-    for pattern, sentence in (
-        (r"No space left|ENOSPC|WinError 112|disk.{0,20}full|not enough space", tr("The disk is full. Free some space, or choose a folder on another disk.")),
-        (r"DLL load failed|WinError (126|127|1114)|c10\.dll", tr("A system library (DLL) cannot be loaded. Install the 'Microsoft Visual C++ Redistributable (x64)' from Microsoft and restart QGIS; if it is there, a virus scanner may hold the file back.")),
-        (r"WinError (5|32|225)\b|Access is denied|being used by another process|PermissionError|Permission denied", tr("A file could not be written or opened. Often a virus scanner holds it: exclude the folder from scanning, or choose a folder that you may write to.")),
-        (r"WinError 206|WinError 3\b|[Ff]ile ?name.{0,12}too long|path.{0,12}too long|MAX_PATH", tr("A path is too long for Windows. Choose a short folder, such as C:\\geopointseg.")),
-        (r"CERTIFICATE_VERIFY|certificate verify|SSLError|SSL:", tr("The certificate of the server is not trusted. Ask your administrator for the certificate of your network and add it under Settings > Options > Authentication > Manage certificates.")),
-        (r"ProxyError|407 |Tunnel connection failed", tr("The proxy refused the connection. Correct it under Settings > Options > Network.")),
-        (r"name resolution|getaddrinfo|NameResolution|Max retries|Connection(Error| refused| reset|ResetError)|timed? ?out|Network is unreachable", tr("The network cannot be reached. Check the connection and the proxy under Settings > Options > Network, then try again.")),
-        (r"MemoryError|out of memory|Cannot allocate", tr("Memory ran out. Close other programs or use a smaller raster.")),
-    ):  # fmt: skip
-        if re.search(pattern, text):
-            return sentence
-    return ""
+    found = (tr(said) for pattern, said in load_texts()["advice"] if re.search(pattern, text))
+    return next(found, "")
 
 
 def duration(seconds: float) -> str:

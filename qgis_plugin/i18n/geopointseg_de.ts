@@ -703,8 +703,8 @@
 <translation>geopointseg ist eingerichtet. Es läuft mit {path}.</translation></message>
 <message><source>geopointseg is set up. Next: 'Load the demo', or open your raster and make a points layer.</source>
 <translation>geopointseg ist eingerichtet. Als Nächstes: „Demo laden“, oder öffnen Sie Ihr Raster und legen Sie einen Punktlayer an.</translation></message>
-<message><source>geopointseg needs a Python environment of its own; nothing is installed into QGIS.</source>
-<translation>geopointseg braucht eine eigene Python-Umgebung; in QGIS wird nichts installiert.</translation></message>
+<message><source>geopointseg needs a Python of its own; nothing is installed into QGIS.</source>
+<translation>geopointseg braucht ein eigenes Python; in QGIS wird nichts installiert.</translation></message>
 <message><source>geopointseg was killed in the middle of its work (signal {code}), most often because memory ran out. No output was written. Close other programs or use smaller rasters.</source>
 <translation>geopointseg wurde mitten in der Arbeit beendet (Signal {code}), meist weil der Speicher ausging. Es wurde kein Ergebnis geschrieben. Schließen Sie andere Programme oder verwenden Sie kleinere Raster.</translation></message>
 <message><source>geopointseg:</source>

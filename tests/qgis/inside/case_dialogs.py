@@ -5,10 +5,13 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
+from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+from processing.modeler.ModelerParametersDialog import ModelerParametersDialog
 from qgis.core import (
     NULL,
     QgsApplication,
     QgsProcessingFeatureSourceDefinition,
+    QgsProcessingModelAlgorithm,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
     QgsProject,
@@ -22,7 +25,7 @@ from qgis_plugin.parameters import plain
 from qgis_plugin.tasks import load_tasks
 
 from dialogs import COMMAND_LINE, open_dialog, run_dialog
-from support import QgisTestCase, make_points, make_raster, run
+from support import QgisTestCase, algorithm, make_points, make_raster, run
 
 
 class FormsTest(QgisTestCase):
@@ -83,6 +86,21 @@ class FormsTest(QgisTestCase):
                     self.assertFalse(
                         [w for w, text in parameter.words.items() if w == text], parameter
                     )
+
+    def test_batch_and_modeler_take_every_algorithm(self):
+        model = QgsProcessingModelAlgorithm()
+        for name in load_tasks():
+            batch = BatchAlgorithmDialog(algorithm(name), parent=None)
+            batch.close()
+            form = ModelerParametersDialog(algorithm(name), model)
+            for parameter in load_tasks()[name].parameters:
+                if parameter.kind == "choice":
+                    wrapper = form.widget.widget.wrappers[parameter.name]
+                    value = (
+                        wrapper.value() if hasattr(wrapper, "value") else wrapper.parameterValue()
+                    )
+                    self.assertEqual(value, parameter.default)
+            form.close()
 
     def test_the_last_answers_are_offered_again(self):
         other, field = make_points("other"), "cover"

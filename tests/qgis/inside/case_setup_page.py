@@ -43,7 +43,7 @@ class SetupPageTest(QgisTestCase):
     def test_nothing_is_set_up(self):
         with mock.patch.object(interpreter, "candidates", return_value=[]):
             page = self.open()
-        self.assertIn("needs a Python environment of its own", page.state.text())
+        self.assertIn("needs a Python of its own", page.state.text())
         self.assertFalse(page.demo.isEnabled())
         self.assertFalse(page.use.isEnabled())
         self.assertIn(str(self.folder / "data"), page.folder.lineEdit().placeholderText())
