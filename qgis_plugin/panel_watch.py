@@ -76,8 +76,8 @@ class ClickTool(QgsMapTool):
 
     def keyPressEvent(self, event: Any) -> None:
         """Take number keys and the keys for the next and the previous question."""
-        key, keys = event.text().lower(), Qt.KeyboardModifier
-        plain = event.modifiers() in (keys.NoModifier, keys.KeypadModifier)
+        key, held = event.text().lower(), event.modifiers()
+        plain = held in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
         event.setAccepted(bool(plain and key and key in NUMBERS + BACK + SKIP))
         if event.isAccepted():
             self.typed.emit(key)
