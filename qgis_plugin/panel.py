@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from qgis import core
 from qgis.gui import QgsVertexMarker
 from qgis.PyQt import QtWidgets
-from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtCore import Qt, QUrl
 from qgis.PyQt.QtGui import QColor
 
 from . import interpreter, memory, panel_points, panel_run, panel_walk, panel_widgets
@@ -239,14 +240,14 @@ class Panel(QtWidgets.QDockWidget):
         reason = panel_points.why_raster_unusable(raster)
         reason = reason or panel_points.why_unusable(layer, field, raster)
         if reason:
-            return f"<b>{reason}</b>"
+            return f"<b>{html.escape(reason, quote=False)}</b>"
         if self.asking:
             return tr("Which class is it? Click on it here, or press its key.")
         if ready and 0 <= self.class_at < len(self.rows):
             text = tr(
                 "Click on the map where you see: <b>{name}</b>. Press a key for another class."
             )
-            return text.format(name=self.rows[self.class_at].label)
+            return text.format(name=html.escape(self.rows[self.class_at].label))
         return tr("Pick a class, then click on the map where you see it.")
 
     def _point_at_next_step(self) -> None:
@@ -477,8 +478,13 @@ class Panel(QtWidgets.QDockWidget):
         summary = (ended.results.get("SUMMARY") or "").partition(tr("Next:"))[0].strip()
         after = panel_run.steps()[step].after if good else ""
         found = [f"• {warning}" for warning in ended.warnings[:FINDINGS]]
-        self.say("\n".join(filter(None, [*found, summary, after])))
+        lines = [html.escape(line, quote=False) for line in (*found, summary, after) if line]
+        if ended.results.get("REPORT"):
+            address = QUrl.fromLocalFile(ended.results["REPORT"]).toString()
+            lines.append(f'<a href="{address}">{tr("Open the report")}</a>')
+        self.say("<br>".join(lines))
         self.refresh()
+        self.widget().ensureWidgetVisible(self.said)
         if step in ("next", "sample"):
             self.ask()
 

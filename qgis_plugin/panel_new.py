@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,6 @@ class NewPoints(QtWidgets.QDialog):
                 self.layer = panel_points.make_layer(path, self.name.text(), known.crs(), rows)
             except core.QgsProcessingException as reason:
                 complaint = str(reason)
-        self.problem.setText(f"<b>{complaint}</b>" if complaint else "")
+        self.problem.setText(f"<b>{html.escape(complaint, quote=False)}</b>")
         if not complaint:
             super().accept()

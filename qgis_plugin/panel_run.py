@@ -113,6 +113,7 @@ class RunFeedback(core.QgsProcessingFeedback):
     """
 
     told = pyqtSignal(str)
+    lists_reports = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections import Counter
 from pathlib import Path
@@ -38,10 +39,11 @@ def colored(color: str) -> QIcon:
 
 
 def wrapped() -> QtWidgets.QLabel:
-    """Return a label of several lines whose text can be copied."""
+    """Return a label of several lines whose text can be copied, and whose links open."""
     label = QtWidgets.QLabel()
     label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+    label.setOpenExternalLinks(True)
     return label
 
 
@@ -226,7 +228,7 @@ class QuestionBox(QtWidgets.QGroupBox):
     def ask(self, walk: panel_walk.Walk, rows: list[ClassRow]) -> None:
         """Show the question and the classes that it names as buttons."""
         self.setTitle(walk.title())
-        self.text.setText(f"<big><b>{walk.text()}</b></big>")
+        self.text.setText(f"<big><b>{html.escape(walk.text())}</b></big>")
         hint = tr("Look at the image inside the ring. Press the number of the class, or click on it in the list.")  # fmt: skip
         answered = walk.current.fid not in walk.open
         self.hint.setText(tr("This one is answered.") if answered else hint)

@@ -85,7 +85,7 @@ class NewLayerTest(PanelTestCase):
                 dialog.file.setFilePath(typed["path"])
             kinds = QDialogButtonBox.StandardButton
             QTest.mouseClick(dialog.buttons.button(kinds.Ok), LEFT)
-            complaints.append(dialog.problem.text())
+            complaints.append(dialog.problem.text()[3:-4])
             if dialog.isVisible():
                 QTest.mouseClick(dialog.buttons.button(kinds.Cancel), LEFT)
 
@@ -119,8 +119,9 @@ class NewLayerTest(PanelTestCase):
 
     def test_own_classes(self):
         self.open()
-        self.assertEqual(self.make(preset="My own classes", classes=("Äcker & Wiesen", "2")), "")
-        self.assertEqual(self.desk.counts(), {"Äcker & Wiesen": 0, "2": 0})
+        self.assertEqual(self.make(preset="My own classes", classes=("Äcker <&> Wiesen", "2")), "")
+        self.assertEqual(self.desk.counts(), {"Äcker <&> Wiesen": 0, "2": 0})
+        self.assertIn("<b>Äcker &lt;&amp;&gt; Wiesen</b>", self.hint())
 
     def test_what_cannot_be_made_is_said_in_the_dialog(self):
         self.open()

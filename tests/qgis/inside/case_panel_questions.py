@@ -1,5 +1,6 @@
 """Suggested points and test samples in the panel: one key or one click answers a question."""
 
+import html
 import unittest
 
 from qgis.core import (
@@ -58,7 +59,7 @@ class SuggestionTest(PanelTestCase):
     def asked(self):
         box = self.panel.box
         buttons = [box.answers.itemAt(i).widget() for i in range(box.answers.count())]
-        words = box.text.text().replace("<big><b>", "").replace("</b></big>", "")
+        words = html.unescape(box.text.text().replace("<big><b>", "").replace("</b></big>", ""))
         return box.title(), words, [button.text() for button in buttons]
 
     def here(self):

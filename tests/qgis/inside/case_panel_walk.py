@@ -85,6 +85,7 @@ class WholeRoadTest(PanelTestCase):
         said = self.run_step("assess")
         self.assertRegex(said, r"\d+% of 50 test points")
         self.assertIn("Next: read the report", said)
+        self.assertIn("Open the report</a>", said)
         (report,) = self.folder.glob("Accuracy of *.html")
         self.assertIn("Forest", report.read_text(encoding="utf-8"))
 
