@@ -475,8 +475,10 @@ class Panel(QtWidgets.QDockWidget):
         self.form.remember()
         good = ended.results.get("USABLE") is not False
         self.last_step = step if good else self.last_step
-        summary = (ended.results.get("SUMMARY") or "").partition(tr("Next:"))[0].strip()
-        after = panel_run.steps()[step].after if good else ""
+        summary, after = ended.results.get("SUMMARY") or "", ""
+        if good:  # the panel has its own words for what comes next
+            summary = summary.partition(tr("Next:"))[0].strip()
+            after = panel_run.steps()[step].after
         found = [f"• {warning}" for warning in ended.warnings[:FINDINGS]]
         lines = [html.escape(line, quote=False) for line in (*found, summary, after) if line]
         if ended.results.get("REPORT"):

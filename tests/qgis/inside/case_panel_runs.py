@@ -145,6 +145,14 @@ class RunTest(PanelTestCase):
             self.assertEqual(self.said(), "Layer 'plots' has no CRS. Assign one.")
         self.assertEqual(self.panel.form.model.filePath(), "")
 
+    def test_points_that_cannot_be_used_do_not_lead_to_training(self):
+        self.fake("judges")
+        self.desk.step("check")
+        self.desk.finish()
+        self.assertIn("cannot be used yet", self.said())
+        self.assertNotIn("Next: 'Train'", self.said())
+        self.assertEqual(self.panel.last_step, "")
+
     def test_an_interpreter_that_vanished(self):
         set_interpreter(str(self.folder / "gone"))
         self.assertEqual(self.desk.choose("check", "Cancel"), interpreter.problem())
