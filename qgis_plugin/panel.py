@@ -159,15 +159,11 @@ class Panel(QtWidgets.QDockWidget):
         """Ask for classes and make a layer for them, ready to be clicked."""
         dialog = NewPoints(self, self.form.raster.currentLayer())
         if dialog.exec() and dialog.layer is not None:
-            self.adopt(dialog.layer)
+            Project().addMapLayer(dialog.layer)
+            self.form.points.setLayer(dialog.layer)
+            self.form.remember()
+            self.refresh()
             self.pick(0)
-
-    def adopt(self, layer: core.QgsVectorLayer) -> None:
-        """Add a layer to the project and work with it."""
-        Project().addMapLayer(layer)
-        self.form.points.setLayer(layer)
-        self.form.remember()
-        self.refresh()
 
     # showing
 
@@ -461,28 +457,28 @@ class Panel(QtWidgets.QDockWidget):
             return
         algorithm = panel_run.steps()[step].algorithm
         self.say(tr("Running. You can go on clicking points meanwhile."))
-        self.runs.start(algorithm, answers, lambda ended: self.after(step, ended))
+        self.runs.start(algorithm, answers, lambda *end: self.after(step, *end))
 
-    def after(self, step: str, ended: panel_run.Ended) -> None:
+    def after(self, step: str, results: dict[str, Any], layers: list[Any], feedback: Any) -> None:
         """Take the results of a step and say what comes next."""
-        if ended.results is None:
-            self.say(ended.error)
+        if feedback.errors:
+            self.say("\n".join(feedback.errors))
             return
-        for layer in ended.layers:
+        for layer in layers:
             self._take_result(step, layer)
         if step == "train":
-            self.form.set_model(ended.results["OUTPUT"])
+            self.form.set_model(results["OUTPUT"])
         self.form.remember()
-        good = ended.results.get("USABLE") is not False
+        good = results.get("USABLE") is not False
         self.last_step = step if good else self.last_step
-        summary, after = ended.results.get("SUMMARY") or "", ""
+        summary, after = results.get("SUMMARY") or "", ""
         if good:  # the panel has its own words for what comes next
             summary = summary.partition(tr("Next:"))[0].strip()
             after = panel_run.steps()[step].after
-        found = [f"• {warning}" for warning in ended.warnings[:FINDINGS]]
+        found = [f"• {warning}" for warning in feedback.warnings[:FINDINGS]]
         lines = [html.escape(line, quote=False) for line in (*found, summary, after) if line]
-        if ended.results.get("REPORT"):
-            address = QUrl.fromLocalFile(ended.results["REPORT"]).toString()
+        if results.get("REPORT"):
+            address = QUrl.fromLocalFile(results["REPORT"]).toString()
             lines.append(f'<a href="{address}">{tr("Open the report")}</a>')
         self.say("<br>".join(lines))
         self.refresh()

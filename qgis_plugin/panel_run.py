@@ -132,15 +132,6 @@ class RunFeedback(core.QgsProcessingFeedback):
         self.told.emit(text)
 
 
-class Ended(NamedTuple):
-    """How a run ended: with results and layers (``results`` is None where it failed)."""
-
-    results: dict[str, Any] | None
-    layers: list[core.QgsMapLayer]
-    warnings: list[str]
-    error: str
-
-
 class Runs(QObject):
     """Starts runs, one at a time; QGIS stays free for other work meanwhile."""
 
@@ -151,18 +142,23 @@ class Runs(QObject):
         self.task: Any = None
         self._kept: tuple[Any, ...] = ()  # the task holds plain pointers to them
 
-    def start(self, name: str, answers: dict[str, Any], then: Callable[[Ended], None]) -> None:
-        """Run ``geopointseg:name`` and call ``then`` at its end, or at once where it cannot start."""
+    def start(self, name: str, answers: dict[str, Any], then: Callable[..., None]) -> None:
+        """Run ``geopointseg:name`` and call ``then(results, layers, feedback)`` at its end.
+
+        Where it cannot start that is at once. A run that failed has a reason in ``feedback.errors``.
+        """
         registry = core.QgsApplication.processingRegistry()
         algorithm, feedback = registry.createAlgorithmById(f"geopointseg:{name}"), RunFeedback()
         context = core.QgsProcessingContext()
         context.setProject(core.QgsProject.instance())
-        reason = _obstacle(algorithm, answers, context)
-        if not reason:
-            task = core.QgsProcessingAlgRunnerTask(algorithm, answers, context, feedback)
-            reason = "\n".join(feedback.errors) if task.isCanceled() else ""  # of its preparation
+        reason, task = _obstacle(algorithm, answers, context), None
         if reason:
-            then(Ended(None, [], [], reason))
+            feedback.errors.append(reason)
+        else:
+            task = core.QgsProcessingAlgRunnerTask(algorithm, answers, context, feedback)
+        if task is None or task.isCanceled():  # its preparation failed
+            feedback.errors = feedback.errors or [tr("Cancelled. No output was written.")]
+            then({}, [], feedback)
             return
         feedback.warnings.clear()  # those on unsaved edits: the panel shows them all the time
         self.task, self._kept = task, (algorithm, context, feedback, then)
@@ -183,8 +179,11 @@ class Runs(QObject):
         layers = _load(context, feedback) if good else []
         self.task, self._kept = None, ()
         self.running.emit(False)  # noqa: FBT003
-        error = "\n".join(feedback.errors) or tr("Cancelled. No output was written.")
-        then(Ended(results if good else None, layers, feedback.warnings, error))
+        if good:
+            feedback.errors.clear()  # what was reported, but did not end the run
+        elif not feedback.errors:
+            feedback.errors.append(tr("Cancelled. No output was written."))
+        then(results, layers, feedback)
 
 
 def _obstacle(algorithm: Any, answers: dict[str, Any], context: Any) -> str:
