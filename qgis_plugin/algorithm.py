@@ -140,12 +140,12 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
             or QThread.currentThread() != application.thread()
         ):
             return
-        for name in memory.KEYS:
-            layer, value = reader.layers.get(name), self.values.get(name)
-            if layer is not None and project.mapLayer(layer.id()) is not None:
-                memory.remember(name, layer)
-            elif value and name in (memory.CLASS_FIELD, memory.MODEL):
-                memory.remember(name, value)
+        for name, value in self.values.items():
+            key, layer = memory.key_of(self.task.name, name), reader.layers.get(name)
+            if key and layer is not None and project.mapLayer(layer.id()) is not None:
+                memory.remember(key, layer)
+            elif value and key in (memory.CLASS_FIELD, memory.MODEL):
+                memory.remember(key, value)
 
     def processAlgorithm(self, answers: Answers, context: Context, feedback: Feedback) -> Answers:
         """Run the command and return its outputs."""
@@ -164,7 +164,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         there = {path: details for path, details in made.items() if Path(path).exists()}
         context.setLayersToLoadOnCompletion(there)  # QGIS would report what a run need not write
         for parameter in wanted:
-            self.dress(parameter, paths[parameter.name], context)
+            self.dress(parameter.kind, paths[parameter.name], context, parameter.name)
         values = {name: path for name, path in paths.items() if path}
         return self.conclude({**values, **self.results(result)}, feedback)
 
@@ -192,21 +192,21 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         """Return what a result is called, after the layers that it was made from."""
         return tr(self.task.names.get(name, "")).format_map(Unnamed(self.layers))
 
-    def dress(self, parameter: Parameter, path: str, context: Context) -> None:
+    def dress(self, kind: str, path: str, context: Context, name: str = "") -> None:
         """Put a style beside a result and have it loaded with name, style and place."""
         if not path:
             return
-        if parameter.kind == "ramp_out":
+        if kind == "ramp_out":
             styles.write_ramp(path)
-        if parameter.kind == "html_out" and Path(path).is_file():
+        if kind == "html_out" and Path(path).is_file():
             self.report = path
             styles.rename_in_report(Path(path), self.renamed)
-        if self.task.name == "trainmodel" and parameter.name == "OUTPUT":
+        if self.task.name == "trainmodel" and name == "OUTPUT":
             self.model = path
         if context.willLoadLayerOnCompletion(path):
-            shown = parameter.kind != "ramp_out"  # or it would hide the map
-            key = memory.MAP if (self.task.name, parameter.name) == ("predictmap", "OUTPUT") else ""
-            loader = styles.StyleLoader(shown=shown, name=self.title(parameter.name), key=key)
+            shown = kind != "ramp_out"  # or it would hide the map
+            key = memory.RESULTS.get((self.task.name, name), "")
+            loader = styles.StyleLoader(shown=shown, name=self.title(name), key=key)
             context.layerToLoadOnCompletionDetails(path).setPostProcessor(loader)
 
     def results(self, result: Answers) -> Answers:

@@ -52,7 +52,7 @@ def source_texts() -> list[str]:
         choices = [p for p in task.parameters if p.kind == "choice"]
         texts += [shown for p in choices for shown in p.words.values()]
     kept = load_texts()
-    texts += [*load_stages().values(), *kept["texts"].values(), *dict(kept["advice"]).values()]
+    texts += [*load_stages(), *kept["texts"].values(), *dict(kept["advice"]).values()]
     return sorted({text for text in texts if text})
 
 

@@ -47,12 +47,11 @@ def build(task: Task, values: Mapping[str, Any]) -> list[str]:
     return [*task.command, *arguments, *options, *TAIL]
 
 
-def clean_environment(
-    inherited: Mapping[str, str], network: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Return the child's environment: nothing of QGIS's Python, PROJ or GDAL, but its network."""
+def clean_environment(inherited: Mapping[str, str], proxy: str = "") -> dict[str, str]:
+    """Return the child's environment: nothing of QGIS's Python, PROJ or GDAL, and its proxy."""
     kept = {name: value for name, value in inherited.items() if not FOREIGN.fullmatch(name)}
-    return {**kept, **OWN, **(network or {})}
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
+    return {**kept, **OWN, **(proxies if proxy else {})}
 
 
 class LineBuffer:

@@ -116,13 +116,10 @@ def has_graphics_card() -> bool:
 
 
 def network() -> dict[str, str]:
-    """Return QGIS's proxy, its exceptions and its certificates as environment variables."""
-    proxy, hosts = proxy_url(), QgsNetworkAccessManager.instance().excludeList()
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-    found = dict.fromkeys(names, proxy) if proxy else {}
-    if proxy and hosts:
-        spared = ",".join(urlsplit(host).netloc or host for host in hosts)
-        found |= dict.fromkeys(("NO_PROXY", "no_proxy"), spared)
+    """Return the exceptions of QGIS's proxy and its certificates as environment variables."""
+    hosts = QgsNetworkAccessManager.instance().excludeList() if proxy_url() else []
+    spared = ",".join(urlsplit(host).netloc or host for host in hosts)
+    found = dict.fromkeys(("NO_PROXY", "no_proxy"), spared) if spared else {}
     certificates = certificates_file()
     return {**found, **(dict.fromkeys(CERTIFICATES, certificates) if certificates else {})}
 

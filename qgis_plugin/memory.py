@@ -9,8 +9,12 @@ from qgis.core import QgsMapLayer, QgsProject, QgsVectorLayer
 from qgis.PyQt.QtCore import QStandardPaths
 
 SCOPE = "geopointseg"
-KEYS = ("RASTER", "POINTS", "CLASS_FIELD", "MODEL", "MAP")
-RASTER, POINTS, CLASS_FIELD, MODEL, MAP = KEYS
+KEYS = ("RASTER", "POINTS", "CLASS_FIELD", "MODEL", "MAP", "TEST")
+RASTER, POINTS, CLASS_FIELD, MODEL, MAP, TEST = KEYS
+RESULTS = {  # which results of which algorithm are remembered, and as what
+    ("predictmap", "OUTPUT"): MAP, ("splitpoints", "TRAINING"): POINTS, ("splitpoints", "TEST"): TEST,
+    ("drawsample", "OUTPUT"): TEST, ("loaddemo", "SCENE"): RASTER, ("loaddemo", "POINTS"): POINTS,
+}  # fmt: skip
 
 
 def recall(key: str) -> str:
@@ -20,7 +24,7 @@ def recall(key: str) -> str:
     folder is offered only while it holds a ``model.json``.
     """
     value: str = QgsProject.instance().readEntry(SCOPE, key, "")[0]
-    if key in (RASTER, POINTS, MAP):
+    if key in (RASTER, POINTS, MAP, TEST):
         return value if value in QgsProject.instance().mapLayers() else ""
     if key == MODEL:
         return value if value and Path(value, "model.json").is_file() else ""
@@ -35,6 +39,13 @@ def remember(key: str, value: str | QgsMapLayer) -> None:
     kept = value.id() if isinstance(value, QgsMapLayer) else value
     if kept != QgsProject.instance().readEntry(SCOPE, key, "")[0]:
         QgsProject.instance().writeEntry(SCOPE, key, kept)
+
+
+def key_of(task: str, parameter: str) -> str:
+    """Return what an input of an algorithm is remembered as; test points apart from training points."""
+    if (task, parameter) == ("assessmap", POINTS):
+        return TEST
+    return parameter if parameter in KEYS[:-1] else ""
 
 
 def default_folder(points: QgsMapLayer | None = None) -> Path:

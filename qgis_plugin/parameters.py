@@ -152,7 +152,8 @@ def offer(parameter: Parameter, task: str) -> str:
     if parameter.name in ("MASK", "REFERENCE"):
         return memory.recall(memory.MAP) if parameter.name == "MASK" else ""
     asked = "optional" not in parameter.traits or parameter.name == memory.CLASS_FIELD
-    return memory.recall(parameter.name) if asked and parameter.name in memory.KEYS else ""
+    key = memory.key_of(task, parameter.name)
+    return memory.recall(key) if asked and key else ""
 
 
 def absolute(path: str) -> str:

@@ -13,6 +13,7 @@ from qgis.utils import iface
 
 from .algorithm import ICON
 from .provider import GeopointsegProvider
+from .translation import tr
 
 MENU = "geopointseg"
 IN_MENU = (
@@ -54,6 +55,7 @@ class GeopointsegPlugin:
         self.panel.hide()
         action = self.panel.toggleViewAction()
         action.setIcon(QIcon(ICON))
+        action.setText(tr("Points panel"))
         self.iface.addToolBarIcon(action)
         self.actions = [action, *map(self.make_action, IN_MENU)]
         for entry in self.actions:

@@ -200,6 +200,7 @@ def _keep_window_alive() -> None:
 
 def _environment() -> QProcessEnvironment:
     environment = QProcessEnvironment()
-    for name, value in clean_environment(os.environ, interpreter.network()).items():
+    inherited = {**os.environ, **interpreter.network()}
+    for name, value in clean_environment(inherited, interpreter.proxy_url()).items():
         environment.insert(name, value)
     return environment

@@ -178,10 +178,11 @@ class SetupPage(QtWidgets.QDialog):
         """Show the end of a run; a new environment is checked at once."""
         self.set_busy(busy=False)
         self.show_state()
-        if ok and name == "createenvironment":
+        if ok and name == "checkenvironment":
             self.search()
+        elif ok and name == "createenvironment":
             self.run("checkenvironment", {})
-        elif ok and name == "loaddemo":
+        elif ok:
             handleAlgorithmResults(algorithm, self.context, core.QgsProcessingFeedback(), False)  # noqa: FBT003
             self.show_demo()
 

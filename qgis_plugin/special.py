@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qgis import core
 
-from . import interpreter, runner, styles
+from . import interpreter, memory, runner, styles
 from .algorithm import Answers, CommandAlgorithm, Context, Feedback
 from .command import build
 from .inputs import write_features
@@ -100,7 +100,8 @@ class LoadDemo(CommandAlgorithm):
         for name in ("SCENE", "POINTS"):
             path = str(Path(values["FOLDER"], values[name] or ""))
             details = context.LayerDetails(self.title(name), context.project(), name)
-            details.setPostProcessor(styles.StyleLoader(name=self.title(name)))
+            key = memory.RESULTS[self.task.name, name]
+            details.setPostProcessor(styles.StyleLoader(name=self.title(name), key=key))
             context.addLayerToLoadOnCompletion(path, details)
             values[name] = path
         return values

@@ -99,10 +99,9 @@ def load_texts() -> dict[str, Any]:
     return _table("texts.json")
 
 
-@lru_cache(maxsize=1)
-def load_stages() -> dict[str, str]:
-    """Return what each stage of a run is called."""
-    stages: dict[str, str] = _table("algorithms.json")["stages"]
+def load_stages() -> list[str]:
+    """Return the stages of runs by name, for the translation."""
+    stages: list[str] = _table("algorithms.json")["stages"]
     return stages
 
 

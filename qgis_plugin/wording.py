@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import time
 
-from .tasks import Parameter, Task, load_stages, load_tasks, load_texts
+from .tasks import Parameter, Task, load_tasks, load_texts
 from .translation import tr
 
 COMMAND = re.compile(r"['`]geopointseg ([a-z]+)(?: ([a-z]+))?([^'`]*)['`]")
 IN_PYTHON = re.compile(r",? ?(?:or |\()[\w.]+=\w* in Python\)?")
 EXAMPLE = re.compile(r" ?\((?:with|from) -[a-z]\b[^)]*\)")
 OPTION = re.compile(r"(['`]?)(--[a-z][a-z-]+)(?:[ =]([\w.]+))?\1")
-MAIN = ("train", "predict", "validate", "study", "assess", "suggest", "match", "install")
+MAIN = ("train", "predict", "assess", "suggest")
+OF_SEVERAL = ("train", "pretrain", "predict", "assess", "suggest")  # commands of several stages
 WHOLE = {"validate": "validate", "study": "study"}  # commands with stages inside of stages
 SURE_AFTER_S, SAID_EVERY_S = 5.0, 15.0
 
@@ -72,7 +73,7 @@ class Pace:
     """Makes one progress of all stages of a run: it only rises; and estimates the time left."""
 
     def __init__(self, command: str = "") -> None:
-        self.whole = WHOLE.get(command, "")
+        self.whole, self.several = WHOLE.get(command, ""), command in OF_SEVERAL
         self.percent = 0.0
         self._stage, self._base, self._from, self._said = "", 0.0, 0.0, 0.0
 
@@ -83,13 +84,16 @@ class Pace:
         now, fresh = time.monotonic(), stage != self._stage
         if fresh:
             self._stage, self._base, self._from = stage, self.percent, now
-        share = (0.9 if stage in MAIN else 0.1) * (100.0 - self._base)
+        part = (0.9 if stage in MAIN else 0.1) if self.several else 1.0
+        share = part * (100.0 - self._base)
         self.percent = max(self.percent, self._base + share * min(max(fraction, 0.0), 1.0))
         spent = now - self._from
-        sure = stage in MAIN and spent > SURE_AFTER_S and 0.02 < fraction < 1.0
+        sure = (
+            (stage in MAIN or not self.several) and spent > SURE_AFTER_S and 0.02 < fraction < 1.0
+        )
         if not fresh and not (sure and now - self._said > SAID_EVERY_S):
             return ""
         self._said = now
         left = duration(spent * (1.0 - fraction) / fraction) if sure else ""
         left = tr("about {time} left").format(time=left) if left else ""
-        return ": ".join([tr(load_stages().get(stage, stage)), *filter(None, [message, left])])
+        return ": ".join([tr(stage), *filter(None, [message, left])])

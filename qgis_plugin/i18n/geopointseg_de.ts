@@ -81,8 +81,6 @@
 <translation>Punkte prüfen</translation></message>
 <message><source>Check the set-up</source>
 <translation>Einrichtung prüfen</translation></message>
-<message><source>Checking the points</source>
-<translation>Prüfen der Punkte</translation></message>
 <message><source>Choose a model folder to see what it knows.</source>
 <translation>Wählen Sie einen Modellordner, um zu sehen, was er kennt.</translation></message>
 <message><source>Choose another one, or leave the field empty to have one downloaded.</source>
@@ -111,8 +109,6 @@
 <translation>Vergleicht die Karte mit Testpunkten: Genauigkeit jeder Klasse, Fehler und Flächen.</translation></message>
 <message><source>Compares the map, pixel by pixel, with a raster of the true classes.</source>
 <translation>Vergleicht die Karte Pixel für Pixel mit einem Raster der wahren Klassen.</translation></message>
-<message><source>Comparing with the test points</source>
-<translation>Vergleich mit den Testpunkten</translation></message>
 <message><source>Copy report</source>
 <translation>Bericht kopieren</translation></message>
 <message><source>Cross-validate the recipe on blocks of other ground, beside the majority class and the forests.</source>
@@ -131,8 +127,6 @@
 <translation>Teststichprobe ziehen</translation></message>
 <message><source>Draw points from dense masks, as a person would click them.</source>
 <translation>Zieht Punkte aus dichten Masken, so wie ein Mensch sie klicken würde.</translation></message>
-<message><source>Drawing points</source>
-<translation>Ziehen der Punkte</translation></message>
 <message><source>Draws places at random within each class of the map. Say what is there without looking at the map, then run 'Assess map': such a sample gives honest areas with confidence intervals.</source>
 <translation>Zieht zufällige Orte innerhalb jeder Klasse der Karte. Bestimmen Sie, was dort ist, ohne auf die Karte zu sehen, und starten Sie dann „Karte bewerten“: Eine solche Stichprobe gibt ehrliche Flächen mit Vertrauensbereichen.</translation></message>
 <message><source>Drop training points this near to test points.</source>
@@ -221,8 +215,6 @@
 <translation>Rechenkern</translation></message>
 <message><source>Inside of objects</source>
 <translation>Im Inneren von Objekten</translation></message>
-<message><source>Installing</source>
-<translation>Installieren</translation></message>
 <message><source>Interpreter</source>
 <translation>Interpreter</translation></message>
 <message><source>Kind of model</source>
@@ -267,8 +259,6 @@
 <translation>Längste Zeit für das Training, in Minuten.</translation></message>
 <message><source>Longest training time (minutes)</source>
 <translation>Längste Trainingszeit (Minuten)</translation></message>
-<message><source>Looking for places</source>
-<translation>Suche nach Orten</translation></message>
 <message><source>Make the environment</source>
 <translation>Umgebung bauen</translation></message>
 <message><source>Making an environment with {path}.</source>
@@ -277,16 +267,12 @@
 <translation>Karte</translation></message>
 <message><source>Mapped pixels</source>
 <translation>Kartierte Pixel</translation></message>
-<message><source>Mapping</source>
-<translation>Kartieren</translation></message>
 <message><source>Maps the classes of a raster with a model.</source>
 <translation>Kartiert die Klassen eines Rasters mit einem Modell.</translation></message>
 <message><source>Match histogram</source>
 <translation>Histogramm angleichen</translation></message>
 <message><source>Matched raster</source>
 <translation>Angeglichenes Raster</translation></message>
-<message><source>Matching</source>
-<translation>Angleichen</translation></message>
 <message><source>Mean F1</source>
 <translation>Mittleres F1</translation></message>
 <message><source>Mean F1 of the forest on held-out points</source>
@@ -297,10 +283,6 @@
 <translation>Mittlere IoU</translation></message>
 <message><source>Mean and standard deviation</source>
 <translation>Mittelwert und Standardabweichung</translation></message>
-<message><source>Measuring the bands</source>
-<translation>Messen der Kanäle</translation></message>
-<message><source>Measuring the unlikeness</source>
-<translation>Messen der Unähnlichkeit</translation></message>
 <message><source>Memory ran out. Close other programs or use a smaller raster.</source>
 <translation>Der Arbeitsspeicher reicht nicht. Schließen Sie andere Programme oder nehmen Sie ein kleineres Raster.</translation></message>
 <message><source>Merge patches smaller than this into their surroundings.</source>
@@ -393,6 +375,8 @@
 <translation>Punkte aus {MASK}</translation></message>
 <message><source>Points in each class</source>
 <translation>Punkte in jeder Klasse</translation></message>
+<message><source>Points panel</source>
+<translation>Punktfenster</translation></message>
 <message><source>Points that are there already</source>
 <translation>Punkte, die es schon gibt</translation></message>
 <message><source>Points that are there already; by default those that the model was trained on.</source>
@@ -471,8 +455,6 @@
 <translation>Raster, deren Aussehen übernommen wird</translation></message>
 <message><source>Rasters without points</source>
 <translation>Raster ohne Punkte</translation></message>
-<message><source>Reading the raster</source>
-<translation>Lesen des Rasters</translation></message>
 <message><source>Replace the model in the folder</source>
 <translation>Das Modell im Ordner ersetzen</translation></message>
 <message><source>Report</source>
@@ -485,8 +467,6 @@
 <translation>Rechnet eine kleine Fassung: wenigste Startwerte, kürzeste Zeit.</translation></message>
 <message><source>Run a study</source>
 <translation>Studie ausführen</translation></message>
-<message><source>Running the study</source>
-<translation>Rechnen der Studie</translation></message>
 <message><source>Runs at the same time</source>
 <translation>Gleichzeitige Läufe</translation></message>
 <message><source>Runs at the same time.</source>
@@ -635,16 +615,10 @@
 <translation>Trainiert neu in einem Ordner, der ein Modell enthält. Das alte Modell geht verloren.</translation></message>
 <message><source>Train model</source>
 <translation>Modell trainieren</translation></message>
-<message><source>Training and testing in turn</source>
-<translation>Abwechselnd trainieren und testen</translation></message>
 <message><source>Training points</source>
 <translation>Trainingspunkte</translation></message>
 <message><source>Training steps instead of time</source>
 <translation>Trainingsschritte statt Zeit</translation></message>
-<message><source>Training the forest</source>
-<translation>Trainieren des Walds</translation></message>
-<message><source>Training the network</source>
-<translation>Trainieren des Netzes</translation></message>
 <message><source>Trains a model from a raster and points of known class.</source>
 <translation>Trainiert ein Modell aus einem Raster und Punkten bekannter Klasse.</translation></message>
 <message><source>Uncertainty</source>
@@ -693,10 +667,16 @@
 <translation>Ganze Raster</translation></message>
 <message><source>Why this kind of model was kept</source>
 <translation>Warum diese Art von Modell behalten wurde</translation></message>
-<message><source>Writing the map</source>
-<translation>Schreiben der Karte</translation></message>
 <message><source>about {time} left</source>
 <translation>noch etwa {time}</translation></message>
+<message><source>applicability</source>
+<translation>Messen der Unähnlichkeit</translation></message>
+<message><source>assess</source>
+<translation>Vergleichen</translation></message>
+<message><source>check</source>
+<translation>Prüfen</translation></message>
+<message><source>forest</source>
+<translation>Trainieren des Walds</translation></message>
 <message><source>geopointseg ended with code {code} and without a result that this plugin understands. Plugin and geopointseg must fit together: upgrade both, then run 'Check the set-up'.</source>
 <translation>geopointseg endete mit Code {code} und ohne ein Ergebnis, das diese Erweiterung versteht. Erweiterung und geopointseg müssen zusammenpassen: Erneuern Sie beide und starten Sie dann „Einrichtung prüfen“.</translation></message>
 <message><source>geopointseg is set up. It runs with {path}.</source>
@@ -711,8 +691,32 @@
 <translation>geopointseg:</translation></message>
 <message><source>geopointseg: wheel file or source folder (empty: the one of the plugin)</source>
 <translation>geopointseg: Wheel-Datei oder Quellordner (leer: die der Erweiterung)</translation></message>
+<message><source>georeference</source>
+<translation>Georeferenzieren</translation></message>
+<message><source>look up</source>
+<translation>Nachsehen</translation></message>
+<message><source>match</source>
+<translation>Angleichen</translation></message>
+<message><source>predict</source>
+<translation>Kartieren</translation></message>
+<message><source>read</source>
+<translation>Lesen</translation></message>
+<message><source>simulate</source>
+<translation>Ziehen</translation></message>
+<message><source>statistics</source>
+<translation>Messen der Kanäle</translation></message>
+<message><source>study</source>
+<translation>Studie</translation></message>
+<message><source>suggest</source>
+<translation>Suchen</translation></message>
 <message><source>the file geopointseg-….whl, or a source folder</source>
 <translation>die Datei geopointseg-….whl oder ein Quellordner</translation></message>
+<message><source>train</source>
+<translation>Trainieren</translation></message>
+<message><source>validate</source>
+<translation>Trainieren und Testen im Wechsel</translation></message>
+<message><source>write</source>
+<translation>Schreiben</translation></message>
 <message><source>{POINTS}, split</source>
 <translation>{POINTS}, geteilt</translation></message>
 <message><source>{POINTS}, test</source>

@@ -135,8 +135,7 @@ def test_the_environment_is_cleaned() -> None:
     assert "x" not in cleaned.values()
     assert {"PATH", "HOME", "GDAL_CACHEMAX", "PROJ_NETWORK"} <= set(cleaned)
     assert "HTTPS_PROXY" not in cleaned
-    network = {"https_proxy": "http://proxy:3128"}
-    assert clean_environment(inherited, network)["https_proxy"] == "http://proxy:3128"
+    assert clean_environment(inherited, "http://proxy:3128")["https_proxy"] == "http://proxy:3128"
 
 
 @given(

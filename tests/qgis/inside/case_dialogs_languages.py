@@ -7,7 +7,7 @@ from pathlib import Path
 from qgis.core import QgsProject, QgsVectorLayer
 from qgis_plugin import memory
 
-from dialogs import German, GroundTestCase, run_dialog
+from dialogs import German, GroundTestCase, open_dialog, run_dialog
 
 HAS_LRELEASE = shutil.which("lrelease") is not None
 
@@ -48,6 +48,14 @@ class LanguagesTest(GroundTestCase):
             self.assertNotIn(file, report)
         told = run_dialog("splitpoints", POINTS=self.points.id())
         self.assertTrue(told.ok, told.log)
+        asked = open_dialog("assessmap").createProcessingParameters()
+        self.assertEqual(asked["POINTS"], memory.recall("TEST"))
+        asked = open_dialog("trainmodel").createProcessingParameters()
+        self.assertEqual(asked["POINTS"], memory.recall("POINTS"))
+        kept = [
+            QgsProject.instance().mapLayer(memory.recall(key)).name() for key in ("POINTS", "TEST")
+        ]
+        self.assertEqual(kept, expected["parts"])
         told = run_dialog("matchhistogram", RASTER=self.scene.id(), REFERENCES=[self.scene.id()])
         self.assertTrue(told.ok, told.log)
         told = run_dialog("checkenvironment")
@@ -58,7 +66,7 @@ class LanguagesTest(GroundTestCase):
 
     def test_in_english(self):
         expected = {"map": "Land cover of Auwald 2024", "report": "Accuracy of Land cover of Auwald 2024.html",
-            "check": "160 points were checked: they can be used"}  # fmt: skip
+            "check": "160 points were checked: they can be used", "parts": ["my plots, training", "my plots, test"]}  # fmt: skip
         names = self.walk("Next:", expected)
         for name in (
             "my plots, training",
@@ -73,7 +81,7 @@ class LanguagesTest(GroundTestCase):
     @unittest.skipUnless(HAS_LRELEASE, "Qt's lrelease is not installed")
     def test_in_german(self):
         expected = {"map": "Landbedeckung von Auwald 2024", "report": "Genauigkeit von Landbedeckung von Auwald 2024.html",
-            "check": "160 Punkte wurden geprüft: Sie sind brauchbar"}  # fmt: skip
+            "check": "160 Punkte wurden geprüft: Sie sind brauchbar", "parts": ["my plots, Training", "my plots, Test"]}  # fmt: skip
         with German(self.folder):
             names = self.walk("Als Nächstes:", expected)
         self.assertIn("my plots, Training", names)

@@ -4,6 +4,7 @@ import unittest
 
 from qgis.core import QgsFeature, QgsGeometry, QgsPointXY, QgsProject, QgsVectorLayer
 from qgis_plugin import memory
+from qgis_plugin.tasks import load_tasks
 
 from dialogs import COMMAND_LINE, GROUND, GroundTestCase, open_dialog, press_run, run_dialog
 from support import make_points, set_interpreter
@@ -122,20 +123,29 @@ class RunsTest(GroundTestCase):
 
     def test_a_cancel_leaves_nothing(self):
         call = self.fake("polite")
-        for name in (
-            "checkpoints",
-            "trainmodel",
-            "splitpoints",
-            "simulatepoints",
-            "checkenvironment",
-            "loaddemo",
-        ):
+        study = self.folder / "study.toml"
+        study.write_text("")
+        given = {"MODEL": str(self.folder), "STUDY": str(study), "REFERENCES": [self.scene.id()]}
+        for task in load_tasks().values():
+            if not task.command:
+                continue
+            filled = {p.name: given[p.name] for p in task.parameters if p.name in given}
             before = set(self.folder.iterdir())
-            told = press_run(open_dialog(name), cancel_after_ms=1500)
+            told = press_run(open_dialog(task.name, **filled), cancel_after_ms=1500)
             said = told.log.partition("Cancelling")[2]
-            self.assertIn("Cancelled. No output was written.", said, name)
-            self.assertEqual(set(self.folder.iterdir()), before)
-        self.assertTrue(call.with_name("stopped").exists())
+            self.assertIn("Cancelled. No output was written.", said, f"{task.name}: {told.log}")
+            self.assertEqual(set(self.folder.iterdir()) - before, set())
+            self.assertTrue(call.with_name("stopped").exists(), task.name)
+            call.with_name("stopped").unlink()
+
+    def test_a_full_disk_is_named(self):
+        self.fake("full")
+        for name in ("checkpoints", "trainmodel", "simulatepoints"):
+            told = run_dialog(name)
+            self.assertIs(told.ok, False)
+            self.assertIn(
+                "The disk is full. Free some space, or choose a folder on another disk.", told.log
+            )
 
     def test_the_bar_only_rises(self):
         dialog, seen = (

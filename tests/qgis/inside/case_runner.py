@@ -30,10 +30,10 @@ class RunnerTest(QgisTestCase):
         self.assertIs(results["USABLE"], True)
         self.assertEqual(feedback.lines[0], "geopointseg 9.9 in a fake")
         self.assertIn("-m geopointseg points check", feedback.lines[1])
-        self.assertIn("Training the network: Hälfte", feedback.lines)
+        self.assertIn("train: Hälfte", feedback.lines)
         self.assertIn("a plain line", feedback.lines)
         self.assertIn("[1, 2]", feedback.lines)
-        self.assertIn(45.0, feedback.seen, "half of the main stage, which takes nine tenths")
+        self.assertIn(50.0, feedback.seen)
         self.assertEqual(feedback.warnings, ["Class 'water' has 3 points only."])
 
     def test_the_environment_is_clean_and_the_folder_neutral(self):

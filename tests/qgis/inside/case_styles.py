@@ -59,8 +59,7 @@ class StylesTest(QgisTestCase):
         )
         context.addLayerToLoadOnCompletion(path, details)
         run = algorithm("predictmap")
-        parameter = next(p for p in run.task.parameters if p.name == "UNCERTAINTY")
-        run.dress(parameter, path, context)
+        run.dress("ramp_out", path, context)
         del run
         gc.collect()
         layer = QgsProcessingUtils.mapLayerFromString(path, context)

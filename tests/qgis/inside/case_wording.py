@@ -68,14 +68,14 @@ class WordingTest(QgisTestCase):
             self.assertEqual(pace.move(stage, 1.0), "")
         self.assertEqual(pace.percent, 0.0)
         pace.move("validate", 0.5)
-        self.assertEqual(pace.percent, 45.0)
+        self.assertEqual(pace.percent, 50.0)
 
     def test_the_time_left(self):
         with mock.patch.object(wording.time, "monotonic", side_effect=[100.0, 110.0, 112.0, 160.0]):
             pace = Pace("train")
             said = [pace.move("train", fraction) for fraction in (0.0, 0.1, 0.12, 0.5)]
-        self.assertEqual(said[0], "Training the network")
-        self.assertEqual(said[1:], ["", "", "Training the network: about 1 min left"])
+        self.assertEqual(said[0], "train")
+        self.assertEqual(said[1:], ["", "", "train: about 1 min left"])
 
     def test_durations(self):
         said = [duration(seconds) for seconds in (1, 34, 60, 700, 9000)]

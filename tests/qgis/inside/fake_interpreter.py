@@ -91,6 +91,11 @@ def fail():
     sys.exit(1)
 
 
+def fill_disk():
+    say(event="error", message="The file cannot be written: [Errno 28] No space left on device.")
+    sys.exit(1)
+
+
 def misuse():
     sys.stderr.write("Usage: geopointseg train\n\nError: No such option: --colour\n")
     sys.exit(2)
@@ -144,6 +149,7 @@ record()
 {
     "succeeds": succeed,
     "fails": fail,
+    "full": fill_disk,
     "misused": misuse,
     "judges": judge,
     "floods": flood,
