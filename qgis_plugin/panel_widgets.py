@@ -73,10 +73,10 @@ class Form(QtWidgets.QWidget):
         super().__init__()
         self.raster, self.points, self.test = (QgsMapLayerComboBox() for _ in range(3))
         self.field, self.model, self.minutes = QgsFieldComboBox(), QgsFileWidget(), QtWidgets.QDoubleSpinBox()  # fmt: skip
-        self.new, kinds = QtWidgets.QPushButton(tr("New…")), core.QgsMapLayerProxyModel.Filter
-        self.raster.setFilters(kinds.RasterLayer)
-        self.points.setFilters(kinds.PointLayer)
-        self.test.setFilters(kinds.PointLayer)
+        self.new = QtWidgets.QPushButton(tr("New…"))
+        self.raster.setFilters(core.QgsMapLayerProxyModel.Filter.RasterLayer)
+        for box in (self.points, self.test):
+            box.setFilters(core.QgsMapLayerProxyModel.Filter.PointLayer)
         self.test.setAllowEmptyLayer(True)
         self.test.setLayer(None)
         self.model.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
