@@ -280,11 +280,11 @@ class Panel(QtWidgets.QDockWidget):
 
     def pick(self, number: int) -> None:
         """Choose a class for the next clicks, or answer the question with it."""
-        layer, _ = self.target()
+        layer, field = self.target()
         if self.asking or layer is None or not 0 <= number < len(self.rows):
             self.answer(number)
             return
-        reason = panel_points.why_fixed(layer)
+        reason = panel_points.why_unusable(layer, field, None) or panel_points.why_fixed(layer)
         if reason:
             self.say(reason)
             return

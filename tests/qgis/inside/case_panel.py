@@ -344,6 +344,15 @@ class SentenceTest(PanelTestCase):
                     desk.step(step)
                     self.assertEqual(self.panel.said.text(), sentence)
 
+    def test_a_layer_without_crs_takes_no_clicks(self):
+        layer = make_points("nowhere", crs="")
+        desk = self.open(layer)
+        desk.pick_row(0)
+        self.assertIn("Layer 'nowhere' has no CRS.", self.panel.said.text())
+        desk.click_map(500205, 4999795)
+        self.assertEqual(layer.featureCount(), 6)
+        self.assertFalse(layer.isEditable())
+
     def test_a_field_can_be_chosen_where_none_is_clear(self):
         layer = QgsVectorLayer(
             "Point?crs=EPSG:32633&field=kind:string&field=owner:string", "two", "memory"
