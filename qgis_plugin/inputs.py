@@ -12,7 +12,7 @@ from qgis import core
 from .translation import refuse, say
 from .wording import advice
 
-FEW_CLASSES = 12  # so many classes may have one point each
+FEW_CLASSES, FEW_POINTS = 20, 1.5  # so many classes, and points a class, are a beginning
 
 
 def raster_path(layer: core.QgsRasterLayer) -> str:
@@ -98,8 +98,7 @@ def class_trouble(layer: core.QgsVectorLayer, field: str) -> str:
     if index < 0:
         return ""
     counts = Counter(str(feature.attribute(index)) for feature in layer.getFeatures())
-    alone = sum(count == 1 for count in counts.values())
-    if len(counts) < FEW_CLASSES or 2 * alone <= len(counts):
+    if len(counts) < FEW_CLASSES or sum(counts.values()) > FEW_POINTS * len(counts):
         return ""
     found = {"field": field, "name": layer.name(), "classes": len(counts)}
     return say("field_of_numbers", points=sum(counts.values()), **found)

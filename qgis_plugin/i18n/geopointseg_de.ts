@@ -141,8 +141,8 @@
 <translation>Alles ist da: Sie können ein Modell trainieren und eine Karte berechnen. Als Nächstes: „Demo laden“, oder öffnen Sie Ihr Raster und legen Sie einen Punktlayer an.</translation></message>
 <message><source>Extent to map</source>
 <translation>Zu kartierende Ausdehnung</translation></message>
-<message><source>Field '{field}' of layer '{name}' has {classes} different values in {points} points, and most occur only once: it numbers the points and holds no classes. Choose the field with the class.</source>
-<translation>Das Feld „{field}“ des Layers „{name}“ hat {classes} verschiedene Werte in {points} Punkten, und die meisten kommen nur einmal vor: Es nummeriert die Punkte und enthält keine Klassen. Wählen Sie das Feld mit der Klasse.</translation></message>
+<message><source>Field '{field}' of layer '{name}' has {classes} different values in {points} points: it numbers the points and holds no classes. Choose the field with the class.</source>
+<translation>Das Feld „{field}“ des Layers „{name}“ hat {classes} verschiedene Werte in {points} Punkten: Es nummeriert die Punkte und enthält keine Klassen. Wählen Sie das Feld mit der Klasse.</translation></message>
 <message><source>Field with the class</source>
 <translation>Feld mit der Klasse</translation></message>
 <message><source>Field with the class of each point, text or whole number. Leave empty to take the field by which the layer is categorized.</source>

@@ -1,6 +1,8 @@
 """Every form with the real library, or with a stand-in where training would take minutes; and bad input."""
 
+import tempfile
 import unittest
+from pathlib import Path
 
 from qgis.core import QgsFeature, QgsGeometry, QgsPointXY, QgsProject, QgsVectorLayer
 from qgis_plugin import memory
@@ -140,12 +142,18 @@ class RunsTest(GroundTestCase):
 
     def test_a_full_disk_is_named(self):
         self.fake("full")
+        before = set(Path(tempfile.gettempdir()).glob("qt_temp*"))
         for name in ("checkpoints", "trainmodel", "simulatepoints"):
             told = run_dialog(name)
             self.assertIs(told.ok, False)
             self.assertIn(
                 "The disk is full. Free some space, or choose a folder on another disk.", told.log
             )
+
+        left = set(Path(tempfile.gettempdir()).glob("qt_temp*")) - before
+        self.assertEqual(
+            [path for path in left if list(path.rglob("*.gpkg"))], [], "copies of points"
+        )
 
     def test_the_bar_only_rises(self):
         dialog, seen = (

@@ -19,6 +19,11 @@ from support import ProcessingConfig, QgisTestCase, algorithm, set_interpreter
 class SetupPageTest(QgisTestCase):
     def setUp(self):
         super().setUp()
+        path = mock.patch.dict(
+            os.environ, {"PATH": "/usr/bin:/bin"}
+        )  # no geopointseg of this machine
+        path.start()
+        self.addCleanup(path.stop)
         self.addCleanup(ProcessingConfig.setSettingValue, interpreter.SETTING, "")
         folder = mock.patch.object(
             interpreter, "default_folder", return_value=self.folder / "data" / "environment"
