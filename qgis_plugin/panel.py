@@ -57,17 +57,13 @@ class Panel(QtWidgets.QDockWidget):
         self.restore()
 
     def _make(self) -> None:
-        self.form, self.classes, self.box = (
-            Form(),
-            panel_widgets.ClassList(),
-            panel_widgets.QuestionBox(),
-        )
+        self.form, self.classes = Form(), panel_widgets.ClassList()
         self.hint, self.total, self.said = wrapped(), wrapped(), wrapped()
         self.add_class, self.resume, self.cancel = Button(tr("Add class…")), Button(), Button(tr("Cancel"))  # fmt: skip
         self.undo = icon_button("mActionUndo", tr("Undo"))
         self.redo = icon_button("mActionRedo", tr("Redo"))
         self.save = icon_button("mActionSaveEdits", tr("Save"))
-        self.bar, self.steps = QtWidgets.QProgressBar(), {}
+        self.box, self.bar, self.steps = panel_widgets.QuestionBox(), QtWidgets.QProgressBar(), {}
         for name, step in panel_run.steps().items():
             if step.label:
                 self.steps[name] = Button(step.label)
@@ -79,16 +75,12 @@ class Panel(QtWidgets.QDockWidget):
         self.marker.setColor(QColor(panel_walk.COLOR))
 
     def _lay_out(self) -> None:
-        content, scroll, grid = (
-            QtWidgets.QWidget(),
-            QtWidgets.QScrollArea(),
-            QtWidgets.QGridLayout(),
-        )
+        content, scroll, steps = QtWidgets.QWidget(), QtWidgets.QScrollArea(), QtWidgets.QGridLayout()  # fmt: skip
         for place, button in enumerate(self.steps.values()):
-            grid.addWidget(button, place // 3, place % 3)
+            steps.addWidget(button, place // 3, place % 3)
         edits = button_row(self.add_class, self.undo, self.redo, self.save)
         run, column = button_row(self.bar, self.cancel), QtWidgets.QVBoxLayout(content)
-        for part in (self.form, self.hint, self.classes, self.total, edits, self.resume, self.box, grid, run, self.said):  # fmt: skip
+        for part in (self.form, self.hint, self.classes, self.total, edits, self.resume, self.box, steps, run, self.said):  # fmt: skip
             (column.addWidget if isinstance(part, QtWidgets.QWidget) else column.addLayout)(part)
         column.setStretchFactor(self.classes, 1)
         scroll.setWidgetResizable(True)
@@ -240,9 +232,7 @@ class Panel(QtWidgets.QDockWidget):
         if self.asking:
             return tr("Which class is it? Click on it here, or press its key.")
         if ready and 0 <= self.class_at < len(self.rows):
-            text = tr(
-                "Click on the map where you see: <b>{name}</b>. Press a key for another class."
-            )
+            text = tr("Click on the map where you see: <b>{name}</b>. Press a key for another class.")  # fmt: skip
             return text.format(name=html.escape(self.rows[self.class_at].label))
         return tr("Pick a class, then click on the map where you see it.")
 

@@ -75,13 +75,9 @@ def why_unusable(layer: Layer | None, field: str, raster: core.QgsRasterLayer | 
     if not layer.crs().isValid():
         text = tr("Layer '{name}' has no CRS. Set it in the layer's properties, under 'Source'.")
     elif not field:
-        text = tr(
-            "Layer '{name}' has no field that clearly holds the class. Choose the field, or press 'New…' for a layer that has one."
-        )
+        text = tr("Layer '{name}' has no field that clearly holds the class. Choose the field, or press 'New…' for a layer that has one.")  # fmt: skip
     elif raster is not None and layer.featureCount() > 0 and not overlap(layer, raster):
-        text = tr(
-            "The points of '{name}' lie nowhere on raster '{raster}'. Choose the raster under the points; if they should lie there, correct the CRS of the layer ({crs})."
-        )
+        text = tr("The points of '{name}' lie nowhere on raster '{raster}'. Choose the raster under the points; if they should lie there, correct the CRS of the layer ({crs}).")  # fmt: skip
     else:
         return ""
     shown = raster.name() if raster is not None else ""
@@ -110,9 +106,7 @@ def why_fixed(layer: Layer) -> str:
         reason = tr("its file or database is write-protected")
     else:
         return ""
-    text = tr(
-        "Layer '{name}' takes no new points: {reason}. Save a copy as GeoPackage with 'Export > Save Features As…' and choose that."
-    )
+    text = tr("Layer '{name}' takes no new points: {reason}. Save a copy as GeoPackage with 'Export > Save Features As…' and choose that.")  # fmt: skip
     return text.format(name=layer.name(), reason=reason)
 
 

@@ -147,7 +147,6 @@ def show(canvas: Any, place: core.QgsPointXY, raster: core.QgsRasterLayer | None
     if raster is not None and raster.crs() == canvas.mapSettings().destinationCrs():
         side = NEAR_PX * raster.rasterUnitsPerPixelX()
     side = min(side, now.width())
-    canvas.setExtent(
-        core.QgsRectangle.fromCenterAndSize(place, side, side * now.height() / now.width())
-    )
+    height = side * now.height() / now.width()
+    canvas.setExtent(core.QgsRectangle.fromCenterAndSize(place, side, height))
     canvas.refresh()

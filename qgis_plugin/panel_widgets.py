@@ -122,12 +122,10 @@ class Form(QtWidgets.QWidget):
         styled = inputs.class_field_of(layer)
         if styled and styled != self.field.currentField():
             self.field.setField(styled)
-        for part, shown in (
-            (self.field, layer is not None and not styled),
-            (self.test, bool(the_map)),
-        ):
-            part.setVisible(shown)
-            self.rows.labelForField(part).setVisible(shown)
+        shown = {self.field: layer is not None and not styled, self.test: bool(the_map)}
+        for part, is_shown in shown.items():
+            part.setVisible(is_shown)
+            self.rows.labelForField(part).setVisible(is_shown)
 
     def restore(self) -> None:
         """Choose what was chosen last in this project."""
