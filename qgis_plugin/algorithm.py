@@ -224,13 +224,14 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
             feedback.pushInfo(summary)
         return {**values, SUMMARY: summary}
 
-    def postProcessAlgorithm(self, _context: Context, _feedback: Feedback) -> Answers:
+    def postProcessAlgorithm(self, _context: Context, feedback: Feedback) -> Answers:
         """Remember the model; list and open the report where there is a window."""
         if self.model:
             memory.remember(memory.MODEL, self.model)
         if self.report and iface is not None:
-            now = time.localtime()
-            resultsList.addResult(self.icon(), Path(self.report).stem, now, self.report)
+            if getattr(feedback, "lists_reports", True):  # the panel shows a link of its own
+                now = time.localtime()
+                resultsList.addResult(self.icon(), Path(self.report).stem, now, self.report)
             QDesktopServices.openUrl(QUrl.fromLocalFile(self.report))
         return {}
 

@@ -77,6 +77,7 @@ class GeopointsegPlugin:
         for entry in self.actions:
             self.iface.removePluginRasterMenu(MENU, entry)
         if self.panel is not None:
+            self.panel.end()
             self.iface.removeToolBarIcon(self.panel.toggleViewAction())
             self.iface.removeDockWidget(self.panel)
             self.panel.deleteLater()
