@@ -1,12 +1,16 @@
 <?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE TS>
 <TS version="2.1" language="de"><context><name>geopointseg</name>
+<message><source> minutes</source>
+<translation> Minuten</translation></message>
 <message><source>'{step}' failed. Check the network and QGIS's proxy, then try again.</source>
 <translation>„{step}“ ist fehlgeschlagen. Prüfen Sie das Netzwerk und den Proxy in QGIS und versuchen Sie es erneut.</translation></message>
 <message><source>A Python {needed} is needed, and the program uv, which downloads one, could not be fetched. Install Python from python.org or your system's packages, then choose it here.</source>
 <translation>Ein Python {needed} wird gebraucht, und das Programm uv, das eines herunterlädt, ließ sich nicht holen. Installieren Sie Python von python.org oder aus den Paketen Ihres Systems und wählen Sie es dann hier.</translation></message>
 <message><source>A file could not be written or opened. Often a virus scanner holds it: exclude the folder from scanning, or choose a folder that you may write to.</source>
 <translation>Eine Datei ließ sich nicht schreiben oder öffnen. Oft hält ein Virenscanner sie fest: Nehmen Sie den Ordner von der Prüfung aus oder wählen Sie einen Ordner, in den Sie schreiben dürfen.</translation></message>
+<message><source>A map needs two classes or more. Type their names into the table.</source>
+<translation>Eine Karte braucht mindestens zwei Klassen. Tragen Sie ihre Namen in die Tabelle ein.</translation></message>
 <message><source>A path is too long for Windows. Choose a short folder, such as C:\geopointseg.</source>
 <translation>Ein Pfad ist zu lang für Windows. Wählen Sie einen kurzen Ordner, etwa C:\geopointseg.</translation></message>
 <message><source>A standalone Python is downloaded, with {path}.</source>
@@ -15,12 +19,26 @@
 <translation>Eine Systembibliothek (DLL) lässt sich nicht laden. Installieren Sie das „Microsoft Visual C++ Redistributable (x64)“ von Microsoft und starten Sie QGIS neu; ist es schon da, hält vielleicht ein Virenscanner die Datei zurück.</translation></message>
 <message><source>Accuracy</source>
 <translation>Genauigkeit</translation></message>
+<message><source>Accuracy is measured with points that the model has not seen. {count} places can be drawn at random, for you to say what is there. If you have test points already, choose their layer in the panel.</source>
+<translation>Die Genauigkeit wird mit Punkten gemessen, die das Modell nicht gesehen hat. {count} Orte können zufällig gezogen werden; Sie sagen, was dort ist. Wenn Sie schon Testpunkte haben, wählen Sie deren Layer im Bedienfeld.</translation></message>
 <message><source>Accuracy of {MAP}</source>
 <translation>Genauigkeit von {MAP}</translation></message>
+<message><source>Add a point</source>
+<translation>Punkt hinzufügen</translation></message>
+<message><source>Add class</source>
+<translation>Klasse hinzufügen</translation></message>
+<message><source>Add class…</source>
+<translation>Klasse hinzufügen…</translation></message>
 <message><source>Address of a Dask scheduler, or local:N for N processes on this machine.</source>
 <translation>Adresse eines Dask-Schedulers, oder local:N für N Prozesse auf diesem Rechner.</translation></message>
+<message><source>Aim at {count} or more in each class.</source>
+<translation>Ziel: {count} oder mehr in jeder Klasse.</translation></message>
 <message><source>All points, with their part in the field 'split'</source>
 <translation>Alle Punkte, mit ihrem Teil im Feld „split“</translation></message>
+<message><source>All questions are answered. Next: 'Train'.</source>
+<translation>Alle Fragen sind beantwortet. Als Nächstes: „Trainieren“.</translation></message>
+<message><source>All test points have their class. Next: 'Assess'.</source>
+<translation>Alle Testpunkte haben ihre Klasse. Als Nächstes: „Bewerten“.</translation></message>
 <message><source>Allow points that trained the model</source>
 <translation>Auch Punkte zulassen, mit denen das Modell gelernt hat</translation></message>
 <message><source>Also map how unlike the training points each place is, and where it is too unlike for the model to be trusted.</source>
@@ -33,10 +51,16 @@
 <translation>Schreibt auch die Wahrscheinlichkeiten der Klassen.</translation></message>
 <message><source>Also write confidence, entropy and margin.</source>
 <translation>Schreibt auch Konfidenz, Entropie und Abstand der besten Klassen.</translation></message>
+<message><source>Answer the question, or press 'Later' to click points freely.</source>
+<translation>Beantworten Sie die Frage, oder drücken Sie „Später“, um frei Punkte zu setzen.</translation></message>
+<message><source>Answer the questions ({count} open)</source>
+<translation>Fragen beantworten ({count} offen)</translation></message>
 <message><source>Anywhere</source>
 <translation>Überall</translation></message>
 <message><source>Area to map; outside of it the map is empty.</source>
 <translation>Zu kartierendes Gebiet; außerhalb davon ist die Karte leer.</translation></message>
+<message><source>Assess</source>
+<translation>Bewerten</translation></message>
 <message><source>Assess even on points that the model was trained on; the report says so.</source>
 <translation>Bewertet auch mit Punkten, mit denen das Modell gelernt hat; der Bericht sagt es.</translation></message>
 <message><source>Assess map</source>
@@ -55,12 +79,18 @@
 <translation>Zu verwendende Kanäle</translation></message>
 <message><source>Bands to use: numbers from 1 or names, separated by commas; all by default.</source>
 <translation>Zu verwendende Kanäle: Nummern ab 1 oder Namen, durch Kommas getrennt; sonst alle.</translation></message>
+<message><source>Bare ground</source>
+<translation>Offener Boden</translation></message>
 <message><source>Blending of windows</source>
 <translation>Überblendung der Fenster</translation></message>
 <message><source>Blocks of ground</source>
 <translation>Blöcke im Gelände</translation></message>
 <message><source>Buffer around test points (m)</source>
 <translation>Puffer um Testpunkte (m)</translation></message>
+<message><source>Building</source>
+<translation>Gebäude</translation></message>
+<message><source>Built-up</source>
+<translation>Bebaut</translation></message>
 <message><source>By hand, or I do not know</source>
 <translation>Von Hand, oder ich weiß es nicht</translation></message>
 <message><source>Cancel</source>
@@ -71,24 +101,30 @@
 <translation>Abgebrochen. Die unfertige Umgebung wurde entfernt.</translation></message>
 <message><source>Cancelling: waiting for the current step to end.</source>
 <translation>Abbruch: Der laufende Schritt wird noch beendet.</translation></message>
-<message><source>Categorize the layer by its class field to list classes.</source>
-<translation>Kategorisieren Sie den Layer nach seinem Klassenfeld, um Klassen aufzulisten.</translation></message>
+<message><source>Cancelling…</source>
+<translation>Wird abgebrochen…</translation></message>
 <message><source>Centre of each window</source>
 <translation>Mitte jedes Fensters</translation></message>
+<message><source>Cereals</source>
+<translation>Getreide</translation></message>
 <message><source>Check</source>
 <translation>Prüfen</translation></message>
 <message><source>Check points</source>
 <translation>Punkte prüfen</translation></message>
 <message><source>Check the set-up</source>
 <translation>Einrichtung prüfen</translation></message>
-<message><source>Choose a model folder to see what it knows.</source>
-<translation>Wählen Sie einen Modellordner, um zu sehen, was er kennt.</translation></message>
 <message><source>Choose another one, or leave the field empty to have one downloaded.</source>
 <translation>Wählen Sie ein anderes, oder lassen Sie das Feld leer, dann wird eines heruntergeladen.</translation></message>
 <message><source>Choose another…</source>
 <translation>Anderes wählen…</translation></message>
 <message><source>Choose the file geopointseg-VERSION-py3-none-any.whl or the source folder of geopointseg. A name alone is not installed, because anybody can publish a package of that name.</source>
 <translation>Wählen Sie die Datei geopointseg-VERSION-py3-none-any.whl oder den Quellordner von geopointseg. Ein Name allein wird nicht installiert, weil jeder ein Paket dieses Namens veröffentlichen kann.</translation></message>
+<message><source>Choose the file that shall hold the points.</source>
+<translation>Wählen Sie die Datei, in der die Punkte liegen sollen.</translation></message>
+<message><source>Class</source>
+<translation>Klasse</translation></message>
+<message><source>Class field</source>
+<translation>Klassenfeld</translation></message>
 <message><source>Class map</source>
 <translation>Klassenkarte</translation></message>
 <message><source>Class map that 'Predict map' has written, or any raster of class codes.</source>
@@ -101,16 +137,26 @@
 <translation>Klassenwahrscheinlichkeiten von {RASTER}</translation></message>
 <message><source>Classes: {names}</source>
 <translation>Klassen: {names}</translation></message>
+<message><source>Click on the map where you see: &lt;b&gt;{name}&lt;/b&gt;. Press a key for another class.</source>
+<translation>Klicken Sie auf die Karte, wo Sie sehen: &lt;b&gt;{name}&lt;/b&gt;. Eine Zifferntaste wählt eine andere Klasse.</translation></message>
+<message><source>Click points freely again; the questions stay</source>
+<translation>Wieder frei Punkte setzen; die Fragen bleiben</translation></message>
 <message><source>Cloud-optimized GeoTIFF</source>
 <translation>Cloud-optimiertes GeoTIFF</translation></message>
 <message><source>Cloud-optimized layout with overviews.</source>
 <translation>Cloud-optimierter Aufbau mit Übersichten.</translation></message>
+<message><source>Colour</source>
+<translation>Farbe</translation></message>
 <message><source>Compares the map with test points: accuracy of each class, errors, and areas.</source>
 <translation>Vergleicht die Karte mit Testpunkten: Genauigkeit jeder Klasse, Fehler und Flächen.</translation></message>
 <message><source>Compares the map, pixel by pixel, with a raster of the true classes.</source>
 <translation>Vergleicht die Karte Pixel für Pixel mit einem Raster der wahren Klassen.</translation></message>
 <message><source>Copy report</source>
 <translation>Bericht kopieren</translation></message>
+<message><source>Cropland</source>
+<translation>Ackerland</translation></message>
+<message><source>Crops</source>
+<translation>Feldfrüchte</translation></message>
 <message><source>Cross-validate the recipe on blocks of other ground, beside the majority class and the forests.</source>
 <translation>Kreuzvalidiert das Verfahren auf anderen Geländeblöcken, neben häufigster Klasse und Wäldern (Random Forests).</translation></message>
 <message><source>Dask scheduler</source>
@@ -127,6 +173,8 @@
 <translation>Teststichprobe ziehen</translation></message>
 <message><source>Draw points from dense masks, as a person would click them.</source>
 <translation>Zieht Punkte aus dichten Masken, so wie ein Mensch sie klicken würde.</translation></message>
+<message><source>Draw test points</source>
+<translation>Testpunkte ziehen</translation></message>
 <message><source>Draws places at random within each class of the map. Say what is there without looking at the map, then run 'Assess map': such a sample gives honest areas with confidence intervals.</source>
 <translation>Zieht zufällige Orte innerhalb jeder Klasse der Karte. Bestimmen Sie, was dort ist, ohne auf die Karte zu sehen, und starten Sie dann „Karte bewerten“: Eine solche Stichprobe gibt ehrliche Flächen mit Vertrauensbereichen.</translation></message>
 <message><source>Drop training points this near to test points.</source>
@@ -141,6 +189,8 @@
 <translation>Alles ist da: Sie können ein Modell trainieren und eine Karte berechnen. Als Nächstes: „Demo laden“, oder öffnen Sie Ihr Raster und legen Sie einen Punktlayer an.</translation></message>
 <message><source>Extent to map</source>
 <translation>Zu kartierende Ausdehnung</translation></message>
+<message><source>Fallow</source>
+<translation>Brache</translation></message>
 <message><source>Field '{field}' of layer '{name}' has {classes} different values in {points} points: it numbers the points and holds no classes. Choose the field with the class.</source>
 <translation>Das Feld „{field}“ des Layers „{name}“ hat {classes} verschiedene Werte in {points} Punkten: Es nummeriert die Punkte und enthält keine Klassen. Wählen Sie das Feld mit der Klasse.</translation></message>
 <message><source>Field with the class</source>
@@ -153,6 +203,10 @@
 <translation>Zu schreibende Datei.</translation></message>
 <message><source>File with settings for experts, in TOML.</source>
 <translation>Datei mit Einstellungen für Fachleute, in TOML.</translation></message>
+<message><source>Find points that would harm the model, in seconds.</source>
+<translation>Findet in Sekunden Punkte, die dem Modell schaden würden.</translation></message>
+<message><source>Find the places where more points help most.</source>
+<translation>Findet die Orte, an denen weitere Punkte am meisten helfen.</translation></message>
 <message><source>Finds or makes the Python environment in which geopointseg works, and sets it as the interpreter of this toolbox. Nothing is installed into QGIS's own Python. The download takes about 1 gigabyte, with libraries for a graphics card about 5. Proxy and certificates of QGIS's settings are used.</source>
 <translation>Findet oder baut die Python-Umgebung, in der geopointseg arbeitet, und stellt sie als Interpreter dieser Werkzeuge ein. In das Python von QGIS wird nichts installiert. Heruntergeladen wird etwa 1 Gigabyte, mit Bibliotheken für eine Grafikkarte etwa 5. Proxy und Zertifikate aus den Einstellungen von QGIS werden verwendet.</translation></message>
 <message><source>Finish a stopped map</source>
@@ -179,8 +233,12 @@
 <translation>Ordner, den „Modell trainieren“ geschrieben hat.</translation></message>
 <message><source>Folder:</source>
 <translation>Ordner:</translation></message>
+<message><source>Forest</source>
+<translation>Wald</translation></message>
 <message><source>Forest and network: keep the better one</source>
 <translation>Wald und Netz: das bessere behalten</translation></message>
+<message><source>Forest or not</source>
+<translation>Wald oder nicht</translation></message>
 <message><source>Gives a raster the look of another one, band by band.</source>
 <translation>Gibt einem Raster Kanal für Kanal das Aussehen eines anderen.</translation></message>
 <message><source>Go on with a run that was stopped, instead of starting anew.</source>
@@ -189,12 +247,12 @@
 <translation>Angehaltenes Vortraining fortsetzen</translation></message>
 <message><source>Go on with a stopped training</source>
 <translation>Angehaltenes Training fortsetzen</translation></message>
-<message><source>Go to the next suggested point</source>
-<translation>Zum nächsten vorgeschlagenen Punkt</translation></message>
 <message><source>Graphics card (NVIDIA)</source>
 <translation>Grafikkarte (NVIDIA)</translation></message>
 <message><source>Graphics card where there is one</source>
 <translation>Grafikkarte, wo es eine gibt</translation></message>
+<message><source>Grassland</source>
+<translation>Grünland</translation></message>
 <message><source>Histogram</source>
 <translation>Histogramm</translation></message>
 <message><source>Hold out blocks of ground, or whole scenes (other dates, other sensors), in turn.</source>
@@ -207,6 +265,8 @@
 <translation>Wie die Testpunkte gezogen wurden</translation></message>
 <message><source>How the test points were drawn. Areas and confidence intervals need a probability sample, such as 'Draw a test sample' makes.</source>
 <translation>Wie die Testpunkte gezogen wurden. Flächen und Vertrauensbereiche brauchen eine Zufallsstichprobe, wie „Teststichprobe ziehen“ sie macht.</translation></message>
+<message><source>Image</source>
+<translation>Bild</translation></message>
 <message><source>In clusters</source>
 <translation>In Haufen</translation></message>
 <message><source>In every object</source>
@@ -217,22 +277,40 @@
 <translation>Im Inneren von Objekten</translation></message>
 <message><source>Interpreter</source>
 <translation>Interpreter</translation></message>
+<message><source>Keep both</source>
+<translation>Beide behalten</translation></message>
+<message><source>Key</source>
+<translation>Taste</translation></message>
 <message><source>Kind of model</source>
 <translation>Art des Modells</translation></message>
+<message><source>Land</source>
+<translation>Land</translation></message>
+<message><source>Land cover</source>
+<translation>Landbedeckung</translation></message>
 <message><source>Land cover of {RASTER}</source>
 <translation>Landbedeckung von {RASTER}</translation></message>
+<message><source>Later</source>
+<translation>Später</translation></message>
+<message><source>Layer '{name}' cannot be edited.</source>
+<translation>Der Layer „{name}“ kann nicht bearbeitet werden.</translation></message>
 <message><source>Layer '{name}' could not be written for geopointseg: {reason}.</source>
 <translation>Der Layer „{name}“ konnte nicht für geopointseg geschrieben werden: {reason}.</translation></message>
 <message><source>Layer '{name}' gives nothing: it is empty, or only selected features were asked for and none is selected. Add features or clear that option.</source>
 <translation>Der Layer „{name}“ ergibt nichts: Er ist leer, oder es wurden nur gewählte Objekte verlangt und keines ist gewählt. Fügen Sie Objekte hinzu oder schalten Sie diese Option aus.</translation></message>
 <message><source>Layer '{name}' has no CRS. Points need one to be placed on the raster. Assign it with 'Assign projection' and run again.</source>
 <translation>Der Layer „{name}“ hat kein KBS. Punkte brauchen eines, um auf das Raster gelegt zu werden. Weisen Sie es mit „Projektion zuweisen“ zu und starten Sie erneut.</translation></message>
+<message><source>Layer '{name}' has no CRS. Set it in the layer's properties, under 'Source'.</source>
+<translation>Der Layer „{name}“ hat kein KBS. Setzen Sie es in den Layereigenschaften unter „Quelle“.</translation></message>
+<message><source>Layer '{name}' has no field that clearly holds the class. Choose the field, or press 'New…' for a layer that has one.</source>
+<translation>Der Layer „{name}“ hat kein Feld, das eindeutig die Klasse enthält. Wählen Sie das Feld, oder drücken Sie „Neu…“ für einen Layer, der eines hat.</translation></message>
 <message><source>Layer '{name}' has unsaved edits. The run uses the points as they are on the screen; save them before you close QGIS.</source>
 <translation>Der Layer „{name}“ hat ungespeicherte Änderungen. Der Lauf verwendet die Punkte, wie sie auf dem Bildschirm sind; speichern Sie sie, bevor Sie QGIS schließen.</translation></message>
 <message><source>Layer '{name}' is a table without places. Make points of its coordinates with 'Create points layer from table' and choose that layer.</source>
 <translation>Der Layer „{name}“ ist eine Tabelle ohne Orte. Machen Sie aus seinen Koordinaten Punkte, mit „Punktlayer aus Tabelle erzeugen“, und wählen Sie diesen Layer.</translation></message>
 <message><source>Layer '{name}' is styled by '{styled}', its classes are in '{field}': the colours are not used. Categorize the layer by '{field}' to choose them.</source>
 <translation>Der Layer „{name}“ ist nach „{styled}“ gestaltet, seine Klassen stehen in „{field}“: Die Farben werden nicht verwendet. Kategorisieren Sie den Layer nach „{field}“, um sie zu wählen.</translation></message>
+<message><source>Layer '{name}' takes no new points: {reason}. Save a copy as GeoPackage with 'Export &gt; Save Features As…' and choose that.</source>
+<translation>Der Layer „{name}“ nimmt keine neuen Punkte an: {reason}. Speichern Sie mit „Export &gt; Objekte speichern als…“ eine Kopie als GeoPackage und wählen Sie diese.</translation></message>
 <message><source>Layer of the points to assess the map with.</source>
 <translation>Layer der Punkte, mit denen die Karte bewertet wird.</translation></message>
 <message><source>Layer of the points to be labelled.</source>
@@ -253,18 +331,26 @@
 <translation>Mindestabstand (m)</translation></message>
 <message><source>Least distance between them (m)</source>
 <translation>Kleinster Abstand zwischen ihnen (m)</translation></message>
+<message><source>Leave it open, next question (key N)</source>
+<translation>Offen lassen, nächste Frage (Taste N)</translation></message>
 <message><source>Load the demo</source>
 <translation>Demo laden</translation></message>
 <message><source>Longest time that the training takes, in minutes.</source>
 <translation>Längste Zeit für das Training, in Minuten.</translation></message>
 <message><source>Longest training time (minutes)</source>
 <translation>Längste Trainingszeit (Minuten)</translation></message>
+<message><source>Look at the image inside the ring. Press the number of the class, or click on it in the list.</source>
+<translation>Sehen Sie sich das Bild im Ring an. Drücken Sie die Ziffer der Klasse, oder klicken Sie sie in der Liste an.</translation></message>
+<message><source>Maize</source>
+<translation>Mais</translation></message>
 <message><source>Make the environment</source>
 <translation>Umgebung bauen</translation></message>
 <message><source>Making an environment with {path}.</source>
 <translation>Eine Umgebung wird angelegt mit {path}.</translation></message>
 <message><source>Map</source>
 <translation>Karte</translation></message>
+<message><source>Map the whole image with the model.</source>
+<translation>Kartiert das ganze Bild mit dem Modell.</translation></message>
 <message><source>Mapped pixels</source>
 <translation>Kartierte Pixel</translation></message>
 <message><source>Maps the classes of a raster with a model.</source>
@@ -283,6 +369,8 @@
 <translation>Mittlere IoU</translation></message>
 <message><source>Mean and standard deviation</source>
 <translation>Mittelwert und Standardabweichung</translation></message>
+<message><source>Measure the accuracy of the map with test points.</source>
+<translation>Misst die Genauigkeit der Karte mit Testpunkten.</translation></message>
 <message><source>Memory ran out. Close other programs or use a smaller raster.</source>
 <translation>Der Arbeitsspeicher reicht nicht. Schließen Sie andere Programme oder nehmen Sie ein kleineres Raster.</translation></message>
 <message><source>Merge patches smaller than this into their surroundings.</source>
@@ -309,20 +397,52 @@
 <translation>Weitere Raster</translation></message>
 <message><source>More rasters to learn from</source>
 <translation>Weitere Raster, aus denen gelernt wird</translation></message>
+<message><source>Move the map to the place of the question</source>
+<translation>Die Karte zum Ort der Frage bewegen</translation></message>
+<message><source>My own classes</source>
+<translation>Eigene Klassen</translation></message>
+<message><source>Name</source>
+<translation>Name</translation></message>
+<message><source>Name of the class</source>
+<translation>Name der Klasse</translation></message>
 <message><source>Near edges of objects</source>
 <translation>An Rändern von Objekten</translation></message>
 <message><source>Neural network</source>
 <translation>Neuronales Netz</translation></message>
+<message><source>New points layer</source>
+<translation>Neuer Punktlayer</translation></message>
+<message><source>New…</source>
+<translation>Neu…</translation></message>
 <message><source>Next:</source>
 <translation>Als Nächstes:</translation></message>
+<message><source>Next: 'Assess', or 'Where next?' to improve the map.</source>
+<translation>Als Nächstes: „Bewerten“, oder „Wo weiter?“, um die Karte zu verbessern.</translation></message>
+<message><source>Next: 'Map'.</source>
+<translation>Als Nächstes: „Karte“.</translation></message>
+<message><source>Next: 'Train'.</source>
+<translation>Als Nächstes: „Trainieren“.</translation></message>
+<message><source>Next: answer the questions, then 'Train' again.</source>
+<translation>Als Nächstes: die Fragen beantworten, dann noch einmal „Trainieren“.</translation></message>
+<message><source>Next: read the report, or 'Where next?' to improve the map.</source>
+<translation>Als Nächstes: den Bericht lesen, oder „Wo weiter?“, um die Karte zu verbessern.</translation></message>
+<message><source>Next: say what is at each test point, as seen in the image, then 'Assess'.</source>
+<translation>Als Nächstes: für jeden Testpunkt sagen, was im Bild dort zu sehen ist, dann „Bewerten“.</translation></message>
 <message><source>No</source>
 <translation>Nein</translation></message>
 <message><source>No Python interpreter with geopointseg is set.</source>
 <translation>Es ist kein Python-Interpreter mit geopointseg eingestellt.</translation></message>
 <message><source>No Python {needed} or newer was found; looked at: {seen}.</source>
 <translation>Es wurde kein Python {needed} oder neuer gefunden; angesehen: {seen}.</translation></message>
+<message><source>No file can be written beside the points: {reason}</source>
+<translation>Neben den Punkten kann keine Datei geschrieben werden: {reason}</translation></message>
+<message><source>No forest</source>
+<translation>Kein Wald</translation></message>
 <message><source>None was found on this computer.</source>
 <translation>Auf diesem Rechner wurde keine gefunden.</translation></message>
+<message><source>Not saved yet.</source>
+<translation>Noch nicht gespeichert.</translation></message>
+<message><source>Not saved: {reason}</source>
+<translation>Nicht gespeichert: {reason}</translation></message>
 <message><source>Note:</source>
 <translation>Hinweis:</translation></message>
 <message><source>Number of folds</source>
@@ -347,6 +467,8 @@
 <translation>ONNX Runtime</translation></message>
 <message><source>On ground that it had not seen, the recipe was right in {OVERALL_ACCURACY:.0%} of the points (mean F1 {MEAN_F1:.2f}). Next: 'Train model' with all points.</source>
 <translation>Auf Gelände, das es nicht gesehen hatte, stimmte das Verfahren bei {OVERALL_ACCURACY:.0%} der Punkte (mittleres F1 {MEAN_F1:.2f}). Als Nächstes: „Modell trainieren“ mit allen Punkten.</translation></message>
+<message><source>Open the report</source>
+<translation>Bericht öffnen</translation></message>
 <message><source>OpenVINO</source>
 <translation>OpenVINO</translation></message>
 <message><source>Opens a small synthetic landscape and points of eight classes, to try every tool within a minute.</source>
@@ -363,8 +485,10 @@
 <translation>Wird an „pip install“ weitergegeben, zum Beispiel die Adresse des Paketverzeichnisses Ihrer Organisation.</translation></message>
 <message><source>Percentiles</source>
 <translation>Perzentile</translation></message>
-<message><source>Pick a class, then click on the map:</source>
-<translation>Klasse wählen, dann in die Karte klicken:</translation></message>
+<message><source>Pick a class first, then click on the map.</source>
+<translation>Wählen Sie zuerst eine Klasse, dann klicken Sie auf die Karte.</translation></message>
+<message><source>Pick a class, then click on the map where you see it.</source>
+<translation>Wählen Sie eine Klasse, dann klicken Sie auf die Karte, wo Sie sie sehen.</translation></message>
 <message><source>Placement of the points</source>
 <translation>Platzierung der Punkte</translation></message>
 <message><source>Points</source>
@@ -389,6 +513,8 @@
 <translation>Punkte mit bekannter Klasse</translation></message>
 <message><source>Polygons to map (instead of an extent)</source>
 <translation>Zu kartierende Polygone (statt einer Ausdehnung)</translation></message>
+<message><source>Potatoes and beets</source>
+<translation>Kartoffeln und Rüben</translation></message>
 <message><source>Predict map</source>
 <translation>Karte berechnen</translation></message>
 <message><source>Pretrain without points</source>
@@ -407,6 +533,12 @@
 <translation>Python-Interpreter, der geopointseg hat</translation></message>
 <message><source>Python that has geopointseg</source>
 <translation>Python, das geopointseg hat</translation></message>
+<message><source>Question before (key B)</source>
+<translation>Vorige Frage (Taste B)</translation></message>
+<message><source>Question {number} of {count}</source>
+<translation>Frage {number} von {count}</translation></message>
+<message><source>Questionable points</source>
+<translation>Fragliche Punkte</translation></message>
 <message><source>Questionable points and remarks</source>
 <translation>Fragliche Punkte und Bemerkungen</translation></message>
 <message><source>Questionable points of {POINTS}</source>
@@ -415,6 +547,8 @@
 <translation>Random Forest (dauert Sekunden)</translation></message>
 <message><source>Random seed</source>
 <translation>Startwert des Zufalls</translation></message>
+<message><source>Rapeseed</source>
+<translation>Raps</translation></message>
 <message><source>Raster</source>
 <translation>Raster</translation></message>
 <message><source>Raster '{name}' comes from the provider '{provider}', which only QGIS can read; geopointseg needs a file. Save it with Export &gt; Save As… as a GeoTIFF (raw data) and choose that layer.</source>
@@ -455,24 +589,38 @@
 <translation>Raster, deren Aussehen übernommen wird</translation></message>
 <message><source>Rasters without points</source>
 <translation>Raster ohne Punkte</translation></message>
+<message><source>Redo</source>
+<translation>Wiederholen</translation></message>
+<message><source>Remove class</source>
+<translation>Klasse entfernen</translation></message>
+<message><source>Replace</source>
+<translation>Ersetzen</translation></message>
 <message><source>Replace the model in the folder</source>
 <translation>Das Modell im Ordner ersetzen</translation></message>
 <message><source>Report</source>
 <translation>Bericht</translation></message>
 <message><source>Report that opens in any browser.</source>
 <translation>Bericht, den jeder Browser öffnet.</translation></message>
+<message><source>Road</source>
+<translation>Straße</translation></message>
 <message><source>Run 'Set up geopointseg' in the toolbox; it finds one or makes one.</source>
 <translation>Starten Sie „geopointseg einrichten“ in den Werkzeugen; es findet einen oder baut einen.</translation></message>
 <message><source>Run a small version: fewest seeds, shortest budget.</source>
 <translation>Rechnet eine kleine Fassung: wenigste Startwerte, kürzeste Zeit.</translation></message>
 <message><source>Run a study</source>
 <translation>Studie ausführen</translation></message>
+<message><source>Running. You can go on clicking points meanwhile.</source>
+<translation>Läuft. Sie können inzwischen weiter Punkte setzen.</translation></message>
 <message><source>Runs at the same time</source>
 <translation>Gleichzeitige Läufe</translation></message>
 <message><source>Runs at the same time.</source>
 <translation>Läufe zur gleichen Zeit.</translation></message>
 <message><source>Same number in every class</source>
 <translation>Gleich viele in jeder Klasse</translation></message>
+<message><source>Save</source>
+<translation>Speichern</translation></message>
+<message><source>Saved as</source>
+<translation>Gespeichert als</translation></message>
 <message><source>Says whether geopointseg can work here, and what is missing.</source>
 <translation>Sagt, ob geopointseg hier arbeiten kann und was fehlt.</translation></message>
 <message><source>Says whether points can be used on the raster, before any training.</source>
@@ -483,6 +631,8 @@
 <translation>Szenen ohne Punkte, die kartiert werden sollen; das Modell lernt ihr Aussehen.</translation></message>
 <message><source>Seed of everything random; the same seed repeats a run.</source>
 <translation>Startwert alles Zufälligen; derselbe Startwert wiederholt einen Lauf.</translation></message>
+<message><source>Set the class of a point</source>
+<translation>Klasse eines Punktes setzen</translation></message>
 <message><source>Set up geopointseg</source>
 <translation>geopointseg einrichten</translation></message>
 <message><source>Set-up</source>
@@ -499,6 +649,8 @@
 <translation>Anteil falscher Klassen</translation></message>
 <message><source>Shared middle histogram</source>
 <translation>Gemeinsames mittleres Histogramm</translation></message>
+<message><source>Show</source>
+<translation>Zeigen</translation></message>
 <message><source>Shows the model's training and calibration in the report.</source>
 <translation>Zeigt Training und Kalibrierung des Modells im Bericht.</translation></message>
 <message><source>Side of a block (m)</source>
@@ -511,6 +663,8 @@
 <translation>Punkte simulieren</translation></message>
 <message><source>Simulated points</source>
 <translation>Simulierte Punkte</translation></message>
+<message><source>Skip</source>
+<translation>Überspringen</translation></message>
 <message><source>Small trial run</source>
 <translation>Kleiner Probelauf</translation></message>
 <message><source>Smallest distance between them.</source>
@@ -529,6 +683,8 @@
 <translation>Teilt Punkte nach Geländeblöcken auf, sodass Testpunkte auf anderem Gelände liegen als Trainingspunkte.</translation></message>
 <message><source>Split points into training and test</source>
 <translation>Punkte in Training und Test aufteilen</translation></message>
+<message><source>Start with</source>
+<translation>Vorlage</translation></message>
 <message><source>Starting weights</source>
 <translation>Startgewichte</translation></message>
 <message><source>Study file (TOML)</source>
@@ -541,6 +697,8 @@
 <translation>Nächste Klicks vorschlagen</translation></message>
 <message><source>Suggested points</source>
 <translation>Vorgeschlagene Punkte</translation></message>
+<message><source>Test point {number} of {count}</source>
+<translation>Testpunkt {number} von {count}</translation></message>
 <message><source>Test points</source>
 <translation>Testpunkte</translation></message>
 <message><source>Test points with known class</source>
@@ -551,14 +709,24 @@
 <translation>Teststichprobe von {MAP}</translation></message>
 <message><source>The certificate of the server is not trusted. Ask your administrator for the certificate of your network and add it under Settings &gt; Options &gt; Authentication &gt; Manage certificates.</source>
 <translation>Dem Zertifikat des Servers wird nicht vertraut. Fragen Sie Ihre Administration nach dem Zertifikat Ihres Netzes und fügen Sie es hinzu unter Einstellungen &gt; Optionen &gt; Authentifizierung &gt; Zertifikate verwalten.</translation></message>
+<message><source>The class '{name}' is there already.</source>
+<translation>Die Klasse „{name}“ gibt es schon.</translation></message>
+<message><source>The class '{name}' is there twice. Give every class a name of its own.</source>
+<translation>Die Klasse „{name}“ gibt es zweimal. Geben Sie jeder Klasse einen eigenen Namen.</translation></message>
 <message><source>The disk is full. Free some space, or choose a folder on another disk.</source>
 <translation>Der Datenträger ist voll. Schaffen Sie Platz oder wählen Sie einen Ordner auf einem anderen.</translation></message>
 <message><source>The disk of {folder} has {free} GB free; about {needed} GB are needed.</source>
 <translation>Der Datenträger von {folder} hat {free} GB frei; etwa {needed} GB werden gebraucht.</translation></message>
 <message><source>The fastest one that agrees</source>
 <translation>Die schnellste, die übereinstimmt</translation></message>
+<message><source>The field '{field}' takes whole numbers only, and '{value}' is none.</source>
+<translation>Das Feld „{field}“ nimmt nur ganze Zahlen, und „{value}“ ist keine.</translation></message>
 <message><source>The file geopointseg-VERSION-py3-none-any.whl, or the source folder. Leave empty for the file that comes with the plugin.</source>
 <translation>Die Datei geopointseg-VERSION-py3-none-any.whl oder der Quellordner. Leer gilt die Datei, die mit der Erweiterung kommt.</translation></message>
+<message><source>The file {path} could not be written: {reason}. Choose another folder.</source>
+<translation>Die Datei {path} konnte nicht geschrieben werden: {reason}. Wählen Sie einen anderen Ordner.</translation></message>
+<message><source>The file {path} exists. Choose another name.</source>
+<translation>Die Datei {path} gibt es schon. Wählen Sie einen anderen Namen.</translation></message>
 <message><source>The folder is kept: {folder}.</source>
 <translation>Der Ordner bleibt erhalten: {folder}.</translation></message>
 <message><source>The folder {folder} holds a model already. Choose another name, for example {free}, or tick '{replace}' under the advanced parameters.</source>
@@ -583,6 +751,8 @@
 <translation>Die Karte ist fertig: {PIXEL_COUNT:,} Pixel. Als Nächstes: „Karte bewerten“ mit Testpunkten, oder „Teststichprobe ziehen“.</translation></message>
 <message><source>The matched raster is ready. Next: 'Train model' or 'Predict map' with it.</source>
 <translation>Das angeglichene Raster ist fertig. Als Nächstes: damit „Modell trainieren“ oder „Karte berechnen“.</translation></message>
+<message><source>The model '{name}' exists. Replace it, or keep it and train another one?</source>
+<translation>Das Modell „{name}“ gibt es schon. Soll es ersetzt werden, oder soll es bleiben und ein weiteres trainiert werden?</translation></message>
 <message><source>The model is ready, in {OUTPUT}. Next: 'Predict map'.</source>
 <translation>Das Modell ist fertig, in {OUTPUT}. Als Nächstes: „Karte berechnen“.</translation></message>
 <message><source>The network cannot be reached. Check the connection and the proxy under Settings &gt; Options &gt; Network, then try again.</source>
@@ -591,10 +761,14 @@
 <translation>Der Pfad {folder} hat {length} Zeichen; damit werden manche Pfade darin zu lang für Windows. Wählen Sie einen kürzeren, zum Beispiel C:\geopointseg.</translation></message>
 <message><source>The points are usable</source>
 <translation>Die Punkte sind brauchbar</translation></message>
+<message><source>The points of '{name}' lie nowhere on raster '{raster}'. Choose the raster under the points; if they should lie there, correct the CRS of the layer ({crs}).</source>
+<translation>Die Punkte von „{name}“ liegen nirgends auf dem Raster „{raster}“. Wählen Sie das Raster unter den Punkten; sollten sie dort liegen, berichtigen Sie das KBS des Layers ({crs}).</translation></message>
 <message><source>The program goes on writing; the rest is not shown.</source>
 <translation>Das Programm schreibt weiter; der Rest wird nicht gezeigt.</translation></message>
 <message><source>The program {program} could not be started: {reason}.</source>
 <translation>Das Programm {program} konnte nicht gestartet werden: {reason}.</translation></message>
+<message><source>The project has no CRS yet. Load the image to be mapped first.</source>
+<translation>Das Projekt hat noch kein KBS. Laden Sie zuerst das Bild, das kartiert werden soll.</translation></message>
 <message><source>The proxy refused the connection. Correct it under Settings &gt; Options &gt; Network.</source>
 <translation>Der Proxy hat die Verbindung abgelehnt. Berichtigen Sie ihn unter Einstellungen &gt; Optionen &gt; Netzwerk.</translation></message>
 <message><source>The report is on the clipboard.</source>
@@ -603,16 +777,42 @@
 <translation>Das Ergebnis in einem Satz</translation></message>
 <message><source>The study is done, in {OUTPUT}. Next: open report.html in that folder.</source>
 <translation>Die Studie ist fertig, in {OUTPUT}. Als Nächstes: Öffnen Sie report.html in diesem Ordner.</translation></message>
+<message><source>The tool is missing. Enable the provider geopointseg in the Processing options.</source>
+<translation>Das Werkzeug fehlt. Schalten Sie den Anbieter geopointseg in den Verarbeitungsoptionen ein.</translation></message>
 <message><source>The weights are ready, in {OUTPUT}. Next: 'Train model', with this folder as starting weights.</source>
 <translation>Die Gewichte sind fertig, in {OUTPUT}. Als Nächstes: „Modell trainieren“, mit diesem Ordner als Startgewichten.</translation></message>
+<message><source>There are no points yet. Pick a class and click on the map.</source>
+<translation>Es gibt noch keine Punkte. Wählen Sie eine Klasse und klicken Sie auf die Karte.</translation></message>
+<message><source>There are no points yet. Press 'New…', or choose a point layer.</source>
+<translation>Es gibt noch keine Punkte. Drücken Sie „Neu…“, oder wählen Sie einen Punktlayer.</translation></message>
 <message><source>There is no file or folder {path}. Choose the wheel file of geopointseg.</source>
 <translation>Es gibt keine Datei und keinen Ordner {path}. Wählen Sie die Wheel-Datei von geopointseg.</translation></message>
+<message><source>There is no image yet. Drag the raster to be mapped into QGIS.</source>
+<translation>Es gibt noch kein Bild. Ziehen Sie das Raster, das kartiert werden soll, in QGIS.</translation></message>
+<message><source>There is no map yet. Press 'Map' first.</source>
+<translation>Es gibt noch keine Karte. Drücken Sie zuerst „Karte“.</translation></message>
+<message><source>There is no model yet. Press 'Train' first, or choose the folder of a model.</source>
+<translation>Es gibt noch kein Modell. Drücken Sie zuerst „Trainieren“, oder wählen Sie den Ordner eines Modells.</translation></message>
 <message><source>This folder holds no model of geopointseg.</source>
 <translation>Dieser Ordner enthält kein Modell von geopointseg.</translation></message>
+<message><source>This one is answered.</source>
+<translation>Diese Frage ist beantwortet.</translation></message>
+<message><source>This place does not exist in the layer's CRS.</source>
+<translation>Diesen Ort gibt es im KBS des Layers nicht.</translation></message>
+<message><source>This point lies outside of '{raster}' and cannot be used with it.</source>
+<translation>Dieser Punkt liegt außerhalb von „{raster}“ und kann damit nicht verwendet werden.</translation></message>
 <message><source>Three scales</source>
 <translation>Drei Maßstäbe</translation></message>
+<message><source>Town</source>
+<translation>Stadt</translation></message>
+<message><source>Train</source>
+<translation>Trainieren</translation></message>
+<message><source>Train a model with the points on the image.</source>
+<translation>Trainiert ein Modell mit den Punkten auf dem Bild.</translation></message>
 <message><source>Train anew in a folder that holds a model. The old model is lost.</source>
 <translation>Trainiert neu in einem Ordner, der ein Modell enthält. Das alte Modell geht verloren.</translation></message>
+<message><source>Train for</source>
+<translation>Training</translation></message>
 <message><source>Train model</source>
 <translation>Modell trainieren</translation></message>
 <message><source>Training points</source>
@@ -621,10 +821,14 @@
 <translation>Trainingsschritte statt Zeit</translation></message>
 <message><source>Trains a model from a raster and points of known class.</source>
 <translation>Trainiert ein Modell aus einem Raster und Punkten bekannter Klasse.</translation></message>
+<message><source>Tree</source>
+<translation>Baum</translation></message>
 <message><source>Uncertainty</source>
 <translation>Unsicherheit</translation></message>
 <message><source>Uncertainty of {RASTER}</source>
 <translation>Unsicherheit von {RASTER}</translation></message>
+<message><source>Undo</source>
+<translation>Rückgängig</translation></message>
 <message><source>Unlikeness of {RASTER}</source>
 <translation>Unähnlichkeit von {RASTER}</translation></message>
 <message><source>Unlikeness to the training points</source>
@@ -647,26 +851,40 @@
 <translation>Variiert Faktoren, trainiert und bewertet immer wieder und schreibt den Bericht.</translation></message>
 <message><source>Version of geopointseg</source>
 <translation>Version von geopointseg</translation></message>
+<message><source>Water</source>
+<translation>Wasser</translation></message>
+<message><source>Water or not</source>
+<translation>Wasser oder nicht</translation></message>
 <message><source>Weights folder</source>
 <translation>Ordner der Gewichte</translation></message>
 <message><source>Weights to start from: a name, a file, a folder made by 'Pretrain without points', or 'none'.</source>
 <translation>Gewichte, von denen das Training ausgeht: ein Name, eine Datei, ein Ordner von „Ohne Punkte vortrainieren“, oder „none“.</translation></message>
 <message><source>What is held out in turn</source>
 <translation>Was reihum zurückgehalten wird</translation></message>
+<message><source>What is here?</source>
+<translation>Was ist hier?</translation></message>
 <message><source>What is trained. The default trains both and keeps what is better on points that were held out.</source>
 <translation>Was trainiert wird. Sonst werden beide trainiert, und es bleibt, was auf zurückgehaltenen Punkten besser ist.</translation></message>
 <message><source>What runs the network; auto measures and keeps the fastest that agrees with torch.</source>
 <translation>Womit das Netz rechnet; auto misst und behält das Schnellste, das mit torch übereinstimmt.</translation></message>
 <message><source>Where networks run.</source>
 <translation>Wo Netze rechnen.</translation></message>
+<message><source>Where next</source>
+<translation>Wo weiter</translation></message>
 <message><source>Where next on {RASTER}</source>
 <translation>Wohin als Nächstes auf {RASTER}</translation></message>
+<message><source>Where next?</source>
+<translation>Wo weiter?</translation></message>
 <message><source>Where points are put.</source>
 <translation>Wohin Punkte gesetzt werden.</translation></message>
+<message><source>Which class is it? Click on it here, or press its key.</source>
+<translation>Welche Klasse ist es? Klicken Sie sie hier an, oder drücken Sie ihre Taste.</translation></message>
 <message><source>Whole rasters</source>
 <translation>Ganze Raster</translation></message>
 <message><source>Why this kind of model was kept</source>
 <translation>Warum diese Art von Modell behalten wurde</translation></message>
+<message><source>Without a class: {count}.</source>
+<translation>Ohne Klasse: {count}.</translation></message>
 <message><source>about {time} left</source>
 <translation>noch etwa {time}</translation></message>
 <message><source>applicability</source>
@@ -693,10 +911,18 @@
 <translation>geopointseg: Wheel-Datei oder Quellordner (leer: die der Erweiterung)</translation></message>
 <message><source>georeference</source>
 <translation>Georeferenzieren</translation></message>
+<message><source>it is a text file, which QGIS cannot edit</source>
+<translation>er ist eine Textdatei, die QGIS nicht bearbeiten kann</translation></message>
+<message><source>it is set to read-only</source>
+<translation>er ist auf „nur lesen“ gesetzt</translation></message>
+<message><source>its file or database is write-protected</source>
+<translation>seine Datei oder Datenbank ist schreibgeschützt</translation></message>
 <message><source>look up</source>
 <translation>Nachsehen</translation></message>
 <message><source>match</source>
 <translation>Angleichen</translation></message>
+<message><source>none yet: press 'Train'</source>
+<translation>noch keines: „Trainieren“ drücken</translation></message>
 <message><source>predict</source>
 <translation>Kartieren</translation></message>
 <message><source>read</source>
@@ -737,10 +963,14 @@
 <translation>{POINT_COUNT} Punkte wurden nach Blöcken im Gelände geteilt. Als Nächstes: „Modell trainieren“ mit den Trainingspunkten, später „Karte bewerten“ mit den Testpunkten.</translation></message>
 <message><source>{RASTER}, matched</source>
 <translation>{RASTER}, angeglichen</translation></message>
+<message><source>{first} or {second}?</source>
+<translation>{first} oder {second}?</translation></message>
 <message><source>{number} h</source>
 <translation>{number} h</translation></message>
 <message><source>{number} min</source>
 <translation>{number} min</translation></message>
 <message><source>{number} s</source>
 <translation>{number} s</translation></message>
+<message><source>{points} points in {classes} classes.</source>
+<translation>{points} Punkte in {classes} Klassen.</translation></message>
 </context></TS>
