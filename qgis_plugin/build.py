@@ -2,8 +2,9 @@
 
 ``python -m qgis_plugin.build reference`` asks the installed geopointseg for its options;
 ``python -m qgis_plugin.build translations`` brings ``i18n/*.ts`` up to date;
-``python -m qgis_plugin.build zip`` packs ``dist/geopointseg_qgis.zip``. Before it, Qt's
-``lrelease qgis_plugin/i18n/*.ts`` makes the compiled translations that go into the zip.
+``python -m qgis_plugin.build zip [REPOSITORY EMAIL]`` packs ``dist/geopointseg_qgis.zip``, with the
+wheel of geopointseg that lies in ``dist`` and the addresses that plugins.qgis.org asks for. Before it,
+Qt's ``lrelease qgis_plugin/i18n/*.ts`` makes the compiled translations that go into the zip.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-from .tasks import HERE, load_tasks
+from .tasks import HERE, load_stages, load_tasks, load_texts
 
-PACKED = ("*.py", "*.json", "*.svg", "*.txt", "LICENSE", "README.md", "i18n/*.qm")
+PACKED = ("*.py", "*.json", "*.svg", "LICENSE", "README.md", "i18n/*.qm")
 DEFAULT = re.compile(r"\s*\[default: (.*)\]$")
 MESSAGE = re.compile(r"<source>(.*?)</source>\s*<translation(.*?)>(.*?)</translation>", re.DOTALL)
 
@@ -47,6 +48,11 @@ def source_texts() -> list[str]:
     for task in load_tasks().values():
         texts += [task.group, task.label, task.help, *(output.label for output in task.outputs)]
         texts += [text for p in task.parameters for text in (p.label, p.help)]
+        texts += [task.result, task.otherwise, *task.names.values()]
+        choices = [p for p in task.parameters if p.kind == "choice"]
+        texts += [shown for p in choices for shown in p.words.values()]
+    kept = load_texts()
+    texts += [*load_stages(), *kept["texts"].values(), *dict(kept["advice"]).values()]
     return sorted({text for text in texts if text})
 
 
@@ -63,7 +69,33 @@ def translation_text(language: str, old: str) -> str:
     return "\n".join([*lines, "</context></TS>", ""])
 
 
-def main(what: str) -> None:
+def metadata_text(repository: str = "", email: str = "") -> str:
+    """Return the metadata, with the project's addresses where they are given."""
+    text = (HERE / "metadata.txt").read_text(encoding="utf-8")
+    found = {
+        "repository": repository,
+        "tracker": repository and f"{repository}/issues",
+        "email": email,
+    }
+    for name, value in found.items():
+        text = re.sub(rf"(?m)^{name}=.*", f"{name}={value}", text) if value else text
+    return text
+
+
+def write_zip(*addresses: str) -> None:
+    """Pack what QGIS installs, with the newest wheel of geopointseg in ``dist``."""
+    Path("dist").mkdir(exist_ok=True)
+    target = Path("geopointseg_qgis")
+    with zipfile.ZipFile("dist/geopointseg_qgis.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        files = {path for pattern in PACKED for path in HERE.glob(pattern)} - {Path(__file__)}
+        for path in sorted(files):
+            archive.write(path, target / path.relative_to(HERE))
+        archive.writestr(str(target / "metadata.txt"), metadata_text(*addresses))
+        for wheel in sorted(Path("dist").glob("geopointseg-*.whl"))[-1:]:
+            archive.write(wheel, target / wheel.name)
+
+
+def main(what: str, *more: str) -> None:
     """Write one of the generated things."""
     if what == "reference":
         (HERE / "reference.json").write_text(reference_text(), encoding="utf-8")
@@ -72,11 +104,8 @@ def main(what: str) -> None:
             text = translation_text(path.stem.rpartition("_")[2], path.read_text("utf-8"))
             path.write_text(text, encoding="utf-8")
     elif what == "zip":
-        Path("dist").mkdir(exist_ok=True)
-        with zipfile.ZipFile("dist/geopointseg_qgis.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(path for pattern in PACKED for path in HERE.glob(pattern)):
-                archive.write(path, Path("geopointseg_qgis", path.relative_to(HERE)))
+        write_zip(*more)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

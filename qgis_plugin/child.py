@@ -48,17 +48,17 @@ def problem(python, found, where):
     if python < NEEDS_PYTHON:
         return (
             f"{where} is too old: geopointseg needs Python {dotted(NEEDS_PYTHON)} or newer. Run "
-            "'Create environment' with a newer Python, or choose another one in the options."
+            "'Set up geopointseg', which finds or makes a newer one."
         )
     if not found:
         return (
-            f"{where} has no package geopointseg, which does the work. Run 'Create environment', "
+            f"{where} has no package geopointseg, which does the work. Run 'Set up geopointseg', "
             "or install geopointseg into that Python."
         )
     if tuple(map(int, re.findall(r"\d+", found)[:2])) < NEEDS_LIBRARY:
         return (
             f"{where} has geopointseg {found}, but this plugin needs {dotted(NEEDS_LIBRARY)} or "
-            "newer. Run 'Create environment' again to upgrade it."
+            "newer. Run 'Set up geopointseg' again to upgrade it."
         )
     return ""
 

@@ -33,7 +33,7 @@ def build(task: Task, values: Mapping[str, Any]) -> list[str]:
     arguments, options = [], []
     for parameter in task.parameters:
         value = values.get(parameter.name)
-        if value in (None, "", [], parameter.documented.get("default")):
+        if parameter.is_own or value in (None, "", [], parameter.documented.get("default")):
             continue
         if parameter.kind == "flag":
             on, _, off = parameter.option.partition("/")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from processing.gui.wrappers import WidgetWrapper
 from qgis import core
+from qgis.PyQt.QtWidgets import QComboBox
 
-from . import inputs
+from . import inputs, memory
 from .tasks import Parameter
-from .translation import tr
+from .translation import refuse, tr
 
 Source, Number = core.QgsProcessing.SourceType, core.QgsProcessingParameterNumber.Type
+ANY_FILE = {"fileFilter": "(*)"}  # QGIS's own "*.*" refuses names without a dot, such as python3
 FOLDER = {"behavior": core.QgsProcessingParameterFile.Behavior.Folder}
 
 
@@ -36,45 +39,122 @@ INPUTS = {
     "number": Kind("Number", "Double", {"type": Number.Double}),
     "choice": Kind("Enum", "EnumString", {"usesStaticStrings": True}),
     "flag": Kind("Boolean", "Bool"),
+    "own_flag": Kind("Boolean", "Bool"),
     "text": Kind("String", "String"),
-    "file": Kind("File", "String"),
+    "file": Kind("File", "String", ANY_FILE),
+    "package": Kind("File", "String", ANY_FILE),
     "folder": Kind("File", "String", FOLDER),
 }
 DESTINATIONS = {
     "points_out": Kind("VectorDestination", "OutputLayer"),
+    "part_out": Kind("VectorDestination", "OutputLayer"),
     "raster_out": Kind("RasterDestination", "OutputLayer"),
     "ramp_out": Kind("RasterDestination", "OutputLayer"),
     "folder_out": Kind("FolderDestination", "FileOutput"),
-    "html_out": Kind("FileDestination", "FileOutput", {"fileFilter": "HTML (*.html)"}),
+    "html_out": Kind(
+        "FileDestination", "FileOutput"
+    ),  # a filter *.html would have a refused run announce it
 }
 KINDS = {**INPUTS, **DESTINATIONS}
+HTML = (".html", ".htm", ".xhtml")
+WANTED = ("html_out", "part_out")  # optional, but made where nobody says no
+FOLDERS = {"trainmodel": "model", "pretrainmodel": "weights", "runstudy": "study"}
+
+
+class ChoiceWidget(WidgetWrapper):
+    """Shows choices in words and keeps the value that scripts and models store."""
+
+    def __init__(self, *arguments: Any, words: dict[str, str], **more: Any) -> None:
+        self.words = words
+        super().__init__(*arguments, **more)
+
+    def createWidget(self, **_more: Any) -> QComboBox:
+        box = QComboBox()
+        for stored, shown in self.words.items():
+            box.addItem(shown, stored)
+        box.currentIndexChanged.connect(lambda _index: self.widgetValueHasChanged.emit(self))
+        return box
+
+    def setValue(self, value: Any) -> None:
+        self.widget.setCurrentIndex(max(self.widget.findData(plain(value)), 0))
+
+    def value(self) -> str:
+        stored: str = self.widget.currentData()
+        return stored
+
+
+def plain(value: Any) -> Any:
+    """Return an answer, or None for every way in which a form says "nothing".
+
+    Nothing is None, an empty or blank text, a NULL of any Qt, a null rectangle, a list of nothings,
+    and a layer definition around one of these.
+    """
+    inner = value
+    if isinstance(value, core.QgsProcessingFeatureSourceDefinition):
+        inner = value.source
+    elif isinstance(value, core.QgsProcessingOutputLayerDefinition):
+        inner = value.sink
+    if isinstance(inner, core.QgsProperty):
+        fixed = inner.propertyType() == core.QgsProperty.Type.StaticProperty
+        inner = inner.staticValue() if fixed else inner.asExpression() or inner.field()
+    if isinstance(inner, (list, tuple)):
+        kept = [item for item in inner if plain(item) is not None]
+        return (kept or None) if inner is value else (value if kept else None)
+    if isinstance(inner, str):
+        return value if inner.strip() else None
+    is_null = getattr(inner, "isNull", None)
+    return None if inner is None or (is_null is not None and is_null()) else value
 
 
 def explain(parameter: Parameter) -> str:
-    """Return the library's help text on a parameter, with its default where there is one."""
+    """Return the help text on a parameter, with its default where there is one."""
     default, text = parameter.documented.get("default"), tr(parameter.help)
+    if parameter.kind == "choice":
+        default = tr(parameter.words.get(default, default or ""))
     return text if default in (None, "", False) else f"{text} [{default}]"
 
 
-def define(parameter: Parameter) -> core.QgsProcessingParameterDefinition:
-    """Return the parameter as QGIS knows it, with the library's default, choices and help."""
+def define(parameter: Parameter, task: str) -> core.QgsProcessingParameterDefinition:
+    """Return the parameter as QGIS knows it, with its default, choices in words and help."""
     kind, optional = KINDS[parameter.kind], parameter.traits != ""
     details = {**kind.details, "optional": optional}
     if parameter.kind in DESTINATIONS:
-        details["createByDefault"] = not optional or parameter.kind == "html_out"
+        wanted = parameter.kind in WANTED or "wanted" in parameter.traits
+        details["createByDefault"] = not optional or wanted
     else:
         details["defaultValue"] = parameter.default
     if parameter.kind == "choice":
-        details["options"] = parameter.documented["choices"]
+        details["options"] = list(parameter.words)
     declare = getattr(core, f"QgsProcessingParameter{kind.type}")
     declared = declare(parameter.name, tr(parameter.label), **details)
     declared.setHelp(explain(parameter))
     if parameter.kind == "number":
         declared.setMetadata({"widget_wrapper": {"decimals": 2}})
+    if parameter.kind == "choice":
+        words = {stored: tr(shown) for stored, shown in parameter.words.items()}
+        declared.setMetadata({"widget_wrapper": {"class": ChoiceWidget, "words": words}})
     if "advanced" in parameter.traits:
         advanced = core.QgsProcessingParameterDefinition.Flag.FlagAdvanced
         declared.setFlags(declared.flags() | advanced)
+    offered = offer(parameter, task)
+    if offered:
+        declared.setGuiDefaultValueOverride(offered)
     return declared
+
+
+def offer(parameter: Parameter, task: str) -> str:
+    """Return what a form shows at first: the last raster, points and model, and where results go."""
+    if parameter.name == "OUTPUT" and task in FOLDERS:
+        return str(memory.free_path(memory.default_folder(), FOLDERS[task]))
+    if parameter.name == "OUTPUT" and task == "predictmap":
+        return str(memory.free_path(memory.default_folder(), "land_cover", ".tif"))
+    if parameter.name == "FOLDER" and task == "loaddemo":
+        return str(memory.free_path(memory.default_folder(), "geopointseg_demo"))
+    if parameter.name in ("MASK", "REFERENCE"):
+        return memory.recall(memory.MAP) if parameter.name == "MASK" else ""
+    asked = "optional" not in parameter.traits or parameter.name == memory.CLASS_FIELD
+    key = memory.key_of(task, parameter.name)
+    return memory.recall(key) if asked and key else ""
 
 
 def absolute(path: str) -> str:
@@ -87,22 +167,30 @@ class Reader:
     """Reads one algorithm's answers; layers become files that the child can open."""
 
     def __init__(self, algorithm: Any, answers: dict[str, Any], context: Any) -> None:
-        self.algorithm, self.answers, self.context = algorithm, answers, context
+        self.algorithm, self.context = algorithm, context
+        self.answers = {name: plain(value) for name, value in answers.items()}
+        self.layers: dict[str, core.QgsMapLayer] = {}
 
     def read(self, parameter: Parameter, folder: Path) -> Any:
         """Return one input as text, number, flag or list; None where it is empty."""
         name = parameter.name
-        given = self.answers.get(name, self.algorithm.parameterDefinition(name).defaultValue())
-        if given is None or given in ("", []):
+        default = self.algorithm.parameterDefinition(name).defaultValue()
+        given = self.answers.get(name, plain(default))
+        if given is None:
             return None
-        value = self.ask(parameter)
+        value = plain(self.ask(parameter))
         if value is None:
-            message = tr("The layer for '{name}' cannot be opened: {given}. Choose another one.")
-            raise core.QgsProcessingException(message.format(name=name, given=given))
+            label = tr(parameter.label)
+            refuse("layer_not_opened", name=label, given=given)
         if parameter.kind == "extent":
             crs = self.algorithm.parameterAsExtentCrs(self.answers, name, self.context)
             raster = self.algorithm.parameterAsRasterLayer(self.answers, "RASTER", self.context)
             value = inputs.extent_layer(value, crs if crs.isValid() else raster.crs())
+        if parameter.kind == "raster":
+            self.layers[name] = value
+        if parameter.kind == "points":
+            layer = self.algorithm.parameterAsVectorLayer(self.answers, name, self.context)
+            self.layers.update({name: layer} if layer is not None else {})
         return self.convert(parameter.kind, value, folder / name.lower())
 
     def convert(self, kind: str, value: Any, folder: Path) -> Any:
@@ -126,5 +214,9 @@ class Reader:
 
     def destination(self, parameter: Parameter) -> str:
         """Return the absolute path of an output; empty where it is not wanted."""
+        if parameter.name in self.answers and self.answers[parameter.name] is None:
+            return ""
         path = self.ask(parameter)  # once only: every call for a temporary file makes up another
+        if path and parameter.kind == "html_out" and Path(path).suffix.lower() not in HTML:
+            path = str(Path(path).with_suffix(HTML[0]))
         return absolute(path) if path else ""

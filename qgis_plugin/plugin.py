@@ -1,4 +1,4 @@
-"""The plugin object: registers the provider, the translation and the panel."""
+"""The plugin object: registers the provider, the translation, the menu and the panel."""
 
 from __future__ import annotations
 
@@ -6,11 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from qgis.core import QgsApplication, QgsSettings
-from qgis.PyQt.QtCore import QCoreApplication, Qt, QTranslator
+from qgis.PyQt.QtCore import QCoreApplication, Qt, QTimer, QTranslator
 from qgis.PyQt.QtGui import QIcon
+from qgis.PyQt.QtWidgets import QAction
+from qgis.utils import iface
 
 from .algorithm import ICON
 from .provider import GeopointsegProvider
+from .translation import tr
+
+MENU = "geopointseg"
+IN_MENU = (
+    "createenvironment",
+    "checkpoints",
+    "trainmodel",
+    "predictmap",
+    "assessmap",
+    "suggestpoints",
+)
 
 
 class GeopointsegPlugin:
@@ -20,6 +33,7 @@ class GeopointsegPlugin:
         self.iface = iface
         self.provider: GeopointsegProvider | None = None
         self.panel: Any = None
+        self.actions: list[QAction] = []
         self.translator = QTranslator()
         language = QgsSettings().value("locale/userLocale", QgsApplication.locale(), type=str)[:2]
         if self.translator.load(f"geopointseg_{language}", str(Path(__file__).parent / "i18n")):
@@ -31,8 +45,9 @@ class GeopointsegPlugin:
         QgsApplication.processingRegistry().addProvider(self.provider)
 
     def initGui(self) -> None:
-        """Register the provider and add the panel to the window."""
+        """Register the provider and add panel and menu to the window."""
         from .panel import Panel
+        from .setup_page import show_at_first_start
 
         self.initProcessing()
         self.panel = Panel(self.iface)
@@ -40,15 +55,41 @@ class GeopointsegPlugin:
         self.panel.hide()
         action = self.panel.toggleViewAction()
         action.setIcon(QIcon(ICON))
-        self.iface.addPluginToMenu("geopointseg", action)
+        action.setText(tr("Points panel"))
         self.iface.addToolBarIcon(action)
+        self.actions = [action, *map(self.make_action, IN_MENU)]
+        for entry in self.actions:
+            self.iface.addPluginToRasterMenu(MENU, entry)
+        QTimer.singleShot(0, show_at_first_start)
+
+    def make_action(self, name: str) -> QAction:
+        """Return a menu entry that opens the form of an algorithm."""
+        algorithm = QgsApplication.processingRegistry().algorithmById(f"geopointseg:{name}")
+        label = algorithm.displayName().partition(" ")[2]
+        entry = QAction(algorithm.icon(), label, self.iface.mainWindow())
+        entry.triggered.connect(lambda: open_form(algorithm.id()))
+        return entry
 
     def unload(self) -> None:
         """Take everything away again."""
         QgsApplication.processingRegistry().removeProvider(self.provider)
         QCoreApplication.removeTranslator(self.translator)
+        for entry in self.actions:
+            self.iface.removePluginRasterMenu(MENU, entry)
         if self.panel is not None:
-            self.iface.removePluginMenu("geopointseg", self.panel.toggleViewAction())
+            self.panel.end()
             self.iface.removeToolBarIcon(self.panel.toggleViewAction())
             self.iface.removeDockWidget(self.panel)
             self.panel.deleteLater()
+
+
+def open_form(identifier: str) -> None:
+    """Open the form of an algorithm, or the set-up page where none can run."""
+    import processing
+
+    from .setup_page import SetupPage
+
+    if QgsApplication.processingRegistry().algorithmById(identifier).canExecute()[0]:
+        processing.execAlgorithmDialog(identifier)
+    else:
+        SetupPage(iface.mainWindow() if iface is not None else None).exec()

@@ -6,13 +6,20 @@ from processing.core.ProcessingConfig import ProcessingConfig, Setting
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
-from .algorithm import ICON, CheckEnvironment, CommandAlgorithm
+from .algorithm import ICON, CommandAlgorithm
 from .environment import CreateEnvironment
 from .interpreter import SETTING
+from .special import CheckEnvironment, CheckPoints, LoadDemo, SplitPoints
 from .tasks import load_tasks
 from .translation import tr
 
-SPECIAL = {"checkenvironment": CheckEnvironment, "createenvironment": CreateEnvironment}
+SPECIAL = {
+    "checkenvironment": CheckEnvironment,
+    "createenvironment": CreateEnvironment,
+    "checkpoints": CheckPoints,
+    "splitpoints": SplitPoints,
+    "loaddemo": LoadDemo,
+}
 
 
 class GeopointsegProvider(QgsProcessingProvider):

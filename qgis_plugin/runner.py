@@ -17,7 +17,9 @@ from qgis.PyQt.QtCore import QCoreApplication, QDir, QProcess, QProcessEnvironme
 
 from . import interpreter
 from .command import LineBuffer, clean_environment, parse_event, parse_result
-from .translation import tr
+from .tasks import Task
+from .translation import say, tr
+from .wording import Pace, advice, in_words
 
 CHILD = str(Path(__file__).with_name("child.py"))
 START_MS, POLL_MS = 20_000, 100
@@ -27,13 +29,28 @@ CANCELLED = 130
 
 
 class Listener:
-    """Takes the child's lines and passes them on as QGIS's feedback."""
+    """Takes the child's lines and passes them on as QGIS's feedback, in the words of the form."""
 
-    def __init__(self, feedback: QgsProcessingFeedback, command: str = "") -> None:
+    def __init__(
+        self,
+        feedback: QgsProcessingFeedback,
+        command: str = "",
+        task: Task | None = None,
+        renamed: dict[str, str] | None = None,
+    ) -> None:
         self.feedback = feedback
         self.errors: list[str] = []
+        self.said: set[str] = set()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._command, self._stage, self._plain = command, "", 0
+        self._task, self._renamed = task, renamed or {}
+        self._command, self._plain = command, 0
+        self._pace = Pace(task.command[0] if task is not None and task.command else "")
+
+    def words(self, message: str) -> str:
+        """Return a message of the library as the form would say it."""
+        for path, name in self._renamed.items():
+            message = message.replace(f"'{path}'", f"'{name}'").replace(path, f"'{name}'")
+        return in_words(message, self._task)
 
     def take(self, line: str) -> None:
         """Pass one line of the child on."""
@@ -42,24 +59,25 @@ class Listener:
         if kind == "progress":
             self._move(event, message)
         elif kind == "log":
-            self.feedback.pushInfo(message)
+            self.feedback.pushInfo(self.words(message))
             if self._command:
                 self.feedback.pushCommandInfo(self._command)
                 self._command = ""
         elif kind == "warning":
-            self.feedback.pushWarning(message)
+            self.said.add(message)
+            self.feedback.pushWarning(self.words(message))
         elif kind == "error":
-            self.errors.append(message)
+            self.errors.append(self.words(message))
         elif kind == "line":
             self._pass_plain(message)
 
     def _move(self, event: dict[str, Any], message: str) -> None:
         stage, fraction = str(event.get("stage", "")), event.get("fraction")
-        if stage != self._stage:
-            self._stage = stage
-            self.feedback.setProgressText(f"{stage}: {message}" if message else stage)
-        if isinstance(fraction, (int, float)):
-            self.feedback.setProgress(100.0 * min(max(fraction, 0.0), 1.0))
+        fraction = float(fraction) if isinstance(fraction, (int, float)) else 0.0
+        text = self._pace.move(stage, fraction, self.words(message))
+        if text:
+            self.feedback.setProgressText(text)
+        self.feedback.setProgress(self._pace.percent)
 
     def _pass_plain(self, line: str) -> None:
         """Show what is no event, but not without end: a flood would freeze the window."""
@@ -71,22 +89,32 @@ class Listener:
             self.feedback.pushInfo(tr("The program goes on writing; the rest is not shown."))
 
     def reason(self) -> str:
-        """Return what the child gave as the reason of its failure."""
-        return "\n".join(self.errors or self.tail)
+        """Return what the child gave as the reason of its failure, and advice where there is some."""
+        reason = "\n".join(self.errors or self.tail)
+        return f"{reason}\n{advice(reason)}".strip()
 
 
-def run_geopointseg(arguments: list[str], feedback: QgsProcessingFeedback) -> dict[str, Any]:
+def run_geopointseg(
+    arguments: list[str],
+    feedback: QgsProcessingFeedback,
+    task: Task | None = None,
+    renamed: dict[str, str] | None = None,
+) -> dict[str, Any]:
     """Run ``geopointseg`` with these arguments and return the result that it prints.
+
+    ``renamed`` holds what to call a temporary file in messages, by its path. The result holds the
+    warnings that were shown already under ``said``.
 
     Raises
     ------
     QgsProcessingException
-        With the library's own sentence where it gave one.
+        With the library's own sentence, in the words of the form, where it gave one.
     """
     if interpreter.problem():
         raise QgsProcessingException(interpreter.problem())
     python = interpreter.current()
-    listener = Listener(feedback, shlex.join([python, "-m", "geopointseg", *arguments]))
+    command = shlex.join([python, "-m", "geopointseg", *arguments])
+    listener = Listener(feedback, command, task, renamed)
     arguments = [CHILD, "geopointseg", *arguments]
     code, output = run_program(python, arguments, feedback, listener.take)
     result = parse_result(output)
@@ -94,20 +122,14 @@ def run_geopointseg(arguments: list[str], feedback: QgsProcessingFeedback) -> di
         raise QgsProcessingException(tr("Cancelled. No output was written."))
     if result is None or (code and listener.errors):
         raise QgsProcessingException(_failure(code, listener.reason()))
-    return result
+    return {**result, "said": listener.said}
 
 
 def _failure(code: int, reason: str) -> str:
     """Return one message for a run that gave no result."""
     if code < 0:
-        killed = tr(
-            "geopointseg was killed in the middle of its work (signal {code}), most often because memory ran out. No output was written. Close other programs or use smaller rasters."
-        )
-        return f"{killed.format(code=-code)}\n{reason}".strip()
-    unknown = tr(
-        "geopointseg ended with code {code} and without a result that this plugin understands. Plugin and geopointseg must fit together: upgrade both, then run 'Check environment'."
-    )
-    return reason if code and reason else unknown.format(code=code)
+        return f"{say('killed', code=-code)}\n{reason}".strip()
+    return reason if code and reason else say("no_result", code=code)
 
 
 def run_program(
@@ -178,6 +200,7 @@ def _keep_window_alive() -> None:
 
 def _environment() -> QProcessEnvironment:
     environment = QProcessEnvironment()
-    for name, value in clean_environment(os.environ, interpreter.proxy_url()).items():
+    inherited = {**os.environ, **interpreter.network()}
+    for name, value in clean_environment(inherited, interpreter.proxy_url()).items():
         environment.insert(name, value)
     return environment

@@ -1,13 +1,16 @@
 """The algorithms: a table in ``algorithms.json``, and what the library says in ``reference.json``.
 
-The table holds which parameter becomes which option. Help texts, defaults and choices are the
-library's own: ``reference.json`` is generated, so a form cannot drift away from the command line.
+The table holds which parameter becomes which option, and texts for people without a command line.
+Other help texts, defaults and choices are the library's own: ``reference.json`` is generated, so a
+form cannot drift away from the command line. Kinds that begin with ``own`` and ``part`` are the
+plugin's: they become no option.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,19 @@ class Parameter:
 
     @property
     def help(self) -> str:
-        """The library's help text."""
+        """The help text: the table's, else the library's."""
         return self.documented.get("help", "")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the plugin keeps the parameter for itself."""
+        return self.kind.startswith(("own", "part"))
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The choices in words, by the value that is stored."""
+        known = self.documented.get("words", {})
+        return {choice: known.get(choice, choice) for choice in self.documented["choices"]}
 
 
 @dataclass(frozen=True)
@@ -53,27 +67,61 @@ class Output:
 
 @dataclass(frozen=True)
 class Task:
-    """One algorithm: a command of geopointseg with its parameters and results."""
+    """One algorithm: a command of geopointseg with its parameters and results.
+
+    ``position`` is its place in the order of work, such as ``3.1``. ``result`` is the sentence that
+    ends a run, ``otherwise`` the one of a check that found a fault; ``names`` says how results are
+    called, after the layers that they were made from.
+    """
 
     name: str
     command: tuple[str, ...]
     label: str
     group: str
+    position: str
+    icon: str
     help: str
     parameters: tuple[Parameter, ...]
     outputs: tuple[Output, ...]
+    result: str
+    otherwise: str = ""
+    names: dict[str, str] = field(default_factory=dict)
 
 
+def _table(name: str) -> dict[str, Any]:
+    table: dict[str, Any] = json.loads((HERE / name).read_text(encoding="utf-8"))
+    return table
+
+
+@lru_cache(maxsize=1)
+def load_texts() -> dict[str, Any]:
+    """Return longer sentences by key, and the advice on troubles."""
+    return _table("texts.json")
+
+
+def load_stages() -> list[str]:
+    """Return the stages of runs by name, for the translation."""
+    stages: list[str] = _table("algorithms.json")["stages"]
+    return stages
+
+
+@lru_cache(maxsize=1)
 def load_tasks() -> dict[str, Task]:
-    """Return every algorithm by its name."""
-    files = ("algorithms.json", "reference.json")
-    table, reference = (json.loads((HERE / name).read_text(encoding="utf-8")) for name in files)
-    tasks = {}
+    """Return every algorithm by its name, in the order of work."""
+    table, reference = _table("algorithms.json"), _table("reference.json")
+    tasks: dict[str, Task] = {}
     for row in table["algorithms"]:
         described = reference["commands"].get(" ".join(row["command"]), {})
-        texts = {**table["arguments"], **described.get("options", {})}
-        documented = [texts[given[2].partition("/")[0]] for given in row["parameters"]]
-        row["parameters"] = tuple(map(lambda d, p: Parameter(d, *p), documented, row["parameters"]))
+
+        def document(option: str, row: Any = row, described: Any = described) -> dict[str, Any]:
+            key, texts = option.partition("/")[0], table["arguments"]
+            own = texts.get(f"{row['name']} {key}", texts.get(key, {}))
+            words = {"words": table["choices"].get(key, {})}
+            return {**described.get("options", {}).get(key, {}), **words, **own}
+
+        row["parameters"] = tuple(Parameter(document(p[2]), *p) for p in row["parameters"])
         row["outputs"] = tuple(Output(*values) for values in row["outputs"])
+        place = 1 + sum(task.group == row["group"] for task in tasks.values())
+        row["position"] = f"{1 + table['groups'].index(row['group'])}.{place}"
         tasks[row["name"]] = Task(**{"help": described.get("help", ""), **row})
     return tasks

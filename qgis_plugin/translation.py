@@ -1,8 +1,13 @@
-"""Texts in the user's language."""
+"""Texts in the user's language; longer ones are in ``texts.json``."""
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+from qgis.core import QgsProcessingException
 from qgis.PyQt.QtCore import QCoreApplication
+
+from .tasks import load_texts
 
 CONTEXT = "geopointseg"
 
@@ -10,3 +15,13 @@ CONTEXT = "geopointseg"
 def tr(text: str) -> str:
     """Return the text in QGIS's language, or as it is where there is no translation."""
     return QCoreApplication.translate(CONTEXT, text)
+
+
+def say(key: str, **found: object) -> str:
+    """Return a sentence of ``texts.json`` with what was found in it."""
+    return tr(load_texts()["texts"][key]).format(**found)
+
+
+def refuse(key: str, **found: object) -> NoReturn:
+    """End a run with a sentence of ``texts.json``."""
+    raise QgsProcessingException(say(key, **found))

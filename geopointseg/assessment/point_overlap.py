@@ -10,7 +10,7 @@ One digest takes 60 ms of one core and 32 MiB (n = 2^15, r = 8), and digests run
 of a scene takes 10^6 digests: 17 hours of one core, and again for every other model, because salts differ. Points that
 do not lie on pixel centres take as many digests as there are cells of 11 cm: 10^10 for a square of 11 km.
 
-At most 100 places of a model are kept, a random sample, so that a training spends at most 6 s of one core on them.
+At most 40 places of a model are kept, a random sample, so that a training spends at most 2.4 s of one core on them.
 Where the ``training`` folder of the model is there, places are compared with its points instead, at no cost.
 """
 
@@ -32,7 +32,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.datum import datum_of, geodetic_coordinates
 from geopointseg.raster.grid import transform_coordinates
 
-LARGEST_SAMPLE = 100
+LARGEST_SAMPLE = 40
 """Above this number of places a random sample stands for all of them."""
 
 COST = {"n": 2**15, "r": 8, "p": 1}
@@ -77,7 +77,7 @@ def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS, entropy: bytes = b"")
     -------
     dict
         JSON values: ``kdf``, its parameters ``n``, ``r`` and ``p``, ``salt`` (hexadecimal), ``places`` (the number of
-        different places), and ``digests`` (base64, 8 bytes each, sorted; at most 100 of them).
+        different places), and ``digests`` (base64, 8 bytes each, sorted; at most 40 of them).
 
     Examples
     --------

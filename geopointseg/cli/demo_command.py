@@ -22,6 +22,9 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     default=None,
     help="Time for training; without it, a number of steps that takes about a minute on two cores.",
 )
+@click.option(
+    "--data-only", is_flag=True, help="Write the synthetic landscape and its points, and stop."
+)
 @common_options
 def demo(
     run: Invocation,
@@ -30,11 +33,17 @@ def demo(
     points: str | None,
     class_field: str | None,
     minutes: float | None,
+    data_only: bool,
 ) -> None:
     """Train, predict and assess in three minutes, and draw the result into DIR."""
     if (scene is None) != (points is None):
         raise click.UsageError("--scene and --points go together: a demo on your data needs both.")
-    from geopointseg.lab.demonstration import run_demo
+    from geopointseg.lab.demonstration import run_demo, write_demo_data
+
+    if data_only:
+        files = write_demo_data(folder, seed=run.seed)
+        run.finish({"folder": folder, "files": files}, f"Wrote scene and points to {folder}.")
+        return
 
     done = run_demo(
         folder, scene=scene, points=points, class_field=class_field, minutes=minutes, seed=run.seed,

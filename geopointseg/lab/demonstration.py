@@ -35,6 +35,8 @@ TRAINING_SHARE = 0.58
 TEST_SHARE = 0.64
 """Scores are taken east of this share of the width; between the two nothing is clicked or scored."""
 POINTS_PER_CLASS = 50
+SIZE = (640, 960)
+"""Rows and columns of the landscape."""
 STEPS = 350
 """Optimizer steps of the network."""
 BLOCKS_ACROSS = 8
@@ -163,7 +165,7 @@ def run_demo(
     points: str | None = None,
     class_field: str | None = None,
     minutes: float | None = None,
-    size: tuple[int, int] = (640, 960),
+    size: tuple[int, int] = SIZE,
     seed: int = 0,
     device: str = "auto",
     reporter: Reporter | None = None,
@@ -218,6 +220,28 @@ def run_demo(
         "map": "map.tif", "model": "model", "picture": "overview.png", "report": "report.html"
     }  # fmt: skip
     return DemoResult(folder, files, scores, seconds, ground.tested_on)
+
+
+def write_demo_data(
+    folder: str | Path, *, size: tuple[int, int] = SIZE, seed: int = 0
+) -> dict[str, str]:
+    """Write the synthetic landscape and its points, without training.
+
+    Parameters
+    ----------
+    folder
+        Where files go; made where it does not exist.
+    size
+        Rows and columns of the landscape, in pixels.
+    seed
+        Seed of landscape and points.
+
+    Returns
+    -------
+    dict
+        Name of the file in the folder by what it is: ``scene``, ``points`` and ``truth``.
+    """
+    return _synthetic_ground(Path(folder), size, seed).files
 
 
 def _prepare(folder: Path) -> None:

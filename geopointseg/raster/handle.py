@@ -312,7 +312,8 @@ def is_text(path: str) -> bool:
 
 def _local(path: str) -> str:
     """Return the absolute path of a file whose relative one reads like a URL or a sub-dataset, such as ``GPKG:x.tif``."""
-    is_file = not _names_a_file(path) and not path.startswith(("<", "/")) and Path(path).exists()
+    is_plain = not (_names_a_file(path) or is_text(path) or path.startswith("/"))
+    is_file = is_plain and os.path.exists(path)  # noqa: PTH110 - Path fails on long names
     return os.path.abspath(path) if is_file else path  # noqa: PTH100 - Path would drop './'
 
 

@@ -20,6 +20,7 @@ from geopointseg.raster.datum import counts_longitude, datum_at, datum_of, is_an
 from geopointseg.raster.geodesy import measure_distance
 from geopointseg.raster.grid import Grid, crs_name
 from geopointseg.raster.plane import TOLERATED_DISTORTION, measure_scale
+from geopointseg.summary import described
 
 Array = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ _LEAST_STEP_M = 100.0
 _EVEN = 1e-5
 
 
+@described
 @dataclass(frozen=True)
 class AreaNote:
     """How areas are measured: ``planar`` in the plane of the CRS or ``geodesic``, and a sentence that gives the reason."""

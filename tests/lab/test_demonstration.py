@@ -5,7 +5,8 @@ import pytest
 import rasterio
 
 from geopointseg.errors import OutputError
-from geopointseg.lab.demonstration import run_demo
+from geopointseg.lab.demonstration import run_demo, write_demo_data
+from geopointseg.labels.points import read_points
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.scene import Scene
 
@@ -58,3 +59,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file/demo' cannot be made .* name another one"):
         run_demo(tmp_path / "file" / "demo")
+
+
+def test_data_alone_is_written_without_a_training(tmp_path):
+    files = write_demo_data(tmp_path / "demo", size=(200, 260), seed=3)
+    assert set(files) == {"scene", "points", "truth"}
+    points = read_points(tmp_path / "demo" / files["points"])
+    assert set(points.counts().tolist()) == {50}
+    with rasterio.open(tmp_path / "demo" / files["scene"]) as scene:
+        assert scene.shape == (200, 260)
+    assert not (tmp_path / "demo" / "model").exists()

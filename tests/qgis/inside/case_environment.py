@@ -8,7 +8,8 @@ import zipfile
 from pathlib import Path
 from unittest import mock
 
-from qgis_plugin import interpreter
+from qgis.core import QgsApplication, QgsProcessingException
+from qgis_plugin import environment, interpreter
 
 from support import Feedback, ProcessingConfig, QgisTestCase, processes_of, run
 
@@ -129,6 +130,109 @@ class EnvironmentTest(QgisTestCase):
         self.assertIsNone(results)
         self.assertIn(f"looked at: {sys.executable} (3.", feedback.errors[0])
         self.assertFalse((self.folder / "new").exists())
+
+    def test_a_name_that_anybody_can_publish_is_refused(self):
+        for package in ("", "geopointseg", "geopointseg==0.1.0"):
+            with self.subTest(package=package):
+                results, feedback = self.create(
+                    self.folder / "new", PACKAGE=package, PIP_OPTIONS=""
+                )
+                self.assertIsNone(results)
+                self.assertIn("A name alone is not installed", feedback.errors[0])
+                self.assertFalse((self.folder / "new").exists())
+        results, feedback = self.create(self.folder / "new", PACKAGE=str(self.folder / "gone.whl"))
+        self.assertIn(f"There is no file or folder {self.folder}/gone.whl", feedback.errors[0])
+
+    def test_a_wheel_that_comes_with_the_plugin_is_taken(self):
+        wheel = make_wheel(self.folder)
+        with mock.patch.object(environment, "__file__", str(self.folder / "environment.py")):
+            self.assertEqual(environment.find_package(None, ""), str(wheel))
+
+    def test_folders_that_travel_or_vanish_are_refused(self):
+        for folder in (QgsApplication.qgisSettingsDirPath(), environment.__file__ + "/../"):
+            place = Path(os.path.abspath(folder), "environment")  # noqa: PTH100  resolves '..'
+            results, feedback = self.create(place)
+            self.assertIsNone(results)
+            self.assertIn("lies in the QGIS profile", feedback.errors[0])
+        refused = self.assertRaisesRegex(QgsProcessingException, "too long for Windows")
+        with mock.patch.object(interpreter, "IS_WINDOWS", True), refused:
+            environment.refuse_folder(self.folder / ("x" * 80), fresh=True)
+
+    def test_the_default_folder_is_outside_of_profile_and_plugin(self):
+        environment.refuse_folder(interpreter.default_folder(), fresh=True)
+
+    def test_a_standalone_python_where_none_fits(self):
+        program = self.folder / "programs" / "uv"
+        program.parent.mkdir()
+        program.write_text(
+            f'#!/bin/sh\necho "$@" > {self.folder}/said\nfor last; do true; done\nexec {NEW_PYTHON} -m venv "$last"\n'
+        )
+        program.chmod(0o755)
+        path = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+        with (
+            mock.patch.dict(os.environ, path),
+            mock.patch.object(interpreter, "candidates", return_value=[sys.executable]),
+        ):
+            results, feedback = self.create(self.folder / "new", PYTHON=None)
+        self.assertIsNotNone(results, feedback.errors)
+        self.assertIn("No Python 3.12 or newer was found; looked at:", "\n".join(feedback.lines))
+        self.assertIn(
+            "--seed --python 3.12 --python-preference only-managed",
+            (self.folder / "said").read_text(),
+        )
+
+    def test_megabytes_and_time_left_and_no_line_twice(self):
+        feedback = Feedback()
+        downloads = environment.Downloads(feedback, 1000.0)
+        lines = ["Collecting torch", "  Downloading torch-2.9.0-cp312.whl (180.0 MB)"]
+        lines += [f"Progress {part * 18_000_000} of 180000000" for part in range(11)]
+        lines += [
+            "Collecting numpy",
+            "  Downloading numpy-2.0-cp312.whl (20.0 MB)",
+            "Progress 20000000 of 20000000",
+        ]
+        lines += ["Installing collected packages: numpy, torch", "Successfully installed numpy-2.0"]
+        with mock.patch("time.monotonic", side_effect=[10.0 * i for i in range(1, 60)]):
+            for line in lines:
+                downloads.take(line)
+        self.assertIn("Downloading torch: 90 of 180 MB; in all about", "\n".join(feedback.lines))
+        self.assertEqual(feedback.seen, sorted(feedback.seen))
+        self.assertEqual(len(feedback.lines), len(set(feedback.lines)))
+        self.assertAlmostEqual(max(p for p in feedback.seen if p < 96), 19.0)
+
+    def test_wheels_for_the_processor_unless_a_card_is_wanted(self):
+        for gpu, windows, said in (
+            (False, False, "cpu"),
+            (True, False, ""),
+            (True, True, "cu126"),
+            (False, True, "cpu"),
+        ):
+            with (
+                mock.patch.object(environment.runner, "run_program", return_value=(0, "")) as ran,
+                mock.patch.object(interpreter, "IS_WINDOWS", windows),
+                mock.patch.object(interpreter, "IS_MAC", False),
+            ):
+                environment.install("python", "a.whl", [], Feedback(), gpu=gpu)
+            words = [" ".join(call.args[1]) for call in ran.call_args_list]
+            found = [line for line in words if "--index-url" in line]
+            self.assertEqual(bool(found), bool(said))
+            self.assertTrue(all(f"/whl/{said} torch torchvision" in line for line in found))
+            self.assertTrue(words[-1].endswith("a.whl"))
+
+    def test_certificates_of_qgis_reach_the_child(self):
+        manager = mock.Mock()
+        manager.isDisabled.return_value = False
+        manager.databaseCAs.return_value = ["one"]
+        manager.trustedCaCertsPemText.return_value = b"-----BEGIN CERTIFICATE-----"
+        with (
+            mock.patch.object(interpreter.QgsApplication, "authManager", return_value=manager),
+            mock.patch.object(
+                interpreter, "default_folder", return_value=self.folder / "environment"
+            ),
+        ):
+            found = interpreter.network()
+        self.assertEqual(Path(found["PIP_CERT"]).read_bytes(), b"-----BEGIN CERTIFICATE-----")
+        self.assertEqual(found["SSL_CERT_FILE"], found["PIP_CERT"])
 
     def test_candidates_are_programs(self):
         for path in interpreter.candidates():

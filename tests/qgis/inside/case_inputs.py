@@ -83,6 +83,24 @@ class InputsTest(QgisTestCase):
         self.assertIn("Layer 'points' has unsaved edits", feedback.warnings[0])
         layer.rollBack()
 
+    def test_a_beginning_with_many_classes_is_no_field_of_numbers(self):
+        for classes, points, refused in (
+            (19, 19, False),
+            (40, 100, False),
+            (40, 40, True),
+            (200, 210, True),
+        ):
+            layer = make_points(count=points)
+            index, provider = layer.fields().indexOf("cover"), layer.dataProvider()
+            names = {f.id(): {index: f"c{i % classes}"} for i, f in enumerate(layer.getFeatures())}
+            provider.changeAttributeValues(names)
+            call, feedback = self.train(layer)
+            self.assertIs(call is None, refused, (classes, points))
+            if refused:
+                self.assertIn(
+                    f"has {classes} different values in {points} points", feedback.errors[0]
+                )
+
     def test_odd_layer_names(self):
         for name in ("my points", "Größe \"x\" 'y'", "gpkg_points", "点", "a" * 200, ""):
             with self.subTest(name=name):

@@ -32,6 +32,7 @@ from support import (
 IDS = {
     "checkpoints", "simulatepoints", "splitpoints", "trainmodel", "pretrainmodel", "predictmap", "assessmap",
     "validatemodel", "suggestpoints", "matchhistogram", "runstudy", "checkenvironment", "createenvironment",
+    "loaddemo", "drawsample", "assessraster",
 }  # fmt: skip
 Flag = QgsProcessingParameterDefinition.Flag
 
@@ -73,7 +74,10 @@ class ProviderTest(QgisTestCase):
         assess, predict = algorithm("assessmap"), algorithm("predictmap")
         outputs = {o.name(): o.type() for o in assess.outputDefinitions()}
         self.assertEqual(outputs["OVERALL_ACCURACY"], "outputNumber")
-        self.assertEqual(outputs["REPORT"], "outputHtml")
+        self.assertEqual(
+            outputs["REPORT"], "outputFile", "QGIS announces an outputHtml even after a refusal"
+        )
+        self.assertEqual(outputs["SUMMARY"], "outputString")
         outputs = {o.name(): o.type() for o in predict.outputDefinitions()}
         self.assertEqual(outputs["OUTPUT"], "outputRaster")
         self.assertEqual(outputs["UNCERTAINTY"], "outputRaster")
@@ -82,7 +86,7 @@ class ProviderTest(QgisTestCase):
         able, reason = algorithm("trainmodel").canExecute()
         self.assertFalse(able)
         self.assertIn(
-            "No Python interpreter with geopointseg is set. Run 'Create environment'", reason
+            "No Python interpreter with geopointseg is set. Run 'Set up geopointseg'", reason
         )
         for name in ("checkenvironment", "createenvironment"):
             self.assertTrue(algorithm(name).canExecute()[0])
@@ -162,9 +166,9 @@ class ProviderTest(QgisTestCase):
         QCoreApplication.installTranslator(translator)
         self.addCleanup(QCoreApplication.removeTranslator, translator)
         train = algorithm("trainmodel")
-        self.assertEqual(train.displayName(), "Modell trainieren")
+        self.assertEqual(train.displayName(), "3.1 Modell trainieren")
         self.assertEqual(
-            train.parameterDefinition("MINUTES").description(), "Trainingszeit (Minuten)"
+            train.parameterDefinition("MINUTES").description(), "Längste Trainingszeit (Minuten)"
         )
         self.assertIn("Es ist kein Python-Interpreter", train.canExecute()[1])
 

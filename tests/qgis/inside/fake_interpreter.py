@@ -40,7 +40,11 @@ def describe_points(path):
 
 def record():
     """Write down how this interpreter was called."""
-    files = {path: describe_points(path) for path in ARGUMENTS if path.endswith("points.gpkg")}
+    files = {
+        path: describe_points(path)
+        for path in ARGUMENTS
+        if path.endswith(".gpkg") and Path(path).exists()
+    }
     call = {
         "program": sys.argv[1],
         "arguments": ARGUMENTS,
@@ -59,6 +63,8 @@ def write_outputs():
         path = Path(ARGUMENTS[ARGUMENTS.index("--output") + 1])
         if path.suffix == ".tif" and "--raster" in ARGUMENTS:
             shutil.copy(ARGUMENTS[ARGUMENTS.index("--raster") + 1], path)
+        elif path.suffix == ".gpkg":
+            pass
         elif path.suffix:
             path.write_text("<html>done</html>", encoding="utf-8")
         else:
@@ -82,6 +88,11 @@ def succeed():
 
 def fail():
     say(event="error", message="Layer 'plots' has no CRS. Assign one.")
+    sys.exit(1)
+
+
+def fill_disk():
+    say(event="error", message="The file cannot be written: [Errno 28] No space left on device.")
     sys.exit(1)
 
 
@@ -138,6 +149,7 @@ record()
 {
     "succeeds": succeed,
     "fails": fail,
+    "full": fill_disk,
     "misused": misuse,
     "judges": judge,
     "floods": flood,

@@ -1,0 +1,75 @@
+"""What was answered last, kept in the project: raster, points, class field, model and map."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from qgis.core import QgsMapLayer, QgsProject, QgsVectorLayer
+from qgis.PyQt.QtCore import QStandardPaths
+
+SCOPE = "geopointseg"
+KEYS = ("RASTER", "POINTS", "CLASS_FIELD", "MODEL", "MAP", "TEST")
+RASTER, POINTS, CLASS_FIELD, MODEL, MAP, TEST = KEYS
+RESULTS = {  # which results of which algorithm are remembered, and as what
+    ("predictmap", "OUTPUT"): MAP, ("splitpoints", "TRAINING"): POINTS, ("splitpoints", "TEST"): TEST,
+    ("drawsample", "OUTPUT"): TEST, ("loaddemo", "SCENE"): RASTER, ("loaddemo", "POINTS"): POINTS,
+}  # fmt: skip
+
+
+def recall(key: str) -> str:
+    """Return what was remembered under a key in this project, or an empty string.
+
+    A layer is remembered by its identifier and offered only while the project holds it. A model
+    folder is offered only while it holds a ``model.json``.
+    """
+    value: str = QgsProject.instance().readEntry(SCOPE, key, "")[0]
+    if key in (RASTER, POINTS, MAP, TEST):
+        return value if value in QgsProject.instance().mapLayers() else ""
+    if key == MODEL:
+        return value if value and Path(value, "model.json").is_file() else ""
+    return value
+
+
+def remember(key: str, value: str | QgsMapLayer) -> None:
+    """Keep a value under a key in this project; a layer by its identifier.
+
+    The project is not marked as changed when the value is the same as before.
+    """
+    kept = value.id() if isinstance(value, QgsMapLayer) else value
+    if kept != QgsProject.instance().readEntry(SCOPE, key, "")[0]:
+        QgsProject.instance().writeEntry(SCOPE, key, kept)
+
+
+def key_of(task: str, parameter: str) -> str:
+    """Return what an input of an algorithm is remembered as; test points apart from training points."""
+    if (task, parameter) == ("assessmap", POINTS):
+        return TEST
+    return parameter if parameter in KEYS[:-1] else ""
+
+
+def default_folder(points: QgsMapLayer | None = None) -> Path:
+    """Return the folder for results: the project's, the points', or the user's documents."""
+    home = QgsProject.instance().absolutePath()
+    if home:
+        return Path(home)
+    source = Path(points.source().partition("|")[0]) if points is not None else Path()
+    if source.is_absolute() and source.is_file():
+        return source.parent
+    documents = QStandardPaths.StandardLocation.DocumentsLocation
+    return Path(QStandardPaths.writableLocation(documents) or Path.home(), "geopointseg")
+
+
+def free_path(folder: Path, stem: str, suffix: str = "") -> Path:
+    """Return a path of this name that does not exist: ``stem``, ``stem 2``, ``stem 3``..."""
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", stem).strip(" .") or "result"
+    path, number = folder / f"{name}{suffix}", 2
+    while path.exists():
+        path, number = folder / f"{name} {number}{suffix}", number + 1
+    return path
+
+
+def default_model_folder(points: QgsVectorLayer | None = None) -> str:
+    """Return a new folder for a model of these points, beside the project or the points."""
+    name = points.name() if points is not None else "points"
+    return str(free_path(default_folder(points), f"model of {name}"))

@@ -1,0 +1,154 @@
+"""New points layer: classes with names and colours in a table, with presets."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+from qgis import core
+from qgis.gui import QgsColorButton, QgsFileWidget
+from qgis.PyQt import QtWidgets
+from qgis.PyQt.QtGui import QColor
+
+from . import memory, panel_points
+from .panel_points import ClassRow
+from .translation import tr
+
+SPARE = ("#e7298a", "#7570b3", "#d95f02", "#66a61e", "#a6761d", "#1f78b4", "#b2df8a", "#fb9a99")
+
+
+def presets() -> dict[str, list[tuple[str, str]]]:
+    """Return lists of classes with colours by name."""
+    forest, water = (tr("Forest"), "#1b7837"), (tr("Water"), "#2b7bba")
+    grass, bare = (tr("Grassland"), "#a6d96a"), (tr("Bare ground"), "#c2a57a")
+    field, built = (tr("Cropland"), "#f2c14e"), (tr("Built-up"), "#d7191c")
+    road = (tr("Road"), "#6b6b6b")
+    return {
+        tr("Land cover"): [forest, grass, field, built, bare, water],
+        tr("Forest or not"): [forest, (tr("No forest"), "#e8d8a0")],
+        tr("Water or not"): [water, (tr("Land"), "#d9cfae")],
+        tr("Town"): [(tr("Building"), "#d7191c"), road, (tr("Tree"), "#1b7837"), grass, bare, water],
+        tr("Crops"): [(tr("Cereals"), "#f2c14e"), (tr("Maize"), "#e08214"), (tr("Rapeseed"), "#ffee33"),
+                      (tr("Potatoes and beets"), "#b2568f"), grass, (tr("Fallow"), "#c2a57a")],
+        tr("My own classes"): [],
+    }  # fmt: skip
+
+
+class NewPoints(QtWidgets.QDialog):
+    """Asks for classes, name and file of a new layer, and makes it."""
+
+    def __init__(self, parent: Any, raster: core.QgsRasterLayer | None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("New points layer"))
+        self.raster, self.layer, self._own_path = raster, None, False
+        self.name, self.preset = QtWidgets.QLineEdit(tr("Points")), QtWidgets.QComboBox()
+        self.preset.addItems(list(presets()))
+        self.table = QtWidgets.QTableWidget(0, 2)
+        self.table.setHorizontalHeaderLabels([tr("Colour"), tr("Class")])
+        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.verticalHeader().hide()
+        self.file = QgsFileWidget()
+        self.file.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
+        self.file.setFilter("GeoPackage (*.gpkg)")
+        self.problem = QtWidgets.QLabel()
+        self.problem.setWordWrap(True)
+        self._lay_out()
+        self.preset.currentTextChanged.connect(self.fill)
+        self.name.textChanged.connect(self._suggest_path)
+        self.fill(self.preset.currentText())
+        self._suggest_path()
+        self.resize(420, 460)
+
+    def _lay_out(self) -> None:
+        form = QtWidgets.QFormLayout(self)
+        form.addRow(tr("Name"), self.name)
+        form.addRow(tr("Start with"), self.preset)
+        form.addRow(self.table)
+        row = QtWidgets.QHBoxLayout()
+        for text, act in ((tr("Add class"), self.add_row), (tr("Remove class"), self.remove_row)):
+            button = QtWidgets.QPushButton(text)
+            button.clicked.connect(lambda _checked, act=act: act())
+            row.addWidget(button)
+        form.addRow(row)
+        form.addRow(tr("Saved as"), self.file)
+        form.addRow(self.problem)
+        kinds = QtWidgets.QDialogButtonBox.StandardButton
+        self.buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        form.addRow(self.buttons)
+
+    def fill(self, preset: str) -> None:
+        """Show the classes of a preset."""
+        self.table.setRowCount(0)
+        for name, color in presets()[preset] or [("", "")] * 2:
+            self.add_row(name, color)
+
+    def add_row(self, name: str = "", color: str = "") -> None:
+        """Add a class to the table and, where it has no name yet, let the user type one."""
+        row = self.table.rowCount()
+        self.table.insertRow(row)
+        button = QgsColorButton()
+        button.setColor(QColor(color or SPARE[row % len(SPARE)]))
+        self.table.setCellWidget(row, 0, button)
+        item = QtWidgets.QTableWidgetItem(name)
+        self.table.setItem(row, 1, item)
+        if not name and self.isVisible():
+            self.table.setCurrentItem(item)
+            self.table.editItem(item)
+
+    def remove_row(self) -> None:
+        """Remove the chosen class, or the last one."""
+        row = self.table.currentRow()
+        self.table.removeRow(row if row >= 0 else self.table.rowCount() - 1)
+
+    def rows(self) -> list[ClassRow]:
+        """Return the classes that have a name."""
+        self.table.setCurrentItem(None)  # takes what is being typed
+        found = []
+        for row in range(self.table.rowCount()):
+            name = self.table.item(row, 1).text().strip()
+            if name:
+                color = self.table.cellWidget(row, 0).color().name()
+                found.append(ClassRow((name,), name, color))
+        return found
+
+    def _suggest_path(self, _name: str = "") -> None:
+        folder = memory.default_folder(self.raster)
+        self.file.setFilePath(str(memory.free_path(folder, self.name.text(), ".gpkg")))
+
+    def path(self) -> Path:
+        """Return the file to make."""
+        given = self.file.filePath().strip()
+        return Path(given if given.lower().endswith(".gpkg") else f"{given}.gpkg")
+
+    def _complaint(self, rows: list[ClassRow], path: Path, crs: Any) -> str:
+        names = [row.label.casefold() for row in rows]
+        twice = [row.label for row in rows if names.count(row.label.casefold()) > 1]
+        if len(rows) < 2:
+            return tr("A map needs two classes or more. Type their names into the table.")
+        if twice:
+            text = tr("The class '{name}' is there twice. Give every class a name of its own.")
+            return text.format(name=twice[0])
+        if not crs.isValid():
+            return tr("The project has no CRS yet. Load the image to be mapped first.")
+        if not path.is_absolute():
+            return tr("Choose the file that shall hold the points.")
+        if path.exists():
+            return tr("The file {path} exists. Choose another name.").format(path=path)
+        return ""
+
+    def accept(self) -> None:
+        """Make the layer, or say what is missing."""
+        rows, path = self.rows(), self.path()
+        known = self.raster or core.QgsProject.instance()
+        complaint = self._complaint(rows, path, known.crs())
+        if not complaint:
+            try:
+                self.layer = panel_points.make_layer(path, self.name.text(), known.crs(), rows)
+            except core.QgsProcessingException as reason:
+                complaint = str(reason)
+        self.problem.setText(f"<b>{html.escape(complaint, quote=False)}</b>")
+        if not complaint:
+            super().accept()

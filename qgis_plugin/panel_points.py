@@ -1,0 +1,227 @@
+"""Layers of points as the panel uses them: classes, counts, new points, and what prevents them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qgis import core
+
+from . import inputs
+from .translation import tr
+
+CLASS_FIELD = "class"
+USUAL_NAMES = (
+    "class", "classes", "class_id", "class_name", "class_code", "label", "labels", "cover", "landcover",
+    "land_cover", "landuse", "land_use", "lulc", "category", "code", "klasse", "classe",
+)  # fmt: skip
+NEVER_CLASSES = ("fid", "id", "weight", "split", "scene", "source_fid", "reason", "rank", "fold")
+Layer, Point = core.QgsVectorLayer, core.QgsPointXY
+
+
+class ClassRow(NamedTuple):
+    """One class: its values in the class field, its name, and its colour (empty: none known)."""
+
+    values: tuple[str, ...]
+    label: str
+    color: str
+
+
+def text_of(value: Any) -> str:
+    """Return an attribute as text; empty for NULL of any version of Qt."""
+    return "" if value is None or getattr(value, "isNull", bool)() is True else str(value)
+
+
+def find_class_field(layer: Layer | None) -> str:
+    """Return the field of the style, the only field with a usual name, or the only one possible."""
+    if layer is None or inputs.class_field_of(layer):
+        return inputs.class_field_of(layer)
+    usable = [
+        field.name() for field in layer.fields() if field.name().lower() not in NEVER_CLASSES
+        and any(word in field.typeName().lower() for word in ("int", "str", "text", "char"))
+    ]  # fmt: skip
+    named = [name for name in usable if name.lower() in USUAL_NAMES]
+    return next((names[0] for names in (named, usable) if len(names) == 1), "")
+
+
+def class_rows(layer: Layer, field: str, counts: Counter[str]) -> list[ClassRow]:
+    """Return the classes of the style, then those that only the points have."""
+    rows = []
+    if inputs.class_field_of(layer) == field:
+        for category in layer.renderer().categories():
+            given = category.value() if isinstance(category.value(), list) else [category.value()]
+            values = tuple(text_of(value) for value in given if text_of(value))
+            if values:
+                rows.append(ClassRow(values, category.label(), category.symbol().color().name()))
+    known = {value for row in rows for value in row.values}
+    rest = sorted(set(counts) - known - {""}, key=lambda text: (len(text) * text.isdigit(), text))
+    return rows + [ClassRow((value,), value, "") for value in rest]
+
+
+def count_classes(layer: Layer, field: str) -> Counter[str]:
+    """Count the points of each value, unsaved edits included."""
+    index = layer.fields().indexOf(field)
+    request = core.QgsFeatureRequest().setFlags(core.QgsFeatureRequest.Flag.NoGeometry)
+    features = layer.getFeatures(request.setSubsetOfAttributes([index]))
+    return Counter(text_of(feature.attribute(index)) for feature in features)
+
+
+def why_unusable(layer: Layer | None, field: str, raster: core.QgsRasterLayer | None) -> str:
+    """Return in one sentence why points cannot be used with a raster, or an empty string."""
+    if layer is None:
+        return tr("There are no points yet. Press 'New…', or choose a point layer.")
+    if not layer.crs().isValid():
+        text = tr("Layer '{name}' has no CRS. Set it in the layer's properties, under 'Source'.")
+    elif not field:
+        text = tr("Layer '{name}' has no field that clearly holds the class. Choose the field, or press 'New…' for a layer that has one.")  # fmt: skip
+    elif raster is not None and layer.featureCount() > 0 and not overlap(layer, raster):
+        text = tr("The points of '{name}' lie nowhere on raster '{raster}'. Choose the raster under the points; if they should lie there, correct the CRS of the layer ({crs}).")  # fmt: skip
+    else:
+        return ""
+    shown = raster.name() if raster is not None else ""
+    return text.format(name=layer.name(), raster=shown, crs=layer.crs().authid())
+
+
+def why_raster_unusable(raster: core.QgsRasterLayer | None) -> str:
+    """Return in one sentence why a raster cannot be mapped, or an empty string."""
+    if raster is None:
+        return tr("There is no image yet. Drag the raster to be mapped into QGIS.")
+    try:
+        inputs.raster_path(raster)
+    except core.QgsProcessingException as reason:
+        return str(reason)
+    return ""
+
+
+def why_fixed(layer: Layer) -> str:
+    """Return in one sentence why a layer takes no new points, or an empty string."""
+    provider = layer.dataProvider()
+    if layer.providerType() == "delimitedtext":
+        reason = tr("it is a text file, which QGIS cannot edit")
+    elif layer.readOnly():
+        reason = tr("it is set to read-only")
+    elif not provider.capabilities() & core.QgsVectorDataProvider.Capability.AddFeatures:
+        reason = tr("its file or database is write-protected")
+    else:
+        return ""
+    text = tr("Layer '{name}' takes no new points: {reason}. Save a copy as GeoPackage with 'Export > Save Features As…' and choose that.")  # fmt: skip
+    return text.format(name=layer.name(), reason=reason)
+
+
+def overlap(layer: Layer, raster: core.QgsRasterLayer) -> bool:
+    """Return whether some of the points can lie on the raster."""
+    transform = core.QgsCoordinateTransform(layer.crs(), raster.crs(), core.QgsProject.instance())
+    try:
+        return bool(transform.transformBoundingBox(layer.extent()).intersects(raster.extent()))
+    except core.QgsCsException:
+        return False
+
+
+def moved(point: Point, source: Any, target: Any) -> Point | None:
+    """Return a point in another CRS, None where it has no place there."""
+    if not source.isValid() or source == target:
+        return point
+    try:
+        transform = core.QgsCoordinateTransform(source, target, core.QgsProject.instance())
+        return transform.transform(point)
+    except core.QgsCsException:
+        return None
+
+
+def start_editing(layer: Layer, field: str, value: str) -> tuple[int, Any]:
+    """Start editing where it is not open; return the class field's index and the value in its type.
+
+    Raises
+    ------
+    QgsProcessingException
+        If the layer cannot be edited, or its field does not take the value.
+    """
+    index, reason = layer.fields().indexOf(field), why_fixed(layer)
+    number = layer.fields().at(index).isNumeric()
+    if number and not value.lstrip("-").isdecimal():
+        reason = tr("The field '{field}' takes whole numbers only, and '{value}' is none.")
+    elif not reason and not layer.isEditable() and not layer.startEditing():
+        reason = tr("Layer '{name}' cannot be edited.")
+    if reason:
+        text = reason.format(field=field, value=value, name=layer.name())
+        raise core.QgsProcessingException(text)
+    return index, int(value) if number else value
+
+
+def add_point(layer: Layer, field: str, value: str, point: Point | None) -> None:
+    """Add a point (in the layer's CRS) of a class as one step that can be undone.
+
+    Raises
+    ------
+    QgsProcessingException
+        If that is not possible.
+    """
+    if point is None:
+        raise core.QgsProcessingException(tr("This place does not exist in the layer's CRS."))
+    index, new = start_editing(layer, field, value), core.QgsVectorLayerUtils
+    geometry = core.QgsGeometry.fromPointXY(point)
+    feature = new.createFeature(layer, geometry, dict([index]))
+    layer.beginEditCommand(tr("Add a point"))
+    layer.addFeatures(new.makeFeatureCompatible(feature, layer))
+    layer.endEditCommand()
+    layer.triggerRepaint()
+
+
+def change_class(layer: Layer, fid: int, field: str, value: str) -> None:
+    """Give a point a class as one step that can be undone; raises as `add_point`."""
+    index, typed = start_editing(layer, field, value)
+    layer.beginEditCommand(tr("Set the class of a point"))
+    layer.changeAttributeValue(fid, index, typed)
+    layer.endEditCommand()
+    layer.triggerRepaint()
+
+
+def category(row: ClassRow, value: Any) -> core.QgsRendererCategory:
+    """Return the entry of a categorized style for a class."""
+    look = {"name": "circle", "color": row.color, "outline_color": "white", "size": "3.2"}
+    return core.QgsRendererCategory(value, core.QgsMarkerSymbol.createSimple(look), row.label)
+
+
+def add_class(layer: Layer, field: str, name: str, color: str) -> bool:
+    """Add a class to the style of a layer, as its user asked; return False where it has no such style."""
+    if inputs.class_field_of(layer) != field:
+        return False
+    renderer = layer.renderer().clone()
+    value: Any = name
+    if layer.fields().field(field).isNumeric():
+        taken = [text_of(c.value()) for c in renderer.categories()]
+        value = max((int(float(text)) for text in taken if text), default=0) + 1
+    renderer.addCategory(category(ClassRow((str(value),), name, color), value))
+    layer.setRenderer(renderer)
+    layer.triggerRepaint()
+    return True
+
+
+def make_layer(path: Path, name: str, crs: Any, rows: Sequence[ClassRow]) -> Layer:
+    """Make an empty GeoPackage of points, styled by class, and return it as a layer.
+
+    Raises
+    ------
+    QgsProcessingException
+        If the file cannot be written.
+    """
+    schema = Layer(f"Point?field={CLASS_FIELD}:string(0,0)", name, "memory")
+    schema.setCrs(crs)
+    options, transforms = core.QgsVectorFileWriter.SaveVectorOptions(), core.QgsProject.instance().transformContext()  # fmt: skip
+    options.driverName, options.layerName = "GPKG", "points"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write = core.QgsVectorFileWriter.writeAsVectorFormatV3
+        reason = write(schema, str(path), transforms, options)[1]
+    except OSError as error:
+        reason = str(error)
+    layer = Layer(f"{path}|layername=points", name, "ogr")
+    if reason or not layer.isValid():
+        message = tr("The file {path} could not be written: {reason}. Choose another folder.")
+        raise core.QgsProcessingException(message.format(path=path, reason=reason or "?"))
+    categories = [category(row, row.values[0]) for row in rows]
+    layer.setRenderer(core.QgsCategorizedSymbolRenderer(CLASS_FIELD, categories))
+    layer.saveStyleToDatabase(name, "", useAsDefault=True, uiFileContent="")
+    return layer

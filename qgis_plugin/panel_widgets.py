@@ -1,0 +1,242 @@
+"""The parts of the panel: its fields, the list of classes, and a question."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from qgis import core
+from qgis.gui import QgsFieldComboBox, QgsFileWidget, QgsMapLayerComboBox
+from qgis.PyQt import QtWidgets
+from qgis.PyQt.QtCore import QSignalBlocker, Qt, pyqtSignal
+from qgis.PyQt.QtGui import QColor, QIcon, QPixmap
+
+from . import inputs, memory, panel_walk
+from .panel_points import ClassRow, find_class_field
+from .panel_run import Chosen
+from .panel_watch import NUMBERS
+from .translation import tr
+
+RESULT = "geopointseg/result"
+MINUTES = 5.0
+
+
+def project_layers() -> list[core.QgsMapLayer]:
+    """Return all layers of the project."""
+    return list(core.QgsProject.instance().mapLayers().values())
+
+
+def colored(color: str) -> QIcon:
+    """Return a square of a class's colour, the same on a row that is chosen."""
+    square, icon = QPixmap(16, 16), QIcon()
+    square.fill(QColor(color or "transparent"))
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        icon.addPixmap(square, mode)
+    return icon
+
+
+def wrapped() -> QtWidgets.QLabel:
+    """Return a label of several lines whose text can be copied, and whose links open."""
+    label = QtWidgets.QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+    label.setOpenExternalLinks(True)
+    return label
+
+
+def icon_button(icon: str, text: str) -> QtWidgets.QToolButton:
+    """Return a small button with an icon of QGIS."""
+    button = QtWidgets.QToolButton()
+    button.setText(text)
+    button.setToolTip(text)
+    button.setIcon(core.QgsApplication.getThemeIcon(f"/{icon}.svg"))
+    return button
+
+
+def button_row(*buttons: QtWidgets.QWidget) -> QtWidgets.QHBoxLayout:
+    """Return buttons side by side."""
+    row = QtWidgets.QHBoxLayout()
+    for button in buttons:
+        row.addWidget(button)
+    return row
+
+
+class Form(QtWidgets.QWidget):
+    """The fields above the list of classes; they start with what was chosen last in the project."""
+
+    changed, new_wanted, model_chosen = pyqtSignal(), pyqtSignal(), pyqtSignal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raster, self.points, self.test = (QgsMapLayerComboBox() for _ in range(3))
+        self.field, self.model, self.minutes = QgsFieldComboBox(), QgsFileWidget(), QtWidgets.QDoubleSpinBox()  # fmt: skip
+        self.new = QtWidgets.QPushButton(tr("New…"))
+        self.raster.setFilters(core.QgsMapLayerProxyModel.Filter.RasterLayer)
+        for box in (self.points, self.test):
+            box.setFilters(core.QgsMapLayerProxyModel.Filter.PointLayer)
+        self.test.setAllowEmptyLayer(True)
+        self.test.setLayer(None)
+        self.model.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
+        self.model.lineEdit().setPlaceholderText(tr("none yet: press 'Train'"))
+        self.minutes.setDecimals(1)
+        self.minutes.setRange(0.1, 10_000.0)
+        self.minutes.setValue(MINUTES)
+        self.minutes.setSuffix(tr(" minutes"))
+        self._lay_out()
+        self.points.layerChanged.connect(self._show_field)
+        for signal in (self.raster.layerChanged, self.points.layerChanged, self.test.layerChanged, self.field.fieldChanged):  # fmt: skip
+            signal.connect(lambda _: self.changed.emit())
+        self.new.clicked.connect(lambda _checked: self.new_wanted.emit())
+        self.model.fileChanged.connect(self.model_chosen)
+
+    def _lay_out(self) -> None:
+        self.rows, policy = QtWidgets.QFormLayout(self), QtWidgets.QSizePolicy.Policy
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        for box in (self.raster, self.points, self.test):
+            box.setSizePolicy(policy.Ignored, policy.Fixed)
+        points = button_row(self.points, self.new)
+        points.setStretch(0, 1)
+        for text, part in (
+            (tr("Image"), self.raster), (tr("Points"), points), (tr("Class field"), self.field),
+            (tr("Model"), self.model), (tr("Train for"), self.minutes), (tr("Test points"), self.test),
+        ):  # fmt: skip
+            self.rows.addRow(text, part)
+
+    def _show_field(self, layer: core.QgsVectorLayer | None) -> None:
+        self.field.setLayer(layer)
+        self.field.setField(find_class_field(layer))
+
+    def refresh(self) -> None:
+        """Show what is needed now; the panel's own results are no images and no training points."""
+        layers, the_map = project_layers(), memory.recall(memory.MAP)
+        results = [one for one in layers if one.customProperty(RESULT) or one.id() == the_map]
+        results += [one for one in layers if panel_walk.is_suggested(one)]
+        samples = [one for one in layers if panel_walk.is_sample(one)]
+        self.raster.setExceptedLayerList(results)
+        self.points.setExceptedLayerList(results + samples)
+        layer = self.points.currentLayer()
+        self.test.setExceptedLayerList([*results, *([layer] if layer is not None else [])])
+        styled = inputs.class_field_of(layer)
+        if styled and styled != self.field.currentField():
+            self.field.setField(styled)
+        shown = {self.field: layer is not None and not styled, self.test: bool(the_map)}
+        for part, is_shown in shown.items():
+            part.setVisible(is_shown)
+            self.rows.labelForField(part).setVisible(is_shown)
+
+    def restore(self) -> None:
+        """Choose what was chosen last in this project."""
+        for box, key in ((self.raster, memory.RASTER), (self.points, memory.POINTS)):
+            if memory.recall(key):
+                box.setLayer(core.QgsProject.instance().mapLayer(memory.recall(key)))
+        self._show_field(self.points.currentLayer())
+        if not self.field.currentField():
+            self.field.setField(memory.recall(memory.CLASS_FIELD))
+        self.set_model(memory.recall(memory.MODEL))
+
+    def remember(self) -> None:
+        """Keep what is chosen, for the tools and for the next time."""
+        chosen = self.chosen()
+        kept = (chosen.raster, chosen.points, chosen.field, chosen.model, chosen.map)
+        for key, value in zip(memory.KEYS, kept):
+            if value:
+                memory.remember(key, value)
+
+    def set_model(self, folder: str) -> None:
+        """Show a model folder without a word about it."""
+        with QSignalBlocker(self.model):
+            self.model.setFilePath(folder)
+
+    def chosen(self) -> Chosen:
+        """Return what is chosen now."""
+        test, folder = self.test.currentLayer(), self.model.filePath().strip()
+        the_map = core.QgsProject.instance().mapLayer(memory.recall(memory.MAP))
+        model = folder if folder and Path(folder, "model.json").is_file() else ""
+        points = self.raster.currentLayer(), self.points.currentLayer(), self.field.currentField()
+        tested = the_map, test, find_class_field(test), panel_walk.is_sample(test)
+        return Chosen(*points, model, self.minutes.value(), *tested)
+
+
+def describe_model(folder: str) -> str:
+    """Say what the model in a folder knows."""
+    try:
+        model: Any = json.loads(Path(folder, "model.json").read_text(encoding="utf-8"))
+        names = ", ".join(row["name"] for row in model["legend"])
+    except (OSError, ValueError, KeyError):
+        return tr("This folder holds no model of geopointseg.")
+    return f"{tr('Classes: {names}').format(names=names)}\n{model.get('reason', '')}".strip()
+
+
+class ClassList(QtWidgets.QTreeWidget):
+    """Classes with their key, colour, name and number of points; a click chooses one."""
+
+    picked = pyqtSignal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setHeaderLabels([tr("Key"), tr("Class"), tr("Points")])
+        self.setRootIsDecorated(False)
+        self.setMinimumHeight(110)
+        header, modes = self.header(), QtWidgets.QHeaderView.ResizeMode
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(modes.ResizeToContents)
+        header.setSectionResizeMode(1, modes.Stretch)
+        self.rows: list[ClassRow] = []
+        self.itemClicked.connect(lambda item: self.picked.emit(self.indexOfTopLevelItem(item)))
+
+    def show_rows(self, rows: list[ClassRow], counts: Counter[str], chosen: int) -> None:
+        """Show classes and counts; items stay where they are while the classes stay the same."""
+        if rows != self.rows:
+            self.rows = rows
+            self.clear()
+            for number, row in enumerate(rows):
+                item = QtWidgets.QTreeWidgetItem(self, [NUMBERS[number : number + 1], row.label])
+                item.setIcon(1, colored(row.color))
+                item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight)
+        for number, row in enumerate(rows):
+            points = sum(counts[value] for value in row.values)
+            self.topLevelItem(number).setText(2, str(points))
+        self.setCurrentItem(self.topLevelItem(chosen) if 0 <= chosen < len(rows) else None)
+
+
+class QuestionBox(QtWidgets.QGroupBox):
+    """One question with a button for each likely answer."""
+
+    answered = pyqtSignal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text, self.hint, self.answers = wrapped(), wrapped(), button_row()
+        self.back, self.skip, self.zoom, self.later = moves = [
+            QtWidgets.QPushButton(text) for text in ("◀", tr("Skip"), tr("Show"), tr("Later"))
+        ]
+        self.back.setToolTip(tr("Question before (key B)"))
+        self.skip.setToolTip(tr("Leave it open, next question (key N)"))
+        self.zoom.setToolTip(tr("Move the map to the place of the question"))
+        self.later.setToolTip(tr("Click points freely again; the questions stay"))
+        column = QtWidgets.QVBoxLayout(self)
+        column.addWidget(self.text)
+        column.addLayout(self.answers)
+        column.addWidget(self.hint)
+        column.addLayout(button_row(*moves))
+
+    def ask(self, walk: panel_walk.Walk, rows: list[ClassRow]) -> None:
+        """Show the question and the classes that it names as buttons."""
+        self.setTitle(walk.title())
+        self.text.setText(f"<big><b>{html.escape(walk.text())}</b></big>")
+        hint = tr("Look at the image inside the ring. Press the number of the class, or click on it in the list.")  # fmt: skip
+        answered = walk.current.fid not in walk.open
+        self.hint.setText(tr("This one is answered.") if answered else hint)
+        while self.answers.count():
+            old = self.answers.takeAt(0).widget()
+            old.hide()
+            old.deleteLater()
+        for name in walk.current.likely:
+            for number, row in enumerate(rows):
+                if name in (row.label, *row.values):
+                    button = QtWidgets.QPushButton(colored(row.color), row.label)
+                    button.clicked.connect(lambda _, number=number: self.answered.emit(number))
+                    self.answers.addWidget(button)
