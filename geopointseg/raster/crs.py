@@ -6,7 +6,6 @@ writes the system into the sidecar ``.aux.xml``, which takes precedence over the
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -16,7 +15,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, NotGeoreferencedWarning
 
 _VERSIONS = (None, "WKT2_2019")
-_NO_NAMES = {"", "unknown", "unnamed", "undefined", "custom", "<custom>", "user-defined"}
+_PLACEHOLDERS = {"", "unknown", "unnamed", "local", "custom", "<custom>", "user-defined"}
 
 
 def exact_wkt(crs: CRS) -> str:
@@ -104,9 +103,29 @@ def crs_name(crs: CRS | None) -> str:
     authority = crs.to_authority()
     if authority:
         return ":".join(authority)
-    found = re.search(r'"([^"]*)"', crs.to_wkt())
-    name = found[1].strip() if found else ""
-    return name if name.lower() not in _NO_NAMES else f"unnamed {_method(crs)} CRS"
+    name = own_name(crs)
+    return name if is_own_name(name) else f"unnamed {_method(crs)} CRS"
+
+
+def crs_title(crs: CRS) -> str:
+    """Return a CRS's own name in quotes, after its EPSG code where it has one, like ``EPSG:4326 'WGS 84'``."""
+    epsg = crs.to_epsg()
+    return f"EPSG:{epsg} {quote_crs(crs)}" if epsg else quote_crs(crs)
+
+
+def quote_crs(crs: CRS) -> str:
+    """Return a CRS's own name in quotes, like ``'WGS 84'``."""
+    return f"'{own_name(crs)}'"
+
+
+def own_name(crs: CRS) -> str:
+    """Return the name that the WKT of a CRS gives it; see `is_own_name`."""
+    return str(crs.to_wkt()).split('"')[1].strip()
+
+
+def is_own_name(name: str) -> bool:
+    """Whether the name of a CRS identifies it, and is no placeholder such as ``unknown``."""
+    return name.casefold() not in _PLACEHOLDERS and "undefined" not in name.casefold()
 
 
 def _method(crs: CRS) -> str:

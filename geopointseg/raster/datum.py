@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from geopointseg.raster.grid import transform_coordinates
+from geopointseg.raster.crs import own_name
 
 if TYPE_CHECKING:
     import pyproj
@@ -143,7 +143,7 @@ def describe_tie(crs: CRS) -> str:
         return "no body, as a site grid is"
     if datum.is_earth:
         return "the earth"
-    return f"another body ({datum.geodetic.to_wkt().split('"')[1]})"
+    return f"another body ({own_name(datum.geodetic)})"
 
 
 def datum_at(x: Array, crs: CRS) -> Datum:
@@ -170,31 +170,6 @@ def _central_easting(crs: CRS) -> float | None:
     return float(described.get("x_0", 0.0)) / _linear_unit(crs)[1] if name == "tmerc" else None
 
 
-def geodetic_coordinates(x: ArrayLike, y: ArrayLike, crs: CRS) -> tuple[Array, Array]:
-    """Return longitude and latitude in degrees on the CRS's own ellipsoid; infinite where there is none.
-
-    Parameters
-    ----------
-    x, y
-        World coordinates in ``crs``, ``(point,)``.
-    crs
-        A CRS that is tied to a body.
-    """
-    datum = datum_of(crs)
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if datum.geodetic is None:
-        return np.full(x.shape, np.inf), np.full(x.shape, np.inf)
-    if crs != datum.geodetic and not counts_longitude(crs):
-        x, y = transform_coordinates(x, y, crs, datum.geodetic)
-    degrees = math.degrees(datum.radians)
-    lon, lat = x * degrees, y * degrees
-    if datum.is_planetocentric:
-        stretch = (datum.semi_major_m / datum.semi_minor_m) ** 2
-        lat = np.degrees(np.arctan(stretch * np.tan(np.radians(lat))))
-    lost = ~(np.isfinite(lon) & (np.abs(lat) <= 90 + 1e-9))
-    return np.where(lost, np.inf, lon), np.where(lost, np.inf, np.clip(lat, -90, 90))
-
-
 @lru_cache(maxsize=256)
 def counts_longitude(crs: CRS) -> bool:
     """Whether a CRS is geographic and its coordinates are longitude and latitude themselves, not rotated."""
@@ -203,27 +178,6 @@ def counts_longitude(crs: CRS) -> bool:
     known = pyproj.CRS.from_wkt(crs.to_wkt())
     derived = known.type_name.startswith("Derived")
     return bool(is_angular(crs) and not derived and not known.is_bound and not known.is_compound)
-
-
-_CYLINDRICAL = {"merc", "webmerc", "eqc", "cea", "mill", "gall", "comill"}
-
-
-@lru_cache(maxsize=256)
-def turn_of(crs: CRS) -> float | None:
-    """Return the difference in x once around the body, None where x does not go around; see `Grid.turn`."""
-    datum = datum_of(crs)
-    if datum.geodetic is None:
-        return None
-    if is_angular(crs):
-        return 2 * math.pi / datum.radians
-    described = crs.to_dict()
-    if described.get("proj") not in _CYLINDRICAL:
-        return None
-    middle = float(described.get("lon_0", 0.0)) * math.radians(1) / datum.radians
-    sides = [middle - 10, middle + 10]
-    x, _ = transform_coordinates(sides, [0.0, 0.0], datum.geodetic, crs)
-    turn = abs(float(x[1] - x[0])) * 2 * math.pi / (20 * datum.radians)
-    return turn if math.isfinite(turn) and turn > 0 else None
 
 
 def place_in_space(lon: Array, lat: Array, datum: Datum) -> Array:

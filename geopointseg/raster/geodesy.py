@@ -17,14 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.raster.datum import (
-    Array,
-    Datum,
-    datum_at,
-    geod_of,
-    geodetic_coordinates,
-    place_in_space,
-)
+from geopointseg.raster.coordinates import geodetic_coordinates
+from geopointseg.raster.datum import Array, Datum, datum_at, geod_of, place_in_space
 
 _NEIGHBOURS = 4
 """Neighbours by chord among which the nearest by geodesic is sought."""

@@ -15,116 +15,33 @@ from functools import cached_property
 import numpy as np
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
-from geopointseg.process import use_own_geodata
-from geopointseg.raster.crs import crs_name
+from geopointseg.raster.coordinates import (
+    require_common_ground,
+    transform_coordinates,
+    turn_of,
+)
+from geopointseg.raster.crs import crs_name, crs_title
+from geopointseg.raster.pixel_area import central_pixel_sides_m
 from geopointseg.summary import described
 
-__all__ = ["Bounds", "Grid", "clip_window", "crs_name", "transform_coordinates"]
+__all__ = [
+    "Bounds",
+    "Grid",
+    "clip_window",
+    "crs_name",
+    "crs_title",
+    "require_common_ground",
+    "transform_coordinates",
+]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
 
 _HALF_TURN = 0.5 + 1e-12
-_NAMELESS = {"", "unknown", "unnamed", "local"}
-
-
-def transform_coordinates(
-    x: ArrayLike, y: ArrayLike, source: CRS, target: CRS
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Transform world coordinates, each one exactly, always in x, y (longitude, latitude) order.
-
-    Coordinates that the projection cannot place come back as infinity.
-
-    Raises
-    ------
-    RasterError
-        If no transformation between the two is known, as from a local or engineering CRS.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    y = np.asarray(y, dtype=np.float64)
-    if source == target or x.size == 0:
-        return x, y
-    use_own_geodata()
-    ratio = require_common_ground(source, target)
-    if ratio is not None:
-        return x * ratio, y * ratio
-    from rasterio.warp import transform
-
-    try:
-        moved = transform(source, target, x.ravel(), y.ravel())[:2]
-    except CPLE_BaseError:  # one coordinate that cannot be placed fails them all
-        moved = _transform_placeable(x.ravel(), y.ravel(), source, target)
-    return np.asarray(moved[0]).reshape(x.shape), np.asarray(moved[1]).reshape(y.shape)
-
-
-def require_common_ground(source: CRS, target: CRS) -> float | None:
-    """Raise `RasterError` unless the coordinates of one CRS can be those of another at all.
-
-    Returns
-    -------
-    float or None
-        Units of the target in a unit of the source where both are one site grid, so that nothing but the unit differs;
-        None where PROJ transforms.
-    """
-    from geopointseg.raster.datum import datum_of, describe_tie
-
-    if source == target:
-        return None
-    here, there = datum_of(source), datum_of(target)
-    if here.is_planar and there.is_planar:
-        if _is_same_site(source, target):
-            return here.metres / there.metres
-    elif not here.is_planar and not there.is_planar and here.is_on_body_of(there):
-        return None
-    raise RasterError(
-        f"No transformation leads from the coordinate reference system {_quoted(source)} to {_quoted(target)}: the first "
-        f"is tied to {describe_tie(source)}, the second to {describe_tie(target)}. Expected both on the same ground; give "
-        'data in the CRS of the raster, or correct the wrong CRS in QGIS with "Assign projection".'
-    )
-
-
-def _is_same_site(source: CRS, target: CRS) -> bool:
-    """Whether two CRSs that are tied to no body are one: of one name, or one of them of no name."""
-    names = [_own_name(crs).casefold() for crs in (source, target)]
-    return names[0] == names[1] or any(name in _NAMELESS or "undefined" in name for name in names)
-
-
-def _own_name(crs: CRS) -> str:
-    return str(crs.to_wkt()).split('"')[1]
-
-
-def _quoted(crs: CRS) -> str:
-    return f"'{_own_name(crs)}'"
-
-
-def crs_title(crs: CRS) -> str:
-    """Return a CRS's own name in quotes, after its EPSG code where it has one, like ``EPSG:4326 'WGS 84'``."""
-    epsg = crs.to_epsg()
-    return f"EPSG:{epsg} {_quoted(crs)}" if epsg else _quoted(crs)
-
-
-def _transform_placeable(
-    x: NDArray[np.float64], y: NDArray[np.float64], source: CRS, target: CRS
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Transform what can be placed; the rest is infinite."""
-    from pyproj import Transformer
-    from pyproj.exceptions import ProjError
-
-    try:
-        transformer = Transformer.from_crs(source.to_wkt(), target.to_wkt(), always_xy=True)
-    except ProjError as error:
-        raise RasterError(
-            f"PROJ knows no transformation from the coordinate reference system {_quoted(source)} to {_quoted(target)}. "
-            'Expected one; correct the wrong CRS in QGIS with "Assign projection", or give data in the CRS of the raster.'
-        ) from error
-    moved_x, moved_y = transformer.transform(x, y)
-    lost = ~(np.isfinite(moved_x) & np.isfinite(moved_y))
-    return np.where(lost, np.inf, moved_x), np.where(lost, np.inf, moved_y)
 
 
 @described
@@ -194,8 +111,6 @@ class Grid:
         In the plane of the CRS where that distorts areas by less than 0.2 % there, as UTM and national grids do, and where
         the CRS is tied to no body; geodesic elsewhere.
         """
-        from geopointseg.raster.pixel_area import central_pixel_sides_m
-
         return central_pixel_sides_m(self)
 
     @property
@@ -209,8 +124,6 @@ class Grid:
 
         360 degrees in a geographic CRS, the length of the equator in a cylindrical projection.
         """
-        from geopointseg.raster.datum import turn_of
-
         return turn_of(self.crs)
 
     def nearest_x(self, x: ArrayLike) -> NDArray[np.float64]:
@@ -342,8 +255,6 @@ class Grid:
 
 def _unbroken(x: NDArray[np.float64], middle: float, crs: CRS) -> NDArray[np.float64]:
     """Return x shifted by whole turns next to a middle, and all together so that the least is less than half a turn."""
-    from geopointseg.raster.datum import turn_of
-
     turn = turn_of(crs)
     if turn is None or not math.isfinite(middle):
         return x

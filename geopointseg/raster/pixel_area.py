@@ -10,16 +10,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geopointseg.raster.crs import crs_name
 from geopointseg.raster.datum import counts_longitude, datum_at, datum_of, is_angular
 from geopointseg.raster.geodesy import measure_distance
-from geopointseg.raster.grid import Grid, crs_name
 from geopointseg.raster.plane import TOLERATED_DISTORTION, measure_scale
+
+if TYPE_CHECKING:
+    from geopointseg.raster.grid import Grid
 
 Array = NDArray[np.float64]
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
+from geopointseg.raster.coordinates import geodetic_coordinates
 from geopointseg.raster.datum import (
     Array,
     Datum,
     datum_at,
     datum_of,
     geod_of,
-    geodetic_coordinates,
     is_angular,
     place_in_space,
 )

@@ -9,8 +9,8 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from geopointseg.raster.datum import turn_of
-from geopointseg.raster.grid import Grid, transform_coordinates
+from geopointseg.raster.coordinates import transform_coordinates, turn_of
+from geopointseg.raster.grid import Grid
 
 _PIECES = 32
 """Pieces into which the longest side of a shape is cut before it is moved."""

@@ -11,7 +11,7 @@ from pyproj import Geod
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geopointseg.raster.datum import geodetic_coordinates
+from geopointseg.raster.coordinates import geodetic_coordinates
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.pixel_area import PixelAreas
 
