@@ -67,8 +67,7 @@ def stack_scenes(
     for scene, band in bands:
         _add_band(root, band, [Piece(scene, band, grid)], band.dtype or scene.dtype)
     opened = Scene.open(ET.tostring(root, encoding="unicode"), label=label, date=date)
-    described = [as_described(new, old) for new, (_, old) in zip(opened.bands, bands, strict=True)]
-    return opened.with_bands(described)
+    return as_described(opened, [band for _, band in bands])
 
 
 def stack_dates(scenes: Sequence[Scene], *, label: str = "") -> Scene:
@@ -130,8 +129,7 @@ def mosaic_scenes(scenes: Sequence[Scene], *, label: str = "") -> Scene:
     opened = Scene.open(
         ET.tostring(root, encoding="unicode"), label=label or f"mosaic of {len(scenes)} files"
     )
-    described = [as_described(new, old) for new, old in zip(opened.bands, first.bands, strict=True)]
-    return opened.with_bands(described)
+    return as_described(opened, first.bands)
 
 
 def _require_parallel(first: Scene, other: Scene) -> None:

@@ -290,7 +290,7 @@ def _fills_all_bands(statistics: SceneStatistics, value: float, share: float) ->
 
 def _scan(scene: Scene, advance: Any) -> SceneStatistics:
     """Read a scene once and count; the order of threads changes nothing."""
-    plain = _is_plain(scene)
+    plain = scene.is_stored_plainly
     counters = [make_counter(scene.dtype if plain else "float32") for _ in scene.bands]
     samples = []
     windows = list(scene.windows())
@@ -305,13 +305,6 @@ def _scan(scene: Scene, advance: Any) -> SceneStatistics:
     return _finish(scene, counters, np.concatenate(samples), plain=plain)
 
 
-def _is_plain(scene: Scene) -> bool:
-    """Whether a scene's stored integers can be counted as they are."""
-    unchanged = all(b.curve is None and b.expression is None for b in scene.bands)
-    unchanged = unchanged and scene.mixing is None
-    return type(scene) is Scene and has_table(scene.dtype) and unchanged
-
-
 def _count_window(
     scene: Scene, numbered: tuple[int, Window], *, plain: bool
 ) -> tuple[list[Counter], NDArray[Any]]:
@@ -319,8 +312,7 @@ def _count_window(
     number, window = numbered
     if plain:
         stored, valid = scene.read_stored(window)
-        places = {band.index: k for k, band in enumerate(scene.source_bands)}
-        order = [places[band.index] for band in scene.bands]
+        order = [scene.stored_positions[band.index] for band in scene.bands]
         image = stored if order == list(range(len(stored))) else stored[order]
     else:
         chip = scene.read(window)

@@ -38,7 +38,7 @@ from geopointseg.radiometry.value_transform import (
 )
 from geopointseg.raster.band import Band
 from geopointseg.raster.crs import keep_crs
-from geopointseg.raster.curve import Curve, has_table, look_up, table_values
+from geopointseg.raster.curve import Curve, look_up, table_values
 from geopointseg.raster.publishing import raster_files, spare_inputs, whole_file
 from geopointseg.raster.read_ahead import map_ahead
 from geopointseg.raster.scene import HANDLES, Scene, ScenePath
@@ -411,9 +411,7 @@ def _make_tables(
     scene: Scene, transform: RadiometricTransform, encoding: _Encoding
 ) -> list[NDArray[Any]] | None:
     """Return stored value to stored value, a table a band, where the raster's type allows."""
-    plain = all(band.expression is None for band in scene.bands)
-    plain = plain and transform.mixing is None
-    if not (plain and type(scene) is Scene and has_table(scene.dtype)):
+    if transform.mixing is not None or not scene.is_stored_plainly:
         return None
     return [
         encoding.store(_through(curve, band, scene.dtype))
@@ -433,7 +431,7 @@ def _move_window(
         values, valid = encoding.store(chip.image), chip.valid
     else:
         stored, valid = scene.read_stored(window)
-        places = {band.index: k for k, band in enumerate(scene.source_bands)}
+        places = scene.stored_positions
         values = np.empty((len(tables), *valid.shape), dtype=encoding.dtype)
         for plane, table, band in zip(values, tables, scene.bands, strict=True):
             look_up(table, stored[places[band.index]], out=plane)

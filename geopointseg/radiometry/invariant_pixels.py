@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import RasterError
-from geopointseg.progress import Reporter
+from geopointseg.progress import NullSink, Reporter
 from geopointseg.radiometry.band_statistics import SceneStatistics, statistics_of_array
 from geopointseg.radiometry.value_transform import (
     MatchMethod,
@@ -246,21 +246,11 @@ def _match_pixels(
 ) -> NDArray[np.float32]:
     """Return all pixels of ``x`` moved by the curves that match the kept ones."""
     of_x, of_y = (statistics_of_array(v[:, kept]) for v in (x, y))
-    return fit_matching(of_x, of_y, method, reporter=Reporter(_Nowhere())).apply(x)
+    return fit_matching(of_x, of_y, method, reporter=Reporter(NullSink())).apply(x)
 
 
 def _mixed(x: NDArray[np.float32], mixing: Mixing | None) -> NDArray[np.float32]:
     return x if mixing is None else mixing.apply(x)
-
-
-class _Nowhere:
-    """A sink for trial fits, whose warnings mean nothing."""
-
-    def emit(self, event: object) -> None:
-        """Drop the event."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def _shared_pixels(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,8 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geopointseg.raster.curve import Curve
+from geopointseg.errors import RasterError
+from geopointseg.raster.curve import Curve, has_table, look_up
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.handle import reading
 from geopointseg.raster.validity import (
@@ -113,6 +114,83 @@ class Band:
             if self.offset != 0.0:
                 values += np.float32(self.offset)
         return values
+
+    def decode(
+        self, stored: NDArray[Any], positions: Mapping[int, int], out: NDArray[np.float32]
+    ) -> None:
+        """Write the band's values into an array: scaled and offset, or computed, and moved by its curve.
+
+        Parameters
+        ----------
+        stored
+            Values of bands of the file ``(source_band, row, col)``.
+        positions
+            Position in ``stored`` of each band of the file, by its number.
+        out
+            float32 ``(row, col)``.
+        """
+        if self.expression is not None:
+            named = zip(self.expression.names, self.inputs, strict=True)
+            inputs = {name: b.to_physical(stored[positions[b.index]]) for name, b in named}
+            computed = self.expression.evaluate(inputs)
+            out[...] = computed if self.curve is None else self.curve.apply(computed)
+            return
+        values = stored[positions[self.index]]
+        if self.curve is not None and has_table(values.dtype.name):
+            look_up(self.curve.table(values.dtype.name, self.scale, self.offset), values, out=out)
+        elif self.curve is not None:
+            out[...] = self.curve.apply(np.nan_to_num(self.to_physical(values)))
+        elif self.scale == 1.0 and self.offset == 0.0:
+            with np.errstate(over="ignore"):
+                out[...] = values
+        else:
+            out[...] = self.to_physical(values)
+
+
+def common_dtype(bands: Sequence[Band]) -> str:
+    """Return the data type that all bands are converted to; empty where theirs are not known."""
+    names = {source.dtype for band in bands for source in band.sources}
+    return str(np.result_type(*names)) if names and "" not in names else ""
+
+
+def select_bands(bands: Sequence[Band], indices: Sequence[int], shown: str) -> tuple[Band, ...]:
+    """Return bands of a file by their numbers.
+
+    Parameters
+    ----------
+    bands
+        The bands of the file but alpha.
+    indices
+        The numbers of the bands that are wanted, from 1.
+    shown
+        What messages call the file.
+
+    Returns
+    -------
+    tuple of Band
+        In the wanted order.
+
+    Raises
+    ------
+    RasterError
+        If the file lacks one of them.
+    """
+    known = {band.index: band for band in bands}
+    missing = [index for index in indices if index not in known]
+    if missing:
+        raise RasterError(
+            f"'{shown}' has no band {missing[0]}. It has the bands {', '.join(map(str, known))}; choose among these."
+        )
+    return tuple(known[index] for index in indices)
+
+
+def require_real_numbers(bands: Sequence[Band], shown: str) -> None:
+    """Raise `RasterError` if a band of a file, which messages call ``shown``, holds complex numbers."""
+    found = next((band.dtype for band in bands if band.dtype.startswith("complex")), None)
+    if found is not None:
+        raise RasterError(
+            f"'{shown}' holds complex numbers ({found}). Expected real values; convert it to amplitude first."
+        )
 
 
 def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:

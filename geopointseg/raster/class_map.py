@@ -32,9 +32,8 @@ from geopointseg.raster.class_style import (
 from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
 from geopointseg.raster.crs import read_sidecar
 from geopointseg.raster.grid import Grid, clip_window, crs_name
-from geopointseg.raster.handle import reading, require_placed
+from geopointseg.raster.handle import HANDLES, grid_of, open_dataset, reading, require_placed
 from geopointseg.raster.publishing import whole_file
-from geopointseg.raster.scene import HANDLES, open_dataset
 from geopointseg.raster.validity import Nodata, masks_of, nodata_values, read_valid
 from geopointseg.summary import described, join_names
 
@@ -256,7 +255,7 @@ class ClassMap:
         path = os.fspath(path)
         with open_dataset(path) as dataset:
             require_placed(dataset, path, "A class map is placed on the ground")
-            grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+            grid = grid_of(dataset)
             dtype, nodata, tags = dataset.dtypes[0], nodata_values(dataset)[0], dataset.tags()
         if legend is None:
             legend = _stored_legend(Path(path), tags, nodata)

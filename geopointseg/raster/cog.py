@@ -27,6 +27,7 @@ from geopointseg.raster import tiff
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.overview import Resampling, halve
+from geopointseg.raster.validity import differs
 
 BLOCK_PX = 512
 TILE_PX = 2048
@@ -176,15 +177,9 @@ def encode_tile(values: NDArray[Any], layout: Layout) -> EncodedTile | None:
     EncodedTile or None
         None where all is nodata.
     """
-    if not _has_data(values, layout.nodata):
+    if not differs(values, layout.nodata).any():
         return None
     return _encode_levels(values, layout, 0, TILE_LEVELS)
-
-
-def _has_data(values: NDArray[Any], nodata: float) -> bool:
-    if np.isnan(nodata):
-        return not np.isnan(values).all()
-    return bool((values != nodata).any())
 
 
 def _encode_levels(values: NDArray[Any], layout: Layout, first: int, last: int) -> EncodedTile:

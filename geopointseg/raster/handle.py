@@ -26,7 +26,7 @@ from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.process import use_own_geodata
-from geopointseg.raster.crs import crs_name
+from geopointseg.raster.grid import Grid, crs_name
 
 _Stamp = tuple[int, int, int]
 
@@ -121,17 +121,20 @@ def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
         return ET.fromstring(memory.read())  # noqa: S314 - GDAL wrote it
 
 
-def coordinate_epoch(dataset: DatasetReader) -> float | None:
-    """Return the year to which the coordinates of an open raster refer; rasterio does not tell it."""
+def grid_of(dataset: DatasetReader) -> Grid:
+    """Return where the pixels of an open raster lie."""
+    epoch = _coordinate_epoch(dataset)
+    return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width, epoch)
+
+
+def _coordinate_epoch(dataset: DatasetReader) -> float | None:
+    """Return the year to which the coordinates of an open raster refer; rasterio does not give it."""
     try:
-        told = describe_as_virtual(dataset).find("SRS")
+        srs = describe_as_virtual(dataset).find("SRS")
     except RasterioError:
         return None
-    return (
-        None
-        if told is None or "coordinateEpoch" not in told.attrib
-        else float(told.attrib["coordinateEpoch"])
-    )
+    told = None if srs is None else srs.get("coordinateEpoch")
+    return None if told is None else float(told)
 
 
 def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
@@ -312,7 +315,9 @@ def is_text(path: str) -> bool:
 
 def _local(path: str) -> str:
     """Return the absolute path of a file whose relative one reads like a URL or a sub-dataset, such as ``GPKG:x.tif``."""
-    is_file = not _names_a_file(path) and not path.startswith(("<", "/")) and Path(path).exists()
+    if is_text(path):
+        return path.strip()
+    is_file = not _names_a_file(path) and not path.startswith("/") and Path(path).exists()
     return os.path.abspath(path) if is_file else path  # noqa: PTH100 - Path would drop './'
 
 

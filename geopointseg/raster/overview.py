@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.raster.validity import differs
+
 Resampling = Literal["mode", "average"]
 
 
@@ -36,14 +38,10 @@ def halve(values: NDArray[Any], nodata: float, resampling: Resampling) -> NDArra
     if height % 2 or width % 2:
         values = np.pad(values, odd, constant_values=nodata)
     quarters = [values[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]
-    is_valid = [_differs(quarter, nodata) for quarter in quarters]
+    is_valid = [differs(quarter, nodata) for quarter in quarters]
     if resampling == "mode":
         return _majority(quarters, is_valid)
     return _mean(quarters, is_valid, nodata)
-
-
-def _differs(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    return ~np.isnan(values) if np.isnan(nodata) else values != nodata
 
 
 def _majority(quarters: list[NDArray[Any]], is_valid: list[NDArray[np.bool_]]) -> NDArray[Any]:

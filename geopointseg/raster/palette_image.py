@@ -7,12 +7,12 @@ left out.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.handle import HANDLES
-from geopointseg.raster.scene import Scene
 from geopointseg.raster.virtual_raster import (
     Piece,
     add_source,
@@ -22,6 +22,9 @@ from geopointseg.raster.virtual_raster import (
     new_mask,
     with_masks_of_gdal,
 )
+
+if TYPE_CHECKING:
+    from geopointseg.raster.scene import Scene
 
 Color = tuple[int, int, int, int]
 
@@ -98,7 +101,5 @@ def _expand(scene: Scene, names: tuple[str, ...], table: list[Color]) -> Scene:
         ET.SubElement(source, "ColorTableComponent").text = str(_COMPONENTS[name])
         if told.band.mask and name != "Alpha":
             add_source(new_mask(band), "SimpleSource", told, f"mask,{told.band.index}", "nearest")
-    opened = Scene.open(ET.tostring(root, encoding="unicode"), label=scene.name, date=scene.date)
-    if len(opened.bands) > 1:
-        return opened
-    return opened.with_bands([as_described(opened.bands[0], scene.bands[0])])
+    opened = scene.as_virtual(ET.tostring(root, encoding="unicode"))
+    return opened if len(opened.bands) > 1 else as_described(opened, scene.bands)

@@ -18,28 +18,34 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.raster.acquisition_date import find_date
-from geopointseg.raster.band import Band, describe_bands
+from geopointseg.raster.band import (
+    Band,
+    common_dtype,
+    describe_bands,
+    require_real_numbers,
+    select_bands,
+)
 from geopointseg.raster.band_mixing import Mixing
-from geopointseg.raster.curve import Curve, has_table, look_up
+from geopointseg.raster.curve import Curve, has_table
 from geopointseg.raster.grid import Grid, clip_window, crs_name
 from geopointseg.raster.handle import (
     HANDLES,
     HandlePool,
-    coordinate_epoch,
     fingerprint_files,
+    grid_of,
     is_text,
     open_dataset,
     promote,
     read_planes,
+    reading,
     require_placed,
-    root_cause,
 )
+from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.validity import Nodata, read_valid
 from geopointseg.summary import described, identify, join_names
 
@@ -184,18 +190,18 @@ class Scene:
             _require_georeference(dataset, shown)
             described = describe_bands(dataset)
             if bands is not None:
-                described = _select_bands(described, bands, shown)
-            grid = _grid_of(dataset)
-            _require_real_numbers(dataset, described, shown)
-            dtype = _common_dtype(described)
+                described = select_bands(described, bands, shown)
+            grid = grid_of(dataset)
+            require_real_numbers(described, shown)
+            dtype = common_dtype(described)
             date = date or find_date(label or Path(path).name, dataset.tags())
             block = tuple(dataset.block_shapes[0])
         scene = cls(path, grid, described, dtype, block, label, date)
-        if not (expand and any(band.is_palette for band in described)):
-            return scene
-        from geopointseg.raster.palette_image import expand_palette  # it makes scenes
+        return expand_palette(scene) if expand else scene
 
-        return expand_palette(scene)
+    def as_virtual(self, text: str) -> Scene:
+        """Return a virtual raster that is made of this scene, under its label and date."""
+        return Scene.open(text, label=self.name, date=self.date)
 
     @property
     def name(self) -> str:
@@ -213,10 +219,21 @@ class Scene:
         found = {source.index: source for band in self.bands for source in band.sources}
         return tuple(found.values())
 
+    @property
+    def stored_positions(self) -> dict[int, int]:
+        """Position in what `read_stored` returns of each band of the file, by its number."""
+        return {band.index: k for k, band in enumerate(self.source_bands)}
+
+    @property
+    def is_stored_plainly(self) -> bool:
+        """Whether it is a file of 8- or 16-bit integers whose bands are neither computed, mixed nor matched."""
+        unchanged = all(band.curve is None and band.expression is None for band in self.bands)
+        return type(self) is Scene and unchanged and self.mixing is None and has_table(self.dtype)
+
     def select_bands(self, indices: Sequence[int]) -> Scene:
         """Return the same scene with other bands, counted from 1 in the file."""
         with open_dataset(self.path) as dataset:
-            return self.with_bands(_select_bands(describe_bands(dataset), indices, self._shown))
+            return self.with_bands(select_bands(describe_bands(dataset), indices, self._shown))
 
     def with_bands(self, bands: Sequence[Band]) -> Scene:
         """Return the same scene with these bands, in this order; they may be computed ones.
@@ -231,7 +248,7 @@ class Scene:
                 f"'{self._shown}' is matched to a reference by mixing its bands {', '.join(self.band_names)}. Expected "
                 "the bands to be chosen before; choose them first and match afterwards."
             )
-        return replace(self, bands=tuple(bands), dtype=_common_dtype(bands) or self.dtype)
+        return replace(self, bands=tuple(bands), dtype=common_dtype(bands) or self.dtype)
 
     def with_nodata(self, nodata: Nodata) -> Scene:
         """Return the same scene with another nodata value declared for every band of its file."""
@@ -345,15 +362,9 @@ class Scene:
                 f"'{self._shown}' has {dataset.height} x {dataset.width} pixels and had {self.grid.height} x "
                 f"{self.grid.width} when it was opened. Expected it to stay as it was; open it again."
             )
-        try:
+        with reading(self._shown, window):
             planes = read_planes(dataset, [band.index for band in bands], window, shape)
             valid = read_valid(dataset, bands, list(planes), window)
-        except (RasterioError, OSError) as error:
-            raise InputFileError(
-                f"'{self._shown}' cannot be read at rows {window.row_off}-{window.row_off + window.height}, "
-                f"columns {window.col_off}-{window.col_off + window.width} ({root_cause(error)}). "
-                "The file seems truncated or was changed while it was read; restore it and run again."
-            ) from error
         return promote(planes, self.dtype), valid
 
     def decode(
@@ -383,11 +394,11 @@ class Scene:
             infinite = (np.abs(stored) > _LARGEST) & valid
             if infinite.any():
                 self._refuse_infinity(stored, infinite, window)
-        places = {band.index: k for k, band in enumerate(self.source_bands)}
+        positions = self.stored_positions
         image = np.empty((len(self.bands), *valid.shape), dtype=np.float32)
         for plane, band in zip(image, self.bands, strict=True):
             unmixed = band if self.mixing is None else replace(band, curve=None)
-            _fill_plane(plane, unmixed, stored, places)
+            unmixed.decode(stored, positions, plane)
         if self.mixing is not None:
             image = _mix(image, valid, self.mixing, self.bands)
         if not valid.all():
@@ -429,27 +440,6 @@ class Scene:
         )
 
 
-def _fill_plane(
-    plane: NDArray[np.float32], band: Band, stored: NDArray[Any], places: dict[int, int]
-) -> None:
-    if band.expression is not None:
-        inputs = {n: b.to_physical(stored[places[b.index]]) for n, b in _named_inputs(band)}
-        values = band.expression.evaluate(inputs)
-        plane[...] = values if band.curve is None else band.curve.apply(values)
-        return
-    values = stored[places[band.index]]
-    if band.curve is not None and has_table(values.dtype.name):
-        table = band.curve.table(values.dtype.name, band.scale, band.offset)
-        look_up(table, values, out=plane)
-    elif band.curve is not None:
-        plane[...] = band.curve.apply(np.nan_to_num(band.to_physical(values)))
-    elif band.scale == 1.0 and band.offset == 0.0:
-        with np.errstate(over="ignore"):
-            plane[...] = values
-    else:
-        plane[...] = band.to_physical(values)
-
-
 def _mix(
     image: NDArray[np.float32], valid: NDArray[np.bool_], mixing: Mixing, bands: Sequence[Band]
 ) -> NDArray[np.float32]:
@@ -462,48 +452,10 @@ def _mix(
     return mixed
 
 
-def _named_inputs(band: Band) -> Iterator[tuple[str, Band]]:
-    names = band.expression.names if band.expression is not None else ()
-    yield from zip(names, band.inputs, strict=True)
-
-
-def _grid_of(dataset: DatasetReader) -> Grid:
-    epoch = coordinate_epoch(dataset)
-    return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width, epoch)
-
-
 def _require_georeference(dataset: DatasetReader, path: str) -> None:
     if dataset.count == 0:
         raise RasterError(
             f"'{path}' has no bands of its own and {len(dataset.subdatasets)} sub-datasets. Expected a raster with bands; "
             f"name one of its sub-datasets instead: {', '.join(dataset.subdatasets[:20]) or 'it has none'}."
         )
-    purpose = "Points can only be placed on a georeferenced raster"
-    require_placed(dataset, path, purpose)
-
-
-def _require_real_numbers(dataset: DatasetReader, bands: Sequence[Band], path: str) -> None:
-    names = [dataset.dtypes[band.index - 1] for band in bands]
-    found = next((name for name in names if name.startswith("complex")), None)
-    if found is not None:
-        raise RasterError(
-            f"'{path}' holds complex numbers ({found}). Expected real values; "
-            "convert it to amplitude first."
-        )
-
-
-def _common_dtype(bands: Sequence[Band]) -> str:
-    """Return the data type that all bands are converted to; empty where theirs are not known."""
-    names = {source.dtype for band in bands for source in band.sources}
-    return str(np.result_type(*names)) if names and "" not in names else ""
-
-
-def _select_bands(bands: tuple[Band, ...], indices: Sequence[int], path: str) -> tuple[Band, ...]:
-    known = {band.index: band for band in bands}
-    missing = [index for index in indices if index not in known]
-    if missing:
-        raise RasterError(
-            f"'{path}' has no band {missing[0]}. It has the bands {', '.join(map(str, known))}; "
-            "choose among these."
-        )
-    return tuple(known[index] for index in indices)
+    require_placed(dataset, path, "Points can only be placed on a georeferenced raster")

@@ -5,8 +5,10 @@ Nothing is copied, and the text travels to worker processes like any path.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from affine import Affine
@@ -15,8 +17,10 @@ from geopointseg.errors import RasterError
 from geopointseg.raster.band import Band
 from geopointseg.raster.crs import srs_element
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.scene import Scene
 from geopointseg.raster.validity import is_drawn
+
+if TYPE_CHECKING:
+    from geopointseg.raster.scene import Scene
 
 _GDAL_TYPES = {
     "uint8": "Byte",
@@ -70,9 +74,7 @@ def with_masks_of_gdal(scene: Scene) -> Scene:
         set_scale(element, band)
         add_source(element, "SimpleSource", piece, str(band.index), "nearest")
         mask_by_all(element, piece)
-    opened = Scene.open(ET.tostring(root, encoding="unicode"), label=scene.name, date=scene.date)
-    told = [as_described(new, old) for new, old in zip(opened.bands, bands, strict=True)]
-    return opened.with_bands(told)
+    return as_described(scene.as_virtual(ET.tostring(root, encoding="unicode")), bands)
 
 
 def mask_by_all(element: ET.Element, piece: Piece) -> None:
@@ -106,9 +108,14 @@ def _declaring(piece: Piece) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def as_described(new: Band, old: Band) -> Band:
-    """Carry over what a virtual raster cannot say."""
-    return replace(new, name=old.name, wavelength_um=old.wavelength_um, color=old.color)
+def as_described(scene: Scene, bands: Sequence[Band]) -> Scene:
+    """Return a virtual raster with the names, wavelengths and colours of other bands, which it cannot store."""
+    return scene.with_bands(
+        [
+            replace(new, name=old.name, wavelength_um=old.wavelength_um, color=old.color)
+            for new, old in zip(scene.bands, bands, strict=True)
+        ]
+    )
 
 
 def file_bands(scene: Scene) -> tuple[Band, ...]:

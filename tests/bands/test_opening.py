@@ -27,7 +27,7 @@ from geopointseg.prediction.prediction_job import open_imagery
 from geopointseg.progress import Event, Reporter
 from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.radiometry.picture_style import PictureStyle
-from geopointseg.raster.acquisition_date import find_date, parse_date
+from geopointseg.raster.acquisition_date import find_date
 from geopointseg.raster.class_style import read_sidecar_legend
 from geopointseg.raster.publishing import raster_files
 from geopointseg.raster.scene import HANDLES, Scene
@@ -197,16 +197,11 @@ def test_dates_of_names(name: str, date: str):
     assert find_date(name) == date
 
 
-def test_dates_of_tags_and_users(tmp_path: Path):
+def test_dates_of_tags(tmp_path: Path):
     path = write(tmp_path / "x_20010101.tif", flat(1))
     with rasterio.open(path, "r+") as target:
         target.update_tags(ACQUISITIONDATETIME="2021-07-05T10:11:12Z")
     assert Scene.open(path).date == "2021-07-05"
-    assert parse_date(" 2020-08-31 ") == "2020-08-31"
-    with pytest.raises(
-        RasterError, match=r"'31.8.20' cannot be read as a date. Expected one like 2020-08-31"
-    ):
-        parse_date("31.8.20")
 
 
 def test_dates_as_channels(tmp_path: Path):
