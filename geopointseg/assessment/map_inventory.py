@@ -20,8 +20,8 @@ from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.handle import open_dataset, reading
 from geopointseg.raster.pixel_area import PixelAreas
+from geopointseg.raster.raster_access import open_dataset, reading
 from geopointseg.raster.validity import is_drawn, masks_of
 
 STRIP_VALUES = 16 << 20

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from geopointseg.bands.band_names import band_key, is_placeholder, resolve_bands
-from geopointseg.bands.file_role import split_words, without_common_words
+from geopointseg.bands.file_role import FORMAT_WORDS, split_words, without_common_words
 from geopointseg.bands.file_sorting import LeftOut, SourceFile, leave_out
 from geopointseg.bands.stack import stack_scenes
 from geopointseg.errors import GeopointsegError, RasterError
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import join_names
 
 Files = Sequence[SourceFile]
 _WHOLE_DATE = len("2020-08-31")
-_FORMAT_WORDS = {"tif", "tiff", "jp2", "cog"}
 
 
 def list_names(files: Files) -> str:
@@ -85,7 +85,7 @@ def _finest(files: Files) -> list[SourceFile]:
 
 
 def _is_other_format(file: SourceFile, other: SourceFile) -> bool:
-    words = [[w for w in split_words(f.title) if w not in _FORMAT_WORDS] for f in (file, other)]
+    words = [[w for w in split_words(f.title) if w not in FORMAT_WORDS] for f in (file, other)]
     return words[0] == words[1] and file.scene.name != other.scene.name
 
 
@@ -123,7 +123,22 @@ def plain_name(name: str) -> str:
 
 
 def stack_files(files: Files, bands: Sequence[str], reporter: Reporter) -> Scene:
-    """Return files as one scene."""
+    """Return the files of one scene as that scene.
+
+    Parameters
+    ----------
+    files
+        Files of one scene, each band once.
+    bands
+        The bands that are asked for; the finest of their files sets the pixel size.
+    reporter
+        Told which files were stacked.
+
+    Returns
+    -------
+    Scene
+        A single file as it is, several as one virtual raster.
+    """
     if len(files) == 1:
         return named_scenes(files)[0]
     stacked = _stack_scenes(files, bands)
@@ -131,15 +146,10 @@ def stack_files(files: Files, bands: Sequence[str], reporter: Reporter) -> Scene
     beside = f" and '{files[0].scene.name}'" if len(singles) < len(files) else ""
     one = len(singles) == 1 and not beside
     reporter.log(
-        f"{len(singles)} one-band file{'s' * (len(singles) > 1)} ({_few(singles)}){beside} {'is' if one else 'are'} taken "
+        f"{len(singles)} one-band file{'s' * (len(singles) > 1)} ({join_names(file.scene.name for file in singles)}){beside} {'is' if one else 'are'} taken "
         f"as one scene with the bands {', '.join(stacked.band_names)}."
     )
     return stacked
-
-
-def _few(files: Files) -> str:
-    names = ", ".join(file.scene.name for file in files[:3])
-    return names if len(files) <= 3 else f"{names} ..."
 
 
 def _stack_scenes(files: Files, bands: Sequence[str]) -> Scene:

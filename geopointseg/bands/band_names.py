@@ -27,6 +27,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import join_names
 
 WAVELENGTHS_UM: dict[str, tuple[float, float]] = {
     "coastal": (0.40, 0.45),
@@ -103,6 +104,11 @@ def resolve_bands(
         that colour where a file without names tells colours, else that number. Empty takes the scene as it is.
     reporter
         Told where bands without names are taken in their order.
+
+    Returns
+    -------
+    Scene
+        The same file with the wanted bands.
 
     Raises
     ------
@@ -476,6 +482,4 @@ def band_key(name: str) -> str:
 
 
 def _listed(scene: Scene) -> str:
-    names = scene.band_names
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return f"{len(names)} bands: {', '.join(names[:12])}{more}"
+    return f"{len(scene.bands)} bands: {join_names(scene.band_names, 12)}"

@@ -17,7 +17,7 @@ from geopointseg.bands.band_names import is_placeholder
 from geopointseg.errors import GeopointsegError, RasterError
 from geopointseg.raster.acquisition_date import find_date
 from geopointseg.raster.band import Band
-from geopointseg.raster.handle import HANDLES, is_text
+from geopointseg.raster.raster_access import HANDLES, is_text
 from geopointseg.raster.scene import Scene
 
 _SUB_DATASET = re.compile(
@@ -108,7 +108,22 @@ def open_sub_datasets(container: str, paths: Sequence[str]) -> SubDatasets:
 
 
 def refuse_container(container: str, paths: Sequence[str], why: str) -> NoReturn:
-    """Raise `RasterError` with the list of a container's sub-datasets."""
+    """Raise an error that lists a container's sub-datasets.
+
+    Parameters
+    ----------
+    container
+        Path of the container.
+    paths
+        Paths of its sub-datasets.
+    why
+        Why they are not taken, as the end of a sentence.
+
+    Raises
+    ------
+    RasterError
+        Always.
+    """
     more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
     raise RasterError(
         f"'{container}' holds {len(paths)} sub-datasets, and {why}. Expected the sub-datasets that are bands of the scene; "

@@ -26,7 +26,7 @@ from rasterio.io import DatasetReader
 from geopointseg.bands.band_names import INDICES
 from geopointseg.raster.class_map import LEGEND_TAG
 from geopointseg.raster.class_style import read_sidecar_legend
-from geopointseg.raster.handle import is_text
+from geopointseg.raster.raster_access import is_text
 
 Role = Literal["", "band", "index", "elevation", "quality", "atmosphere", "angle", "picture", "map"]
 """What a file holds; empty where it cannot be told."""
@@ -97,7 +97,25 @@ _BAND = (
 _LETTER = "[rgbn]"
 _RESOLUTION = re.compile(r"r?\d+(?:km|m|cm)")
 _NOISE = {"sr", "st", "toa", "boa", "bt", "refl", "reflectance", "surface", "rad", "radiance", "dn"}
-_FORMATS = {"tif", "tiff", "cog", "jp2", "img", "vrt"}
+FORMAT_WORDS = {"tif", "tiff", "cog", "jp2", "img", "vrt"}
+"""Words in names that tell the format of a file."""
+
+PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
+"""Endings of files that are pictures for viewing, unless they have a coordinate reference system."""
+
+RASTER_ENDINGS = {
+    ".tif",
+    ".tiff",
+    ".gtif",
+    ".gtiff",
+    ".vrt",
+    ".jp2",
+    ".img",
+    ".bsq",
+    ".bil",
+    ".bip",
+}
+"""Endings of files that are rasters."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +226,7 @@ def _last(patterns: Mapping[Role, re.Pattern[str]], text: str) -> tuple[Role, in
 
 
 def _rest(words: Sequence[str]) -> tuple[str, ...]:
-    dropped = _NOISE | _FORMATS | {""}
+    dropped = _NOISE | FORMAT_WORDS | {""}
     return tuple(w for w in words if w not in dropped and not _RESOLUTION.fullmatch(w))
 
 

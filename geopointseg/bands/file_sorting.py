@@ -26,7 +26,7 @@ from geopointseg.bands.file_role import (
     without_common_words,
 )
 from geopointseg.bands.footprint import Footprints
-from geopointseg.raster.handle import HANDLES, is_text
+from geopointseg.raster.raster_access import HANDLES, is_text
 from geopointseg.raster.scene import Scene
 
 
@@ -62,7 +62,22 @@ class SourceFile:
 
     @classmethod
     def of(cls, scene: Scene, *, named: bool = False, opened: bool = False) -> SourceFile:
-        """Return a file by its name on disk, or its label."""
+        """Describe a file by its name on disk, or by its label.
+
+        Parameters
+        ----------
+        scene
+            The opened file.
+        named
+            Whether the user named it, and not a folder or container.
+        opened
+            Whether the user gave it as a `Scene`.
+
+        Returns
+        -------
+        SourceFile
+            Without a role.
+        """
         name = Path(scene.name)
         local = not scene.label and not is_text(scene.path)
         folder = Path(scene.path).parent if local else name.parent

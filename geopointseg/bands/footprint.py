@@ -71,6 +71,15 @@ class Footprints:
                 shared[here] = _share(self.boxes[here], box)
         return shared
 
+    def groups(self, keys: Sequence[str]) -> list[list[int]]:
+        """Return the positions of scenes that cover one box and have one key (their date, or an empty text)."""
+        told = np.array(keys)
+        group = np.full(len(keys), -1)
+        for k in range(len(keys)):
+            if group[k] < 0:
+                group[(group < 0) & self.equal(k) & (told == told[k])] = k
+        return [np.flatnonzero(group == k).tolist() for k in dict.fromkeys(group.tolist())]
+
     def _box_in(self, which: int, crs: CRS) -> NDArray[np.float64] | None:
         own = self.systems[self.system[which]]
         if own == crs:

@@ -28,17 +28,19 @@ from geopointseg.bands.container import (
     open_sub_datasets,
     refuse_container,
 )
+from geopointseg.bands.file_role import PICTURE_ENDINGS, RASTER_ENDINGS
 from geopointseg.bands.file_sorting import LeftOut, SourceFile
-from geopointseg.bands.footprint import share_footprint
+from geopointseg.bands.footprint import Footprints
 from geopointseg.bands.scene_assembly import Stacking, assemble_scenes
 from geopointseg.bands.stac import is_stac_file, read_stac_scenes
 from geopointseg.bands.stack import stack_dates
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.handle import is_text
 from geopointseg.raster.palette_image import expand_palette
+from geopointseg.raster.raster_access import is_text
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.validity import Nodata
+from geopointseg.summary import join_names
 
 if TYPE_CHECKING:
     from geopointseg.radiometry.picture_style import PictureStyle
@@ -46,27 +48,10 @@ if TYPE_CHECKING:
 Source = ScenePath | Scene
 Dates = Literal["scenes", "channels"]
 
-RASTER_ENDINGS = {
-    ".tif",
-    ".tiff",
-    ".gtif",
-    ".gtiff",
-    ".vrt",
-    ".jp2",
-    ".img",
-    ".bsq",
-    ".bil",
-    ".bip",
-    ".png",
-    ".jpg",
-    ".jpeg",
-}
-"""Files that a folder is searched for."""
-
 CONTAINER_ENDINGS = {".nc", ".nc4", ".h5", ".he5", ".hdf", ".hdf5"}
 """Files that a folder without rasters is searched for."""
 
-PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
+_Found = tuple[list[SourceFile], list[LeftOut]]
 
 
 def open_scenes(
@@ -101,6 +86,11 @@ def open_scenes(
     reporter
         Told what was stacked, dropped or taken in order, and in one line which scenes and bands are used and which
         files are left out.
+
+    Returns
+    -------
+    list of Scene
+        All with the same bands in the same order.
 
     Raises
     ------
@@ -137,9 +127,7 @@ def _choose_bands(scenes: Sequence[Scene], bands: Sequence[str], reporter: Repor
     return chosen
 
 
-def _open_files(
-    sources: Sequence[Source], bands: Sequence[str]
-) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_files(sources: Sequence[Source], bands: Sequence[str]) -> _Found:
     """Return the files behind the sources, and those that cannot be imagery."""
     if not sources:
         raise InputFileError("No raster was named. Expected one at least.")
@@ -156,7 +144,7 @@ def _open_files(
     return files, left_out
 
 
-def _open_path(path: str, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_path(path: str, bands: Sequence[str]) -> _Found:
     if is_text(path):
         return [SourceFile.of(open_named(path), named=True)], []
     if os.path.isdir(path):  # noqa: PTH112 - Path fails on long names
@@ -169,7 +157,7 @@ def _open_path(path: str, bands: Sequence[str]) -> tuple[list[SourceFile], list[
     return _open_file(path, bands, named=True)
 
 
-def _open_folder(folder: Path, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_folder(folder: Path, bands: Sequence[str]) -> _Found:
     """Return the rasters of a folder; pictures without georeference among them are left out."""
     paths = list_rasters(folder)
     files: list[SourceFile] = []
@@ -189,7 +177,7 @@ def _open_folder(folder: Path, bands: Sequence[str]) -> tuple[list[SourceFile], 
     return files, left_out
 
 
-def _open_quietly(path: Path, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_quietly(path: Path, bands: Sequence[str]) -> _Found:
     """Open a file of a folder without the warning of rasterio that a picture has no georeference."""
     with warnings.catch_warnings():
         if path.suffix.lower() in PICTURE_ENDINGS:
@@ -197,18 +185,14 @@ def _open_quietly(path: Path, bands: Sequence[str]) -> tuple[list[SourceFile], l
         return _open_file(str(path), bands, named=False)
 
 
-def _open_file(
-    path: str, bands: Sequence[str], *, named: bool
-) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_file(path: str, bands: Sequence[str], *, named: bool) -> _Found:
     inside = list_sub_datasets(path)
     if inside:
         return _open_container(path, inside, bands)
     return [SourceFile.of(open_named(path), named=named)], []
 
 
-def _open_container(
-    path: str, inside: Sequence[str], bands: Sequence[str]
-) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_container(path: str, inside: Sequence[str], bands: Sequence[str]) -> _Found:
     """Return the sub-datasets of a container that is given whole, if they are clearly bands of one scene."""
     held = open_sub_datasets(path, inside)
     files = [
@@ -244,7 +228,7 @@ def list_rasters(folder: Path) -> list[Path]:
         (
             found
             for paths in (folder.iterdir, lambda: folder.rglob("*"))
-            for endings in (RASTER_ENDINGS, CONTAINER_ENDINGS)
+            for endings in (RASTER_ENDINGS | PICTURE_ENDINGS, CONTAINER_ENDINGS)
             if (found := _files_ending(paths(), endings))
         ),
         [],
@@ -252,7 +236,7 @@ def list_rasters(folder: Path) -> list[Path]:
     if not found:
         raise InputFileError(
             f"The folder '{folder}' holds no raster. Expected files ending in "
-            f"{', '.join(sorted(RASTER_ENDINGS)[:4])} ...; name the rasters themselves, or another folder."
+            f"{', '.join(sorted(RASTER_ENDINGS | PICTURE_ENDINGS)[:4])} ...; name the rasters themselves, or another folder."
         )
     return found
 
@@ -275,34 +259,23 @@ def _report(scenes: Sequence[Scene], left_out: Sequence[LeftOut], reporter: Repo
             )
     names = [scene.name for scene in scenes]
     bands = scenes[0].band_names
-    what = f"{len(scenes)} scene{'s' * (len(scenes) > 1)}: {_few(names)}; "
-    what += f"{len(bands)} band{'s' * (len(bands) > 1)}: {_few(bands, 24)}"
+    what = f"{len(scenes)} scene{'s' * (len(scenes) > 1)}: {join_names(names, 6)}; "
+    what += f"{len(bands)} band{'s' * (len(bands) > 1)}: {join_names(bands, 24)}"
     listed = [f"{file.name} ({file.reason})" for file in left_out]
     reporter.log(
-        f"{what}; left out: {_few(listed, 12) or 'no file'}.",
+        f"{what}; left out: {join_names(listed, 12) or 'no file'}.",
         scenes=names,
         bands=bands,
         left_out=[{"file": file.name, "reason": file.reason} for file in left_out],
     )
 
 
-def _few(names: Sequence[str], count: int = 6) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
-
-
 # --- dates -----------------------------------------------------------------------------------------------------
 
 
 def _stack_dates_by_place(scenes: Sequence[Scene], reporter: Reporter) -> list[Scene]:
-    places: list[list[Scene]] = []
-    for scene in scenes:
-        for place in places:
-            if share_footprint(place[0], scene):
-                place.append(scene)
-                break
-        else:
-            places.append([scene])
+    groups = Footprints.of(scenes).groups([""] * len(scenes))
+    places = [[scenes[k] for k in group] for group in groups]
     counts = sorted({len(place) for place in places})
     if len(counts) > 1:
         raise RasterError(

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-import numpy as np
-
 from geopointseg.bands.band_files import (
     Files,
     ask_for_one,
@@ -74,6 +72,11 @@ def assemble_scenes(
     reporter
         Told what was stacked.
 
+    Returns
+    -------
+    Assembly
+        The scenes, and the files that are not used.
+
     Raises
     ------
     RasterError
@@ -109,14 +112,9 @@ def _asked_as(file: SourceFile, bands: Sequence[str]) -> str:
 
 def _group(files: Files, *, by_date: bool = True) -> list[list[SourceFile]]:
     """Return the files by footprint and, unless told otherwise, date."""
-    footprints = Footprints.of([file.scene for file in files])
-    dates = np.array([file.scene.date if by_date else "" for file in files])
-    group = np.full(len(files), -1)
-    for k in range(len(files)):
-        if group[k] < 0:
-            group[(group < 0) & footprints.equal(k) & (dates == dates[k])] = k
-    members = {k: np.flatnonzero(group == k).tolist() for k in dict.fromkeys(group.tolist())}
-    return [[files[m] for m in found] for found in members.values()]
+    dates = [file.scene.date if by_date else "" for file in files]
+    groups = Footprints.of([file.scene for file in files]).groups(dates)
+    return [[files[k] for k in group] for group in groups]
 
 
 def _split_by_date(files: Files) -> tuple[list[list[SourceFile]], list[LeftOut]]:

@@ -16,15 +16,12 @@ from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from geopointseg.bands.file_role import RASTER_ENDINGS
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
 
-_NO_IMAGERY = {
-    "thumbnail",
-    "overview",
-    "visual",
-    "metadata",
+_NO_IMAGERY = {"thumbnail", "overview", "visual", "metadata"} | {
     "data-mask",
     "cloud",
     "snow-ice",
@@ -37,7 +34,6 @@ _RASTER_TYPES = (
     "image/x.geotiff",
     "application/x-hdf",
 )
-_RASTER_ENDINGS = {".tif", ".tiff", ".jp2", ".vrt", ".img", ".gtif"}
 
 
 def is_stac_file(path: Path) -> bool:
@@ -116,7 +112,7 @@ def _imagery(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
             continue
         kind = str(asset.get("type", ""))
         ending = Path(urlparse(str(asset.get("href", ""))).path).suffix.lower()
-        is_raster = kind.startswith(_RASTER_TYPES) or (not kind and ending in _RASTER_ENDINGS)
+        is_raster = kind.startswith(_RASTER_TYPES) or (not kind and ending in RASTER_ENDINGS)
         if is_raster and ("data" in roles or "reflectance" in roles or not roles):
             yield key, asset
 

@@ -37,10 +37,10 @@ from geopointseg.raster.virtual_raster import (
 def stack_scenes(
     scenes: Sequence[Scene], *, label: str = "", date: str = "", pixels_of: Scene | None = None
 ) -> Scene:
-    """See the bands of several scenes of one place as one scene.
+    """Return the bands of several scenes of one place as one scene.
 
-    The pixels are those of the finest scene; coarser or shifted ones are resampled bilinearly as they are read.
-    The scene covers the ground that all of them show.
+    The pixels are those of the finest scene; coarser or shifted ones are resampled bilinearly when they are read. The
+    scene covers the area that all of them cover.
 
     Parameters
     ----------
@@ -50,6 +50,11 @@ def stack_scenes(
         What messages call the scene, and when it was taken.
     pixels_of
         The scene whose pixels are taken; the finest by default.
+
+    Returns
+    -------
+    Scene
+        A virtual raster.
 
     Raises
     ------

@@ -21,9 +21,15 @@ from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
-from geopointseg.radiometry.distribution import BandStatistics, Counter, make_counter, merge_bands
+from geopointseg.radiometry.distribution import (
+    BandStatistics,
+    Counter,
+    count_planes,
+    make_counter,
+    merge_bands,
+)
 from geopointseg.raster.curve import has_table
-from geopointseg.raster.read_ahead import map_ahead
+from geopointseg.raster.prefetch import map_ahead
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
 
@@ -124,6 +130,11 @@ def compute_statistics(
     reporter
         Told the progress, and values that look like undeclared nodata.
 
+    Returns
+    -------
+    SceneStatistics
+        Of all scenes together.
+
     Raises
     ------
     RasterError
@@ -199,15 +210,20 @@ def statistics_of_array(
         bool of the remaining shape; all valid by default.
     names
         Names of the bands; ``band_1`` ... by default.
+    source
+        What messages call the image.
+
+    Returns
+    -------
+    SceneStatistics
+        With a sample of at most 4096 pixels.
     """
     planes = image.reshape(image.shape[0], -1)
     if valid is not None:
         planes = planes[:, valid.ravel()]
     names = list(names) or [f"band_{k + 1}" for k in range(len(planes))]
-    counters = [make_counter(image.dtype.name) for _ in planes]
-    for counter, plane in zip(counters, planes, strict=True):
-        counter.add(plane)
-    bands = tuple(c.finish(n, 1.0, 0.0) for c, n in zip(counters, names, strict=True))
+    counted = zip(count_planes(planes), names, strict=True)
+    bands = tuple(counter.finish(name, 1.0, 0.0) for counter, name in counted)
     drawn = _draw(planes.shape[1], _sample_size(len(planes)), np.random.default_rng(0))
     sample = planes[:, drawn].T.astype(np.float32)
     return SceneStatistics(bands, sample, image.dtype.name, source)
@@ -320,13 +336,10 @@ def _count_window(
     planes = image.reshape(len(image), -1)
     if not valid.all():
         planes = planes[:, valid.ravel()]
-    counters = [make_counter(image.dtype.name) for _ in planes]
-    for counter, plane in zip(counters, planes, strict=True):
-        counter.add(plane)
     generator = np.random.default_rng(number)
     wanted = _sample_size(len(planes)) / (scene.grid.height * scene.grid.width)
     take = _round_randomly(wanted * planes.shape[1], generator)
-    return counters, planes[:, _draw(planes.shape[1], take, generator)].T
+    return count_planes(planes), planes[:, _draw(planes.shape[1], take, generator)].T
 
 
 def _finish(
@@ -427,8 +440,7 @@ def _store(scene: Scene, statistics: SceneStatistics) -> None:
         return
     arrays: dict[str, Any] = {"sample": statistics.sample, "dtype": np.array(statistics.dtype)}
     for k, band in enumerate(statistics.bands):
-        numbers = [band.count, band.mean, band.std, band.minimum, band.maximum]
-        arrays |= {f"n{k}": np.array(numbers), f"v{k}": band.values, f"c{k}": band.counts}
+        arrays |= {f"n{k}": np.array(band.moments), f"v{k}": band.values, f"c{k}": band.counts}
     temporary = file.with_name(f"{file.stem}.{os.getpid()}.tmp.npz")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from geopointseg.radiometry.band_statistics import (
 from geopointseg.radiometry.distribution import BandStatistics
 from geopointseg.radiometry.invariant_pixels import FEWEST_PIXELS, Thumbnail, find_invariant
 from geopointseg.radiometry.picture_style import PictureStyle
-from geopointseg.radiometry.value_transform import (
+from geopointseg.radiometry.radiometric_transform import (
     MatchMethod,
     MixtureDifference,
     RadiometricTransform,
@@ -39,8 +39,8 @@ from geopointseg.radiometry.value_transform import (
 from geopointseg.raster.band import Band
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.curve import Curve, look_up, table_values
-from geopointseg.raster.publishing import raster_files, spare_inputs, whole_file
-from geopointseg.raster.read_ahead import map_ahead
+from geopointseg.raster.prefetch import map_ahead
+from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs, whole_file
 from geopointseg.raster.scene import HANDLES, Scene, ScenePath
 from geopointseg.summary import described, join_names
 
@@ -165,6 +165,11 @@ def match_raster(
     reporter
         Told the progress and what may spoil the result.
 
+    Returns
+    -------
+    Matching
+        What was done; the transform and the statistics before and after.
+
     Raises
     ------
     InputFileError
@@ -186,7 +191,7 @@ def match_raster(
     scene = _open_one(raster, reporter)
     listed = [references] if isinstance(references, _ONE) else list(references)
     known, opened = _gather_references(listed, scene, reporter)
-    spare_inputs([output], raster_files(read.path for read in (scene, *opened)))
+    refuse_overwriting_inputs([output], raster_files(read.path for read in (scene, *opened)))
     before = compute_statistics(scene, reporter=reporter)
     reference = _merge_references(known, opened, weighting, reporter)
     if invariant:

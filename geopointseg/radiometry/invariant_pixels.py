@@ -28,7 +28,7 @@ from rasterio.crs import CRS
 from geopointseg.errors import RasterError
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.radiometry.band_statistics import SceneStatistics, statistics_of_array
-from geopointseg.radiometry.value_transform import (
+from geopointseg.radiometry.radiometric_transform import (
     MatchMethod,
     RadiometricTransform,
     fit_matching,

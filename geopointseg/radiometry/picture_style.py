@@ -10,7 +10,11 @@ from geopointseg.errors import ConfigError, nearest_names
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.band_statistics import SceneStatistics, compute_statistics
 from geopointseg.radiometry.invariant_pixels import Thumbnail, find_invariant
-from geopointseg.radiometry.value_transform import MatchMethod, RadiometricTransform, fit_matching
+from geopointseg.radiometry.radiometric_transform import (
+    MatchMethod,
+    RadiometricTransform,
+    fit_matching,
+)
 from geopointseg.raster.scene import Scene
 
 StyleMethod = Literal["invariant", "mixed", MatchMethod]
@@ -54,7 +58,21 @@ class PictureStyle:
         *,
         reporter: Reporter | None = None,
     ) -> PictureStyle:
-        """Take the style of scenes, each square metre of ground counting alike.
+        """Compute the style of scenes, weighted by area.
+
+        Parameters
+        ----------
+        scenes
+            Scenes with the same bands.
+        method
+            How other scenes will be given the style.
+        reporter
+            Told the progress.
+
+        Returns
+        -------
+        PictureStyle
+            Statistics of the scenes, and thumbnails where the method needs them.
 
         Raises
         ------

@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from geopointseg.errors import RasterError
 from geopointseg.raster.curve import Curve, has_table, look_up
 from geopointseg.raster.expression import Expression
-from geopointseg.raster.handle import reading
+from geopointseg.raster.raster_access import reading
 from geopointseg.raster.validity import (
     Mask,
     Nodata,

@@ -29,11 +29,11 @@ from geopointseg.raster.class_style import (
     qml_path,
     read_sidecar_legend,
 )
-from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
+from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble_raster, encode_tile
 from geopointseg.raster.crs import read_sidecar
 from geopointseg.raster.grid import Grid, clip_window, crs_name
-from geopointseg.raster.handle import HANDLES, grid_of, open_dataset, reading, require_placed
 from geopointseg.raster.publishing import whole_file
+from geopointseg.raster.raster_access import HANDLES, grid_of, open_dataset, reading, require_placed
 from geopointseg.raster.validity import Nodata, masks_of, nodata_values, read_valid
 from geopointseg.summary import described, join_names
 
@@ -45,6 +45,11 @@ INVALID = -1
 
 def class_dtype(legend: Legend) -> str:
     """Return the smallest data type that holds all class codes and a nodata value besides.
+
+    Raises
+    ------
+    LegendError
+        If a class code is above 65535.
 
     Examples
     --------
@@ -143,7 +148,7 @@ def write_class_map(
         for row, col in itertools.product(*map(range, layout.tile_shape)):
             part = index[layout.tile_window(row, col).toslices()]
             tiles.add(row, col, encode_tile(table[np.maximum(part, INVALID)][None], layout))
-        assemble(temporary, layout, tiles)
+        assemble_raster(temporary, layout, tiles)
         write_sidecars(temporary, legend)
     return path
 
@@ -156,7 +161,26 @@ def class_layout(
     tags: Mapping[str, str] | None = None,
     cog: bool = True,
 ) -> Layout:
-    """Return how a class map is stored: data type, nodata, colours, tags."""
+    """Return how a class map is stored: data type, nodata, colours, tags.
+
+    Parameters
+    ----------
+    legend
+        The classes.
+    grid
+        Where the pixels lie.
+    fingerprint
+        Fingerprint of the model, stored as a tag.
+    tags
+        Further tags.
+    cog
+        Whether the file is a cloud-optimized GeoTIFF with overviews by majority.
+
+    Returns
+    -------
+    Layout
+        One band of class codes.
+    """
     return Layout(
         grid, class_dtype(legend), nodata_code(legend), ("class",), "mode",
         tags=class_map_tags(legend, fingerprint) | dict(tags or {}),

@@ -77,6 +77,11 @@ def gdal_sidecar(legend: Legend, present: ET.Element | None = None, band: int = 
         What the sidecar holds already and keeps, such as a CRS.
     band
         The raster band that holds the class codes, from 1.
+
+    Returns
+    -------
+    str
+        The text of an ``.aux.xml`` file.
     """
     root = ET.Element("PAMDataset") if present is None else present
     holder = ET.SubElement(root, "PAMRasterBand", band=str(band))

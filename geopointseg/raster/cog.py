@@ -1,7 +1,7 @@
 """Big rasters from tiles: every block compressed once, in any order, put together at the end.
 
 A map of any size is computed in *tiles* of 2048 pixels. Each tile is compressed on its own into the 512-pixel
-blocks of the final GeoTIFF, together with its part of the first two overviews (`encode_tile`). `assemble` then
+blocks of the final GeoTIFF, together with its part of the first two overviews (`encode_tile`). `assemble_raster` then
 copies the compressed blocks behind a header, overviews first, as a cloud-optimized GeoTIFF. So tiles can be
 made by many threads or machines, finished ones survive a crash, nothing is compressed twice, memory does not
 grow with the raster, and the file's bytes do not depend on the order in which tiles were made.
@@ -27,7 +27,7 @@ from geopointseg.raster import tiff
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.overview import Resampling, halve
-from geopointseg.raster.validity import differs
+from geopointseg.raster.validity import differs_from_nodata
 
 BLOCK_PX = 512
 TILE_PX = 2048
@@ -152,13 +152,28 @@ class EncodedTile:
 
 
 class TileSource(Protocol):
-    """Where `assemble` gets tiles from; None stands for a tile of nothing but nodata."""
+    """Where `assemble_raster` gets tiles from; None stands for a tile of nothing but nodata."""
 
     def counts(self, row: int, col: int) -> tuple[NDArray[np.int64], ...] | None:
         """Return the block sizes of a tile's levels."""
 
     def data(self, row: int, col: int, level: int, start: int, stop: int) -> bytes:
-        """Return some of the bytes of a tile's level."""
+        """Return some of the bytes of a tile's level.
+
+        Parameters
+        ----------
+        row, col
+            Row and column of the tile.
+        level
+            Overview level of the tile; 0 is full resolution.
+        start, stop
+            Range of bytes of that level.
+
+        Returns
+        -------
+        bytes
+            Compressed blocks.
+        """
 
     def coarse(self, row: int, col: int) -> NDArray[Any] | None:
         """Return the pixels of a tile's coarsest level."""
@@ -177,7 +192,7 @@ def encode_tile(values: NDArray[Any], layout: Layout) -> EncodedTile | None:
     EncodedTile or None
         None where all is nodata.
     """
-    if not differs(values, layout.nodata).any():
+    if not differs_from_nodata(values, layout.nodata).any():
         return None
     return _encode_levels(values, layout, 0, TILE_LEVELS)
 
@@ -204,7 +219,7 @@ def compress_blocks(values: NDArray[Any], layout: Layout) -> list[bytes]:
         return tiff.parse_blocks(bytes(memory.getbuffer()))
 
 
-def assemble(path: Path, layout: Layout, tiles: TileSource) -> None:
+def assemble_raster(path: Path, layout: Layout, tiles: TileSource) -> None:
     """Write the raster whose tiles are at hand; pixels are neither decoded nor held, only block sizes.
 
     Parameters
@@ -277,7 +292,15 @@ class ScratchTiles:
         self._tiles: dict[tuple[int, int], _ScratchTile | None] = {}
 
     def add(self, row: int, col: int, tile: EncodedTile | None) -> None:
-        """Store one tile."""
+        """Store one tile.
+
+        Parameters
+        ----------
+        row, col
+            Row and column of the tile.
+        tile
+            The compressed tile; None for a tile of nodata.
+        """
         if tile is None:
             self._tiles[row, col] = None
             return
@@ -296,7 +319,22 @@ class ScratchTiles:
         return None if tile is None else tile.counts
 
     def data(self, row: int, col: int, level: int, start: int, stop: int) -> bytes:
-        """Return some of the bytes of a tile's level."""
+        """Return some of the bytes of a tile's level.
+
+        Parameters
+        ----------
+        row, col
+            Row and column of the tile.
+        level
+            Overview level of the tile; 0 is full resolution.
+        start, stop
+            Range of bytes of that level.
+
+        Returns
+        -------
+        bytes
+            Compressed blocks; empty for a tile of nodata.
+        """
         tile = self._tiles[row, col]
         if tile is None:
             return b""

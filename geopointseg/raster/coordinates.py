@@ -16,7 +16,13 @@ from rasterio.crs import CRS
 from geopointseg.errors import RasterError
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.crs import is_own_name, own_name, quote_crs
-from geopointseg.raster.datum import Array, counts_longitude, datum_of, describe_tie, is_angular
+from geopointseg.raster.datum import (
+    Array,
+    counts_longitude,
+    datum_of,
+    describe_reference_body,
+    is_angular,
+)
 
 _CYLINDRICAL = {"merc", "webmerc", "eqc", "cea", "mill", "gall", "comill"}
 
@@ -26,7 +32,17 @@ def transform_coordinates(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Transform world coordinates, each one exactly, always in x, y (longitude, latitude) order.
 
-    Coordinates that the projection cannot place come back as infinity.
+    Parameters
+    ----------
+    x, y
+        World coordinates in ``source``, of one shape.
+    source, target
+        The CRSs to transform from and to.
+
+    Returns
+    -------
+    x, y
+        World coordinates in ``target``, float64 of the same shape; infinite where the projection is not defined.
 
     Raises
     ------
@@ -38,7 +54,7 @@ def transform_coordinates(
     if source == target or x.size == 0:
         return x, y
     use_own_geodata()
-    ratio = require_common_ground(source, target)
+    ratio = require_transformation(source, target)
     if ratio is not None:
         return x * ratio, y * ratio
     from rasterio.warp import transform
@@ -50,7 +66,7 @@ def transform_coordinates(
     return np.asarray(moved[0]).reshape(x.shape), np.asarray(moved[1]).reshape(y.shape)
 
 
-def require_common_ground(source: CRS, target: CRS) -> float | None:
+def require_transformation(source: CRS, target: CRS) -> float | None:
     """Raise `RasterError` unless the coordinates of one CRS can be those of another at all.
 
     Returns
@@ -69,7 +85,7 @@ def require_common_ground(source: CRS, target: CRS) -> float | None:
         return None
     raise RasterError(
         f"No transformation leads from the coordinate reference system {quote_crs(source)} to {quote_crs(target)}: the first "
-        f"is tied to {describe_tie(source)}, the second to {describe_tie(target)}. Expected both on the same ground; give "
+        f"is tied to {describe_reference_body(source)}, the second to {describe_reference_body(target)}. Expected both on the same ground; give "
         'data in the CRS of the raster, or correct the wrong CRS in QGIS with "Assign projection".'
     )
 
@@ -100,7 +116,7 @@ def _transform_placeable(
 
 
 def geodetic_coordinates(x: ArrayLike, y: ArrayLike, crs: CRS) -> tuple[Array, Array]:
-    """Return longitude and latitude in degrees on the CRS's own ellipsoid; infinite where there is none.
+    """Return longitude and latitude in degrees on the CRS's own ellipsoid.
 
     Parameters
     ----------
@@ -108,6 +124,11 @@ def geodetic_coordinates(x: ArrayLike, y: ArrayLike, crs: CRS) -> tuple[Array, A
         World coordinates in ``crs``, ``(point,)``.
     crs
         A CRS that is tied to a body.
+
+    Returns
+    -------
+    lon, lat
+        Degrees, float64 ``(point,)``; infinite where the projection is not defined.
     """
     datum = datum_of(crs)
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
@@ -125,8 +146,8 @@ def geodetic_coordinates(x: ArrayLike, y: ArrayLike, crs: CRS) -> tuple[Array, A
 
 
 @lru_cache(maxsize=256)
-def turn_of(crs: CRS) -> float | None:
-    """Return the difference in x once around the body, None where x does not go around; see `Grid.turn`."""
+def x_period_of(crs: CRS) -> float | None:
+    """Return the difference in x once around the body, None where x does not go around; see `Grid.x_period`."""
     datum = datum_of(crs)
     if datum.geodetic is None:
         return None
@@ -138,5 +159,5 @@ def turn_of(crs: CRS) -> float | None:
     middle = float(described.get("lon_0", 0.0)) * math.radians(1) / datum.radians
     sides = [middle - 10, middle + 10]
     x, _ = transform_coordinates(sides, [0.0, 0.0], datum.geodetic, crs)
-    turn = abs(float(x[1] - x[0])) * 2 * math.pi / (20 * datum.radians)
-    return turn if math.isfinite(turn) and turn > 0 else None
+    period = abs(float(x[1] - x[0])) * 2 * math.pi / (20 * datum.radians)
+    return period if math.isfinite(period) and period > 0 else None

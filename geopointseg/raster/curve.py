@@ -97,6 +97,11 @@ class Curve:
             Type of the stored values.
         scale, offset
             Physical value = stored value * scale + offset.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``(256,)`` or ``(65536,)``.
         """
         key = (dtype, scale, offset)
         if key not in self._tables:
@@ -177,6 +182,11 @@ def look_up(
         Integers of any shape.
     out
         Where to put the result; contiguous, of the table's type and the integers' shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``out``, or a new array of the table's type and the integers' shape.
     """
     index = np.ascontiguousarray(table_index(stored)).ravel()
     out = np.empty(stored.shape, dtype=table.dtype) if out is None else out

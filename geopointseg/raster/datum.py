@@ -130,12 +130,12 @@ def _linear_unit(crs: CRS) -> tuple[str, float]:
     return (unit, factor) if math.isfinite(factor) and factor > 0 else ("metre", 1.0)
 
 
-def describe_tie(crs: CRS) -> str:
+def describe_reference_body(crs: CRS) -> str:
     """Return what a CRS is tied to, for messages: the earth, another body, or a site.
 
     Examples
     --------
-    >>> describe_tie(CRS.from_epsg(4326))
+    >>> describe_reference_body(CRS.from_epsg(4326))
     'the earth'
     """
     datum = datum_of(crs)
@@ -181,7 +181,20 @@ def counts_longitude(crs: CRS) -> bool:
 
 
 def place_in_space(lon: Array, lat: Array, datum: Datum) -> Array:
-    """Return Cartesian coordinates in metres around the middle of the body, float64 ``(..., 3)``."""
+    """Return geocentric Cartesian coordinates of places on an ellipsoid.
+
+    Parameters
+    ----------
+    lon, lat
+        Longitude and latitude in degrees, of one shape.
+    datum
+        The body.
+
+    Returns
+    -------
+    numpy.ndarray
+        Geocentric coordinates in metres, float64 ``(..., 3)``.
+    """
     with np.errstate(invalid="ignore"):
         phi, lam = np.radians(lat), np.radians(lon)
         a2, b2 = datum.semi_major_m**2, datum.semi_minor_m**2

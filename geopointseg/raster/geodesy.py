@@ -38,6 +38,11 @@ def measure_distance(
     crs
         Their coordinate reference system.
 
+    Returns
+    -------
+    numpy.ndarray
+        Metres, float64 ``(pair,)``; infinite where a place cannot be found.
+
     Examples
     --------
     Two places at 68 degrees north, across the date line:
@@ -81,9 +86,23 @@ class Positions:
 
     @classmethod
     def of(cls, x: ArrayLike, y: ArrayLike, crs: CRS, *, datum: Datum | None = None) -> Positions:
-        """Return the places of world coordinates in a CRS.
+        """Return the positions of world coordinates in a CRS.
 
-        Positions are comparable where they have one datum; give that of the first to the second.
+        Distances between two sets need one datum: pass that of the first to the second.
+
+        Parameters
+        ----------
+        x, y
+            World coordinates in ``crs``, float64 ``(place,)``.
+        crs
+            Their coordinate reference system.
+        datum
+            The datum to measure on; that of the CRS by default, see `datum_at`.
+
+        Returns
+        -------
+        Positions
+            One for each place.
         """
         x = np.atleast_1d(np.asarray(x, dtype=np.float64))
         y = np.atleast_1d(np.asarray(y, dtype=np.float64))

@@ -20,9 +20,9 @@ from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.raster.coordinates import (
-    require_common_ground,
+    require_transformation,
     transform_coordinates,
-    turn_of,
+    x_period_of,
 )
 from geopointseg.raster.crs import crs_name, crs_title
 from geopointseg.raster.pixel_area import central_pixel_sides_m
@@ -34,14 +34,14 @@ __all__ = [
     "clip_window",
     "crs_name",
     "crs_title",
-    "require_common_ground",
+    "require_transformation",
     "transform_coordinates",
 ]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
 
-_HALF_TURN = 0.5 + 1e-12
+_HALF_PERIOD = 0.5 + 1e-12
 
 
 @described
@@ -119,32 +119,32 @@ class Grid:
         return math.sqrt(math.prod(self.pixel_sides_m))
 
     @cached_property
-    def turn(self) -> float | None:
+    def x_period(self) -> float | None:
         """Difference in x between a place and itself once around the body; None where x does not go around.
 
         360 degrees in a geographic CRS, the length of the equator in a cylindrical projection.
         """
-        return turn_of(self.crs)
+        return x_period_of(self.crs)
 
     def nearest_x(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Return x shifted by whole turns around the body to where it is nearest to the middle of the grid.
+        """Return x shifted by whole periods around the body to where it is nearest to the middle of the grid.
 
         A scene in longitudes of 0 to 360 degrees, or across 180 degrees, so meets points in -180 to 180.
         """
         x = np.asarray(x, dtype=np.float64)
-        turn = self.turn
-        if turn is None or not x.size:
+        period = self.x_period
+        if period is None or not x.size:
             return x
         middle, _ = self.transform @ (self.width / 2, self.height / 2)
         with np.errstate(invalid="ignore"):
-            around = (x - middle) / turn
-            if not (np.abs(around) > _HALF_TURN).any():
+            around = (x - middle) / period
+            if not (np.abs(around) > _HALF_PERIOD).any():
                 return x
-            return np.where(np.isfinite(around), x - np.round(around) * turn, x)
+            return np.where(np.isfinite(around), x - np.round(around) * period, x)
 
-    def turned_towards(self, other: Grid) -> Grid:
-        """Return this grid shifted by whole turns around the body to lie nearest to another one of the same CRS."""
-        if self.turn is None or self.crs != other.crs:
+    def shifted_towards(self, other: Grid) -> Grid:
+        """Return this grid shifted by whole periods around the body to lie nearest to another one of the same CRS."""
+        if self.x_period is None or self.crs != other.crs:
             return self
         middle, _ = self.transform @ (self.width / 2, self.height / 2)
         shift = float(other.nearest_x(middle)) - middle
@@ -195,6 +195,23 @@ class Grid:
 
         The corners alone would cut off a bulging edge; ``steps`` points along each edge are transformed. Across 180
         degrees the box is whole: its west lies in -180 to 180 and its east may be larger. A pole on the grid is in the box.
+
+        Parameters
+        ----------
+        crs
+            The CRS of the box.
+        steps
+            Number of points along each edge.
+
+        Returns
+        -------
+        tuple of float
+            xmin, ymin, xmax, ymax.
+
+        Raises
+        ------
+        RasterError
+            If no part of the edge can be transformed.
         """
         along = np.linspace(0.0, 1.0, steps)
         row = np.concatenate([along * 0, along * 0 + 1, along, along]) * self.height
@@ -239,7 +256,7 @@ class Grid:
         """
         if self.crs != other.crs:
             return False
-        to_pixel = ~self.transform @ other.turned_towards(self).transform
+        to_pixel = ~self.transform @ other.shifted_towards(self).transform
         linear = (to_pixel.a - 1, to_pixel.b, to_pixel.d, to_pixel.e - 1)
         reach = max(other.height, other.width)
         shift = (to_pixel.c - round(to_pixel.c), to_pixel.f - round(to_pixel.f))
@@ -249,17 +266,21 @@ class Grid:
 
     def offset_of(self, other: Grid) -> tuple[int, int]:
         """Return the ``(row, col)`` in this grid of the first pixel of a matching grid."""
-        to_pixel = ~self.transform @ other.turned_towards(self).transform
+        to_pixel = ~self.transform @ other.shifted_towards(self).transform
         return round(to_pixel.f), round(to_pixel.c)
 
 
 def _unbroken(x: NDArray[np.float64], middle: float, crs: CRS) -> NDArray[np.float64]:
-    """Return x shifted by whole turns next to a middle, and all together so that the least is less than half a turn."""
-    turn = turn_of(crs)
-    if turn is None or not math.isfinite(middle):
+    """Return x shifted by whole periods next to a middle, and all together so that the least is less than half a period."""
+    period = x_period_of(crs)
+    if period is None or not math.isfinite(middle):
         return x
-    x = x - np.round((x - middle) / turn) * turn
-    return np.asarray(x - np.floor((x.min() + turn / 2) / turn) * turn) if crs.is_geographic else x
+    x = x - np.round((x - middle) / period) * period
+    return (
+        np.asarray(x - np.floor((x.min() + period / 2) / period) * period)
+        if crs.is_geographic
+        else x
+    )
 
 
 def clip_window(window: Window, shape: tuple[int, int]) -> Window:

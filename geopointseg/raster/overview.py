@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.raster.validity import differs
+from geopointseg.raster.validity import differs_from_nodata
 
 Resampling = Literal["mode", "average"]
 
@@ -28,6 +28,11 @@ def halve(values: NDArray[Any], nodata: float, resampling: Resampling) -> NDArra
         ``mode`` takes the most frequent of the four values (the first one where they tie), ``average`` their
         mean.
 
+    Returns
+    -------
+    numpy.ndarray
+        ``(band, row, col)`` of half the rows and columns, of the same data type.
+
     Examples
     --------
     >>> halve(np.array([[[1, 2, 0], [2, 0, 0]]], dtype=np.uint8), 0, "mode")
@@ -38,7 +43,7 @@ def halve(values: NDArray[Any], nodata: float, resampling: Resampling) -> NDArra
     if height % 2 or width % 2:
         values = np.pad(values, odd, constant_values=nodata)
     quarters = [values[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]
-    is_valid = [differs(quarter, nodata) for quarter in quarters]
+    is_valid = [differs_from_nodata(quarter, nodata) for quarter in quarters]
     if resampling == "mode":
         return _majority(quarters, is_valid)
     return _mean(quarters, is_valid, nodata)

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.handle import HANDLES
+from geopointseg.raster.raster_access import HANDLES
 from geopointseg.raster.virtual_raster import (
     Piece,
     add_source,

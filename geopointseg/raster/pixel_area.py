@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from geopointseg.raster.crs import crs_name
 from geopointseg.raster.datum import counts_longitude, datum_at, datum_of, is_angular
 from geopointseg.raster.geodesy import measure_distance
-from geopointseg.raster.plane import TOLERATED_DISTORTION, measure_scale
+from geopointseg.raster.planar_coordinates import TOLERATED_DISTORTION, measure_scale
 
 if TYPE_CHECKING:
     from geopointseg.raster.grid import Grid

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from geopointseg.errors import OutputError
-from geopointseg.raster.handle import HANDLES
+from geopointseg.raster.raster_access import HANDLES
 
 _LONGEST_STEM = 60
 _LONGEST_NAME = 255
@@ -74,6 +74,11 @@ def beside(path: Path, ending: str, *, start: str = "") -> Path:
         The output; its own name is kept in the other one unless that would become too long.
     ending, start
         What is put behind and before the name.
+
+    Returns
+    -------
+    Path
+        In the folder of the output.
 
     Examples
     --------
@@ -269,7 +274,7 @@ def require_writable_folder(path: Path) -> None:
         raise _explain_hold(error, path, {}) from error
 
 
-def spare_inputs(
+def refuse_overwriting_inputs(
     outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]]
 ) -> None:
     """Raise `OutputError` if an output would replace a file that is read.

@@ -33,7 +33,8 @@ from geopointseg.raster.band import (
 from geopointseg.raster.band_mixing import Mixing
 from geopointseg.raster.curve import Curve, has_table
 from geopointseg.raster.grid import Grid, clip_window, crs_name
-from geopointseg.raster.handle import (
+from geopointseg.raster.palette_image import expand_palette
+from geopointseg.raster.raster_access import (
     HANDLES,
     HandlePool,
     fingerprint_files,
@@ -45,7 +46,6 @@ from geopointseg.raster.handle import (
     reading,
     require_placed,
 )
-from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.validity import Nodata, read_valid
 from geopointseg.summary import described, identify, join_names
 
@@ -174,6 +174,11 @@ class Scene:
             or its name tell (`find_date`).
         expand
             Whether a palette image gets its colours as bands (`expand_palette`); otherwise it cannot be read.
+
+        Returns
+        -------
+        Scene
+            The file's bands but alpha, or those asked for.
 
         Raises
         ------
@@ -349,6 +354,13 @@ class Scene:
             ``(source_band, row, col)`` in the scene's data type, in the order of `source_bands`.
         valid
             bool ``(row, col)``: see `read_valid`; undeclared NaN count as valid.
+
+        Raises
+        ------
+        InputFileError
+            If the file cannot be read there, or has another size than when it was opened.
+        RasterError
+            If a band holds indices into a colour table (see `expand_palette`).
         """
         bands = self.source_bands
         if any(band.is_palette for band in bands):
@@ -380,6 +392,11 @@ class Scene:
             bool ``(row, col)``: where the file declares an image.
         window
             Where the values come from, for messages.
+
+        Returns
+        -------
+        Chip
+            The scene's bands; invalid where a stored value is NaN.
 
         Raises
         ------

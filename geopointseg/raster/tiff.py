@@ -81,7 +81,24 @@ def sized_directory(
     *,
     big: bool,
 ) -> Directory:
-    """Return a directory with the size and the block table of one raster."""
+    """Return a directory with the size and the block table of one raster.
+
+    Parameters
+    ----------
+    directory
+        Tags that all rasters of the file share.
+    shape
+        Rows and columns.
+    offsets, counts
+        Position and size in bytes of each block, ``(block,)``.
+    big
+        Whether positions take 64 bits (BigTIFF).
+
+    Returns
+    -------
+    mapping
+        Tags by their number.
+    """
     return {
         **directory,
         WIDTH: Tag.longs([shape[1]]),
@@ -96,6 +113,20 @@ def pack_directories(directories: Sequence[Directory], *, big: bool, ghost: bool
 
     The result's length depends on the numbers of tags and values only, so it can be asked for before the
     offsets of the blocks are known.
+
+    Parameters
+    ----------
+    directories
+        The full raster first, then its overviews.
+    big
+        Whether the file is a BigTIFF.
+    ghost
+        Whether GDAL's structural metadata of cloud-optimized files follow the header.
+
+    Returns
+    -------
+    bytes
+        What precedes the first block.
     """
     front = (
         struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if big else struct.pack("<2sHI", b"II", 42, 0)

@@ -22,7 +22,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geopointseg.raster.handle import HANDLES, describe_as_virtual
+from geopointseg.raster.raster_access import HANDLES, describe_as_virtual
 
 if TYPE_CHECKING:
     from geopointseg.raster.band import Band
@@ -117,7 +117,7 @@ def read_valid(
         valid &= dataset.read(alpha, window=window, out_shape=shape) > 0
     for band, values in zip(bands, stored, strict=True):
         if band.nodata is not None and band.mask != "nodata":
-            valid &= differs(values, band.nodata)
+            valid &= differs_from_nodata(values, band.nodata)
     return valid
 
 
@@ -140,16 +140,16 @@ def _mask_source(dataset: DatasetReader) -> DatasetReader:
     return HANDLES.get(ET.tostring(root, encoding="unicode"))
 
 
-def differs(stored: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+def differs_from_nodata(stored: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     """Return where stored values are not a nodata value that GDAL is not told of, compared in their data type.
 
     A value that the data type cannot hold never occurs, so it hides nothing.
 
     Examples
     --------
-    >>> differs(np.array([2**63 - 1, 2**63 - 2]), 2**63 - 1)
+    >>> differs_from_nodata(np.array([2**63 - 1, 2**63 - 2]), 2**63 - 1)
     array([False,  True])
-    >>> differs(np.array([0, 241], dtype=np.uint8), -15)
+    >>> differs_from_nodata(np.array([0, 241], dtype=np.uint8), -15)
     array([ True,  True])
     """
     if stored.dtype.kind == "f":

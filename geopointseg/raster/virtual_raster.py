@@ -22,18 +22,6 @@ from geopointseg.raster.validity import is_drawn
 if TYPE_CHECKING:
     from geopointseg.raster.scene import Scene
 
-_GDAL_TYPES = {
-    "uint8": "Byte",
-    "int8": "Int8",
-    "uint16": "UInt16",
-    "int16": "Int16",
-    "uint32": "UInt32",
-    "int32": "Int32",
-    "uint64": "UInt64",
-    "int64": "Int64",
-    "float32": "Float32",
-    "float64": "Float64",
-}
 _BLOCK = 512
 
 
@@ -161,11 +149,18 @@ def new_band(root: ET.Element, dtype: str) -> ET.Element:
     return ET.SubElement(
         root,
         "VRTRasterBand",
-        dataType=_GDAL_TYPES[dtype],
+        dataType=_gdal_type(dtype),
         band=str(len(root.findall("VRTRasterBand")) + 1),
         blockXSize=str(_BLOCK),
         blockYSize=str(_BLOCK),
     )
+
+
+def _gdal_type(dtype: str) -> str:
+    """Return GDAL's name of a data type: ``Byte``, ``UInt16``, ``Float32``."""
+    if dtype == "uint8":
+        return "Byte"
+    return f"UInt{dtype[4:]}" if dtype.startswith("uint") else dtype.capitalize()
 
 
 def add_source(
@@ -185,6 +180,11 @@ def add_source(
         The band of the file as GDAL names it: ``3``, or ``mask,3``.
     resampling
         How values are found where the pixels do not coincide.
+
+    Returns
+    -------
+    Element
+        The source.
     """
     size = piece.scene.grid
     left, top, right, bottom = pixel_box(piece.grid, size)

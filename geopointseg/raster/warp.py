@@ -93,7 +93,7 @@ def align(source: Grid, target: Grid) -> Alignment | None:
     """
     if source.crs != target.crs:
         return None
-    m = ~source.transform @ target.turned_towards(source).transform
+    m = ~source.transform @ target.shifted_towards(source).transform
     transposed = abs(m.b) > abs(m.a)
     across, along = ((m.b, m.d), (m.a, m.e)) if transposed else ((m.a, m.e), (m.b, m.d))
     reach = max(target.height, target.width)
@@ -140,7 +140,7 @@ def read_onto(
         Image ``(band, row, col)`` and validity ``(row, col)`` of the grid's shape. After resampling a pixel is
         valid where at least half of its weight came from valid pixels.
     """
-    grid = grid.turned_towards(scene.grid)
+    grid = grid.shifted_towards(scene.grid)
     alignment = align(scene.grid, grid)
     if alignment is not None:
         chip = scene.read(alignment.window)
@@ -317,6 +317,11 @@ def in_resolution(
         Pixels up to so many times as large or small are taken as they are.
     reporter
         Told the factor.
+
+    Returns
+    -------
+    Scene
+        The scene itself where its pixels are of that size, to the tolerance.
     """
     factor = resolution_m / scene.grid.resolution_m
     if 1 / tolerance <= factor <= tolerance:
@@ -335,6 +340,11 @@ def scaled_grid(grid: Grid, factor: float) -> Grid:
 
     Orientation and the outer corner of the first pixel stay; the last row and column may reach beyond the
     old border by less than a pixel.
+
+    Raises
+    ------
+    RasterError
+        If the factor is not a positive number.
 
     Examples
     --------
@@ -381,7 +391,22 @@ def projected_grid(
 
 
 def covering_grid(bounds: Bounds, crs: CRS, resolution: float | tuple[float, float]) -> Grid:
-    """Return the north-up grid whose pixels lie on multiples of their size and cover a box."""
+    """Return the north-up grid whose pixels lie on multiples of their size and cover a box.
+
+    Parameters
+    ----------
+    bounds
+        The box to cover: xmin, ymin, xmax, ymax.
+    crs
+        Its CRS.
+    resolution
+        Pixel size, or pixel width and height, in units of the CRS.
+
+    Returns
+    -------
+    Grid
+        At least one pixel.
+    """
     width, height = resolution if isinstance(resolution, tuple) else (resolution, resolution)
     west, south, east, north = bounds
     left, right = math.floor(west / width + 1e-6), math.ceil(east / width - 1e-6)

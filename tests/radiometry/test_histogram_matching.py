@@ -22,7 +22,7 @@ from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.radiometry.invariant_pixels import Thumbnail, find_invariant, unchanged_pixels
 from geopointseg.radiometry.picture_style import PictureStyle
 from geopointseg.raster.curve import look_up, table_index
-from geopointseg.raster.read_ahead import map_ahead
+from geopointseg.raster.prefetch import map_ahead
 from geopointseg.raster.scene import Scene
 
 

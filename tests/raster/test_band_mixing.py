@@ -13,7 +13,7 @@ from geopointseg.errors import ConfigError, RasterError
 from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.radiometry.invariant_pixels import Thumbnail, find_invariant
 from geopointseg.radiometry.picture_style import PictureStyle
-from geopointseg.radiometry.value_transform import RadiometricTransform
+from geopointseg.radiometry.radiometric_transform import RadiometricTransform
 from geopointseg.raster.band_mixing import Mixing, fit_mixing
 from geopointseg.raster.scene import Scene
 from tests.radiometry.test_histogram_matching import ground, read, write

@@ -27,6 +27,11 @@ def map_ahead[Work, Done](
     threads
         How many work at once; by default the cores, four at most.
 
+    Returns
+    -------
+    iterator
+        The results, in the order of ``work``.
+
     Examples
     --------
     >>> list(map_ahead(lambda x: x * x, range(5), threads=2))

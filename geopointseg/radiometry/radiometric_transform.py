@@ -87,6 +87,11 @@ class RadiometricTransform:
         -------
         NDArray
             float32 of the image's shape.
+
+        Raises
+        ------
+        RasterError
+            If the image has another number of bands.
         """
         if len(image) != len(self.curves):
             raise RasterError(
@@ -140,6 +145,11 @@ def fit_matching(
     reporter
         Warned where the class mixes differ so much that matching would erase the signal, and of bands that
         cannot be matched (constant ones keep their values).
+
+    Returns
+    -------
+    RadiometricTransform
+        One curve per band; bands that cannot be matched keep their values.
 
     Raises
     ------
@@ -231,7 +241,20 @@ def percentile_curve(source: BandStatistics, reference: BandStatistics) -> Curve
 
 
 def equalization_curve(source: BandStatistics, low: float, high: float) -> Curve:
-    """Return the curve that spreads a distribution evenly from ``low`` to ``high``."""
+    """Return the curve that distributes values evenly over a range.
+
+    Parameters
+    ----------
+    source
+        The distribution.
+    low, high
+        The range.
+
+    Returns
+    -------
+    Curve
+        From the values that occur to evenly distributed ones.
+    """
     shares = source.cumulative()
     return Curve(source.values, low + (high - low) * (shares - shares[0]) / (1 - shares[0]))
 

@@ -17,7 +17,7 @@ from geopointseg.radiometry.band_statistics import (
     merge_statistics,
     statistics_of_array,
 )
-from geopointseg.radiometry.value_transform import (
+from geopointseg.radiometry.radiometric_transform import (
     METHODS,
     RadiometricTransform,
     compare_mixtures,
