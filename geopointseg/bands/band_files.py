@@ -62,10 +62,10 @@ def one_of_each(files: Files) -> tuple[list[list[SourceFile]], list[LeftOut]]:
     alike = len({frozenset(found) for found in scenes.values()}) == 1
     one_day = len(files[0].scene.date) == _WHOLE_DATE
     if len(scenes) < 2 or not alike or one_day:
-        ask_for_one(double)
+        refuse_double_band(double)
     terrain = [f for key, group in finest.items() if key not in scenes for f in group]
     if first_double(terrain):
-        ask_for_one(double)
+        refuse_double_band(double)
     return [[*finest[key], *terrain] for key in scenes], copies
 
 
@@ -80,7 +80,7 @@ def _finest(files: Files) -> list[SourceFile]:
         if here < there * 0.99:
             kept[identity(file)] = file
         elif here <= there * 1.01 and not _is_other_format(file, other):
-            ask_for_one((other, file))
+            refuse_double_band((other, file))
     return [file for file in files if kept[identity(file)] is file]
 
 
@@ -99,7 +99,7 @@ def first_double(files: Files) -> tuple[SourceFile, SourceFile] | None:
     return None
 
 
-def ask_for_one(double: tuple[SourceFile, SourceFile]) -> NoReturn:
+def refuse_double_band(double: tuple[SourceFile, SourceFile]) -> NoReturn:
     """Raise `RasterError` that asks which of two files of one band is meant."""
     first, second = (file.scene for file in double)
     names = (first.name, second.name) if first.name != second.name else (first.path, second.path)
@@ -110,7 +110,7 @@ def ask_for_one(double: tuple[SourceFile, SourceFile]) -> NoReturn:
 
 
 def identity(file: SourceFile) -> str:
-    """Return what tells a file's band from others, the same for ``B4`` and ``B04``."""
+    """Return the name that identifies a file's band, the same for ``B4`` and ``B04``."""
     return plain_name(file.word or band_key(file.scene.bands[0].name) or file.title)
 
 
@@ -132,7 +132,7 @@ def stack_files(files: Files, bands: Sequence[str], reporter: Reporter) -> Scene
     bands
         The bands that are asked for; the finest of their files sets the pixel size.
     reporter
-        Told which files were stacked.
+        Gets messages on which files were stacked.
 
     Returns
     -------
@@ -176,12 +176,12 @@ def _finest_of(scenes: Sequence[Scene], places: Iterable[int]) -> Scene:
 
 
 def _used(stacked: Scene, scenes: Sequence[Scene], bands: Sequence[str]) -> list[int]:
-    """Return the places of the scenes whose bands are asked for; none where that cannot be told."""
+    """Return the positions of the scenes whose bands are asked for; none where that is unknown."""
     if not bands:
         return []
     try:
         chosen = resolve_bands(stacked, bands, reporter=Reporter(NullSink()))
-    except GeopointsegError:  # told to the user where the bands are chosen
+    except GeopointsegError:  # reported where the bands are chosen
         return []
     places = [k for k, scene in enumerate(scenes) for _ in scene.bands]
     if len(places) != len(stacked.bands):

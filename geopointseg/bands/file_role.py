@@ -2,8 +2,8 @@
 
 A role is read from words in the name of a file, a variable or a band, and from what the file declares: a class
 legend, a colour table, flag meanings, one bit per pixel. Strong words are product codes (``SCL``, ``QA_PIXEL``).
-Weak words (``mask``, ``cloud``, ``map``) also occur in names of places, so they count only where a file lies on
-the ground of other imagery.
+Weak words (``mask``, ``cloud``, ``map``) also occur in names of places, so they count only where a file overlaps
+other imagery.
 
 References
 ----------
@@ -29,7 +29,7 @@ from geopointseg.raster.class_style import read_sidecar_legend
 from geopointseg.raster.raster_access import is_text
 
 Role = Literal["", "band", "index", "elevation", "quality", "atmosphere", "angle", "picture", "map"]
-"""What a file holds; empty where it cannot be told."""
+"""What a file holds; empty where it is unknown."""
 
 NAMES: dict[Role, str] = {
     "band": "band",
@@ -44,7 +44,7 @@ NAMES: dict[Role, str] = {
 """What messages call the roles."""
 
 STACKABLE: frozenset[Role] = frozenset({"band", "index", "elevation"})
-"""Roles of files that are bands of a scene: continuous values that describe the ground."""
+"""Roles of files that are bands of a scene: continuous values of the land surface."""
 
 _ZENITH = "(?:solar|sun|sensor|view|viewing|satellite|relative|sat)_?(?:zenith|azimuth|angle)s?"
 _STRONG: dict[Role, str] = {
@@ -98,7 +98,7 @@ _LETTER = "[rgbn]"
 _RESOLUTION = re.compile(r"r?\d+(?:km|m|cm)")
 _NOISE = {"sr", "st", "toa", "boa", "bt", "refl", "reflectance", "surface", "rad", "radiance", "dn"}
 FORMAT_WORDS = {"tif", "tiff", "cog", "jp2", "img", "vrt"}
-"""Words in names that tell the format of a file."""
+"""Words in names for the format of a file."""
 
 PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
 """Endings of files that are pictures for viewing, unless they have a coordinate reference system."""
@@ -120,16 +120,16 @@ RASTER_ENDINGS = {
 
 @dataclass(frozen=True)
 class Recognized:
-    """What the words of a name tell.
+    """The role that the words of a name indicate.
 
     Parameters
     ----------
     role
-        The role; empty where no word tells one.
+        The role; empty where no word indicates one.
     word
-        The word or words that tell it, in lower case and joined by underscores: ``b04``, ``qa_pixel``.
+        The word or words that indicate it, in lower case and joined by underscores: ``b04``, ``qa_pixel``.
     strong
-        Whether the word is a product code, which occurs in no name of a place.
+        Whether the word is a product code, which does not occur in names of places.
     rest
         The other words, without pixel sizes and levels of processing: equal for the bands of one scene.
     """
@@ -180,17 +180,17 @@ def without_common_words(names: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def recognize(words: Sequence[str], *, letters: bool = True) -> Recognized:
-    """Return the role that the words of a name tell.
+    """Return the role that the words of a name indicate.
 
-    A product code tells it wherever it stands. Otherwise the last word that tells a role counts, so ``red_mask`` is
-    a mask and ``cloud_lake_red`` a band.
+    A product code counts at any position. Otherwise the last word with a role counts, so ``red_mask`` is a mask and
+    ``cloud_lake_red`` a band.
 
     Parameters
     ----------
     words
         What `split_words` returns.
     letters
-        Whether a single letter at the end tells a band: ``ortho_r``.
+        Whether a single letter at the end is a band: ``ortho_r``.
 
     Examples
     --------
@@ -231,7 +231,7 @@ def _rest(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_pixel_size(word: str) -> bool:
-    """Whether a word tells a pixel size: ``10m``, ``R20m``."""
+    """Whether a word is a pixel size: ``10m``, ``R20m``."""
     return _RESOLUTION.fullmatch(word.casefold()) is not None
 
 

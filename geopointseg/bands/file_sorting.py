@@ -1,7 +1,7 @@
 """Sort the files of a call by their role: which are imagery, and which are left out.
 
-The files of one call are looked at together, because a name tells little by itself: words that all names share say
-nothing of a file, and a layer is left out only where other files are imagery.
+The files of one call are compared with each other. Words that all names share do not distinguish files, and a layer is
+left out only where other files are imagery.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SourceFile:
     scene
         The file, with its bands as it describes them.
     title
-        What tells of its content: the stem of its name, the name of a variable, the key of a STAC asset.
+        Name of its content: the stem of its file name, the name of a variable, or the key of a STAC asset.
     place
         Name of the folder, STAC item or container that it lies in.
     named
@@ -96,7 +96,7 @@ class SourceFile:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What the bands of one scene have in common: their folder, and the words that tell no band."""
+        """What the bands of one scene have in common: their folder, and the words that name no band."""
         return (self.place, *self.rest)
 
 
@@ -135,7 +135,7 @@ def sort_files(
     Returns
     -------
     imagery
-        In the given order. All files where none is imagery by its role: the user wants to use just these.
+        In the given order. All files where none is imagery by its role.
     left_out
         The others.
     """
@@ -175,7 +175,7 @@ def _parts_of_virtual_rasters(files: Sequence[SourceFile]) -> dict[str, str]:
 
 
 def _recognize_together(files: Sequence[SourceFile]) -> list[SourceFile]:
-    """Return the files with what their names tell, words that all one-band files share left aside where possible."""
+    """Return the files with the roles in their names, without words that all one-band files share where possible."""
     words = [split_words(file.title) for file in files]
     singles = [k for k, file in enumerate(files) if file.is_single]
     own = dict(zip(singles, without_common_words([words[k] for k in singles]), strict=True))
@@ -208,7 +208,7 @@ def _with_words_of_folders(files: Sequence[SourceFile]) -> list[SourceFile]:
 
 
 def _with_role(file: SourceFile, asked_as: Callable[[SourceFile], str]) -> SourceFile:
-    """Return a file with the role that follows from its name and from what it declares."""
+    """Return a file with the role from its name and from its own metadata."""
     asked = asked_as(file) if file.is_single else ""
     if asked:
         return replace(
@@ -229,7 +229,7 @@ def _with_role(file: SourceFile, asked_as: Callable[[SourceFile], str]) -> Sourc
 
 
 def _with_roles_of_bands(file: SourceFile) -> SourceFile:
-    """Return a file of several bands with the role that their names tell, where none of them is a band of a scene."""
+    """Return a file of several bands with the role that their names indicate, where none of them is a band of a scene."""
     found = [recognize(split_words(band.name)) for band in file.scene.bands]
     told = {one.role for one in found if one.role}
     strong = any(one.strong for one in found)
@@ -242,7 +242,7 @@ def _with_roles_of_bands(file: SourceFile) -> SourceFile:
 def _with_described_role(
     file: SourceFile, described: Sequence[str], *, classes: bool
 ) -> SourceFile:
-    """Return a one-band file with the role that its description or its colours tell where its name tells none."""
+    """Return a one-band file with the role in its description or its colours where its name has none."""
     if not file.role:
         found = recognize(described)
         file = replace(file, role=found.role, strong=found.strong)
@@ -252,9 +252,9 @@ def _with_described_role(
 
 
 def _confirm_weak_words(files: Sequence[SourceFile]) -> list[SourceFile]:
-    """Return the files without roles that only a weak word tells, unless they lie on the ground of other imagery.
+    """Return the files without roles from a weak word alone, unless they overlap other imagery.
 
-    A raster of several bands is left out for a word only where other imagery of its ground has other bands.
+    A raster of several bands is left out for a word only where overlapping imagery has another number of bands.
     """
     weak = [bool(f.role) and f.role != "band" and not (f.is_single and f.strong) for f in files]
     if not any(weak):
@@ -265,7 +265,7 @@ def _confirm_weak_words(files: Sequence[SourceFile]) -> list[SourceFile]:
     confirmed = []
     for k, file in enumerate(files):
         if weak[k]:
-            others = imagery & (np.arange(len(files)) != k) & footprints.sharing(k)
+            others = imagery & (np.arange(len(files)) != k) & footprints.overlapping(k)
             others &= file.is_single | (count != count[k])
             file = file if others.any() else replace(file, role="", word="")
         confirmed.append(file)

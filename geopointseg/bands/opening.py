@@ -1,6 +1,6 @@
-"""From what a user names to scenes: files, folders, STAC items, one-band files, dates.
+"""Opening of imagery as scenes: files, folders, STAC items, one-band files, dates.
 
-Training and prediction open imagery through one verb, `open_scenes`, so a raster means the same to both.
+Training and prediction open imagery through `open_scenes`, so both read a raster in the same way.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geopointseg.bands.band_names import (
     colored_names,
+    declared_colors,
     drop_empty_bands,
     require_filled_bands,
     resolve_bands,
-    told_colors,
 )
 from geopointseg.bands.container import (
     list_sub_datasets,
@@ -69,8 +69,8 @@ def open_scenes(
     Parameters
     ----------
     sources
-        One or several of: a raster, a virtual raster or its XML text, a folder of rasters, a STAC item file, a container
-        whose sub-datasets are bands of one scene, a `Scene`.
+        One or several of: a raster, a virtual raster or its XML text, a folder of rasters, a STAC item file, a
+        container whose sub-datasets are bands of one scene, a `Scene`.
     bands
         What `resolve_bands` takes; empty takes the bands of the first scene, by name where they have names.
     style
@@ -84,8 +84,8 @@ def open_scenes(
     nodata
         A nodata value that the files do not declare.
     reporter
-        Told what was stacked, dropped or taken in order, and in one line which scenes and bands are used and which
-        files are left out.
+        Gets messages on what was stacked, dropped or taken in order, and one line with the scenes and bands that are
+        used and the files that are left out.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def open_scenes(
     InputFileError
         If a source is missing, holds no raster, or cannot be read.
     RasterError
-        If the bands wanted are lacking, the scenes' bands do not correspond, or it cannot be told what a file is.
+        If the bands wanted are lacking, the scenes' bands do not correspond, or the role of a file is unknown.
     """
     reporter = reporter or Reporter()
     files, left_out = _open_files(
@@ -194,18 +194,13 @@ def _open_file(path: str, bands: Sequence[str], *, named: bool) -> _Found:
 
 def _open_container(path: str, inside: Sequence[str], bands: Sequence[str]) -> _Found:
     """Return the sub-datasets of a container that is given whole, if they are clearly bands of one scene."""
-    held = open_sub_datasets(path, inside)
-    files = [
-        replace(SourceFile.of(scene), title=title, place=Path(path).name)
-        for scene, title in zip(held.scenes, held.titles, strict=True)
-    ]
+    files, left_out = open_sub_datasets(path, inside)
     try:
         made = assemble_scenes(files, bands=bands)
     except RasterError as error:
         refuse_container(path, inside, f"they are not clearly bands of one scene ({error})")
     if len(made.scenes) > 1:
         refuse_container(path, inside, "they are not of one footprint and date")
-    left_out = [LeftOut(name, "no place on the ground") for name in held.unread]
     return files, left_out
 
 
@@ -250,7 +245,7 @@ def _files_ending(paths: Iterable[Path], endings: set[str]) -> list[Path]:
 
 
 def _report(scenes: Sequence[Scene], left_out: Sequence[LeftOut], reporter: Reporter) -> None:
-    """Say in one line which scenes and bands are used, and which files are left out."""
+    """Report in one line which scenes and bands are used, and which files are left out."""
     for file in left_out:
         if file.named:
             reporter.warn(
@@ -305,7 +300,7 @@ def _with_common_bands(
     """
     first = scenes[0]
     alike = [scene for scene in scenes if scene.band_names == first.band_names]
-    colored = next((scene for scene in alike if any(told_colors(scene))), first)
+    colored = next((scene for scene in alike if any(declared_colors(scene))), first)
     if len(alike) == len(scenes) and all(_agree_in_color(scene, colored) for scene in scenes):
         return list(scenes)
     named = [all(band.name for band in scene.bands) for scene in scenes]
@@ -324,8 +319,8 @@ def _with_common_bands(
 
 
 def _agree_in_color(scene: Scene, other: Scene) -> bool:
-    """Whether bands without names have the same colours, where both scenes tell them."""
-    told = zip(told_colors(scene), told_colors(other), strict=True)
+    """Whether bands without names have the same colours, where both scenes declare them."""
+    told = zip(declared_colors(scene), declared_colors(other), strict=True)
     return all(a == b for a, b in told if a and b)
 
 

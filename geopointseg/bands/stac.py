@@ -1,5 +1,8 @@
 """Scenes from a STAC item file: its assets, their bands, names and dates.
 
+pystac is not used: it would replace the reading of JSON only. It leaves the band lists of the three extensions
+separate, and refuses items without a date or version, which are read here.
+
 References
 ----------
 SpatioTemporal Asset Catalog, item specification 1.0 and 1.1, with the eo and raster extensions.
@@ -118,7 +121,7 @@ def _imagery(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def _tell_bands(scene: Scene, told: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Scene:
-    """Return the scene of an asset with what the item says of its bands."""
+    """Return the scene of an asset with the item's description of its bands."""
     if told and len(told) != len(scene.bands):
         item, _, key = scene.name.rpartition("/")
         raise RasterError(
@@ -132,10 +135,10 @@ def _tell_bands(scene: Scene, told: Sequence[Mapping[str, Any]], names: Sequence
 
 
 def _name_bands(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
-    """Return what the bands of each asset are called, so that no two of an item are called alike.
+    """Return a unique name for each band of each asset.
 
-    That is the common name, else the band's own name, else the asset's: the first that no other band may be called.
-    Empty where the item lists a band and names it not.
+    It is the common name, else the band's own name, else the asset's: the first one that is unique in the item.
+    Empty where the item lists a band without a name.
     """
     options = {
         key: [_told_names(facts) for facts in rows or [{"name": key}]] for key, rows in told.items()
@@ -151,7 +154,7 @@ def _name_bands(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, li
 
 
 def _told_names(facts: Mapping[str, Any]) -> list[str]:
-    """Return the common name and the own name of a band, as far as they are told."""
+    """Return the common name and the own name of a band, where the item has them."""
     told = (_common_name(facts), str(facts.get("name") or "").lower())
     return [name for name in told if name]
 
@@ -161,7 +164,7 @@ def _common_name(facts: Mapping[str, Any]) -> str:
 
 
 def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the item says of each band, whatever version of the extensions it uses."""
+    """Return the item's description of each band, for all versions of the extensions."""
     lists = [asset.get(key) or [] for key in ("raster:bands", "eo:bands", "bands")]
     count = max(len(entries) for entries in lists)
     merged: list[dict[str, Any]] = [{} for _ in range(count)]
@@ -172,7 +175,7 @@ def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tell_band(band: Band, facts: Mapping[str, Any], name: str) -> Band:
-    """Return a band with what the item says of it; what the file itself says of numbers stays."""
+    """Return a band with the item's description; nodata and scale of the file take precedence."""
     nodata = facts.get("nodata")
     if nodata is not None and not isinstance(nodata, int):  # integers stay exact
         nodata = float(nodata)

@@ -1,7 +1,7 @@
-"""How the values of scenes are distributed: one pass, bounded memory, nodata left out.
+"""Distributions of the values of scenes: one pass, bounded memory, nodata left out.
 
-Every scene is read once. What is kept of it is small: the distribution of each band (`BandStatistics`), and a
-sample of whole pixels that tells what the bands do together.
+Every scene is read once. Kept are the distribution of each band (`BandStatistics`) and a sample of whole pixels, for
+the dependence between bands.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class SceneStatistics:
     bands
         One for each band.
     sample
-        Whole pixels drawn evenly, float32 ``(pixel, band)``: what the bands do together.
+        Randomly drawn pixels, float32 ``(pixel, band)``, for the dependence between bands.
     dtype
         Data type in which the values fit unchanged; ``float32`` where they are scaled or of several types.
     source
@@ -115,20 +115,20 @@ def compute_statistics(
 ) -> SceneStatistics:
     """Compute the distribution of every band over one or more scenes.
 
-    Each scene is read once, window by window, and its result kept in the user's cache folder under a
-    fingerprint of its files, so that asking again costs nothing.
+    Each scene is read once, window by window. Its result is kept in the user's cache folder under a fingerprint of its
+    files, and reused.
 
     Parameters
     ----------
     scenes
         Scenes with the same bands in the same order.
     weighting
-        ``pixel`` counts every pixel alike; ``area`` counts it by its ground area, so that a scene of fine
-        pixels does not outweigh a coarse one of the same ground.
+        ``pixel`` gives every pixel the same weight; ``area`` weights it by its area, so that a scene of fine pixels
+        does not outweigh a coarse one of the same size.
     cache
         Whether to use and fill the cache.
     reporter
-        Told the progress, and values that look like undeclared nodata.
+        Gets the progress, and warnings about values that may be undeclared nodata.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def merge_statistics(
     parts
         Statistics of scenes with the same bands.
     weights
-        What a pixel of each counts; 1 by default.
+        Weight of a pixel of each; 1 by default.
     """
     weights = [1.0] * len(parts) if weights is None else weights
     if len(parts) == 1 and weights[0] == 1.0:
@@ -234,7 +234,7 @@ def statistics_of_array(
 
 @dataclass(frozen=True)
 class UndeclaredNodata:
-    """A value that looks like nodata and is not declared as such.
+    """A value that is probably nodata and is not declared as such.
 
     Parameters
     ----------
@@ -260,16 +260,15 @@ class UndeclaredNodata:
 
 
 def find_undeclared_nodata(statistics: SceneStatistics) -> list[UndeclaredNodata]:
-    """Find values that dominate one end of a histogram, cut off from the rest by a gap.
+    """Find values at one end of a histogram that are probably nodata.
 
-    A single value that holds at least 0.1 % of the pixels, and is further from its nearest neighbour than half
-    the range of all others, is no reflectance; nor is a zero or limit of the data type that a quarter of all
-    pixels have in all bands at once.
+    These are single values with at least 0.1 % of the pixels whose distance to the next value is more than half the
+    range of all others, and zeros or limits of the data type that a quarter of all pixels have in all bands at once.
 
     Returns
     -------
     list of UndeclaredNodata
-        At most one a band and end of its histogram.
+        At most one per band and end of its histogram.
     """
     found = []
     for band in statistics.bands:
@@ -343,11 +342,7 @@ def _count_window(
 
 
 def _finish(
-    scene: Scene,
-    counters: Sequence[Counter],
-    sample: NDArray[Any],
-    *,
-    plain: bool,
+    scene: Scene, counters: Sequence[Counter], sample: NDArray[Any], *, plain: bool
 ) -> SceneStatistics:
     scales = [(b.scale, b.offset) if plain else (1.0, 0.0) for b in scene.bands]
     bands = tuple(
@@ -404,7 +399,7 @@ def _require_same_bands(scenes: Sequence[Scene]) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be computed again: GEOPOINTSEG_CACHE, or the user's cache folder."""
+    """Return the folder for cached results: GEOPOINTSEG_CACHE, or the user's cache folder."""
     chosen = os.environ.get("GEOPOINTSEG_CACHE")
     if chosen:
         return Path(chosen)
@@ -446,7 +441,7 @@ def _store(scene: Scene, statistics: SceneStatistics) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(temporary, **arrays)
         temporary.replace(file)
-    except OSError:  # a cache that cannot be written is no reason to stop
+    except OSError:  # the cache is optional
         temporary.unlink(missing_ok=True)
 
 

@@ -1,8 +1,8 @@
-"""How one band's values are distributed, counted in one pass and in bounded memory.
+"""Distribution of the values of one band, counted in one pass and in bounded memory.
 
 8- and 16-bit integers are counted exactly. Other types are counted in bins whose width is `TOLERANCE` of the
-value, so neither the range of the values nor an outlier has to be known before: quantiles are exact to that
-share of the value. Count, mean, deviation, minimum and maximum are exact for all types.
+value, so the range of the values need not be known before, and outliers do no harm. Quantiles are exact to that
+share of the value. Count, mean, standard deviation, minimum and maximum are exact for all types.
 
 References
 ----------
@@ -26,7 +26,7 @@ TOLERANCE = 2.0**-11
 """Width of a bin as a share of the value, for types that are not counted exactly."""
 
 _SHIFT = 23 - 11
-"""Bits of a float32 that a bin does not tell apart."""
+"""Lower bits of a float32 that are equal in one bin."""
 _TINY = 2.0**-40
 """Smaller magnitudes count as zero."""
 _MOST_VALUES = 1 << 17
@@ -109,7 +109,7 @@ class BandStatistics:
     def compact(self, knots: int = _JSON_KNOTS) -> BandStatistics:
         """Return a distribution of at most about ``knots`` values that has the same quantiles to 1 / knots.
 
-        Values that alone hold more than that share keep their own place.
+        Values that alone hold more than that share are kept.
         """
         if self.values.size <= knots:
             return self
@@ -362,7 +362,7 @@ def _count_bytes(values: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def make_counter(dtype: str) -> Counter:
-    """Return what counts values of a data type."""
+    """Return a counter for values of a data type."""
     return IntegerCounter(dtype) if has_table(dtype) else FloatCounter()
 
 

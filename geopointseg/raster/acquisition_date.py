@@ -1,4 +1,4 @@
-"""When a scene was taken, read from its tags or its name."""
+"""Acquisition date of a scene, read from its tags or its name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATE", "DATE_ACQUIRED", "SENSING_TI
 
 
 def find_date(name: str, tags: Mapping[str, str] | None = None) -> str:
-    """Return the date of a scene as ``YYYY-MM-DD`` (or ``YYYY``), empty where none is told.
+    """Return the date of a scene as ``YYYY-MM-DD`` (or ``YYYY``), empty where none is found.
 
     Tags that name the time of acquisition come first, then a day in the file's name, Landsat's day of the year,
     and a year.

@@ -1,10 +1,13 @@
-"""Big rasters from tiles: every block compressed once, in any order, put together at the end.
+"""Large rasters from tiles: every block is compressed once, in any order, and all are joined at the end.
 
 A map of any size is computed in *tiles* of 2048 pixels. Each tile is compressed on its own into the 512-pixel
 blocks of the final GeoTIFF, together with its part of the first two overviews (`encode_tile`). `assemble_raster` then
-copies the compressed blocks behind a header, overviews first, as a cloud-optimized GeoTIFF. So tiles can be
-made by many threads or machines, finished ones survive a crash, nothing is compressed twice, memory does not
-grow with the raster, and the file's bytes do not depend on the order in which tiles were made.
+copies the compressed blocks behind a header, overviews first, as a cloud-optimized GeoTIFF. Tiles can
+therefore be made by many threads or machines, and finished ones are kept after a crash. Memory does not grow with the raster, and
+the file's bytes do not depend on the order in which tiles were made.
+
+GDAL's COG driver cannot do this: it copies a finished raster, so every pixel would be compressed twice, and it takes no
+blocks that workers have compressed.
 """
 
 from __future__ import annotations
@@ -39,18 +42,18 @@ Color = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """What a raster file holds, apart from its pixels.
+    """Description of a raster file, without its pixels.
 
     Parameters
     ----------
     grid
-        Where the pixels lie.
+        Grid of the pixels.
     dtype
         Data type on disk.
     nodata
         Declared nodata value; NaN for floats.
     names
-        One description a band.
+        One description per band.
     resampling
         How overviews are made.
     scale
@@ -220,7 +223,7 @@ def compress_blocks(values: NDArray[Any], layout: Layout) -> list[bytes]:
 
 
 def assemble_raster(path: Path, layout: Layout, tiles: TileSource) -> None:
-    """Write the raster whose tiles are at hand; pixels are neither decoded nor held, only block sizes.
+    """Write the raster of compressed tiles; only block sizes are held in memory.
 
     Parameters
     ----------
@@ -228,7 +231,7 @@ def assemble_raster(path: Path, layout: Layout, tiles: TileSource) -> None:
         File to write; it should be a temporary name that is moved into place afterwards. A CRS that GeoTIFF keys cannot
         hold is written beside it.
     layout
-        What the file is.
+        Description of the file.
     tiles
         The compressed tiles.
     """
@@ -271,7 +274,7 @@ def _wrapped(block: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class _Level:
-    """Where the blocks of one level come from: a grid of tiles, and which of their levels."""
+    """Source of the blocks of one level: a grid of tiles, and one of their levels."""
 
     source: TileSource
     position: int
@@ -284,7 +287,7 @@ class ScratchTiles:
     Parameters
     ----------
     folder
-        Where the file lies; it vanishes with this object, also when the process is killed.
+        Folder of the file; it is removed with this object, also when the process is killed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -388,11 +391,7 @@ def _coarser(
 
 
 def _join(
-    layout: Layout,
-    source: TileSource,
-    shape: tuple[int, int],
-    corner: tuple[int, int],
-    level: int,
+    layout: Layout, source: TileSource, shape: tuple[int, int], corner: tuple[int, int], level: int
 ) -> NDArray[Any] | None:
     """Join the coarsest pixels of sixteen tiles; None where all of them are empty."""
     side = 2**TILE_LEVELS

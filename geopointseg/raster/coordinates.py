@@ -1,4 +1,4 @@
-"""Coordinates in other CRSs: transformed by PROJ, always in x, y order, and refused where no transformation leads.
+"""Transformation of coordinates by PROJ, always in x, y order, with an error where there is none.
 
 Longitude and latitude are those on the CRS's own ellipsoid, which may be that of another body than the earth.
 """
@@ -67,7 +67,7 @@ def transform_coordinates(
 
 
 def require_transformation(source: CRS, target: CRS) -> float | None:
-    """Raise `RasterError` unless the coordinates of one CRS can be those of another at all.
+    """Raise `RasterError` unless coordinates of one CRS can be transformed to another.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def require_transformation(source: CRS, target: CRS) -> float | None:
         return None
     raise RasterError(
         f"No transformation leads from the coordinate reference system {quote_crs(source)} to {quote_crs(target)}: the first "
-        f"is tied to {describe_reference_body(source)}, the second to {describe_reference_body(target)}. Expected both on the same ground; give "
+        f"is tied to {describe_reference_body(source)}, the second to {describe_reference_body(target)}. Expected both on the same body or site grid; give "
         'data in the CRS of the raster, or correct the wrong CRS in QGIS with "Assign projection".'
     )
 

@@ -1,4 +1,4 @@
-"""Coordinate reference systems in files: text that loses nothing, and a place for those that GeoTIFF keys cannot hold.
+"""Coordinate reference systems: their names, lossless text, and storage of those that GeoTIFF keys cannot hold.
 
 GeoTIFF keys hold projected and geographic systems of a fixed list of methods. For others, such as a rotated pole, GDAL
 writes the system into the sidecar ``.aux.xml``, which takes precedence over the keys when the raster is opened.
@@ -19,7 +19,7 @@ _PLACEHOLDERS = {"", "unknown", "unnamed", "local", "custom", "<custom>", "user-
 
 
 def exact_wkt(crs: CRS) -> str:
-    """Return the text of a CRS that reads back as the same CRS: WKT 1 where that can hold it, else WKT 2.
+    """Return text that reads back as the same CRS: WKT 1 where that can hold it, else WKT 2.
 
     Examples
     --------
@@ -39,14 +39,14 @@ def exact_wkt(crs: CRS) -> str:
 
 
 def keep_crs(raster: Path, crs: CRS, epoch: float | None = None) -> None:
-    """Write a CRS beside a raster that does not tell it, into GDAL's sidecar; what is there stays.
+    """Write a CRS that a raster does not hold into GDAL's sidecar; other content of the sidecar is kept.
 
     Parameters
     ----------
     raster
         The raster, closed; GDAL may have written a sidecar already.
     crs
-        The CRS that it has when it is opened afterwards.
+        The CRS that it will have when it is opened.
     epoch
         The coordinate epoch, where it has one; rasterio writes none.
     """
@@ -84,7 +84,7 @@ def _told_crs(raster: Path) -> CRS | None:
 
 
 def crs_name(crs: CRS | None) -> str:
-    """Return a short name of a CRS for messages, like ``EPSG:32633``, or a name that people know it by.
+    """Return a short name of a CRS for messages: ``EPSG:32633``, or its own name.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def is_own_name(name: str) -> bool:
 
 
 def _method(crs: CRS) -> str:
-    """Return how an unnamed CRS is made of longitude and latitude."""
+    """Return the projection method of an unnamed CRS."""
     import pyproj
     from pyproj.exceptions import CRSError as ProjError
 

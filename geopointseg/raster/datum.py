@@ -1,4 +1,4 @@
-"""What the coordinates of a CRS are tied to: the ellipsoid of the earth or another body, or nothing.
+"""The datum of a CRS: the ellipsoid of the earth or of another body, or none.
 
 Site grids and other engineering CRSs have no ellipsoid. Their coordinates are planar, in the CRS's own unit.
 """
@@ -25,21 +25,21 @@ _EARTH_M = 6_378_137.0
 _SAME_BODY = 0.005
 
 _WIDEST_ZONE_M = 1.5e6
-"""Transverse Mercator coordinates farther than this from the central meridian are places made up for images."""
+"""Transverse Mercator coordinates farther than this from the central meridian are taken as arbitrary, not as places."""
 
 
 @dataclass(frozen=True)
 class Datum:
-    """What the coordinates of a CRS are tied to.
+    """The ellipsoid that the coordinates of a CRS refer to, and their units.
 
     Parameters
     ----------
     geodetic
-        The CRS of longitude and latitude on its body; None for a CRS that is tied to no body.
+        The CRS of longitude and latitude on its body; None for a CRS without an ellipsoid.
     semi_major_m, semi_minor_m
         Axes of the ellipsoid in metres; 0 without a body.
     is_planetocentric
-        Whether latitudes are angles at the middle of the body instead of angles to its surface.
+        Whether latitudes are planetocentric (angles at the centre of the body) instead of planetographic.
     radians
         Radians in a unit of ``geodetic``.
     metres
@@ -58,7 +58,7 @@ class Datum:
 
     @property
     def is_planar(self) -> bool:
-        """Whether there is no body, so that only the plane can be measured."""
+        """Whether there is no ellipsoid, so that only planar distances can be measured."""
         return self.geodetic is None
 
     @property
@@ -84,7 +84,7 @@ def is_angular(crs: CRS) -> bool:
 
 @lru_cache(maxsize=256)
 def datum_of(crs: CRS) -> Datum:
-    """Return what a CRS is tied to.
+    """Return the datum of a CRS.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def datum_of(crs: CRS) -> Datum:
 
 
 def _plane_of(metres: float, unit: str) -> Datum:
-    """Return the datum of coordinates that are tied to no body."""
+    """Return the datum of planar coordinates without an ellipsoid."""
     return Datum(None, 0.0, 0.0, is_planetocentric=False, radians=0.0, metres=metres, unit=unit)
 
 
@@ -131,7 +131,7 @@ def _linear_unit(crs: CRS) -> tuple[str, float]:
 
 
 def describe_reference_body(crs: CRS) -> str:
-    """Return what a CRS is tied to, for messages: the earth, another body, or a site.
+    """Return what the coordinates of a CRS refer to, for messages: the earth, another body, or a site.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def describe_reference_body(crs: CRS) -> str:
 
 
 def datum_at(x: Array, crs: CRS) -> Datum:
-    """Return what coordinates are measured by: the CRS's datum, or none for places made up in a UTM zone."""
+    """Return the datum to measure coordinates on: that of the CRS, or none for arbitrary coordinates in a UTM zone."""
     datum = datum_of(crs)
     if datum.is_planar or is_angular(crs) or not x.size:
         return datum
@@ -206,7 +206,7 @@ def place_in_space(lon: Array, lat: Array, datum: Datum) -> Array:
 
 @lru_cache(maxsize=64)
 def geod_of(datum: Datum) -> pyproj.Geod:
-    """Return the geodesics of a body."""
+    """Return pyproj's geodesics on the ellipsoid of a datum."""
     import pyproj
 
     return pyproj.Geod(a=datum.semi_major_m, b=datum.semi_minor_m)

@@ -1,9 +1,11 @@
-"""Where pixels lie on the ground: the `Grid` of a raster.
+"""The `Grid` of a raster: its coordinate reference system, affine transform and shape.
 
-A grid is a coordinate reference system, an affine transform and a shape. Every question about pixels and
-places is asked of it, so that rotated, south-up and non-square grids are right everywhere or nowhere. World
-coordinates are ``(x, y)``, pixel coordinates ``(row, col)`` with ``(0, 0)`` at the outer corner of the first
-pixel; the centre of the first pixel is ``(0.5, 0.5)``.
+All conversions between pixels and places are methods of the grid, so rotated, south-up and non-square grids need no
+special treatment elsewhere. World coordinates are ``(x, y)``. Pixel coordinates are ``(row, col)`` with ``(0, 0)`` at the
+outer corner of the first pixel, whose centre is ``(0.5, 0.5)``.
+
+odc-geo's GeoBox does not replace it: it has no coordinate epoch, no period in x, no lengths on the ellipsoid of any body,
+and a CRS class of its own.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Grid:
     height, width
         Number of rows and columns.
     epoch
-        Year to which coordinates in a CRS that moves with the earth's plates refer (2021.5), None where it is not told.
+        Year to which coordinates in a dynamic CRS refer (2021.5), None where it is not declared.
 
     Examples
     --------
@@ -106,16 +108,16 @@ class Grid:
 
     @property
     def pixel_sides_m(self) -> tuple[float, float]:
-        """Length of the central pixel's sides along the columns and along the rows, in metres on the ground.
+        """Length of the central pixel's sides along the columns and along the rows, in metres on the ellipsoid.
 
-        In the plane of the CRS where that distorts areas by less than 0.2 % there, as UTM and national grids do, and where
-        the CRS is tied to no body; geodesic elsewhere.
+        In the plane of the CRS where that distorts areas by less than 0.2 % there, as UTM and national grids do, and
+        where the CRS has no ellipsoid; geodesic elsewhere.
         """
         return central_pixel_sides_m(self)
 
     @property
     def resolution_m(self) -> float:
-        """Mean side of a pixel in metres on the ground, measured at the centre of the grid; see `pixel_sides_m`."""
+        """Mean side of a pixel in metres on the ellipsoid, at the centre of the grid; see `pixel_sides_m`."""
         return math.sqrt(math.prod(self.pixel_sides_m))
 
     @cached_property
@@ -129,7 +131,7 @@ class Grid:
     def nearest_x(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return x shifted by whole periods around the body to where it is nearest to the middle of the grid.
 
-        A scene in longitudes of 0 to 360 degrees, or across 180 degrees, so meets points in -180 to 180.
+        Points in longitudes of -180 to 180 degrees are so found on a scene in 0 to 360 degrees, or across 180 degrees.
         """
         x = np.asarray(x, dtype=np.float64)
         period = self.x_period
@@ -153,6 +155,11 @@ class Grid:
         return Grid(
             self.crs, Affine.translation(shift, 0) @ self.transform, self.height, self.width
         )
+
+    def pixel_transform(self, other: Grid) -> Affine:
+        """Return the transform from pixels of another grid of the same CRS, nearest around the body, to pixels of this."""
+        step: Affine = ~self.transform @ other.shifted_towards(self).transform
+        return step
 
     def world_to_pixel(
         self, x: ArrayLike, y: ArrayLike
@@ -193,8 +200,9 @@ class Grid:
     def bounds_in(self, crs: CRS, steps: int = 21) -> Bounds:
         """Return the smallest box around the grid in another CRS, its edges transformed densely.
 
-        The corners alone would cut off a bulging edge; ``steps`` points along each edge are transformed. Across 180
-        degrees the box is whole: its west lies in -180 to 180 and its east may be larger. A pole on the grid is in the box.
+        The corners alone would cut off a curved edge, so ``steps`` points along each edge are transformed. Across 180
+        degrees the box is in one piece: its west lies in -180 to 180 and its east may be larger. A pole on the grid is
+        in the box.
 
         Parameters
         ----------
@@ -236,7 +244,7 @@ class Grid:
         return self.pixel_to_world([self.height / 2], [self.width / 2])
 
     def _with_poles(self, bounds: Bounds, crs: CRS) -> Bounds:
-        """Return bounds in longitude and latitude that take in the poles on the grid, which no edge comes near."""
+        """Return bounds in longitude and latitude that include the poles on the grid."""
         if not crs.is_geographic or self.crs.is_geographic:
             return bounds
         west, south, east, north = bounds
@@ -256,7 +264,7 @@ class Grid:
         """
         if self.crs != other.crs:
             return False
-        to_pixel = ~self.transform @ other.shifted_towards(self).transform
+        to_pixel = self.pixel_transform(other)
         linear = (to_pixel.a - 1, to_pixel.b, to_pixel.d, to_pixel.e - 1)
         reach = max(other.height, other.width)
         shift = (to_pixel.c - round(to_pixel.c), to_pixel.f - round(to_pixel.f))
@@ -266,12 +274,12 @@ class Grid:
 
     def offset_of(self, other: Grid) -> tuple[int, int]:
         """Return the ``(row, col)`` in this grid of the first pixel of a matching grid."""
-        to_pixel = ~self.transform @ other.shifted_towards(self).transform
+        to_pixel = self.pixel_transform(other)
         return round(to_pixel.f), round(to_pixel.c)
 
 
 def _unbroken(x: NDArray[np.float64], middle: float, crs: CRS) -> NDArray[np.float64]:
-    """Return x shifted by whole periods next to a middle, and all together so that the least is less than half a period."""
+    """Return x shifted by whole periods next to a middle, all in one piece that begins less than half a period from 0."""
     period = x_period_of(crs)
     if period is None or not math.isfinite(middle):
         return x
@@ -281,6 +289,12 @@ def _unbroken(x: NDArray[np.float64], middle: float, crs: CRS) -> NDArray[np.flo
         if crs.is_geographic
         else x
     )
+
+
+def slices_within(window: Window, part: Window) -> tuple[slice, slice]:
+    """Return the rows and columns of an array of a window that a part of the window takes."""
+    top, left = int(part.row_off - window.row_off), int(part.col_off - window.col_off)
+    return slice(top, top + int(part.height)), slice(left, left + int(part.width))
 
 
 def clip_window(window: Window, shape: tuple[int, int]) -> Window:

@@ -1,6 +1,6 @@
 """Halving a raster for its overviews, by majority for classes and by mean for quantities.
 
-Nodata takes no part: a coarse pixel is nodata only where all four of its fine pixels are.
+Nodata is ignored: a coarse pixel is nodata only where all four of its fine pixels are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def halve(values: NDArray[Any], nodata: float, resampling: Resampling) -> NDArra
     values
         ``(band, row, col)``.
     nodata
-        Value of pixels that do not count; may be NaN.
+        Value of pixels that are ignored; may be NaN.
     resampling
         ``mode`` takes the most frequent of the four values (the first one where they tie), ``average`` their
         mean.

@@ -1,4 +1,4 @@
-"""The plane of a CRS: how far it is true to scale, and coordinates in metres for squares and directions."""
+"""Planar coordinates in metres, and how far the plane of a CRS is true to scale."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from geopointseg.raster.datum import (
 from geopointseg.raster.geodesy import Positions
 
 TOLERATED_DISTORTION = 0.002
-"""Share by which the plane of a CRS may distort lengths or areas and still be measured in."""
+"""Relative distortion of lengths or areas up to which distances and areas are measured in the plane of a CRS."""
 
 _MOST_PLACES = 2000
 _POLAR_LATITUDE = 80.0
 
 
 def measure_scale(x: Array, y: Array, crs: CRS, step: float) -> tuple[Array, Array]:
-    """Return how many metres on the ellipsoid one metre of a CRS's plane stands for, least and most over the directions.
+    """Return the scale of a CRS's plane: metres on the ellipsoid per metre of the plane, least and most.
 
-    The plane's metre is the unit of the CRS converted to metres; for degrees the unit itself.
+    Least and most are over the directions. The plane's metre is the unit of the CRS converted to metres; for degrees
+    the unit itself.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def measure_scale(x: Array, y: Array, crs: CRS, step: float) -> tuple[Array, Arr
 
 
 def _difference(x: Array, y: Array, offset: tuple[float, float], crs: CRS, datum: Datum) -> Array:
-    """Return the way in space from one side of places to the other, ``(place, 3)``."""
+    """Return the geocentric vectors from one side of places to the other in metres, ``(place, 3)``."""
     sides = (
         place_in_space(*geodetic_coordinates(x + s * offset[0], y + s * offset[1], crs), datum)
         for s in (1, -1)

@@ -1,4 +1,4 @@
-"""Lines and polygons on the way to a grid: moved densely to its CRS, and around the body to where the grid lies."""
+"""Lines and polygons in the CRS of a grid, with dense vertices, shifted by 360 degrees to where the grid lies."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Scenes: imagery on one grid, read window by window.
 
 A `Scene` describes a raster and holds no open file, so it is cheap to copy, to pickle and to send to worker
-processes and threads. Files are opened where they are read, one handle a thread, and at most a few dozen at a
+processes and threads. Files are opened when they are read, one dataset per thread, and at most a few dozen at a
 time (`HandlePool`).
 
-*Nodata* (no image here) is decided per pixel and means: of the bands that are read, GDAL's mask hides one, the alpha
-band is transparent, one has a nodata value that the user declares, or one is NaN (`read_valid`).
+*Nodata* (no image here) is decided per pixel. A pixel is nodata if GDAL's mask of a band that is read hides it, the
+alpha band is transparent, a band has a nodata value that the user declares, or a band is NaN (`read_valid`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from geopointseg.raster.band import (
 )
 from geopointseg.raster.band_mixing import Mixing
 from geopointseg.raster.curve import Curve, has_table
-from geopointseg.raster.grid import Grid, clip_window, crs_name
+from geopointseg.raster.grid import Grid, clip_window, crs_name, slices_within
 from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.raster_access import (
     HANDLES,
@@ -66,7 +66,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 class Radiometry(Protocol):
-    """Anything that has one curve a band and may mix bands, such as a `RadiometricTransform`."""
+    """Anything that has one curve per band and may mix bands, such as a `RadiometricTransform`."""
 
     @property
     def curves(self) -> tuple[Curve, ...]:
@@ -74,7 +74,7 @@ class Radiometry(Protocol):
 
     @property
     def mixing(self) -> Mixing | None:
-        """How bands are mixed before the curves; None leaves each for itself."""
+        """How bands are mixed before the curves; None for no mixing."""
 
 
 @described
@@ -121,7 +121,7 @@ class Scene:
     date
         When it was taken, ISO 8601 (``2020-08-31``, or ``2020``), empty where not known.
     mixing
-        How the bands are mixed before their curves are applied; None leaves each for itself.
+        How the bands are mixed before their curves are applied; None for no mixing.
     """
 
     path: str
@@ -170,8 +170,8 @@ class Scene:
         bands
             Which bands to read, counted from 1; all but alpha by default.
         label, date
-            What messages call the scene, and when it was taken; by default the file's name, and what its tags
-            or its name tell (`find_date`).
+            What messages call the scene, and when it was taken; by default the file's name, and the date in its tags
+            or its name (`find_date`).
         expand
             Whether a palette image gets its colours as bands (`expand_palette`); otherwise it cannot be read.
 
@@ -260,9 +260,9 @@ class Scene:
         return self.with_bands([band.with_nodata(nodata) for band in self.bands])
 
     def with_radiometry(self, transform: Radiometry | None) -> Scene:
-        """Return the same scene with its values moved as it is read; None takes an earlier transform away.
+        """Return the same scene with its values transformed as it is read; None removes an earlier transform.
 
-        Training and prediction read scenes alike, so neither needs to know that a scene is matched.
+        Training and prediction read such a scene like any other.
 
         Raises
         ------
@@ -307,7 +307,7 @@ class Scene:
         InputFileError
             If the file cannot be read there (truncated, removed ...).
         RasterError
-            If it holds infinities, or positions in a colour table (see `expand_palette`).
+            If it holds infinities, or indices into a colour table (see `expand_palette`).
         """
         window = self.grid.window if window is None else window
         inside = clip_window(window, self.grid.shape)
@@ -319,8 +319,7 @@ class Scene:
         chip = self.decode(*self.read_stored(inside), inside)
         if chip.valid.shape == shape:
             return chip
-        top, left = int(inside.row_off - window.row_off), int(inside.col_off - window.col_off)
-        rows, cols = slice(top, top + inside.height), slice(left, left + inside.width)
+        rows, cols = slices_within(window, inside)
         image = np.zeros((len(self.bands), *shape), dtype=np.float32)
         valid = np.zeros(shape, dtype=bool)
         image[:, rows, cols] = chip.image
@@ -328,7 +327,7 @@ class Scene:
         return Chip(image, valid, chip.undeclared_nan)
 
     def read_overview(self, longest: int = 1000) -> Chip:
-        """Read the whole scene thinned out, its longer side at most ``longest`` pixels; for pictures.
+        """Read the whole scene subsampled, its longer side at most ``longest`` pixels; for pictures.
 
         Overviews of the file are used where it has them. Nearest pixels are taken, so nodata stays nodata.
         """
@@ -346,7 +345,7 @@ class Scene:
         window
             What is read.
         shape
-            Rows and columns to thin it out to; as many as the window has by default.
+            Rows and columns to subsample it to; as many as the window has by default.
 
         Returns
         -------
@@ -365,7 +364,7 @@ class Scene:
         bands = self.source_bands
         if any(band.is_palette for band in bands):
             raise RasterError(
-                f"'{self._shown}' holds positions in a colour table and no measurements. Expected imagery; take its "
+                f"'{self._shown}' holds indices into a colour table and no measurements. Expected imagery; take its "
                 "colours (expand_palette), or expand it with 'gdal_translate -expand rgb'."
             )
         dataset = HANDLES.get(self.path)
@@ -382,7 +381,7 @@ class Scene:
     def decode(
         self, stored: NDArray[Any], valid: NDArray[np.bool_], window: Window | None = None
     ) -> Chip:
-        """Turn stored values into the scene's bands: scale, offset, formulas, radiometry, nodata as zero.
+        """Compute the scene's bands from stored values: scale, offset, formulas, radiometry, nodata as zero.
 
         Parameters
         ----------
@@ -460,7 +459,7 @@ class Scene:
 def _mix(
     image: NDArray[np.float32], valid: NDArray[np.bool_], mixing: Mixing, bands: Sequence[Band]
 ) -> NDArray[np.float32]:
-    """Mix bands, and move each mixture by its band's curve."""
+    """Mix bands, and apply to each mixture the curve of its band."""
     np.copyto(image, 0.0, where=~valid)
     mixed = mixing.apply(image)
     for plane, band in zip(mixed, bands, strict=True):

@@ -1,4 +1,4 @@
-"""Validity: which pixels of a window hold an image, as GDAL's masks tell.
+"""Validity: which pixels of a window hold an image, by GDAL's masks.
 
 GDAL has a mask for every band. It is, in this order of precedence: a mask of the file (internal, in a ``.msk`` file, or
 a mask band of a virtual raster), the pixels that differ from the declared nodata value, the alpha band, or nothing. The
@@ -55,7 +55,7 @@ def alpha_of_gdal(dataset: DatasetReader) -> int:
     return dataset.count if MaskFlags.alpha in dataset.mask_flag_enums[0] else 0
 
 
-def is_drawn(mask: Mask) -> bool:
+def is_stored_mask(mask: Mask) -> bool:
     """Whether a mask is stored as pixels, so that a nodata value beside it counts besides."""
     return mask in ("band", "dataset")
 
@@ -95,14 +95,14 @@ def read_valid(
     bands
         Bands of it, described.
     stored
-        Their values, each ``(row, col)`` in the band's own data type, full size or thinned out to nearest pixels.
+        Their values, each ``(row, col)`` in the band's own data type, full size or subsampled to nearest pixels.
     window
         Where the values were read; None for the whole raster.
 
     Returns
     -------
     numpy.ndarray
-        bool ``(row, col)``; NaN and infinities are not looked for.
+        bool ``(row, col)``; NaN and infinities are not searched for.
     """
     shape = stored[0].shape
     valid = np.ones(shape, dtype=bool)
@@ -141,9 +141,9 @@ def _mask_source(dataset: DatasetReader) -> DatasetReader:
 
 
 def differs_from_nodata(stored: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    """Return where stored values are not a nodata value that GDAL is not told of, compared in their data type.
+    """Return where stored values differ from a nodata value, compared in their data type.
 
-    A value that the data type cannot hold never occurs, so it hides nothing.
+    A nodata value that the data type cannot hold never occurs.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from geopointseg.errors import RasterError
 from geopointseg.raster.band import Band
 from geopointseg.raster.crs import srs_element
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.validity import is_drawn
+from geopointseg.raster.validity import is_stored_mask
 
 if TYPE_CHECKING:
     from geopointseg.raster.scene import Scene
@@ -48,7 +48,7 @@ class Piece:
 
 
 def with_masks_of_gdal(scene: Scene) -> Scene:
-    """Return a scene whose pixels without image are all told by GDAL's masks of its bands.
+    """Return a scene whose nodata pixels are all in GDAL's masks of its bands.
 
     Alpha bands that GDAL leaves out, and nodata values that the user declares, become masks of a virtual raster.
     """
@@ -62,13 +62,13 @@ def with_masks_of_gdal(scene: Scene) -> Scene:
         set_scale(element, band)
         add_source(element, "SimpleSource", piece, str(band.index), "nearest")
         mask_by_all(element, piece)
-    return as_described(scene.as_virtual(ET.tostring(root, encoding="unicode")), bands)
+    return with_descriptions(scene.as_virtual(ET.tostring(root, encoding="unicode")), bands)
 
 
 def mask_by_all(element: ET.Element, piece: Piece) -> None:
     """Give a band a mask that is the product of GDAL's mask, the alpha band, and the user's nodata."""
     band = piece.band
-    if band.nodata is not None and not is_drawn(band.mask) and not band.alpha:
+    if band.nodata is not None and not is_stored_mask(band.mask) and not band.alpha:
         ET.SubElement(element, "NoDataValue").text = repr(band.nodata)
         return
     masks = [(piece, f"mask,{band.index}")] if band.mask else []
@@ -96,7 +96,7 @@ def _declaring(piece: Piece) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def as_described(scene: Scene, bands: Sequence[Band]) -> Scene:
+def with_descriptions(scene: Scene, bands: Sequence[Band]) -> Scene:
     """Return a virtual raster with the names, wavelengths and colours of other bands, which it cannot store."""
     return scene.with_bands(
         [
@@ -216,7 +216,7 @@ def _add_rectangle(
 
 def pixel_box(grid: Grid, of: Grid) -> tuple[float, float, float, float]:
     """Return left, top, right, bottom of a grid in the pixels of another."""
-    step = ~grid.transform @ of.transform
+    step = grid.pixel_transform(of)
     left, top = step @ (0, 0)
     right, bottom = step @ (of.width, of.height)
     return left, top, right, bottom

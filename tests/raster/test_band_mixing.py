@@ -136,5 +136,5 @@ def test_bands_are_chosen_before_they_are_mixed(tmp_path: Path):
 
 def test_mixing_needs_shared_ground(tmp_path: Path):
     after, before, _ = two_cameras(tmp_path)
-    with pytest.raises(ConfigError, match=r"How bands mix can only be told where both images"):
+    with pytest.raises(ConfigError, match=r"It can only be fitted where both images"):
         match_raster(after, before, tmp_path / "o.tif", mix_bands=True)
