@@ -81,7 +81,7 @@ INDICES: dict[str, str] = {
     "savi": "1.5 * (nir - red) / (nir + red + 0.5)",
     "exg": "(2 * green - red - blue) / (red + green + blue)",
 }
-"""Well-known indices over common names; SAVI wants reflectances of 0..1."""
+"""Well-known indices over common names; SAVI expects reflectances of 0..1."""
 
 _PLACEHOLDER = re.compile(r"band_(\d+)")
 _COLORED = re.compile(r"(band_\d+):(\w+)", re.IGNORECASE)
@@ -289,16 +289,16 @@ def _named_by_order(scene: Scene, wanted: Sequence[str], reporter: Reporter) -> 
     if placeholders and known.issuperset(bands):
         return scene
     if not bands or not (nameless or placeholders) or len(bands) != len(scene.bands):
-        if placeholders and not nameless and all(_placed(scene, name) for name in bands):
+        numbered = {band.index: band for band in scene.bands}
+        if placeholders and not nameless and numbered.keys() >= set(map(_number, bands)):
             reporter.log(
-                f"'{scene.name}': bands are taken by their number, as the model knows no names."
+                f"'{scene.name}': bands are taken by their number, because the model has no band names."
             )
-            placed = {b.index: b for b in scene.bands}
-            return scene.with_bands([replace(placed[_number(name)], name=name) for name in bands])
+            return scene.with_bands([replace(numbered[_number(b)], name=b) for b in bands])
         return scene
     reporter.log(
         f"'{scene.name}': bands are taken in their order ({', '.join(scene.band_names)}) as {', '.join(bands)}, "
-        f"because {'the file gives them no names' if nameless else 'the model knows no names'}."
+        f"because {'the file has no band names' if nameless else 'the model has no band names'}."
     )
     return scene.with_bands(
         [replace(band, name=name.lower()) for band, name in zip(scene.bands, bands, strict=True)]
@@ -352,10 +352,6 @@ def _without_color(scene: Scene, name: str) -> str:
 
 def _is_named(band: Band) -> bool:
     return band.expression is not None or bool(band.name and not is_placeholder(band.name))
-
-
-def _placed(scene: Scene, placeholder: str) -> bool:
-    return _number(placeholder) in {band.index for band in scene.bands}
 
 
 def _number(placeholder: str) -> int:

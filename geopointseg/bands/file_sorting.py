@@ -15,7 +15,6 @@ import numpy as np
 from geopointseg.bands.file_role import (
     NAMES,
     STACKABLE,
-    Recognized,
     Role,
     declared_role,
     described_words,
@@ -186,12 +185,8 @@ def _recognize_together(files: Sequence[SourceFile]) -> list[SourceFile]:
         if not found.role:
             whole = recognize(words[k])
             found = replace(whole, rest=tuple(w for w in whole.rest if w not in common))
-        known.append(_with_found(file, found))
+        known.append(replace(file, **vars(found)))
     return _with_words_of_folders(known)
-
-
-def _with_found(file: SourceFile, found: Recognized) -> SourceFile:
-    return replace(file, role=found.role, word=found.word, strong=found.strong, rest=found.rest)
 
 
 def _with_words_of_folders(files: Sequence[SourceFile]) -> list[SourceFile]:

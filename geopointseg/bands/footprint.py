@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import RasterError
+from geopointseg.raster.coordinates import x_period_of
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
 
@@ -50,9 +51,10 @@ class Footprints:
                 number[text] = equal
                 systems += [crs] * (equal == len(systems))
         system = [number[scene.grid.crs.to_wkt()] for scene in scenes]
-        first: dict[int, Grid] = {}
+        first = {k: scene.grid for k, scene in reversed([*zip(system, scenes, strict=True)])}
+        goes_around = [x_period_of(crs) is not None for crs in systems]
         grids = [
-            scene.grid.shifted_towards(first.setdefault(k, scene.grid))
+            scene.grid.shifted_towards(first[k]) if goes_around[k] else scene.grid
             for k, scene in zip(system, scenes, strict=True)
         ]
         boxes = np.array([grid.bounds for grid in grids], np.float64).reshape(-1, 4)

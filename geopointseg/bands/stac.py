@@ -24,19 +24,11 @@ from geopointseg.errors import InputFileError, RasterError
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
 
-_NO_IMAGERY = {"thumbnail", "overview", "visual", "metadata"} | {
-    "data-mask",
-    "cloud",
-    "snow-ice",
-    "saturation",
-}
-_RASTER_TYPES = (
-    "image/tiff",
-    "image/jp2",
-    "image/vnd.stac.geotiff",
-    "image/x.geotiff",
-    "application/x-hdf",
-)
+_PICTURES = {"thumbnail", "overview", "visual", "metadata"}
+_QUALITY_LAYERS = {"data-mask", "cloud", "snow-ice", "saturation"}
+_NO_IMAGERY = _PICTURES | _QUALITY_LAYERS
+_GEOTIFF_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/x.geotiff")
+_RASTER_TYPES = (*_GEOTIFF_TYPES, "image/jp2", "application/x-hdf")
 
 
 def is_stac_file(path: Path) -> bool:

@@ -327,7 +327,8 @@ def _count_window(
     number, window = numbered
     if plain:
         stored, valid = scene.read_stored(window)
-        order = [scene.stored_positions[band.index] for band in scene.bands]
+        positions = scene.stored_positions
+        order = [positions[band.index] for band in scene.bands]
         image = stored if order == list(range(len(stored))) else stored[order]
     else:
         chip = scene.read(window)

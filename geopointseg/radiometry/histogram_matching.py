@@ -37,9 +37,8 @@ from geopointseg.radiometry.radiometric_transform import (
     fit_matching,
 )
 from geopointseg.radiometry.storage_encoding import StorageEncoding, choose_encoding, output_profile
-from geopointseg.raster.band import Band
 from geopointseg.raster.crs import keep_crs
-from geopointseg.raster.curve import Curve, look_up, table_values
+from geopointseg.raster.curve import look_up, table_values
 from geopointseg.raster.prefetch import map_ahead
 from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs, whole_file
 from geopointseg.raster.scene import Scene, ScenePath
@@ -349,14 +348,11 @@ def _make_tables(
     """Return a table from stored to stored value per band, where the raster's type allows."""
     if transform.mixing is not None or not scene.is_stored_plainly:
         return None
+    stored = table_values(scene.dtype)
     return [
-        encoding.store(_through(curve, band, scene.dtype))
+        encoding.store(curve.apply(stored * band.scale + band.offset))
         for curve, band in zip(transform.curves, scene.bands, strict=True)
     ]
-
-
-def _through(curve: Curve, band: Band, dtype: str) -> NDArray[np.float32]:
-    return curve.apply(table_values(dtype) * band.scale + band.offset)
 
 
 def _move_window(

@@ -107,7 +107,7 @@ def _transform_placeable(
         transformer = Transformer.from_crs(source.to_wkt(), target.to_wkt(), always_xy=True)
     except ProjError as error:
         raise RasterError(
-            f"PROJ knows no transformation from the coordinate reference system {quote_crs(source)} to {quote_crs(target)}. "
+            f"PROJ has no transformation from the coordinate reference system {quote_crs(source)} to {quote_crs(target)}. "
             'Expected one; correct the wrong CRS in QGIS with "Assign projection", or give data in the CRS of the raster.'
         ) from error
     moved_x, moved_y = transformer.transform(x, y)

@@ -226,7 +226,8 @@ class Grid:
         col = np.concatenate([along, along, along * 0, along * 0 + 1]) * self.width
         if self.crs == crs:
             return self.bounds
-        middle = transform_coordinates(*self._middle, self.crs, crs)
+        centre = self.pixel_to_world([self.height / 2], [self.width / 2])
+        middle = transform_coordinates(*centre, self.crs, crs)
         x, y = transform_coordinates(*self.pixel_to_world(row, col), self.crs, crs)
         finite = np.isfinite(x) & np.isfinite(y)
         if not finite.any():
@@ -238,10 +239,6 @@ class Grid:
         return self._with_poles(
             (float(x.min()), float(y.min()), float(x.max()), float(y.max())), crs
         )
-
-    @property
-    def _middle(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return self.pixel_to_world([self.height / 2], [self.width / 2])
 
     def _with_poles(self, bounds: Bounds, crs: CRS) -> Bounds:
         """Return bounds in longitude and latitude that include the poles on the grid."""

@@ -86,15 +86,13 @@ HANDLES = HandlePool()
 atexit.register(HANDLES.close)
 
 
-def open_dataset(path: str, **options: Any) -> DatasetReader:
+def open_dataset(path: str) -> DatasetReader:
     """Open a raster for reading, with an error that explains what is wrong with it.
 
     Parameters
     ----------
     path
         A file, a ``/vsi...`` path, a sub-dataset, or the XML text of a virtual raster.
-    options
-        Passed on to rasterio.
 
     Raises
     ------
@@ -105,7 +103,7 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
     if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
         raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
     try:
-        return rasterio.open(_local(path), sharing=False, **options)
+        return rasterio.open(_local(path), sharing=False)
     except RasterioError as error:
         shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(

@@ -315,7 +315,7 @@ def test_a_cancelled_run_leaves_nothing(tmp_path: Path):
 
 
 def changed_pair(tmp_path: Path) -> tuple[Path, Path, np.ndarray]:
-    """A scene, and the same ground later: another light, and a third of it flooded."""
+    """A scene, and the same area later: another light, and a third of it flooded."""
     before = ground(5)
     after = veil(before)
     flooded = np.zeros(before.shape[1:], bool)

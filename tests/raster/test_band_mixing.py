@@ -27,7 +27,7 @@ def other_camera(image: np.ndarray) -> np.ndarray:
 
 
 def two_cameras(tmp_path: Path) -> tuple[Path, Path, np.ndarray]:
-    """The same ground by two cameras; a third of it is flooded in the second image."""
+    """The same area by two cameras; a third of it is flooded in the second image."""
     before = ground(5, 120, 140)
     after = np.rint(other_camera(before)).astype(np.uint8)
     flooded = np.zeros(before.shape[1:], bool)
@@ -134,7 +134,7 @@ def test_bands_are_chosen_before_they_are_mixed(tmp_path: Path):
     assert scene.with_nodata(3.0).mixing == scene.mixing
 
 
-def test_mixing_needs_shared_ground(tmp_path: Path):
+def test_mixing_needs_invariant_pixels(tmp_path: Path):
     after, before, _ = two_cameras(tmp_path)
     with pytest.raises(ConfigError, match=r"It can only be fitted where both images"):
         match_raster(after, before, tmp_path / "o.tif", mix_bands=True)

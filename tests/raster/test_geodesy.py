@@ -1,4 +1,4 @@
-"""Distances on the ground against pyproj's geodesics, in CRSs whose units are no metres on the ground."""
+"""Distances against pyproj's geodesics, in CRSs whose units are no metres on the ellipsoid."""
 
 from __future__ import annotations
 
