@@ -30,7 +30,7 @@ from geopointseg.labels.sparse_mask import locate_pixels
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.grid import crs_name, require_common_ground, transform_coordinates
+from geopointseg.raster.grid import crs_name, require_transformation, transform_coordinates
 from geopointseg.raster.pixel_area import PixelAreas
 from geopointseg.setting import require_number
 
@@ -184,7 +184,7 @@ def _assess_points(
     row, col = np.divmod(pixel, class_map.grid.width)
     matched, reference = _match(class_map.legend, points, owner)
     if setting.strata is not None:
-        require_common_ground(class_map.grid.crs, setting.strata.grid.crs)
+        require_transformation(class_map.grid.crs, setting.strata.grid.crs)
     inventory = take_inventory(class_map, row, col, reporter)
     on_map = inventory.sampled >= 0
     _refuse_all_on_nodata(class_map, on_map)
@@ -381,7 +381,7 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
         reference.legend.codes.tolist()
     ) & set(class_map.legend.codes.tolist())
     matched = match_legends(class_map.legend, reference.legend, by_name=by_name)
-    require_common_ground(reference.grid.crs, class_map.grid.crs)
+    require_transformation(reference.grid.crs, class_map.grid.crs)
     pixels, ground, unlabelled = _compare_rasters(class_map, reference, matched, reporter)
     if not pixels.any():
         raise RasterError(

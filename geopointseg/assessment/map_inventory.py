@@ -20,9 +20,9 @@ from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.handle import open_dataset, reading
 from geopointseg.raster.pixel_area import PixelAreas
-from geopointseg.raster.validity import is_drawn, masks_of
+from geopointseg.raster.raster_access import open_dataset, reading
+from geopointseg.raster.validity import is_stored_mask, masks_of
 
 STRIP_VALUES = 16 << 20
 """About how many pixels are read at a time."""
@@ -148,7 +148,7 @@ def _strip_windows(dataset: DatasetReader) -> Iterator[Window]:
 def _is_plain(dataset: DatasetReader) -> bool:
     """Whether nodata is told by value alone; integers of 64 bits are left to `ClassMap.read_codes`."""
     dtype = np.dtype(dataset.dtypes[0])
-    return dtype.kind in "iu" and dtype.itemsize < 8 and not is_drawn(masks_of(dataset)[0])
+    return dtype.kind in "iu" and dtype.itemsize < 8 and not is_stored_mask(masks_of(dataset)[0])
 
 
 def _count(

@@ -29,8 +29,8 @@ from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
 from geopointseg.progress import Reporter
-from geopointseg.raster.datum import datum_of, geodetic_coordinates
-from geopointseg.raster.grid import transform_coordinates
+from geopointseg.raster.coordinates import geodetic_coordinates, transform_coordinates
+from geopointseg.raster.datum import datum_of
 
 LARGEST_SAMPLE = 40
 """Above this number of places a random sample stands for all of them."""

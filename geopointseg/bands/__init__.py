@@ -1,1 +1,1 @@
-"""Which numbers a scene has: band names and formulas, and how files become scenes."""
+"""Bands of scenes: names, formulas, and how files are opened, sorted and stacked."""

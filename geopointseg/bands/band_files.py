@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from geopointseg.bands.band_names import band_key, is_placeholder, resolve_bands
-from geopointseg.bands.file_role import split_words, without_common_words
+from geopointseg.bands.file_role import FORMAT_WORDS, split_words, without_common_words
 from geopointseg.bands.file_sorting import LeftOut, SourceFile, leave_out
 from geopointseg.bands.stack import stack_scenes
 from geopointseg.errors import GeopointsegError, RasterError
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import join_names
 
 Files = Sequence[SourceFile]
 _WHOLE_DATE = len("2020-08-31")
-_FORMAT_WORDS = {"tif", "tiff", "jp2", "cog"}
 
 
 def list_names(files: Files) -> str:
@@ -62,10 +62,10 @@ def one_of_each(files: Files) -> tuple[list[list[SourceFile]], list[LeftOut]]:
     alike = len({frozenset(found) for found in scenes.values()}) == 1
     one_day = len(files[0].scene.date) == _WHOLE_DATE
     if len(scenes) < 2 or not alike or one_day:
-        ask_for_one(double)
+        refuse_double_band(double)
     terrain = [f for key, group in finest.items() if key not in scenes for f in group]
     if first_double(terrain):
-        ask_for_one(double)
+        refuse_double_band(double)
     return [[*finest[key], *terrain] for key in scenes], copies
 
 
@@ -80,12 +80,12 @@ def _finest(files: Files) -> list[SourceFile]:
         if here < there * 0.99:
             kept[identity(file)] = file
         elif here <= there * 1.01 and not _is_other_format(file, other):
-            ask_for_one((other, file))
+            refuse_double_band((other, file))
     return [file for file in files if kept[identity(file)] is file]
 
 
 def _is_other_format(file: SourceFile, other: SourceFile) -> bool:
-    words = [[w for w in split_words(f.title) if w not in _FORMAT_WORDS] for f in (file, other)]
+    words = [[w for w in split_words(f.title) if w not in FORMAT_WORDS] for f in (file, other)]
     return words[0] == words[1] and file.scene.name != other.scene.name
 
 
@@ -99,7 +99,7 @@ def first_double(files: Files) -> tuple[SourceFile, SourceFile] | None:
     return None
 
 
-def ask_for_one(double: tuple[SourceFile, SourceFile]) -> NoReturn:
+def refuse_double_band(double: tuple[SourceFile, SourceFile]) -> NoReturn:
     """Raise `RasterError` that asks which of two files of one band is meant."""
     first, second = (file.scene for file in double)
     names = (first.name, second.name) if first.name != second.name else (first.path, second.path)
@@ -110,7 +110,7 @@ def ask_for_one(double: tuple[SourceFile, SourceFile]) -> NoReturn:
 
 
 def identity(file: SourceFile) -> str:
-    """Return what tells a file's band from others, the same for ``B4`` and ``B04``."""
+    """Return the name that identifies a file's band, the same for ``B4`` and ``B04``."""
     return plain_name(file.word or band_key(file.scene.bands[0].name) or file.title)
 
 
@@ -123,7 +123,22 @@ def plain_name(name: str) -> str:
 
 
 def stack_files(files: Files, bands: Sequence[str], reporter: Reporter) -> Scene:
-    """Return files as one scene."""
+    """Return the files of one scene as that scene.
+
+    Parameters
+    ----------
+    files
+        Files of one scene, each band once.
+    bands
+        The bands that are asked for; the finest of their files sets the pixel size.
+    reporter
+        Gets messages on which files were stacked.
+
+    Returns
+    -------
+    Scene
+        A single file as it is, several as one virtual raster.
+    """
     if len(files) == 1:
         return named_scenes(files)[0]
     stacked = _stack_scenes(files, bands)
@@ -131,15 +146,10 @@ def stack_files(files: Files, bands: Sequence[str], reporter: Reporter) -> Scene
     beside = f" and '{files[0].scene.name}'" if len(singles) < len(files) else ""
     one = len(singles) == 1 and not beside
     reporter.log(
-        f"{len(singles)} one-band file{'s' * (len(singles) > 1)} ({_few(singles)}){beside} {'is' if one else 'are'} taken "
+        f"{len(singles)} one-band file{'s' * (len(singles) > 1)} ({join_names(file.scene.name for file in singles)}){beside} {'is' if one else 'are'} taken "
         f"as one scene with the bands {', '.join(stacked.band_names)}."
     )
     return stacked
-
-
-def _few(files: Files) -> str:
-    names = ", ".join(file.scene.name for file in files[:3])
-    return names if len(files) <= 3 else f"{names} ..."
 
 
 def _stack_scenes(files: Files, bands: Sequence[str]) -> Scene:
@@ -166,12 +176,12 @@ def _finest_of(scenes: Sequence[Scene], places: Iterable[int]) -> Scene:
 
 
 def _used(stacked: Scene, scenes: Sequence[Scene], bands: Sequence[str]) -> list[int]:
-    """Return the places of the scenes whose bands are asked for; none where that cannot be told."""
+    """Return the positions of the scenes whose bands are asked for; none where that is unknown."""
     if not bands:
         return []
     try:
         chosen = resolve_bands(stacked, bands, reporter=Reporter(NullSink()))
-    except GeopointsegError:  # told to the user where the bands are chosen
+    except GeopointsegError:  # reported where the bands are chosen
         return []
     places = [k for k, scene in enumerate(scenes) for _ in scene.bands]
     if len(places) != len(stacked.bands):

@@ -1,6 +1,6 @@
 """Bands by name: find the bands that a model wants, in whatever order a file holds them.
 
-A band is known by its description, by a common name (``red``, ``nir`` ...), by its colour interpretation or by
+A band is identified by its description, by a common name (``red``, ``nir`` ...), by its colour interpretation or by
 its wavelength. What is wanted may also be an index (``ndvi``) or any formula over bands, computed as the scene
 is read.
 
@@ -27,6 +27,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.scene import Scene
+from geopointseg.summary import join_names
 
 WAVELENGTHS_UM: dict[str, tuple[float, float]] = {
     "coastal": (0.40, 0.45),
@@ -80,7 +81,7 @@ INDICES: dict[str, str] = {
     "savi": "1.5 * (nir - red) / (nir + red + 0.5)",
     "exg": "(2 * green - red - blue) / (red + green + blue)",
 }
-"""Well-known indices over common names; SAVI wants reflectances of 0..1."""
+"""Well-known indices over common names; SAVI expects reflectances of 0..1."""
 
 _PLACEHOLDER = re.compile(r"band_(\d+)")
 _COLORED = re.compile(r"(band_\d+):(\w+)", re.IGNORECASE)
@@ -100,15 +101,19 @@ def resolve_bands(
     wanted
         For each band a name, a common name, a number in the file (``"3"``), a wavelength (``"665nm"``), an index
         (``"ndvi"``), a formula (``"ratio = nir / red"``), or a number and a colour (``"band_3:blue"``): the band of
-        that colour where a file without names tells colours, else that number. Empty takes the scene as it is.
+        that colour where a file without names declares colours, else that number. Empty takes the scene as it is.
     reporter
-        Told where bands without names are taken in their order.
+        Gets a message where bands without names are taken in their order.
+
+    Returns
+    -------
+    Scene
+        The same file with the wanted bands.
 
     Raises
     ------
     RasterError
-        If a band is lacking or cannot be told from another, or other colours are told than wanted; the message
-        names it.
+        If a band is missing or ambiguous, or the file declares other colours than wanted; the message names it.
     ConfigError
         If a formula cannot be understood.
     """
@@ -137,7 +142,7 @@ def asked_names(wanted: Sequence[str]) -> list[str]:
         formula = spec.partition("=")[2] or spec
         try:
             names += Expression.parse(formula).names if _is_formula(spec) else [spec]
-        except ConfigError:  # a name with a parenthesis, say
+        except ConfigError:  # for example a name with a parenthesis
             names.append(spec)
     keys = [band_key(name) for name in names if not _COLORED.fullmatch(name.strip())]
     return [key for key in dict.fromkeys(keys) if not key.isdigit() and not is_placeholder(key)]
@@ -157,13 +162,13 @@ def band_specs(scene: Scene) -> tuple[str, ...]:
 
 
 def colored_names(scene: Scene) -> list[str]:
-    """Return the names of a scene's bands, with the colour where a band has none and its colour tells it apart."""
-    named = zip(scene.bands, told_colors(scene), strict=True)
+    """Return the names of a scene's bands, with the colour where a band has none and its colour is unique."""
+    named = zip(scene.bands, declared_colors(scene), strict=True)
     return [f"{band_key(band.label)}:{color}" if color else band.label for band, color in named]
 
 
-def told_colors(scene: Scene) -> list[str]:
-    """Return the colour that tells each band without a name from the others; empty for all other bands."""
+def declared_colors(scene: Scene) -> list[str]:
+    """Return the unique colour of each band without a name; empty for all other bands."""
     colors = ["" if _is_named(band) else band.color for band in scene.bands]
     return [color if colors.count(color) == 1 else "" for color in colors]
 
@@ -174,8 +179,8 @@ def require_distinct_bands(scene: Scene) -> None:
     double = next((spec for spec in specs if specs.count(spec) > 1), None)
     if double is not None:
         raise RasterError(
-            f"'{scene.name}' has {specs.count(double)} bands called '{double}', so a model of it could not tell them "
-            "apart when it maps. Expected a name for each; rename the bands (gdal_edit, or band descriptions in QGIS) "
+            f"'{scene.name}' has {specs.count(double)} bands called '{double}', so a model of it could not distinguish them "
+            "in prediction. Expected a name for each; rename the bands (gdal_edit, or band descriptions in QGIS) "
             "or leave them out."
         )
 
@@ -198,8 +203,8 @@ def common_name(band: Band) -> str:
 def drop_empty_bands(scene: Scene, *, reporter: Reporter | None = None) -> Scene:
     """Return a scene without the bands that are nodata everywhere, with a warning.
 
-    One such band would make every pixel nodata. A band with an image is known after its first block, so only
-    empty ones cost a full read.
+    One such band would make every pixel nodata. A band with an image is usually found in its first block, so only
+    empty bands are read in full.
 
     Raises
     ------
@@ -272,7 +277,7 @@ def _centre_first(scene: Scene) -> Iterator[Window]:
 
 
 def _named_by_order(scene: Scene, wanted: Sequence[str], reporter: Reporter) -> Scene:
-    """Give the bands of a scene the wanted names where only their order can tell them."""
+    """Give the bands of a scene the wanted names where only their order identifies them."""
     nameless = not any(
         common_name(b) or (b.name and not is_placeholder(b.name)) for b in scene.bands
     )
@@ -284,16 +289,16 @@ def _named_by_order(scene: Scene, wanted: Sequence[str], reporter: Reporter) -> 
     if placeholders and known.issuperset(bands):
         return scene
     if not bands or not (nameless or placeholders) or len(bands) != len(scene.bands):
-        if placeholders and not nameless and all(_placed(scene, name) for name in bands):
+        numbered = {band.index: band for band in scene.bands}
+        if placeholders and not nameless and numbered.keys() >= set(map(_number, bands)):
             reporter.log(
-                f"'{scene.name}': bands are taken by their number, as the model knows no names."
+                f"'{scene.name}': bands are taken by their number, because the model has no band names."
             )
-            placed = {b.index: b for b in scene.bands}
-            return scene.with_bands([replace(placed[_number(name)], name=name) for name in bands])
+            return scene.with_bands([replace(numbered[_number(b)], name=b) for b in bands])
         return scene
     reporter.log(
         f"'{scene.name}': bands are taken in their order ({', '.join(scene.band_names)}) as {', '.join(bands)}, "
-        f"because {'the file gives them no names' if nameless else 'the model knows no names'}."
+        f"because {'the file has no band names' if nameless else 'the model has no band names'}."
     )
     return scene.with_bands(
         [replace(band, name=name.lower()) for band, name in zip(scene.bands, bands, strict=True)]
@@ -303,8 +308,8 @@ def _named_by_order(scene: Scene, wanted: Sequence[str], reporter: Reporter) -> 
 def _with_stored_indices(scene: Scene, wanted: Sequence[str]) -> list[str]:
     """Return what is wanted with the indices taken for bands of the file, where it has just as many; else nothing.
 
-    A model does not tell whether its ``ndvi`` was computed or stored in a file, and a file without names not what
-    it stores; their numbers of bands decide.
+    A model does not record whether its ``ndvi`` was computed or stored in a file, and a file without names does not
+    record what it stores. Their numbers of bands decide.
     """
     stored = [name for name in wanted if not _is_formula(name) and not name.isdigit()]
     return stored if len(stored) == len(scene.bands) else []
@@ -313,11 +318,11 @@ def _with_stored_indices(scene: Scene, wanted: Sequence[str]) -> list[str]:
 def _choose_by_color(scene: Scene, wanted: Sequence[str]) -> dict[str, Band]:
     """Return the bands that wanted colours mean, by what was wanted; none where the file does not tell these colours.
 
-    What is told by one side only changes nothing; colours that contradict each other are refused.
+    Colours that only one side declares are ignored. Colours that contradict each other are an error.
     """
     found = {name: _COLORED.fullmatch(name) for name in wanted if name not in scene.band_names}
     asked = {name: (match[1], match[2].lower()) for name, match in found.items() if match}
-    colors = told_colors(scene)
+    colors = declared_colors(scene)
     told = {color: band for band, color in zip(scene.bands, colors, strict=True) if color}
     if any(color not in told for _, color in asked.values()):
         here = {band_key(b.label): color for b, color in zip(scene.bands, colors, strict=True)}
@@ -336,7 +341,7 @@ def _refuse_colors(scene: Scene, wanted: Sequence[str]) -> NoReturn:
     raise RasterError(
         f"The colours of the bands of '{scene.name}' ({', '.join(colored_names(scene)[:12])}) are not those wanted "
         f"({', '.join(wanted[:12])}), and the bands have no names. Expected the same colours, in any order; correct the "
-        "colours that the file tells (gdal_edit -colorinterp_1 red ...), or name its bands."
+        "colours that the file declares (gdal_edit -colorinterp_1 red ...), or name its bands."
     )
 
 
@@ -347,10 +352,6 @@ def _without_color(scene: Scene, name: str) -> str:
 
 def _is_named(band: Band) -> bool:
     return band.expression is not None or bool(band.name and not is_placeholder(band.name))
-
-
-def _placed(scene: Scene, placeholder: str) -> bool:
-    return _number(placeholder) in {band.index for band in scene.bands}
 
 
 def _number(placeholder: str) -> int:
@@ -476,6 +477,4 @@ def band_key(name: str) -> str:
 
 
 def _listed(scene: Scene) -> str:
-    names = scene.band_names
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return f"{len(names)} bands: {', '.join(names[:12])}{more}"
+    return f"{len(scene.bands)} bands: {join_names(scene.band_names, 12)}"

@@ -1,23 +1,24 @@
 """Containers: files that hold several rasters as sub-datasets (NetCDF, HDF, Zarr, SAFE, GeoPackage).
 
-A sub-dataset is opened by a path of its own, ``NETCDF:"scene.nc":B04``. Its band is called by its variable.
+A sub-dataset is opened by a path of its own, ``NETCDF:"scene.nc":B04``. Its band is named after its variable.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from rasterio.io import DatasetReader
 
 from geopointseg.bands.band_names import is_placeholder
+from geopointseg.bands.file_sorting import LeftOut, SourceFile
 from geopointseg.errors import GeopointsegError, RasterError
 from geopointseg.raster.acquisition_date import find_date
 from geopointseg.raster.band import Band
-from geopointseg.raster.handle import HANDLES, is_text
+from geopointseg.raster.raster_access import HANDLES, is_text
 from geopointseg.raster.scene import Scene
 
 _SUB_DATASET = re.compile(
@@ -28,27 +29,8 @@ _SENTINEL2 = re.compile(r"(\w+), central wavelength .*", re.IGNORECASE)
 _LISTED = 20
 
 
-@dataclass(frozen=True)
-class SubDatasets:
-    """What a container holds.
-
-    Parameters
-    ----------
-    scenes
-        Sub-datasets that can be scenes or bands, with the names of their variables as titles.
-    titles
-        Names of the variables.
-    unread
-        Names of sub-datasets that have no place on the ground, or no numbers.
-    """
-
-    scenes: tuple[Scene, ...]
-    titles: tuple[str, ...]
-    unread: tuple[str, ...] = ()
-
-
 def open_named(path: str) -> Scene:
-    """Open a raster; bands of a sub-dataset are called by its variable where nothing else names them.
+    """Open a raster; bands of a sub-dataset are named after its variable where they have no other name.
 
     Raises
     ------
@@ -75,8 +57,17 @@ def list_sub_datasets(path: str) -> tuple[str, ...]:
     return () if dataset.count else tuple(dataset.subdatasets)
 
 
-def open_sub_datasets(container: str, paths: Sequence[str]) -> SubDatasets:
+def open_sub_datasets(
+    container: str, paths: Sequence[str]
+) -> tuple[list[SourceFile], list[LeftOut]]:
     """Open the sub-datasets of a container.
+
+    Returns
+    -------
+    files
+        Sub-datasets that can be scenes or bands, with the names of their variables as titles.
+    left_out
+        Sub-datasets that are not georeferenced, or not numeric.
 
     Raises
     ------
@@ -84,31 +75,44 @@ def open_sub_datasets(container: str, paths: Sequence[str]) -> SubDatasets:
         If none can be a scene, or several have many bands; the message lists them.
     """
     name = Path(container).name
-    scenes: list[Scene] = []
-    titles: list[str] = []
-    unread: list[str] = []
+    files: list[SourceFile] = []
+    left_out: list[LeftOut] = []
     reason = ""
     for path in paths:
         variable = variable_of(path) or path
+        label = f"{name}:{variable}"
         try:
             scene = open_named(path)
         except GeopointsegError as error:
-            unread.append(f"{name}:{variable}")
+            left_out.append(LeftOut(label, "not georeferenced"))
             reason = reason or str(error)
             continue
-        scenes.append(
-            replace(scene, label=f"{name}:{variable}", date=scene.date or find_date(name))
-        )
-        titles.append(variable)
-    if not scenes:
+        scene = replace(scene, label=label, date=scene.date or find_date(name))
+        files.append(SourceFile(scene, variable, name))
+    if not files:
         refuse_container(container, paths, f"none of them can be read as imagery ({reason})")
-    if len(scenes) > 1 and any(len(scene.bands) > 1 for scene in scenes):
+    if len(files) > 1 and not all(file.is_single for file in files):
         refuse_container(container, paths, "more than one of them may be meant")
-    return SubDatasets(tuple(scenes), tuple(titles), tuple(unread))
+    return files, left_out
 
 
 def refuse_container(container: str, paths: Sequence[str], why: str) -> NoReturn:
-    """Raise `RasterError` with the list of a container's sub-datasets."""
+    """Raise an error that lists a container's sub-datasets.
+
+    Parameters
+    ----------
+    container
+        Path of the container.
+    paths
+        Paths of its sub-datasets.
+    why
+        Why they are not taken, as the end of a sentence.
+
+    Raises
+    ------
+    RasterError
+        Always.
+    """
     more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
     raise RasterError(
         f"'{container}' holds {len(paths)} sub-datasets, and {why}. Expected the sub-datasets that are bands of the scene; "

@@ -2,8 +2,8 @@
 
 A role is read from words in the name of a file, a variable or a band, and from what the file declares: a class
 legend, a colour table, flag meanings, one bit per pixel. Strong words are product codes (``SCL``, ``QA_PIXEL``).
-Weak words (``mask``, ``cloud``, ``map``) also occur in names of places, so they count only where a file lies on
-the ground of other imagery.
+Weak words (``mask``, ``cloud``, ``map``) also occur in names of places, so they count only where a file overlaps
+other imagery.
 
 References
 ----------
@@ -26,10 +26,10 @@ from rasterio.io import DatasetReader
 from geopointseg.bands.band_names import INDICES
 from geopointseg.raster.class_map import LEGEND_TAG
 from geopointseg.raster.class_style import read_sidecar_legend
-from geopointseg.raster.handle import is_text
+from geopointseg.raster.raster_access import is_text
 
 Role = Literal["", "band", "index", "elevation", "quality", "atmosphere", "angle", "picture", "map"]
-"""What a file holds; empty where it cannot be told."""
+"""What a file holds; empty where it is unknown."""
 
 NAMES: dict[Role, str] = {
     "band": "band",
@@ -44,7 +44,7 @@ NAMES: dict[Role, str] = {
 """What messages call the roles."""
 
 STACKABLE: frozenset[Role] = frozenset({"band", "index", "elevation"})
-"""Roles of files that are bands of a scene: continuous values that describe the ground."""
+"""Roles of files that are bands of a scene: continuous values of the land surface."""
 
 _ZENITH = "(?:solar|sun|sensor|view|viewing|satellite|relative|sat)_?(?:zenith|azimuth|angle)s?"
 _STRONG: dict[Role, str] = {
@@ -97,21 +97,39 @@ _BAND = (
 _LETTER = "[rgbn]"
 _RESOLUTION = re.compile(r"r?\d+(?:km|m|cm)")
 _NOISE = {"sr", "st", "toa", "boa", "bt", "refl", "reflectance", "surface", "rad", "radiance", "dn"}
-_FORMATS = {"tif", "tiff", "cog", "jp2", "img", "vrt"}
+FORMAT_WORDS = {"tif", "tiff", "cog", "jp2", "img", "vrt"}
+"""Words in names for the format of a file."""
+
+PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
+"""Endings of files that are pictures for viewing, unless they have a coordinate reference system."""
+
+RASTER_ENDINGS = {
+    ".tif",
+    ".tiff",
+    ".gtif",
+    ".gtiff",
+    ".vrt",
+    ".jp2",
+    ".img",
+    ".bsq",
+    ".bil",
+    ".bip",
+}
+"""Endings of files that are rasters."""
 
 
 @dataclass(frozen=True)
 class Recognized:
-    """What the words of a name tell.
+    """The role that the words of a name indicate.
 
     Parameters
     ----------
     role
-        The role; empty where no word tells one.
+        The role; empty where no word indicates one.
     word
-        The word or words that tell it, in lower case and joined by underscores: ``b04``, ``qa_pixel``.
+        The word or words that indicate it, in lower case and joined by underscores: ``b04``, ``qa_pixel``.
     strong
-        Whether the word is a product code, which occurs in no name of a place.
+        Whether the word is a product code, which does not occur in names of places.
     rest
         The other words, without pixel sizes and levels of processing: equal for the bands of one scene.
     """
@@ -162,17 +180,17 @@ def without_common_words(names: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def recognize(words: Sequence[str], *, letters: bool = True) -> Recognized:
-    """Return the role that the words of a name tell.
+    """Return the role that the words of a name indicate.
 
-    A product code tells it wherever it stands. Otherwise the last word that tells a role counts, so ``red_mask`` is
-    a mask and ``cloud_lake_red`` a band.
+    A product code counts at any position. Otherwise the last word with a role counts, so ``red_mask`` is a mask and
+    ``cloud_lake_red`` a band.
 
     Parameters
     ----------
     words
         What `split_words` returns.
     letters
-        Whether a single letter at the end tells a band: ``ortho_r``.
+        Whether a single letter at the end is a band: ``ortho_r``.
 
     Examples
     --------
@@ -208,12 +226,12 @@ def _last(patterns: Mapping[Role, re.Pattern[str]], text: str) -> tuple[Role, in
 
 
 def _rest(words: Sequence[str]) -> tuple[str, ...]:
-    dropped = _NOISE | _FORMATS | {""}
+    dropped = _NOISE | FORMAT_WORDS | {""}
     return tuple(w for w in words if w not in dropped and not _RESOLUTION.fullmatch(w))
 
 
 def is_pixel_size(word: str) -> bool:
-    """Whether a word tells a pixel size: ``10m``, ``R20m``."""
+    """Whether a word is a pixel size: ``10m``, ``R20m``."""
     return _RESOLUTION.fullmatch(word.casefold()) is not None
 
 

@@ -1,7 +1,7 @@
 """Sort the files of a call by their role: which are imagery, and which are left out.
 
-The files of one call are looked at together, because a name tells little by itself: words that all names share say
-nothing of a file, and a layer is left out only where other files are imagery.
+The files of one call are compared with each other. Words that all names share do not distinguish files, and a layer is
+left out only where other files are imagery.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 from geopointseg.bands.file_role import (
     NAMES,
     STACKABLE,
-    Recognized,
     Role,
     declared_role,
     described_words,
@@ -26,7 +25,7 @@ from geopointseg.bands.file_role import (
     without_common_words,
 )
 from geopointseg.bands.footprint import Footprints
-from geopointseg.raster.handle import HANDLES, is_text
+from geopointseg.raster.raster_access import HANDLES, is_text
 from geopointseg.raster.scene import Scene
 
 
@@ -39,7 +38,7 @@ class SourceFile:
     scene
         The file, with its bands as it describes them.
     title
-        What tells of its content: the stem of its name, the name of a variable, the key of a STAC asset.
+        Name of its content: the stem of its file name, the name of a variable, or the key of a STAC asset.
     place
         Name of the folder, STAC item or container that it lies in.
     named
@@ -62,7 +61,22 @@ class SourceFile:
 
     @classmethod
     def of(cls, scene: Scene, *, named: bool = False, opened: bool = False) -> SourceFile:
-        """Return a file by its name on disk, or its label."""
+        """Describe a file by its name on disk, or by its label.
+
+        Parameters
+        ----------
+        scene
+            The opened file.
+        named
+            Whether the user named it, and not a folder or container.
+        opened
+            Whether the user gave it as a `Scene`.
+
+        Returns
+        -------
+        SourceFile
+            Without a role.
+        """
         name = Path(scene.name)
         local = not scene.label and not is_text(scene.path)
         folder = Path(scene.path).parent if local else name.parent
@@ -81,7 +95,7 @@ class SourceFile:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What the bands of one scene have in common: their folder, and the words that tell no band."""
+        """What the bands of one scene have in common: their folder, and the words that name no band."""
         return (self.place, *self.rest)
 
 
@@ -120,7 +134,7 @@ def sort_files(
     Returns
     -------
     imagery
-        In the given order. All files where none is imagery by its role: the user wants to use just these.
+        In the given order. All files where none is imagery by its role.
     left_out
         The others.
     """
@@ -160,7 +174,7 @@ def _parts_of_virtual_rasters(files: Sequence[SourceFile]) -> dict[str, str]:
 
 
 def _recognize_together(files: Sequence[SourceFile]) -> list[SourceFile]:
-    """Return the files with what their names tell, words that all one-band files share left aside where possible."""
+    """Return the files with the roles in their names, without words that all one-band files share where possible."""
     words = [split_words(file.title) for file in files]
     singles = [k for k, file in enumerate(files) if file.is_single]
     own = dict(zip(singles, without_common_words([words[k] for k in singles]), strict=True))
@@ -171,12 +185,8 @@ def _recognize_together(files: Sequence[SourceFile]) -> list[SourceFile]:
         if not found.role:
             whole = recognize(words[k])
             found = replace(whole, rest=tuple(w for w in whole.rest if w not in common))
-        known.append(_with_found(file, found))
+        known.append(replace(file, **vars(found)))
     return _with_words_of_folders(known)
-
-
-def _with_found(file: SourceFile, found: Recognized) -> SourceFile:
-    return replace(file, role=found.role, word=found.word, strong=found.strong, rest=found.rest)
 
 
 def _with_words_of_folders(files: Sequence[SourceFile]) -> list[SourceFile]:
@@ -193,7 +203,7 @@ def _with_words_of_folders(files: Sequence[SourceFile]) -> list[SourceFile]:
 
 
 def _with_role(file: SourceFile, asked_as: Callable[[SourceFile], str]) -> SourceFile:
-    """Return a file with the role that follows from its name and from what it declares."""
+    """Return a file with the role from its name and from its own metadata."""
     asked = asked_as(file) if file.is_single else ""
     if asked:
         return replace(
@@ -214,7 +224,7 @@ def _with_role(file: SourceFile, asked_as: Callable[[SourceFile], str]) -> Sourc
 
 
 def _with_roles_of_bands(file: SourceFile) -> SourceFile:
-    """Return a file of several bands with the role that their names tell, where none of them is a band of a scene."""
+    """Return a file of several bands with the role that their names indicate, where none of them is a band of a scene."""
     found = [recognize(split_words(band.name)) for band in file.scene.bands]
     told = {one.role for one in found if one.role}
     strong = any(one.strong for one in found)
@@ -227,7 +237,7 @@ def _with_roles_of_bands(file: SourceFile) -> SourceFile:
 def _with_described_role(
     file: SourceFile, described: Sequence[str], *, classes: bool
 ) -> SourceFile:
-    """Return a one-band file with the role that its description or its colours tell where its name tells none."""
+    """Return a one-band file with the role in its description or its colours where its name has none."""
     if not file.role:
         found = recognize(described)
         file = replace(file, role=found.role, strong=found.strong)
@@ -237,9 +247,9 @@ def _with_described_role(
 
 
 def _confirm_weak_words(files: Sequence[SourceFile]) -> list[SourceFile]:
-    """Return the files without roles that only a weak word tells, unless they lie on the ground of other imagery.
+    """Return the files without roles from a weak word alone, unless they overlap other imagery.
 
-    A raster of several bands is left out for a word only where other imagery of its ground has other bands.
+    A raster of several bands is left out for a word only where overlapping imagery has another number of bands.
     """
     weak = [bool(f.role) and f.role != "band" and not (f.is_single and f.strong) for f in files]
     if not any(weak):
@@ -250,7 +260,7 @@ def _confirm_weak_words(files: Sequence[SourceFile]) -> list[SourceFile]:
     confirmed = []
     for k, file in enumerate(files):
         if weak[k]:
-            others = imagery & (np.arange(len(files)) != k) & footprints.sharing(k)
+            others = imagery & (np.arange(len(files)) != k) & footprints.overlapping(k)
             others &= file.is_single | (count != count[k])
             file = file if others.any() else replace(file, role="", word="")
         confirmed.append(file)

@@ -1,6 +1,6 @@
-"""From what a user names to scenes: files, folders, STAC items, one-band files, dates.
+"""Opening of imagery as scenes: files, folders, STAC items, one-band files, dates.
 
-Training and prediction open imagery through one verb, `open_scenes`, so a raster means the same to both.
+Training and prediction open imagery through `open_scenes`, so both read a raster in the same way.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geopointseg.bands.band_names import (
     colored_names,
+    declared_colors,
     drop_empty_bands,
     require_filled_bands,
     resolve_bands,
-    told_colors,
 )
 from geopointseg.bands.container import (
     list_sub_datasets,
@@ -28,17 +28,19 @@ from geopointseg.bands.container import (
     open_sub_datasets,
     refuse_container,
 )
+from geopointseg.bands.file_role import PICTURE_ENDINGS, RASTER_ENDINGS
 from geopointseg.bands.file_sorting import LeftOut, SourceFile
-from geopointseg.bands.footprint import share_footprint
+from geopointseg.bands.footprint import Footprints
 from geopointseg.bands.scene_assembly import Stacking, assemble_scenes
 from geopointseg.bands.stac import is_stac_file, read_stac_scenes
 from geopointseg.bands.stack import stack_dates
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.handle import is_text
 from geopointseg.raster.palette_image import expand_palette
+from geopointseg.raster.raster_access import is_text
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.validity import Nodata
+from geopointseg.summary import join_names
 
 if TYPE_CHECKING:
     from geopointseg.radiometry.picture_style import PictureStyle
@@ -46,27 +48,10 @@ if TYPE_CHECKING:
 Source = ScenePath | Scene
 Dates = Literal["scenes", "channels"]
 
-RASTER_ENDINGS = {
-    ".tif",
-    ".tiff",
-    ".gtif",
-    ".gtiff",
-    ".vrt",
-    ".jp2",
-    ".img",
-    ".bsq",
-    ".bil",
-    ".bip",
-    ".png",
-    ".jpg",
-    ".jpeg",
-}
-"""Files that a folder is searched for."""
-
 CONTAINER_ENDINGS = {".nc", ".nc4", ".h5", ".he5", ".hdf", ".hdf5"}
 """Files that a folder without rasters is searched for."""
 
-PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
+_Found = tuple[list[SourceFile], list[LeftOut]]
 
 
 def open_scenes(
@@ -84,8 +69,8 @@ def open_scenes(
     Parameters
     ----------
     sources
-        One or several of: a raster, a virtual raster or its XML text, a folder of rasters, a STAC item file, a container
-        whose sub-datasets are bands of one scene, a `Scene`.
+        One or several of: a raster, a virtual raster or its XML text, a folder of rasters, a STAC item file, a
+        container whose sub-datasets are bands of one scene, a `Scene`.
     bands
         What `resolve_bands` takes; empty takes the bands of the first scene, by name where they have names.
     style
@@ -99,15 +84,20 @@ def open_scenes(
     nodata
         A nodata value that the files do not declare.
     reporter
-        Told what was stacked, dropped or taken in order, and in one line which scenes and bands are used and which
-        files are left out.
+        Gets messages on what was stacked, dropped or taken in order, and one line with the scenes and bands that are
+        used and the files that are left out.
+
+    Returns
+    -------
+    list of Scene
+        All with the same bands in the same order.
 
     Raises
     ------
     InputFileError
         If a source is missing, holds no raster, or cannot be read.
     RasterError
-        If the bands wanted are lacking, the scenes' bands do not correspond, or it cannot be told what a file is.
+        If the bands wanted are lacking, the scenes' bands do not correspond, or the role of a file is unknown.
     """
     reporter = reporter or Reporter()
     files, left_out = _open_files(
@@ -137,9 +127,7 @@ def _choose_bands(scenes: Sequence[Scene], bands: Sequence[str], reporter: Repor
     return chosen
 
 
-def _open_files(
-    sources: Sequence[Source], bands: Sequence[str]
-) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_files(sources: Sequence[Source], bands: Sequence[str]) -> _Found:
     """Return the files behind the sources, and those that cannot be imagery."""
     if not sources:
         raise InputFileError("No raster was named. Expected one at least.")
@@ -156,7 +144,7 @@ def _open_files(
     return files, left_out
 
 
-def _open_path(path: str, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_path(path: str, bands: Sequence[str]) -> _Found:
     if is_text(path):
         return [SourceFile.of(open_named(path), named=True)], []
     if os.path.isdir(path):  # noqa: PTH112 - Path fails on long names
@@ -169,7 +157,7 @@ def _open_path(path: str, bands: Sequence[str]) -> tuple[list[SourceFile], list[
     return _open_file(path, bands, named=True)
 
 
-def _open_folder(folder: Path, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_folder(folder: Path, bands: Sequence[str]) -> _Found:
     """Return the rasters of a folder; pictures without georeference among them are left out."""
     paths = list_rasters(folder)
     files: list[SourceFile] = []
@@ -189,7 +177,7 @@ def _open_folder(folder: Path, bands: Sequence[str]) -> tuple[list[SourceFile], 
     return files, left_out
 
 
-def _open_quietly(path: Path, bands: Sequence[str]) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_quietly(path: Path, bands: Sequence[str]) -> _Found:
     """Open a file of a folder without the warning of rasterio that a picture has no georeference."""
     with warnings.catch_warnings():
         if path.suffix.lower() in PICTURE_ENDINGS:
@@ -197,31 +185,22 @@ def _open_quietly(path: Path, bands: Sequence[str]) -> tuple[list[SourceFile], l
         return _open_file(str(path), bands, named=False)
 
 
-def _open_file(
-    path: str, bands: Sequence[str], *, named: bool
-) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_file(path: str, bands: Sequence[str], *, named: bool) -> _Found:
     inside = list_sub_datasets(path)
     if inside:
         return _open_container(path, inside, bands)
     return [SourceFile.of(open_named(path), named=named)], []
 
 
-def _open_container(
-    path: str, inside: Sequence[str], bands: Sequence[str]
-) -> tuple[list[SourceFile], list[LeftOut]]:
+def _open_container(path: str, inside: Sequence[str], bands: Sequence[str]) -> _Found:
     """Return the sub-datasets of a container that is given whole, if they are clearly bands of one scene."""
-    held = open_sub_datasets(path, inside)
-    files = [
-        replace(SourceFile.of(scene), title=title, place=Path(path).name)
-        for scene, title in zip(held.scenes, held.titles, strict=True)
-    ]
+    files, left_out = open_sub_datasets(path, inside)
     try:
         made = assemble_scenes(files, bands=bands)
     except RasterError as error:
         refuse_container(path, inside, f"they are not clearly bands of one scene ({error})")
     if len(made.scenes) > 1:
         refuse_container(path, inside, "they are not of one footprint and date")
-    left_out = [LeftOut(name, "no place on the ground") for name in held.unread]
     return files, left_out
 
 
@@ -244,7 +223,7 @@ def list_rasters(folder: Path) -> list[Path]:
         (
             found
             for paths in (folder.iterdir, lambda: folder.rglob("*"))
-            for endings in (RASTER_ENDINGS, CONTAINER_ENDINGS)
+            for endings in (RASTER_ENDINGS | PICTURE_ENDINGS, CONTAINER_ENDINGS)
             if (found := _files_ending(paths(), endings))
         ),
         [],
@@ -252,7 +231,7 @@ def list_rasters(folder: Path) -> list[Path]:
     if not found:
         raise InputFileError(
             f"The folder '{folder}' holds no raster. Expected files ending in "
-            f"{', '.join(sorted(RASTER_ENDINGS)[:4])} ...; name the rasters themselves, or another folder."
+            f"{', '.join(sorted(RASTER_ENDINGS | PICTURE_ENDINGS)[:4])} ...; name the rasters themselves, or another folder."
         )
     return found
 
@@ -266,7 +245,7 @@ def _files_ending(paths: Iterable[Path], endings: set[str]) -> list[Path]:
 
 
 def _report(scenes: Sequence[Scene], left_out: Sequence[LeftOut], reporter: Reporter) -> None:
-    """Say in one line which scenes and bands are used, and which files are left out."""
+    """Report in one line which scenes and bands are used, and which files are left out."""
     for file in left_out:
         if file.named:
             reporter.warn(
@@ -275,34 +254,23 @@ def _report(scenes: Sequence[Scene], left_out: Sequence[LeftOut], reporter: Repo
             )
     names = [scene.name for scene in scenes]
     bands = scenes[0].band_names
-    what = f"{len(scenes)} scene{'s' * (len(scenes) > 1)}: {_few(names)}; "
-    what += f"{len(bands)} band{'s' * (len(bands) > 1)}: {_few(bands, 24)}"
+    what = f"{len(scenes)} scene{'s' * (len(scenes) > 1)}: {join_names(names, 6)}; "
+    what += f"{len(bands)} band{'s' * (len(bands) > 1)}: {join_names(bands, 24)}"
     listed = [f"{file.name} ({file.reason})" for file in left_out]
     reporter.log(
-        f"{what}; left out: {_few(listed, 12) or 'no file'}.",
+        f"{what}; left out: {join_names(listed, 12) or 'no file'}.",
         scenes=names,
         bands=bands,
         left_out=[{"file": file.name, "reason": file.reason} for file in left_out],
     )
 
 
-def _few(names: Sequence[str], count: int = 6) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
-
-
 # --- dates -----------------------------------------------------------------------------------------------------
 
 
 def _stack_dates_by_place(scenes: Sequence[Scene], reporter: Reporter) -> list[Scene]:
-    places: list[list[Scene]] = []
-    for scene in scenes:
-        for place in places:
-            if share_footprint(place[0], scene):
-                place.append(scene)
-                break
-        else:
-            places.append([scene])
+    groups = Footprints.of(scenes).groups([""] * len(scenes))
+    places = [[scenes[k] for k in group] for group in groups]
     counts = sorted({len(place) for place in places})
     if len(counts) > 1:
         raise RasterError(
@@ -332,7 +300,7 @@ def _with_common_bands(
     """
     first = scenes[0]
     alike = [scene for scene in scenes if scene.band_names == first.band_names]
-    colored = next((scene for scene in alike if any(told_colors(scene))), first)
+    colored = next((scene for scene in alike if any(declared_colors(scene))), first)
     if len(alike) == len(scenes) and all(_agree_in_color(scene, colored) for scene in scenes):
         return list(scenes)
     named = [all(band.name for band in scene.bands) for scene in scenes]
@@ -351,8 +319,8 @@ def _with_common_bands(
 
 
 def _agree_in_color(scene: Scene, other: Scene) -> bool:
-    """Whether bands without names have the same colours, where both scenes tell them."""
-    told = zip(told_colors(scene), told_colors(other), strict=True)
+    """Whether bands without names have the same colours, where both scenes declare them."""
+    told = zip(declared_colors(scene), declared_colors(other), strict=True)
     return all(a == b for a, b in told if a and b)
 
 

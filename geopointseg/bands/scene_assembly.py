@@ -1,8 +1,8 @@
-"""From files to scenes: one-band files of one footprint and date are the bands of one scene.
+"""Assembly of scenes: one-band files of one footprint and date become the bands of one scene.
 
 Files are grouped by footprint and date. In a group, bands become one scene, with indices and terrain models of the
 same footprint as further bands. Files that are no imagery are left out before (`sort_files`). Where the role of a file
-cannot be told, an error asks for it: no file becomes a scene, or is left out, without a word.
+is unknown, an error asks for it.
 """
 
 from __future__ import annotations
@@ -11,29 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-import numpy as np
-
 from geopointseg.bands.band_files import (
     Files,
-    ask_for_one,
     first_double,
     identity,
     list_names,
     named_scenes,
     one_of_each,
     plain_name,
+    refuse_double_band,
     stack_all,
     stack_files,
 )
 from geopointseg.bands.band_names import asked_names, band_key, common_name
 from geopointseg.bands.file_role import NAMES
-from geopointseg.bands.file_sorting import (
-    LeftOut,
-    SourceFile,
-    leave_out,
-    sort_files,
-)
-from geopointseg.bands.footprint import Footprints, share_footprint, share_ground
+from geopointseg.bands.file_sorting import LeftOut, SourceFile, leave_out, sort_files
+from geopointseg.bands.footprint import Footprints, do_overlap, share_footprint
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
@@ -72,12 +65,17 @@ def assemble_scenes(
     bands
         The bands that are asked for, as in `resolve_bands`.
     reporter
-        Told what was stacked.
+        Gets messages on what was stacked.
+
+    Returns
+    -------
+    Assembly
+        The scenes, and the files that are not used.
 
     Raises
     ------
     RasterError
-        If the role of a file cannot be told; the message asks for it.
+        If the role of a file is unknown; the message asks for it.
     """
     reporter = reporter or Reporter()
     if stack == "never" or len(files) == 1:
@@ -109,21 +107,16 @@ def _asked_as(file: SourceFile, bands: Sequence[str]) -> str:
 
 def _group(files: Files, *, by_date: bool = True) -> list[list[SourceFile]]:
     """Return the files by footprint and, unless told otherwise, date."""
-    footprints = Footprints.of([file.scene for file in files])
-    dates = np.array([file.scene.date if by_date else "" for file in files])
-    group = np.full(len(files), -1)
-    for k in range(len(files)):
-        if group[k] < 0:
-            group[(group < 0) & footprints.equal(k) & (dates == dates[k])] = k
-    members = {k: np.flatnonzero(group == k).tolist() for k in dict.fromkeys(group.tolist())}
-    return [[files[m] for m in found] for found in members.values()]
+    dates = [file.scene.date if by_date else "" for file in files]
+    groups = Footprints.of([file.scene for file in files]).groups(dates)
+    return [[files[k] for k in group] for group in groups]
 
 
 def _split_by_date(files: Files) -> tuple[list[list[SourceFile]], list[LeftOut]]:
     """Return the files of each footprint and date, and those that belong to no date.
 
-    A terrain model belongs to every date. An index or a band without a date belongs to the only date of its ground.
-    Indices and terrain models of ground without other imagery are left out.
+    A terrain model belongs to every date. An index or a band without a date belongs to the only date of its place.
+    Indices and terrain models of a place without other imagery are left out.
     """
     groups: list[list[SourceFile]] = []
     left_out: list[LeftOut] = []
@@ -131,7 +124,7 @@ def _split_by_date(files: Files) -> tuple[list[list[SourceFile]], list[LeftOut]]
     has_scene = [any(not f.is_single or f.role in {"band", ""} for f in place) for place in places]
     for place, is_scene in zip(places, has_scene, strict=True):
         if any(has_scene) and not is_scene:
-            left_out += [leave_out(f, f"{NAMES[f.role]} of other ground") for f in place]
+            left_out += [leave_out(f, f"{NAMES[f.role]} of another place") for f in place]
             continue
         dates = _dates_of(place)
         found: dict[str, list[SourceFile]] = {date: [] for date in dates}
@@ -206,9 +199,9 @@ def _drop_unasked(files: Files, bands: Sequence[str]) -> tuple[list[SourceFile],
 
 
 def _are_scenes(unknown: Files, rasters: Files, bands: Sequence[str], reporter: Reporter) -> bool:
-    """Whether files whose names tell no band are scenes of one ground, each for itself.
+    """Whether files whose names contain no band name are separate scenes of one place.
 
-    Files that the user names one by one are, with a warning; files that a folder holds are asked about.
+    Files that the user names one by one are, with a warning. Files of a folder are not.
     """
     if not unknown:
         return True
@@ -216,7 +209,7 @@ def _are_scenes(unknown: Files, rasters: Files, bands: Sequence[str], reporter: 
         return False
     if len(bands) != 1 and not all(file.opened for file in unknown):
         reporter.warn(
-            f"{list_names(unknown)} are one-band files of one ground and date whose names tell no band; they are taken as "
+            f"{list_names(unknown)} are one-band files of one place and date whose names contain no band name; they are taken as "
             f"{len(unknown)} scenes. Set [scene] stack to 'always' to take them as bands of one scene."
         )
     return True
@@ -227,15 +220,15 @@ def _ask_for_role(unknown: Files, rasters: Files, known: Files) -> NoReturn:
     listed = list_names(unknown)
     if not others:
         raise RasterError(
-            f"{listed} are one-band files of one ground and date, and their names do not tell whether they are bands of "
-            "one scene. Expected names that tell the band (red, B04 ...); rename them, or set [scene] stack to 'always' "
+            f"{listed} are one-band files of one place and date, and their names do not show whether they are bands of "
+            "one scene. Expected names with the band (red, B04 ...); rename them, or set [scene] stack to 'always' "
             f"for one scene or 'never' for {len(unknown)} scenes."
         )
     one = len(unknown) == 1
     raise RasterError(
-        f"{listed} {'has one band' if one else 'have one band each'} and the ground of '{others[0].scene.name}', and "
-        f"{'its name does not tell whether it is a band' if one else 'their names do not tell whether they are bands'} of "
-        f"that scene. Expected names that tell the band (red, B04, dem ...) or a layer to leave out (mask, QA ...); rename "
+        f"{listed} {'has one band and covers' if one else 'have one band each and cover'} the area of '{others[0].scene.name}', and "
+        f"{'its name does not show whether it is a band' if one else 'their names do not show whether they are bands'} of "
+        f"that scene. Expected names with the band (red, B04, dem ...) or a layer to leave out (mask, QA ...); rename "
         f"{'it' if one else 'them'}, or leave {'it' if one else 'them'} out."
     )
 
@@ -244,12 +237,12 @@ def _ask_for_role(unknown: Files, rasters: Files, known: Files) -> NoReturn:
 
 
 def _join_each(rasters: Files, known: Files, reporter: Reporter) -> Assembly:
-    """Return several rasters of one ground, each with the terrain models of that ground."""
+    """Return several rasters of one place, each with the terrain models of that place."""
     bands = [file for file in known if file.role == "band"]
     if bands:
         raise RasterError(
-            f"{list_names(bands)} {'has' if len(bands) == 1 else 'have'} the ground of {list_names(rasters)}. Expected one "
-            "raster with the ground of a one-band file, so that it can become a band of it; name the files that belong "
+            f"{list_names(bands)} {'covers' if len(bands) == 1 else 'cover'} the area of {list_names(rasters)}. Expected one "
+            "raster with the area of a one-band file, so that it can become a band of it; name the files that belong "
             "together only."
         )
     terrain = [file for file in known if file.role == "elevation"]
@@ -272,8 +265,8 @@ def _join(raster: SourceFile, known: Files, bands: Sequence[str], reporter: Repo
     spectral = [f for f in more if f.role == "band" and not f.word.startswith("pan")]
     if spectral and not any(told - {""}):
         raise RasterError(
-            f"{list_names(spectral)} {'has' if len(spectral) == 1 else 'have'} the ground of '{scene.name}', whose "
-            f"{len(scene.bands)} bands have no names, so it cannot be told whether the band is among them. Expected band "
+            f"{list_names(spectral)} {'covers' if len(spectral) == 1 else 'cover'} the area of '{scene.name}', whose "
+            f"{len(scene.bands)} bands have no names, so it is unknown whether the band is among them. Expected band "
             "names in that raster (gdal_edit, or band descriptions in QGIS); name its bands, or leave one of the files out."
         )
     left_out = [leave_out(file, f"band of '{scene.name}' already") for file in copies]
@@ -281,7 +274,7 @@ def _join(raster: SourceFile, known: Files, bands: Sequence[str], reporter: Repo
         return Assembly((scene,), tuple(left_out))
     groups, coarser = one_of_each(more)
     if len(groups) > 1:
-        ask_for_one(first_double(more) or (more[0], more[-1]))
+        refuse_double_band(first_double(more) or (more[0], more[-1]))
     joined = stack_files([raster, *groups[0]], bands, reporter)
     return Assembly((joined,), (*left_out, *coarser))
 
@@ -290,7 +283,7 @@ def _join(raster: SourceFile, known: Files, bands: Sequence[str], reporter: Repo
 
 
 def _require_stacked(scenes: Sequence[Scene], files: Files) -> None:
-    """Raise `RasterError` if a band is a scene of its own for its ground or date, beside a scene that lacks it."""
+    """Raise `RasterError` if a band is a separate scene for its box or date, beside a scene that lacks it."""
     lone = {file.scene.path for file in files if file.is_single and file.role == "band"}
     names = [frozenset(scene.band_names) for scene in scenes]
     if len(set(names)) == 1:
@@ -298,7 +291,7 @@ def _require_stacked(scenes: Sequence[Scene], files: Files) -> None:
     for scene in (scene for scene in scenes if scene.path in lone):
         for other, bands in zip(scenes, names, strict=True):
             alike = scene.date == other.date or not scene.date or not other.date
-            if alike and scene.bands[0].label not in bands and share_ground(scene, other):
+            if alike and scene.bands[0].label not in bands and do_overlap(scene, other):
                 _refuse_apart(scene, other)
 
 
@@ -307,11 +300,11 @@ def _refuse_apart(scene: Scene, other: Scene) -> NoReturn:
         why = "has another coordinate reference system"
         todo = "warp one of them to that of the other (gdalwarp -t_srs)"
     elif share_footprint(scene, other):
-        why, todo = "their names do not tell one date", "write the date into the names"
+        why, todo = "their names do not have one date", "write the date into the names"
     else:
         why, todo = "does not cover the same box", "crop them alike (gdal_translate -projwin)"
     raise RasterError(
-        f"'{scene.name}' (band {scene.band_names[0]}) lies on the ground of '{other.name}' (bands "
+        f"'{scene.name}' (band {scene.band_names[0]}) lies in the area of '{other.name}' (bands "
         f"{', '.join(other.band_names[:12])}), but {why}, so they are not stacked. Expected the bands of a scene to have "
         f"one box and date; {todo}, or leave one of them out."
     )

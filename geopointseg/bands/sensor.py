@@ -10,46 +10,31 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_SENTINEL_2: dict[str, tuple[str, ...]] = {
-    "coastal": ("b01", "b1"),
-    "blue": ("b02", "b2"),
-    "green": ("b03", "b3"),
-    "red": ("b04", "b4"),
-    "rededge": ("b05", "b5"),
+_Bands = dict[str, tuple[str, ...]]
+
+
+def _by_number(names: str) -> _Bands:
+    """Return the names of numbered bands by their common names, given in the order of the numbers; - for none."""
+    numbered = enumerate(names.split(), start=1)
+    return {name: (f"b{number:02}", f"b{number}") for number, name in numbered if name != "-"}
+
+
+_SENTINEL_2: _Bands = {
+    **_by_number("coastal blue green red rededge - - nir nir09 cirrus swir16 swir22"),
     "nir": ("b08", "b8", "b8a"),
     "nir08": ("b8a",),
-    "nir09": ("b09", "b9"),
-    "cirrus": ("b10",),
-    "swir16": ("b11",),
-    "swir22": ("b12",),
 }
-_OLI: dict[str, tuple[str, ...]] = {
-    "coastal": ("b1",),
-    "blue": ("b2",),
-    "green": ("b3",),
-    "red": ("b4",),
-    "nir": ("b5",),
-    "swir16": ("b6",),
-    "swir22": ("b7",),
-    "cirrus": ("b9",),
-}
-_TM: dict[str, tuple[str, ...]] = {
-    "blue": ("b1",),
-    "green": ("b2",),
-    "red": ("b3",),
-    "nir": ("b4",),
-    "swir16": ("b5",),
-    "swir22": ("b7",),
-}
+_OLI = _by_number("coastal blue green red nir swir16 swir22 - cirrus")
+_TM = _by_number("blue green red nir swir16 - swir22")
 _ONLY_SENTINEL_2 = {"b08", "b8a"}
 _NUMBERED = re.compile(r"b\d{1,2}a?")
 _LANDSAT = re.compile(r"l[cote]0?([4-9])(?=[_\d])", re.IGNORECASE)
 
 
-def numbered_bands(name: str, bands: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the band names that a common name may have in a scene; none where the satellite is not known.
+def numbered_bands(name: str, bands: Sequence[str]) -> _Bands:
+    """Return the band names that a common name may have in a scene; none where the satellite is unknown.
 
-    Sentinel-2 is known by ``B08`` or ``B8A`` among the names of the bands, Landsat by the name of the scene.
+    Sentinel-2 is recognized by ``B08`` or ``B8A`` among the names of the bands, Landsat by the name of the scene.
 
     Parameters
     ----------
@@ -61,7 +46,7 @@ def numbered_bands(name: str, bands: Sequence[str]) -> dict[str, tuple[str, ...]
     Examples
     --------
     >>> numbered_bands("scene.tif", ["b02", "b04", "b08"])["red"], numbered_bands("LT05_L2SP_193024", ["b3", "b4"])["nir"]
-    (('b04', 'b4'), ('b4',))
+    (('b04', 'b4'), ('b04', 'b4'))
     >>> numbered_bands("scene.tif", ["b2", "b3", "b4"])
     {}
     """

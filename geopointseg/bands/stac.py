@@ -1,5 +1,8 @@
 """Scenes from a STAC item file: its assets, their bands, names and dates.
 
+pystac is not used: it would replace the reading of JSON only. It leaves the band lists of the three extensions
+separate, and refuses items without a date or version, which are read here.
+
 References
 ----------
 SpatioTemporal Asset Catalog, item specification 1.0 and 1.1, with the eo and raster extensions.
@@ -16,28 +19,16 @@ from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from geopointseg.bands.file_role import RASTER_ENDINGS
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
 
-_NO_IMAGERY = {
-    "thumbnail",
-    "overview",
-    "visual",
-    "metadata",
-    "data-mask",
-    "cloud",
-    "snow-ice",
-    "saturation",
-}
-_RASTER_TYPES = (
-    "image/tiff",
-    "image/jp2",
-    "image/vnd.stac.geotiff",
-    "image/x.geotiff",
-    "application/x-hdf",
-)
-_RASTER_ENDINGS = {".tif", ".tiff", ".jp2", ".vrt", ".img", ".gtif"}
+_PICTURES = {"thumbnail", "overview", "visual", "metadata"}
+_QUALITY_LAYERS = {"data-mask", "cloud", "snow-ice", "saturation"}
+_NO_IMAGERY = _PICTURES | _QUALITY_LAYERS
+_GEOTIFF_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/x.geotiff")
+_RASTER_TYPES = (*_GEOTIFF_TYPES, "image/jp2", "application/x-hdf")
 
 
 def is_stac_file(path: Path) -> bool:
@@ -116,13 +107,13 @@ def _imagery(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
             continue
         kind = str(asset.get("type", ""))
         ending = Path(urlparse(str(asset.get("href", ""))).path).suffix.lower()
-        is_raster = kind.startswith(_RASTER_TYPES) or (not kind and ending in _RASTER_ENDINGS)
+        is_raster = kind.startswith(_RASTER_TYPES) or (not kind and ending in RASTER_ENDINGS)
         if is_raster and ("data" in roles or "reflectance" in roles or not roles):
             yield key, asset
 
 
 def _tell_bands(scene: Scene, told: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Scene:
-    """Return the scene of an asset with what the item says of its bands."""
+    """Return the scene of an asset with the item's description of its bands."""
     if told and len(told) != len(scene.bands):
         item, _, key = scene.name.rpartition("/")
         raise RasterError(
@@ -136,10 +127,10 @@ def _tell_bands(scene: Scene, told: Sequence[Mapping[str, Any]], names: Sequence
 
 
 def _name_bands(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
-    """Return what the bands of each asset are called, so that no two of an item are called alike.
+    """Return a unique name for each band of each asset.
 
-    That is the common name, else the band's own name, else the asset's: the first that no other band may be called.
-    Empty where the item lists a band and names it not.
+    It is the common name, else the band's own name, else the asset's: the first one that is unique in the item.
+    Empty where the item lists a band without a name.
     """
     options = {
         key: [_told_names(facts) for facts in rows or [{"name": key}]] for key, rows in told.items()
@@ -155,7 +146,7 @@ def _name_bands(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, li
 
 
 def _told_names(facts: Mapping[str, Any]) -> list[str]:
-    """Return the common name and the own name of a band, as far as they are told."""
+    """Return the common name and the own name of a band, where the item has them."""
     told = (_common_name(facts), str(facts.get("name") or "").lower())
     return [name for name in told if name]
 
@@ -165,7 +156,7 @@ def _common_name(facts: Mapping[str, Any]) -> str:
 
 
 def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the item says of each band, whatever version of the extensions it uses."""
+    """Return the item's description of each band, for all versions of the extensions."""
     lists = [asset.get(key) or [] for key in ("raster:bands", "eo:bands", "bands")]
     count = max(len(entries) for entries in lists)
     merged: list[dict[str, Any]] = [{} for _ in range(count)]
@@ -176,7 +167,7 @@ def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tell_band(band: Band, facts: Mapping[str, Any], name: str) -> Band:
-    """Return a band with what the item says of it; what the file itself says of numbers stays."""
+    """Return a band with the item's description; nodata and scale of the file take precedence."""
     nodata = facts.get("nodata")
     if nodata is not None and not isinstance(nodata, int):  # integers stay exact
         nodata = float(nodata)

@@ -1,6 +1,6 @@
 """Several files as one scene: one-band files as its bands, dates as its channels, tiles as its mosaic.
 
-Nothing is copied: the scene's path is the XML text of a GDAL virtual raster, which travels to worker processes
+Nothing is copied. The path of the scene is the XML text of a GDAL virtual raster, which can be sent to worker processes
 like any path.
 """
 
@@ -23,13 +23,13 @@ from geopointseg.raster.scene import Scene
 from geopointseg.raster.virtual_raster import (
     Piece,
     add_source,
-    as_described,
     file_bands,
     new_band,
     new_dataset,
     new_mask,
     pixel_box,
     set_scale,
+    with_descriptions,
     with_masks_of_gdal,
 )
 
@@ -37,19 +37,24 @@ from geopointseg.raster.virtual_raster import (
 def stack_scenes(
     scenes: Sequence[Scene], *, label: str = "", date: str = "", pixels_of: Scene | None = None
 ) -> Scene:
-    """See the bands of several scenes of one place as one scene.
+    """Return the bands of several scenes of one place as one scene.
 
-    The pixels are those of the finest scene; coarser or shifted ones are resampled bilinearly as they are read.
-    The scene covers the ground that all of them show.
+    The pixels are those of the finest scene; coarser or shifted ones are resampled bilinearly when they are read. The
+    scene covers the area that all of them cover.
 
     Parameters
     ----------
     scenes
         Scenes in one CRS whose rows and columns run in the same directions.
     label, date
-        What messages call the scene, and when it was taken.
+        What messages call the scene, and its acquisition date.
     pixels_of
         The scene whose pixels are taken; the finest by default.
+
+    Returns
+    -------
+    Scene
+        A virtual raster.
 
     Raises
     ------
@@ -67,14 +72,13 @@ def stack_scenes(
     for scene, band in bands:
         _add_band(root, band, [Piece(scene, band, grid)], band.dtype or scene.dtype)
     opened = Scene.open(ET.tostring(root, encoding="unicode"), label=label, date=date)
-    described = [as_described(new, old) for new, (_, old) in zip(opened.bands, bands, strict=True)]
-    return opened.with_bands(described)
+    return with_descriptions(opened, [band for _, band in bands])
 
 
 def stack_dates(scenes: Sequence[Scene], *, label: str = "") -> Scene:
-    """See several dates of one place as the channels of one scene, oldest first.
+    """Return several dates of one place as the channels of one scene, oldest first.
 
-    The bands are called ``t1_red``, ``t1_nir``, ``t2_red`` ...: by their order in time and not by their date, so
+    The bands are called ``t1_red``, ``t1_nir``, ``t2_red`` ..., by their order in time and not by their date, so
     that a model can be used for another year.
 
     Raises
@@ -104,7 +108,7 @@ def stack_dates(scenes: Sequence[Scene], *, label: str = "") -> Scene:
 
 
 def mosaic_scenes(scenes: Sequence[Scene], *, label: str = "") -> Scene:
-    """See tiles of one pixel grid as one scene; later ones lie on top.
+    """Return tiles of one pixel grid as one scene; later ones lie on top.
 
     Raises
     ------
@@ -130,8 +134,7 @@ def mosaic_scenes(scenes: Sequence[Scene], *, label: str = "") -> Scene:
     opened = Scene.open(
         ET.tostring(root, encoding="unicode"), label=label or f"mosaic of {len(scenes)} files"
     )
-    described = [as_described(new, old) for new, old in zip(opened.bands, first.bands, strict=True)]
-    return opened.with_bands(described)
+    return with_descriptions(opened, first.bands)
 
 
 def _require_parallel(first: Scene, other: Scene) -> None:
@@ -140,7 +143,7 @@ def _require_parallel(first: Scene, other: Scene) -> None:
             f"'{other.name}' is in {crs_name(other.grid.crs)} and '{first.name}' in {crs_name(first.grid.crs)}. Expected one "
             "CRS for the bands of a scene; warp one of them with gdalwarp, or take them as several scenes."
         )
-    step = ~first.grid.transform @ other.grid.transform
+    step = first.grid.pixel_transform(other.grid)
     if max(abs(step.b), abs(step.d)) * max(other.grid.shape) > 1e-3 or step.a <= 0 or step.e <= 0:
         raise RasterError(
             f"The rows and columns of '{other.name}' do not run along those of '{first.name}'. Expected files of one "
@@ -155,7 +158,7 @@ def _common_grid(finest: Scene, scenes: Sequence[Scene]) -> Grid:
     right, bottom = (math.floor(v + 0.5) for v in boxes[:, 2:].min(axis=0))
     if right <= left or bottom <= top:
         raise RasterError(
-            f"The {len(scenes)} files ({', '.join(s.name for s in scenes[:4])} ...) share no ground. Expected files of one "
+            f"The {len(scenes)} files ({', '.join(s.name for s in scenes[:4])} ...) do not overlap. Expected files of one "
             "place as the bands of a scene; take them as several scenes."
         )
     return finest.grid.crop(Window(left, top, right - left, bottom - top))
@@ -169,14 +172,14 @@ def _union_grid(first: Grid, grids: Iterable[Grid]) -> Grid:
 
 
 def _add_band(root: ET.Element, band: Band, pieces: Sequence[Piece], dtype: str) -> None:
-    """Add a band made of pieces, later ones on top; a piece is seen through where its mask hides it."""
+    """Add a band made of pieces, later ones on top; a piece is transparent where its mask hides it."""
     element = new_band(root, dtype)
     set_scale(element, band)
     for piece in pieces:
-        is_veiled = len(pieces) > 1 and bool(piece.band.mask)
-        kind = "ComplexSource" if is_veiled else "SimpleSource"
+        is_masked = len(pieces) > 1 and bool(piece.band.mask)
+        kind = "ComplexSource" if is_masked else "SimpleSource"
         source = add_source(element, kind, piece, str(piece.band.index), "bilinear")
-        if is_veiled:
+        if is_masked:
             ET.SubElement(source, "UseMaskBand").text = "true"
     is_copy = len(pieces) == 1 and pieces[0].is_aligned
     if is_copy and band.mask == "nodata" and band.nodata is not None:

@@ -227,10 +227,10 @@ def rasterize(
     """Turn points into a sparse mask on a raster's grid; all other pixels are unlabelled."""
     from geopointseg.labels.points import read_points
     from geopointseg.labels.sparse_mask import rasterize_points, write_mask
-    from geopointseg.raster.publishing import raster_files, spare_inputs
+    from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs
     from geopointseg.raster.scene import Scene
 
-    spare_inputs(
+    refuse_overwriting_inputs(
         [output, Path(output).with_suffix(".qml")],
         [points, Path(points).with_suffix(".qml"), *raster_files([like])],
     )

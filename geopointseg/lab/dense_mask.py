@@ -33,7 +33,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import LEGEND_TAG
 from geopointseg.raster.class_style import read_sidecar_legend
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.handle import open_dataset, refuse_control_points
+from geopointseg.raster.raster_access import open_dataset, refuse_control_points
 from geopointseg.summary import described
 
 _STRIP_PX = 4_000_000

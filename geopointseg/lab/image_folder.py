@@ -28,8 +28,8 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import write_class_map
 from geopointseg.raster.crs import exact_wkt, keep_crs
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.handle import describe_as_virtual, open_dataset
 from geopointseg.raster.publishing import whole_file
+from geopointseg.raster.raster_access import describe_as_virtual, open_dataset
 
 ASSIGNED_EPSG = 32631
 """CRS of grids that are assigned because the image has none; the place means nothing, the metre does."""

@@ -23,7 +23,7 @@ from rasterio.windows import Window
 from geopointseg.lab.dense_mask import DenseMask, row_strips
 from geopointseg.raster.geodesy import measure_distance
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.plane import search_space
+from geopointseg.raster.planar_coordinates import search_coordinates
 
 Placement = Literal["uniform", "stratified", "boundary", "interior", "instance", "clustered"]
 PLACEMENTS: tuple[Placement, ...] = (
@@ -162,7 +162,7 @@ def thin(draw: Draw, grid: Grid, min_distance_m: float, quota: NDArray[np.int64]
         return draw.select(order if quota is None else order[rank < quota[draw.group[order]]])
     order = order[np.lexsort((draw.group[order], rank))]
     row, col = np.divmod(draw.flat, grid.width)
-    places = search_space(*grid.pixel_to_world(row + 0.5, col + 0.5), grid.crs).tolist()
+    places = search_coordinates(*grid.pixel_to_world(row + 0.5, col + 0.5), grid.crs).tolist()
     taken: dict[tuple[int, ...], list[list[float]]] = {}
     left = None if quota is None else quota.copy()
     kept = []

@@ -18,7 +18,7 @@ from geopointseg.lab.image_folder import (
     pair_files,
 )
 from geopointseg.progress import Reporter
-from geopointseg.raster.handle import fingerprint_files
+from geopointseg.raster.raster_access import fingerprint_files
 
 PARTS = ("all", "top", "bottom", "left", "right", "centre")
 """Parts of an image that training or testing may be confined to."""

@@ -26,7 +26,7 @@ from geopointseg.labels.variogram import variogram_range
 from geopointseg.progress import Reporter
 from geopointseg.raster.geodesy import Positions
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.plane import ground_cells, plane_around
+from geopointseg.raster.planar_coordinates import assign_cells, local_plane
 from geopointseg.setting import require_number
 from geopointseg.summary import described
 
@@ -147,7 +147,7 @@ def assign_blocks(points: Points, block_size_m: float) -> NDArray[np.int64]:
             f"The block size is {block_size_m} m. Expected a length above zero; "
             "a block should be longer than labels resemble each other."
         )
-    cell = ground_cells(points.x, points.y, points.crs, block_size_m)
+    cell = assign_cells(points.x, points.y, points.crs, block_size_m)
     _, block = np.unique(cell, axis=0, return_inverse=True)
     return np.asarray(block, dtype=np.int64).reshape(-1)
 
@@ -380,7 +380,7 @@ def _warn_of_missing_classes(points: Points, reporter: Reporter) -> None:
 
 def _places_m(points: Points, grid: Grid | None) -> NDArray[np.float64]:
     if grid is None:
-        return plane_around(points.x, points.y, points.crs)
+        return local_plane(points.x, points.y, points.crs)
     moved = points.to_crs(grid.crs)
     wide, high = grid.pixel_sides_m
     return np.column_stack(grid.world_to_pixel(moved.x, moved.y)) * [high, wide]

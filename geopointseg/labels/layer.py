@@ -20,7 +20,11 @@ from rasterio.crs import CRS
 from geopointseg.errors import InputFileError, OutputError, PointsError
 from geopointseg.name import NameTable
 from geopointseg.process import use_own_geodata
-from geopointseg.raster.publishing import require_writable_folder, spare_inputs, whole_file
+from geopointseg.raster.publishing import (
+    refuse_overwriting_inputs,
+    require_writable_folder,
+    whole_file,
+)
 from geopointseg.vector_source import PLAIN_STEM, openable, unchanged, writable
 
 FieldKind = Literal["text", "integer", "real", "other"]
@@ -222,7 +226,7 @@ def require_free_geopackage(
             "can be replaced; close it there, in QGIS by removing the layer, and run again."
         )
     require_writable_folder(target)
-    spare_inputs([target], inputs)
+    refuse_overwriting_inputs([target], inputs)
     others = [name for name, kind in _list_tables(target) if (name, kind) != (layer, "features")]
     if others:
         raise OutputError(

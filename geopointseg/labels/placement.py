@@ -16,13 +16,13 @@ from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import locate_pixels
 from geopointseg.labels.trainable import count_training_pixels
 from geopointseg.progress import Reporter
-from geopointseg.raster.datum import describe_tie
+from geopointseg.raster.datum import describe_reference_body
 from geopointseg.raster.geodesy import measure_distance
 from geopointseg.raster.grid import (
     Grid,
     crs_name,
     crs_title,
-    require_common_ground,
+    require_transformation,
     transform_coordinates,
 )
 from geopointseg.raster.scene import Scene
@@ -159,11 +159,11 @@ def read_validity(
 def ground_mismatch(points: Points, scene: Scene) -> str:
     """Return the message for points and a scene that are not tied to the same ground, empty where they are."""
     try:
-        require_common_ground(points.crs, scene.grid.crs)
+        require_transformation(points.crs, scene.grid.crs)
     except RasterError:
         return (
-            f"The points are in {crs_title(points.crs)}, tied to {describe_tie(points.crs)}, and '{scene.name}' is in "
-            f"{crs_title(scene.grid.crs)}, tied to {describe_tie(scene.grid.crs)}. Expected both on the same ground; "
+            f"The points are in {crs_title(points.crs)}, tied to {describe_reference_body(points.crs)}, and '{scene.name}' is in "
+            f"{crs_title(scene.grid.crs)}, tied to {describe_reference_body(scene.grid.crs)}. Expected both on the same ground; "
             'digitize the points on this scene, or correct the wrong CRS in QGIS with "Assign projection".'
         )
     return ""
@@ -296,7 +296,7 @@ def _is_on_some_scene(
 ) -> bool:
     for grid in (scene.grid for scene in scenes):
         try:
-            require_common_ground(crs, grid.crs)
+            require_transformation(crs, grid.crs)
         except RasterError:
             continue
         row, col = grid.world_to_pixel(*transform_coordinates(x, y, crs, grid.crs))

@@ -36,9 +36,9 @@ from geopointseg.raster.class_map import (
 from geopointseg.raster.cog import BLOCK_PX
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.grid import Grid, clip_window, crs_name
-from geopointseg.raster.handle import open_dataset
 from geopointseg.raster.polygon import nearest_shape
 from geopointseg.raster.publishing import whole_file
+from geopointseg.raster.raster_access import open_dataset
 from geopointseg.summary import count_classes, described
 
 UNLABELLED = -1

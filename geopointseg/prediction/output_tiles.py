@@ -159,7 +159,7 @@ def _write(plan: Plan, work: WorkFolder, tile: Tile, arrays: Arrays) -> None:
 
 @dataclass
 class StoredTiles:
-    """The finished output tiles of one product in a work folder, as `assemble` takes them.
+    """The finished output tiles of one product in a work folder, as `assemble_raster` takes them.
 
     Parameters
     ----------

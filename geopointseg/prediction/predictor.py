@@ -57,8 +57,12 @@ from geopointseg.prediction.tiling import SUMS_BYTES
 from geopointseg.prediction.work_folder import WorkFolder, open_journal
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import write_sidecars
-from geopointseg.raster.cog import assemble
-from geopointseg.raster.publishing import require_writable_folder, spare_inputs, whole_file
+from geopointseg.raster.cog import assemble_raster
+from geopointseg.raster.publishing import (
+    refuse_overwriting_inputs,
+    require_writable_folder,
+    whole_file,
+)
 from geopointseg.raster.scene import HANDLES, Scene
 from geopointseg.summary import described
 
@@ -193,7 +197,7 @@ def plan_prediction(
             uncertainty=outputs[UNCERTAINTY] is not None,
             min_area_px=min_area_px, cog=cog,
         )  # fmt: skip
-        spare_inputs(filter(None, outputs.values()), job.plan.mosaic.files())
+        refuse_overwriting_inputs(filter(None, outputs.values()), job.plan.mosaic.files())
         require_asked_backend(job, reporter)
         if dask is not None:
             require_dask(dask)
@@ -360,7 +364,7 @@ def _write_outputs(
         tags = {**layout.tags, FOLDER_TAG: describe_folders(job.models, path)}
         reporter.progress("write", 0.0, f"Writing {path.name}")
         with whole_file(path, mark="run") as temporary:
-            assemble(temporary, replace(layout, tags=tags), StoredTiles(work, name))
+            assemble_raster(temporary, replace(layout, tags=tags), StoredTiles(work, name))
             if name == CLASSES:
                 write_sidecars(temporary, legend)
             reporter.check_cancelled()

@@ -1,1 +1,1 @@
-"""How scenes are made alike: distributions, histogram matching, invariant pixels."""
+"""Radiometric matching of scenes: distributions, histogram matching, invariant pixels."""

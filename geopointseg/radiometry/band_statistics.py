@@ -1,7 +1,7 @@
-"""How the values of scenes are distributed: one pass, bounded memory, nodata left out.
+"""Distributions of the values of scenes: one pass, bounded memory, nodata left out.
 
-Every scene is read once. What is kept of it is small: the distribution of each band (`BandStatistics`), and a
-sample of whole pixels that tells what the bands do together.
+Every scene is read once. Kept are the distribution of each band (`BandStatistics`) and a sample of whole pixels, for
+the dependence between bands.
 """
 
 from __future__ import annotations
@@ -21,9 +21,15 @@ from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
-from geopointseg.radiometry.distribution import BandStatistics, Counter, make_counter, merge_bands
+from geopointseg.radiometry.distribution import (
+    BandStatistics,
+    Counter,
+    count_planes,
+    make_counter,
+    merge_bands,
+)
 from geopointseg.raster.curve import has_table
-from geopointseg.raster.read_ahead import map_ahead
+from geopointseg.raster.prefetch import map_ahead
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
 
@@ -45,7 +51,7 @@ class SceneStatistics:
     bands
         One for each band.
     sample
-        Whole pixels drawn evenly, float32 ``(pixel, band)``: what the bands do together.
+        Randomly drawn pixels, float32 ``(pixel, band)``, for the dependence between bands.
     dtype
         Data type in which the values fit unchanged; ``float32`` where they are scaled or of several types.
     source
@@ -109,20 +115,25 @@ def compute_statistics(
 ) -> SceneStatistics:
     """Compute the distribution of every band over one or more scenes.
 
-    Each scene is read once, window by window, and its result kept in the user's cache folder under a
-    fingerprint of its files, so that asking again costs nothing.
+    Each scene is read once, window by window. Its result is kept in the user's cache folder under a fingerprint of its
+    files, and reused.
 
     Parameters
     ----------
     scenes
         Scenes with the same bands in the same order.
     weighting
-        ``pixel`` counts every pixel alike; ``area`` counts it by its ground area, so that a scene of fine
-        pixels does not outweigh a coarse one of the same ground.
+        ``pixel`` gives every pixel the same weight; ``area`` weights it by its area, so that a scene of fine pixels
+        does not outweigh a coarse one of the same size.
     cache
         Whether to use and fill the cache.
     reporter
-        Told the progress, and values that look like undeclared nodata.
+        Gets the progress, and warnings about values that may be undeclared nodata.
+
+    Returns
+    -------
+    SceneStatistics
+        Of all scenes together.
 
     Raises
     ------
@@ -163,7 +174,7 @@ def merge_statistics(
     parts
         Statistics of scenes with the same bands.
     weights
-        What a pixel of each counts; 1 by default.
+        Weight of a pixel of each; 1 by default.
     """
     weights = [1.0] * len(parts) if weights is None else weights
     if len(parts) == 1 and weights[0] == 1.0:
@@ -199,15 +210,20 @@ def statistics_of_array(
         bool of the remaining shape; all valid by default.
     names
         Names of the bands; ``band_1`` ... by default.
+    source
+        What messages call the image.
+
+    Returns
+    -------
+    SceneStatistics
+        With a sample of at most 4096 pixels.
     """
     planes = image.reshape(image.shape[0], -1)
     if valid is not None:
         planes = planes[:, valid.ravel()]
     names = list(names) or [f"band_{k + 1}" for k in range(len(planes))]
-    counters = [make_counter(image.dtype.name) for _ in planes]
-    for counter, plane in zip(counters, planes, strict=True):
-        counter.add(plane)
-    bands = tuple(c.finish(n, 1.0, 0.0) for c, n in zip(counters, names, strict=True))
+    counted = zip(count_planes(planes), names, strict=True)
+    bands = tuple(counter.finish(name, 1.0, 0.0) for counter, name in counted)
     drawn = _draw(planes.shape[1], _sample_size(len(planes)), np.random.default_rng(0))
     sample = planes[:, drawn].T.astype(np.float32)
     return SceneStatistics(bands, sample, image.dtype.name, source)
@@ -218,7 +234,7 @@ def statistics_of_array(
 
 @dataclass(frozen=True)
 class UndeclaredNodata:
-    """A value that looks like nodata and is not declared as such.
+    """A value that is probably nodata and is not declared as such.
 
     Parameters
     ----------
@@ -244,16 +260,15 @@ class UndeclaredNodata:
 
 
 def find_undeclared_nodata(statistics: SceneStatistics) -> list[UndeclaredNodata]:
-    """Find values that dominate one end of a histogram, cut off from the rest by a gap.
+    """Find values at one end of a histogram that are probably nodata.
 
-    A single value that holds at least 0.1 % of the pixels, and is further from its nearest neighbour than half
-    the range of all others, is no reflectance; nor is a zero or limit of the data type that a quarter of all
-    pixels have in all bands at once.
+    These are single values with at least 0.1 % of the pixels whose distance to the next value is more than half the
+    range of all others, and zeros or limits of the data type that a quarter of all pixels have in all bands at once.
 
     Returns
     -------
     list of UndeclaredNodata
-        At most one a band and end of its histogram.
+        At most one per band and end of its histogram.
     """
     found = []
     for band in statistics.bands:
@@ -290,7 +305,7 @@ def _fills_all_bands(statistics: SceneStatistics, value: float, share: float) ->
 
 def _scan(scene: Scene, advance: Any) -> SceneStatistics:
     """Read a scene once and count; the order of threads changes nothing."""
-    plain = _is_plain(scene)
+    plain = scene.is_stored_plainly
     counters = [make_counter(scene.dtype if plain else "float32") for _ in scene.bands]
     samples = []
     windows = list(scene.windows())
@@ -305,13 +320,6 @@ def _scan(scene: Scene, advance: Any) -> SceneStatistics:
     return _finish(scene, counters, np.concatenate(samples), plain=plain)
 
 
-def _is_plain(scene: Scene) -> bool:
-    """Whether a scene's stored integers can be counted as they are."""
-    unchanged = all(b.curve is None and b.expression is None for b in scene.bands)
-    unchanged = unchanged and scene.mixing is None
-    return type(scene) is Scene and has_table(scene.dtype) and unchanged
-
-
 def _count_window(
     scene: Scene, numbered: tuple[int, Window], *, plain: bool
 ) -> tuple[list[Counter], NDArray[Any]]:
@@ -319,8 +327,8 @@ def _count_window(
     number, window = numbered
     if plain:
         stored, valid = scene.read_stored(window)
-        places = {band.index: k for k, band in enumerate(scene.source_bands)}
-        order = [places[band.index] for band in scene.bands]
+        positions = scene.stored_positions
+        order = [positions[band.index] for band in scene.bands]
         image = stored if order == list(range(len(stored))) else stored[order]
     else:
         chip = scene.read(window)
@@ -328,21 +336,14 @@ def _count_window(
     planes = image.reshape(len(image), -1)
     if not valid.all():
         planes = planes[:, valid.ravel()]
-    counters = [make_counter(image.dtype.name) for _ in planes]
-    for counter, plane in zip(counters, planes, strict=True):
-        counter.add(plane)
     generator = np.random.default_rng(number)
     wanted = _sample_size(len(planes)) / (scene.grid.height * scene.grid.width)
     take = _round_randomly(wanted * planes.shape[1], generator)
-    return counters, planes[:, _draw(planes.shape[1], take, generator)].T
+    return count_planes(planes), planes[:, _draw(planes.shape[1], take, generator)].T
 
 
 def _finish(
-    scene: Scene,
-    counters: Sequence[Counter],
-    sample: NDArray[Any],
-    *,
-    plain: bool,
+    scene: Scene, counters: Sequence[Counter], sample: NDArray[Any], *, plain: bool
 ) -> SceneStatistics:
     scales = [(b.scale, b.offset) if plain else (1.0, 0.0) for b in scene.bands]
     bands = tuple(
@@ -399,7 +400,7 @@ def _require_same_bands(scenes: Sequence[Scene]) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be computed again: GEOPOINTSEG_CACHE, or the user's cache folder."""
+    """Return the folder for cached results: GEOPOINTSEG_CACHE, or the user's cache folder."""
     chosen = os.environ.get("GEOPOINTSEG_CACHE")
     if chosen:
         return Path(chosen)
@@ -435,14 +436,13 @@ def _store(scene: Scene, statistics: SceneStatistics) -> None:
         return
     arrays: dict[str, Any] = {"sample": statistics.sample, "dtype": np.array(statistics.dtype)}
     for k, band in enumerate(statistics.bands):
-        numbers = [band.count, band.mean, band.std, band.minimum, band.maximum]
-        arrays |= {f"n{k}": np.array(numbers), f"v{k}": band.values, f"c{k}": band.counts}
+        arrays |= {f"n{k}": np.array(band.moments), f"v{k}": band.values, f"c{k}": band.counts}
     temporary = file.with_name(f"{file.stem}.{os.getpid()}.tmp.npz")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(temporary, **arrays)
         temporary.replace(file)
-    except OSError:  # a cache that cannot be written is no reason to stop
+    except OSError:  # the cache is optional
         temporary.unlink(missing_ok=True)
 
 

@@ -1,8 +1,8 @@
-"""How one band's values are distributed, counted in one pass and in bounded memory.
+"""Distribution of the values of one band, counted in one pass and in bounded memory.
 
 8- and 16-bit integers are counted exactly. Other types are counted in bins whose width is `TOLERANCE` of the
-value, so neither the range of the values nor an outlier has to be known before: quantiles are exact to that
-share of the value. Count, mean, deviation, minimum and maximum are exact for all types.
+value, so the range of the values need not be known before, and outliers do no harm. Quantiles are exact to that
+share of the value. Count, mean, standard deviation, minimum and maximum are exact for all types.
 
 References
 ----------
@@ -26,11 +26,12 @@ TOLERANCE = 2.0**-11
 """Width of a bin as a share of the value, for types that are not counted exactly."""
 
 _SHIFT = 23 - 11
-"""Bits of a float32 that a bin does not tell apart."""
+"""Lower bits of a float32 that are equal in one bin."""
 _TINY = 2.0**-40
 """Smaller magnitudes count as zero."""
 _MOST_VALUES = 1 << 17
 _JSON_KNOTS = 1025
+_MOMENTS = ("count", "mean", "std", "minimum", "maximum")
 
 
 @described
@@ -60,6 +61,11 @@ class BandStatistics:
     maximum: float
     values: NDArray[np.float64]
     counts: NDArray[np.float64]
+
+    @property
+    def moments(self) -> tuple[float, float, float, float, float]:
+        """Count, mean, standard deviation, minimum and maximum."""
+        return self.count, self.mean, self.std, self.minimum, self.maximum
 
     @property
     def is_empty(self) -> bool:
@@ -103,7 +109,7 @@ class BandStatistics:
     def compact(self, knots: int = _JSON_KNOTS) -> BandStatistics:
         """Return a distribution of at most about ``knots`` values that has the same quantiles to 1 / knots.
 
-        Values that alone hold more than that share keep their own place.
+        Values that alone hold more than that share are kept.
         """
         if self.values.size <= knots:
             return self
@@ -116,11 +122,12 @@ class BandStatistics:
     def to_json(self) -> dict[str, Any]:
         """Return the distribution as plain numbers, compacted."""
         small = self.compact()
-        numbers = (self.count, self.mean, self.std, self.minimum, self.maximum)
-        keys = ("count", "mean", "std", "minimum", "maximum")
+        numbers = self.moments
         return {
             "name": self.name,
-            **{k: None if np.isnan(v) else float(v) for k, v in zip(keys, numbers, strict=True)},
+            **{
+                k: None if np.isnan(v) else float(v) for k, v in zip(_MOMENTS, numbers, strict=True)
+            },
             "values": small.values.tolist(),
             "counts": small.counts.tolist(),
         }
@@ -128,15 +135,29 @@ class BandStatistics:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BandStatistics:
         """Read what `to_json` returned."""
-        keys = ("count", "mean", "std", "minimum", "maximum")
-        numbers = [float("nan") if data[k] is None else float(data[k]) for k in keys]
+        numbers = [float("nan") if data[k] is None else float(data[k]) for k in _MOMENTS]
         return cls.from_numbers(str(data["name"]), numbers, data["values"], data["counts"])
 
     @classmethod
     def from_counts(
         cls, name: str, values: NDArray[np.float64], counts: NDArray[np.float64]
     ) -> BandStatistics:
-        """Make a distribution of the counts of exact values, increasing."""
+        """Make a distribution of the counts of exact values, increasing.
+
+        Parameters
+        ----------
+        name
+            Name of the band.
+        values
+            Values that occur, increasing, ``(value,)``.
+        counts
+            How often each occurs, ``(value,)``.
+
+        Returns
+        -------
+        BandStatistics
+            Its moments are those of the counted values.
+        """
         count = float(counts.sum())
         if count == 0:
             nan = float("nan")
@@ -149,7 +170,22 @@ class BandStatistics:
     def from_numbers(
         cls, name: str, numbers: Sequence[float], values: ArrayLike, counts: ArrayLike
     ) -> BandStatistics:
-        """Make a distribution of ``(count, mean, std, minimum, maximum)`` and the counted values."""
+        """Make a distribution of ``(count, mean, std, minimum, maximum)`` and the counted values.
+
+        Parameters
+        ----------
+        name
+            Name of the band.
+        numbers
+            Count, mean, standard deviation, minimum and maximum; see `moments`.
+        values, counts
+            Counted values, ``(value,)``.
+
+        Returns
+        -------
+        BandStatistics
+            With these moments, which may be more exact than those of the values.
+        """
         count, mean, std, minimum, maximum = (float(v) for v in numbers)
         arrays = (np.asarray(a, dtype=np.float64) for a in (values, counts))
         return cls(name, count, mean, std, minimum, maximum, *arrays)
@@ -200,7 +236,20 @@ class IntegerCounter:
         self._counts += other._counts
 
     def finish(self, name: str, scale: float, offset: float) -> BandStatistics:
-        """Return the distribution of what was counted, as physical values."""
+        """Return the distribution of what was counted, as physical values.
+
+        Parameters
+        ----------
+        name
+            Name of the band.
+        scale, offset
+            Physical value = counted value * scale + offset.
+
+        Returns
+        -------
+        BandStatistics
+            Distribution of physical values.
+        """
         occurring = np.flatnonzero(self._counts)
         values = table_values(self._dtype)[occurring] * scale + offset
         counts = self._counts[occurring].astype(np.float64)
@@ -260,7 +309,20 @@ class FloatCounter:
             self._first -= before
 
     def finish(self, name: str, scale: float, offset: float) -> BandStatistics:
-        """Return the distribution of what was counted, as physical values."""
+        """Return the distribution of what was counted, as physical values.
+
+        Parameters
+        ----------
+        name
+            Name of the band.
+        scale, offset
+            Physical value = counted value * scale + offset.
+
+        Returns
+        -------
+        BandStatistics
+            Distribution of physical values.
+        """
         if self._count == 0:
             return BandStatistics.from_counts(name, np.zeros(0), np.zeros(0))
         occurring = np.flatnonzero(self._counts)
@@ -300,8 +362,16 @@ def _count_bytes(values: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def make_counter(dtype: str) -> Counter:
-    """Return what counts values of a data type."""
+    """Return a counter for values of a data type."""
     return IntegerCounter(dtype) if has_table(dtype) else FloatCounter()
+
+
+def count_planes(planes: NDArray[Any]) -> list[Counter]:
+    """Count the values of each band of an array ``(band, pixel)``."""
+    counters = [make_counter(planes.dtype.name) for _ in planes]
+    for counter, plane in zip(counters, planes, strict=True):
+        counter.add(plane)
+    return counters
 
 
 def _float_keys(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,9 +1,8 @@
-"""Pseudo-invariant pixels: ground that two scenes share and that did not change between them.
+"""Pseudo-invariant pixels: pixels of the area that two scenes share and that did not change between them.
 
-Fitting a matching to these pixels alone compares like with like: what was sown, cut or flooded in between does
-not bend the curve. They are found by matching and trimming in turn: match all pixels, keep those that then look
-alike in all bands, match these, and so on. (Canonical correlation, the usual way, settles on one homogeneous class
-where most of the ground has changed.)
+Curves that are fitted to these pixels alone are not biased by land-cover change. The pixels are found by repeated
+matching and trimming: match all pixels, keep those with similar values in all bands, match these, and so on.
+Canonical correlation, the usual method, converges to one homogeneous class where most of the area has changed.
 
 References
 ----------
@@ -26,9 +25,9 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import RasterError
-from geopointseg.progress import Reporter
+from geopointseg.progress import NullSink, Reporter
 from geopointseg.radiometry.band_statistics import SceneStatistics, statistics_of_array
-from geopointseg.radiometry.value_transform import (
+from geopointseg.radiometry.radiometric_transform import (
     MatchMethod,
     RadiometricTransform,
     fit_matching,
@@ -42,9 +41,9 @@ from geopointseg.raster.scene import Chip, Scene
 from geopointseg.raster.warp import read_onto, scaled_grid
 
 ALIKE = 0.5
-"""Pixels whose matched values differ by less than this many deviations of the reference count as unchanged."""
+"""Largest difference of matched values of unchanged pixels, in standard deviations of the reference."""
 FEWEST_PIXELS = 500
-"""Fewer unchanged pixels than this say nothing."""
+"""Least number of unchanged pixels that a matching is fitted to."""
 
 _ROUNDS = 8
 _STARTS: tuple[MatchMethod, ...] = ("percentile", "mean-std", "midpoint")
@@ -53,7 +52,7 @@ _LEVELS = 65534.0
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """A scene seen coarsely, small enough to be kept with a model.
+    """A scene in coarse pixels, small enough to be kept with a model.
 
     Parameters
     ----------
@@ -119,13 +118,13 @@ class InvariantPair:
     Parameters
     ----------
     source, reference
-        Statistics of these pixels in the one, its bands mixed, and in the other.
+        Statistics of these pixels in the scene, its bands mixed, and in the reference.
     share
-        Share of the shared ground that did not change, 0..1.
+        Share of the common pixels that did not change, 0..1.
     pixels
-        How many pixels that are.
+        Number of unchanged pixels.
     mixing
-        How the bands of the one are mixed; None where each stays for itself.
+        How the bands of the source are mixed; None for no mixing.
     """
 
     source: SceneStatistics
@@ -135,7 +134,7 @@ class InvariantPair:
     mixing: Mixing | None = None
 
     def fit(self, whole: SceneStatistics) -> RadiometricTransform:
-        """Return curves fitted to the unchanged pixels, and drawn on to the ends of the whole scene's values."""
+        """Return curves fitted to the unchanged pixels, and extrapolated to the range of the whole scene."""
         low = np.array([band.minimum for band in whole.bands])
         high = np.array([band.maximum for band in whole.bands])
         if self.mixing is not None:
@@ -145,7 +144,7 @@ class InvariantPair:
         for k, (source, reference) in enumerate(pairs):
             curve = midpoint_curve(source.compact(), reference.compact())
             slope = reference.std / source.std
-            curves.append(_drawn_on(curve, float(low[k]), float(high[k]), slope))
+            curves.append(_extended(curve, float(low[k]), float(high[k]), slope))
         method = "invariant" if self.mixing is None else "mixed"
         return RadiometricTransform(tuple(curves), tuple(whole.names), method, self.mixing)
 
@@ -157,23 +156,23 @@ def find_invariant(
     mix_bands: bool = False,
     reporter: Reporter | None = None,
 ) -> InvariantPair | None:
-    """Find the pixels of a scene that did not change since the reference was taken.
+    """Find the pixels of a scene that are unchanged in the reference.
 
     Parameters
     ----------
     source
         The scene.
     references
-        What it is compared with, each where it shows the same ground.
+        What it is compared with, each where it covers the same area.
     mix_bands
-        Whether bands may be mixed linearly to look alike, as other cameras and haze do (`fit_mixing`).
+        Whether bands may be mixed linearly, for other cameras and haze (`fit_mixing`).
     reporter
-        Told how much did not change.
+        Gets the share of unchanged pixels.
 
     Returns
     -------
     InvariantPair or None
-        None where too little ground is shared, or too little of it did not change.
+        None where there are too few common or unchanged pixels.
 
     Raises
     ------
@@ -191,8 +190,8 @@ def find_invariant(
         return None
     share = float(kept.mean())
     reporter.log(
-        f"'{source.name}': {share:.0%} of the ground that {references[0].name} shows too did not change; it is matched to "
-        "that ground.",
+        f"'{source.name}': {share:.0%} of the area shared with {references[0].name} is unchanged; the scene is matched by "
+        "these pixels.",
         invariant_share=round(share, 4),
     )
     x, y = x[:, kept], y[:, kept]
@@ -209,16 +208,16 @@ def find_invariant(
 def unchanged_pixels(
     x: NDArray[np.float32], y: NDArray[np.float32], *, mix_bands: bool = False
 ) -> NDArray[np.bool_]:
-    """Return which pixels look alike in two images of one place once these are matched.
+    """Return which pixels have similar values in two images of one place after matching.
 
-    Several first guesses are tried; the one that explains most pixels counts.
+    Several initial matchings are tried; the one with most unchanged pixels is used.
 
     Parameters
     ----------
     x, y
         The images' valid pixels, ``(band, pixel)``.
     mix_bands
-        Whether bands may be mixed linearly to look alike.
+        Whether bands may be mixed linearly.
 
     Returns
     -------
@@ -246,27 +245,17 @@ def _match_pixels(
 ) -> NDArray[np.float32]:
     """Return all pixels of ``x`` moved by the curves that match the kept ones."""
     of_x, of_y = (statistics_of_array(v[:, kept]) for v in (x, y))
-    return fit_matching(of_x, of_y, method, reporter=Reporter(_Nowhere())).apply(x)
+    return fit_matching(of_x, of_y, method, reporter=Reporter(NullSink())).apply(x)
 
 
 def _mixed(x: NDArray[np.float32], mixing: Mixing | None) -> NDArray[np.float32]:
     return x if mixing is None else mixing.apply(x)
 
 
-class _Nowhere:
-    """A sink for trial fits, whose warnings mean nothing."""
-
-    def emit(self, event: object) -> None:
-        """Drop the event."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 def _shared_pixels(
     source: Scene, thumbnail: Thumbnail
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the valid pixels ``(band, pixel)`` of ground that both show."""
+    """Return the pixels ``(band, pixel)`` that are valid in both."""
     if len(source.bands) != len(thumbnail.image):
         raise RasterError(
             f"'{source.name}' has {len(source.bands)} bands and '{thumbnail.name}' {len(thumbnail.image)}. Expected the "
@@ -286,8 +275,8 @@ def _varied(pixels: NDArray[np.float32]) -> bool:
     return bool((pixels.min(axis=1) < pixels.max(axis=1)).all())
 
 
-def _drawn_on(curve: Curve, low: float, high: float, slope: float) -> Curve:
-    """Return a curve that goes on with a slope to wider ends."""
+def _extended(curve: Curve, low: float, high: float, slope: float) -> Curve:
+    """Return a curve that is extended with a slope to a wider range."""
     source, target = curve.source, curve.target
     if low < source[0]:
         target = np.r_[target[0] - slope * (source[0] - low), target]

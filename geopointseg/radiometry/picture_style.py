@@ -1,4 +1,4 @@
-"""The picture style of a set of scenes, kept so that others can be given it later."""
+"""The picture style of a set of scenes: their distribution of values, to which other scenes are matched."""
 
 from __future__ import annotations
 
@@ -10,41 +10,45 @@ from geopointseg.errors import ConfigError, nearest_names
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.band_statistics import SceneStatistics, compute_statistics
 from geopointseg.radiometry.invariant_pixels import Thumbnail, find_invariant
-from geopointseg.radiometry.value_transform import MatchMethod, RadiometricTransform, fit_matching
+from geopointseg.radiometry.radiometric_transform import (
+    MatchMethod,
+    RadiometricTransform,
+    fit_matching,
+)
 from geopointseg.raster.scene import Scene
 
 StyleMethod = Literal["invariant", "mixed", MatchMethod]
 STYLE_METHODS: tuple[str, ...] = ("invariant", "mixed", *get_args(MatchMethod))
-_BY_GROUND = ("invariant", "mixed")
+_BY_UNCHANGED_PIXELS = ("invariant", "mixed")
 
 _ELSEWHERE: MatchMethod = "percentile"
-"""How these match a scene of other ground: the method that different class mixes harm least."""
+"""Method for scenes of other areas: the one that different class mixes bias least."""
 _MOST_NUMBERS = 1 << 18
 _MOST_THUMBNAILS = 16
 
 
 @dataclass(frozen=True, eq=False)
 class PictureStyle:
-    """The distribution of values that scenes are given, and how.
+    """A distribution of values, and the method by which scenes are matched to it.
 
-    Training keeps it in the model folder; prediction gives it to every scene that is mapped, so the network sees
-    the style that it learned.
+    Training keeps it in the model folder. Prediction matches every scene to it, so the network gets values like those
+    of training.
 
     Parameters
     ----------
     method
-        One of the methods of `fit_matching`; or ``invariant``, which fits to ground that the scene shares with the
-        style's own scenes and that did not change, and matches 2nd and 98th percentiles where there is none; or
-        ``mixed``, which does the same and also mixes the bands linearly, as other cameras do.
+        One of the methods of `fit_matching`; or ``invariant``, which fits to unchanged pixels of the area that the
+        scene shares with the style's own scenes, and matches 2nd and 98th percentiles where there are none; or
+        ``mixed``, which also mixes the bands linearly, for other cameras.
     reference
         Statistics of the scenes that have the style.
-    ground
-        These scenes seen coarsely, for ``invariant`` and ``mixed``.
+    thumbnails
+        These scenes in coarse pixels, for ``invariant`` and ``mixed``.
     """
 
     method: StyleMethod
     reference: SceneStatistics
-    ground: tuple[Thumbnail, ...] = ()
+    thumbnails: tuple[Thumbnail, ...] = ()
 
     @classmethod
     def of(
@@ -54,7 +58,21 @@ class PictureStyle:
         *,
         reporter: Reporter | None = None,
     ) -> PictureStyle:
-        """Take the style of scenes, each square metre of ground counting alike.
+        """Compute the style of scenes, weighted by area.
+
+        Parameters
+        ----------
+        scenes
+            Scenes with the same bands.
+        method
+            How other scenes will be given the style.
+        reporter
+            Gets the progress.
+
+        Returns
+        -------
+        PictureStyle
+            Statistics of the scenes, and thumbnails where the method needs them.
 
         Raises
         ------
@@ -66,37 +84,37 @@ class PictureStyle:
                 f"There is no matching method '{method}'. {nearest_names(method, STYLE_METHODS)}"
             )
         statistics = compute_statistics(list(scenes), weighting="area", reporter=reporter)
-        ground: list[Thumbnail] = []
-        if method in _BY_GROUND:
+        thumbnails: list[Thumbnail] = []
+        if method in _BY_UNCHANGED_PIXELS:
             shown = scenes[:_MOST_THUMBNAILS]
             most = _MOST_NUMBERS // (len(statistics.bands) * len(shown))
-            ground = [Thumbnail.of(scene, most) for scene in shown]
-        return cls(method, statistics, tuple(ground))
+            thumbnails = [Thumbnail.of(scene, most) for scene in shown]
+        return cls(method, statistics, tuple(thumbnails))
 
     def fit(self, scene: Scene, *, reporter: Reporter | None = None) -> RadiometricTransform:
-        """Return the curves that give a scene this style."""
+        """Return the curves that match a scene to this style."""
         reporter = reporter or Reporter()
         plain = scene.with_radiometry(None)
         statistics = compute_statistics(plain, reporter=reporter)
         if self.method == "invariant" or self.method == "mixed":  # noqa: PLR1714  narrows the type
-            return self._fit_ground(plain, statistics, reporter)
+            return self._fit_unchanged(plain, statistics, reporter)
         return fit_matching(statistics, self.reference, self.method, reporter=reporter)
 
-    def _fit_ground(
+    def _fit_unchanged(
         self, scene: Scene, statistics: SceneStatistics, reporter: Reporter
     ) -> RadiometricTransform:
         mixed = self.method == "mixed"
-        pair = find_invariant(scene, self.ground, mix_bands=mixed, reporter=reporter)
+        pair = find_invariant(scene, self.thumbnails, mix_bands=mixed, reporter=reporter)
         if pair is not None:
             return pair.fit(statistics)
         reporter.log(
-            f"'{scene.name}' shows no unchanged ground of the style's own scenes; its 2nd and 98th percentiles are "
+            f"'{scene.name}' shares too few unchanged pixels with the style's own scenes; its 2nd and 98th percentiles are "
             "matched."
         )
         return fit_matching(statistics, self.reference, _ELSEWHERE, reporter=reporter)
 
     def apply(self, scene: Scene, *, reporter: Reporter | None = None) -> Scene:
-        """Return the scene so that it is read in this style.
+        """Return the scene, matched to this style as it is read.
 
         Raises
         ------
@@ -110,12 +128,12 @@ class PictureStyle:
         return {
             "method": self.method,
             "reference": self.reference.to_json(),
-            "ground": [thumbnail.to_json() for thumbnail in self.ground],
+            "ground": [thumbnail.to_json() for thumbnail in self.thumbnails],
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PictureStyle:
         """Read what `to_json` returned."""
-        ground = tuple(Thumbnail.from_json(entry) for entry in data.get("ground", []))
+        thumbnails = tuple(Thumbnail.from_json(entry) for entry in data.get("ground", []))
         method = cast("StyleMethod", data["method"])
-        return cls(method, SceneStatistics.from_json(data["reference"]), ground)
+        return cls(method, SceneStatistics.from_json(data["reference"]), thumbnails)

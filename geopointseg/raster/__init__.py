@@ -1,1 +1,1 @@
-"""Rasters: their grid, how they are read, their radiometry, and how maps are written."""
+"""Rasters: grids, coordinates, reading of raster files, and writing of class maps."""

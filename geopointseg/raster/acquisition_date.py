@@ -1,12 +1,10 @@
-"""When a scene was taken, read from its tags or its name."""
+"""Acquisition date of a scene, read from its tags or its name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
-
-from geopointseg.errors import RasterError
+from datetime import date, timedelta
 
 _DAY = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d{1,5}(?!\d))"
@@ -19,7 +17,7 @@ _TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATE", "DATE_ACQUIRED", "SENSING_TI
 
 
 def find_date(name: str, tags: Mapping[str, str] | None = None) -> str:
-    """Return the date of a scene as ``YYYY-MM-DD`` (or ``YYYY``), empty where none is told.
+    """Return the date of a scene as ``YYYY-MM-DD`` (or ``YYYY``), empty where none is found.
 
     Tags that name the time of acquisition come first, then a day in the file's name, Landsat's day of the year,
     and a year.
@@ -36,22 +34,6 @@ def find_date(name: str, tags: Mapping[str, str] | None = None) -> str:
         if told:
             return next(_dates_in(told), "")
     return next(_dates_in(name), "")
-
-
-def parse_date(text: str) -> str:
-    """Return a date that a user wrote, as ``YYYY-MM-DD``.
-
-    Raises
-    ------
-    RasterError
-        If it is no date.
-    """
-    try:
-        return datetime.fromisoformat(text.strip()).date().isoformat()
-    except ValueError as error:
-        raise RasterError(
-            f"'{text}' cannot be read as a date. Expected one like 2020-08-31; write it so."
-        ) from error
 
 
 def _dates_in(text: str) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""Bands: what a file says about each of them."""
+"""Bands: the description of each band of a file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +13,15 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geopointseg.raster.curve import Curve
+from geopointseg.errors import RasterError
+from geopointseg.raster.curve import Curve, has_table, look_up
 from geopointseg.raster.expression import Expression
-from geopointseg.raster.handle import reading
+from geopointseg.raster.raster_access import reading
 from geopointseg.raster.validity import (
     Mask,
     Nodata,
     alpha_of_gdal,
-    is_drawn,
+    is_stored_mask,
     masks_of,
     nodata_values,
 )
@@ -29,7 +30,7 @@ from geopointseg.summary import described
 _WAVELENGTH = re.compile(
     r"(\d+(?:\.\d+)?)\s*(nm|nanomet\w*|[uµμ]m|micromet\w*|microns?)\b", re.IGNORECASE
 )
-_UNSAID = {"", "gray", "grey", "undefined", "palette", "alpha"}
+_NO_COLORS = {"", "gray", "grey", "undefined", "palette", "alpha"}
 _ALPHA_SAMPLE_PX = 256
 _ALPHA_IN_BETWEEN = 0.1
 
@@ -50,22 +51,22 @@ class Band:
     scale, offset
         Physical value = stored value * scale + offset.
     mask
-        Where GDAL's mask of the band comes from. A nodata value beside ``nodata`` is told by the file; beside another
-        mask it is told by the user, and counts besides.
+        Where GDAL's mask of the band comes from. With ``nodata``, the nodata value is declared by the file; with
+        another mask it is declared by the user, and applies in addition.
     wavelength_um
-        Centre wavelength in micrometres, where the file tells it.
+        Centre wavelength in micrometres, where the file has it.
     color
-        The file's colour interpretation (``red``, ``nir`` ...), empty where it says nothing.
+        The file's colour interpretation (``red``, ``nir`` ...), empty where it has none.
     alpha
         Position of an alpha band that GDAL's own masks leave out, 0 where there is none.
     curve
-        How the physical value is moved to look like a reference; None leaves it.
+        Transforms the physical value to match a reference; None leaves it unchanged.
     expression, inputs
         For a computed band: the formula, and the bands that it names, in the order of its names.
     dtype
         Data type on disk; empty where it is not known.
     is_palette
-        Whether its numbers are positions in a colour table.
+        Whether its values are indices into a colour table.
     """
 
     index: int
@@ -95,13 +96,13 @@ class Band:
 
     @property
     def may_lack_pixels(self) -> bool:
-        """Whether a mask, an alpha band or a nodata value can hide pixels; NaN may hide them besides."""
+        """Whether a mask, an alpha band or a nodata value can hide pixels; NaN may hide more."""
         return bool(self.mask or self.alpha) or self.nodata is not None
 
     def with_nodata(self, nodata: Nodata) -> Band:
         """Return the band with another nodata value than that of its file; masks of the file stay."""
         inputs = tuple(band.with_nodata(nodata) for band in self.inputs)
-        mask: Mask = self.mask if is_drawn(self.mask) else ""
+        mask: Mask = self.mask if is_stored_mask(self.mask) else ""
         return replace(self, nodata=nodata, mask=mask, inputs=inputs)
 
     def to_physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
@@ -114,12 +115,89 @@ class Band:
                 values += np.float32(self.offset)
         return values
 
+    def decode(
+        self, stored: NDArray[Any], positions: Mapping[int, int], out: NDArray[np.float32]
+    ) -> None:
+        """Write the band's values into an array: scaled and offset, or computed, and moved by its curve.
+
+        Parameters
+        ----------
+        stored
+            Values of bands of the file ``(source_band, row, col)``.
+        positions
+            Position in ``stored`` of each band of the file, by its number.
+        out
+            float32 ``(row, col)``.
+        """
+        if self.expression is not None:
+            named = zip(self.expression.names, self.inputs, strict=True)
+            inputs = {name: b.to_physical(stored[positions[b.index]]) for name, b in named}
+            computed = self.expression.evaluate(inputs)
+            out[...] = computed if self.curve is None else self.curve.apply(computed)
+            return
+        values = stored[positions[self.index]]
+        if self.curve is not None and has_table(values.dtype.name):
+            look_up(self.curve.table(values.dtype.name, self.scale, self.offset), values, out=out)
+        elif self.curve is not None:
+            out[...] = self.curve.apply(np.nan_to_num(self.to_physical(values)))
+        elif self.scale == 1.0 and self.offset == 0.0:
+            with np.errstate(over="ignore"):
+                out[...] = values
+        else:
+            out[...] = self.to_physical(values)
+
+
+def common_dtype(bands: Sequence[Band]) -> str:
+    """Return the data type that all bands are converted to; empty where theirs are not known."""
+    names = {source.dtype for band in bands for source in band.sources}
+    return str(np.result_type(*names)) if names and "" not in names else ""
+
+
+def select_bands(bands: Sequence[Band], indices: Sequence[int], shown: str) -> tuple[Band, ...]:
+    """Return bands of a file by their numbers.
+
+    Parameters
+    ----------
+    bands
+        The bands of the file but alpha.
+    indices
+        The numbers of the bands that are wanted, from 1.
+    shown
+        What messages call the file.
+
+    Returns
+    -------
+    tuple of Band
+        In the wanted order.
+
+    Raises
+    ------
+    RasterError
+        If the file lacks one of them.
+    """
+    known = {band.index: band for band in bands}
+    missing = [index for index in indices if index not in known]
+    if missing:
+        raise RasterError(
+            f"'{shown}' has no band {missing[0]}. It has the bands {', '.join(map(str, known))}; choose among these."
+        )
+    return tuple(known[index] for index in indices)
+
+
+def require_real_numbers(bands: Sequence[Band], shown: str) -> None:
+    """Raise `RasterError` if a band of a file, which messages call ``shown``, holds complex numbers."""
+    found = next((band.dtype for band in bands if band.dtype.startswith("complex")), None)
+    if found is not None:
+        raise RasterError(
+            f"'{shown}' holds complex numbers ({found}). Expected real values; convert it to amplitude first."
+        )
+
 
 def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
     """Return the bands of an open file, without its alpha band.
 
-    GDAL writes the fourth band of 8-bit files as alpha unless told otherwise, so near infrared often poses as
-    one. An alpha band is taken for imagery where its name says so, or where many of its values in the middle of
+    GDAL writes the fourth band of 8-bit files as alpha by default, so near infrared is often declared as alpha. An
+    alpha band is taken as imagery where its name is not that of a mask, or where many of its values in the middle of
     the file lie between transparent and opaque.
 
     Raises
@@ -130,58 +208,25 @@ def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
     colors = [ColorInterp(color).name.lower() for color in dataset.colorinterp]
     alphas = [i for i, color in zip(dataset.indexes, colors, strict=True) if color == "alpha"]
     alpha = next((i for i in reversed(alphas) if dataset.count > 1 and _is_alpha(dataset, i)), 0)
-    by_alpha = alpha_of_gdal(dataset)
-    return tuple(
-        _describe_band(dataset, band, by_alpha, claims_alpha=bool(alphas))
-        for band in _stored_bands(dataset, colors, alpha)
-    )
-
-
-def _stored_bands(dataset: DatasetReader, colors: Sequence[str], alpha: int) -> list[Band]:
-    """Return what the file stores of its bands but alpha; each property of a dataset is asked once for all bands."""
+    by_gdal = alpha_of_gdal(dataset)
     facts = zip(
-        dataset.indexes,
-        dataset.descriptions,
-        dataset.dtypes,
-        nodata_values(dataset),
-        dataset.scales,
-        dataset.offsets,
-        masks_of(dataset),
-        colors,
-        strict=True,
-    )
-    return [
-        Band(
-            index=index,
-            name=(description or "").strip().lower(),
-            nodata=nodata if mask == "nodata" else None,
-            scale=scale,
-            offset=offset,
-            mask=mask,
-            color=color,
-            alpha=alpha,
-            dtype=dtype,
-        )
-        for index, description, dtype, nodata, scale, offset, mask, color in facts
-        if index != alpha
-    ]
-
-
-def _describe_band(
-    dataset: DatasetReader, band: Band, by_alpha: int, *, claims_alpha: bool
-) -> Band:
-    """Complete a band; ``by_alpha`` is the band that GDAL takes for the mask of the others, 0 for none."""
-    color = band.color
-    uses_alpha = bool(by_alpha) and band.mask == "dataset"
-    return replace(
-        band,
-        # what GDAL takes for alpha may be imagery
-        mask="" if uses_alpha and by_alpha != band.alpha else band.mask,
-        wavelength_um=_wavelength_um(dataset, band.index, band.name),
-        color="" if color in _UNSAID or (claims_alpha and not band.alpha) else color,
-        alpha=0 if uses_alpha and by_alpha == band.alpha else band.alpha,
-        is_palette=color == "palette",
-    )
+        dataset.indexes, dataset.descriptions, dataset.dtypes, nodata_values(dataset), dataset.scales,
+        dataset.offsets, masks_of(dataset), colors, strict=True,
+    )  # fmt: skip
+    bands = []
+    for index, description, dtype, nodata, scale, offset, mask, color in facts:
+        name = (description or "").strip().lower()
+        by_alpha = bool(by_gdal) and mask == "dataset"
+        band = Band(
+            index, name, nodata if mask == "nodata" else None, scale, offset,
+            mask="" if by_alpha and by_gdal != alpha else mask,  # what GDAL takes for alpha may be imagery
+            wavelength_um=_wavelength_um(dataset, index, name),
+            color="" if color in _NO_COLORS or (alphas and not alpha) else color,
+            alpha=0 if by_alpha and by_gdal == alpha else alpha,
+            dtype=dtype, is_palette=color == "palette",
+        )  # fmt: skip
+        bands.append(band)
+    return tuple(band for band in bands if band.index != alpha)
 
 
 def _is_alpha(dataset: DatasetReader, index: int) -> bool:

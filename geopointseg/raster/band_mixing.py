@@ -1,9 +1,8 @@
-"""Linear mixing of bands: what another camera's red sees of our green.
+"""Linear mixing of bands, for cameras with different spectral filters.
 
-Curves move each band for itself. Two cameras whose filters let through other wavelengths, or haze that reddens, differ
-in more than that: each band of the one is a mixture of bands of the other. Of the linear maps that give one cloud of
-pixels the mean and covariance of the other, `fit_mixing` takes the one that moves pixels least, so that images that
-agree stay as they are and bands are mixed no more than they must.
+Curves transform each band separately. With other filters, or through haze, each band of one camera is a mixture of
+bands of the other. Many linear maps give the pixels of one image the mean and covariance of the other. `fit_mixing`
+returns the one that changes pixels least, so images that agree stay unchanged.
 
 References
 ----------
@@ -23,10 +22,10 @@ from numpy.typing import NDArray
 from geopointseg.summary import described
 
 FEWEST_PIXELS_A_BAND = 100
-"""Fewer pixels than this for each band do not tell how bands vary together."""
+"""Least number of pixels per band from which a covariance is estimated."""
 
 _RIDGE = 1e-3
-"""Share of the mean variance that is added to each band's, so that bands that say the same do not blow up."""
+"""Share of the mean variance that is added to each band's variance, so that the covariance can be inverted."""
 
 
 @described
@@ -61,7 +60,7 @@ class Mixing:
     def span(
         self, low: NDArray[np.float64], high: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return between which ends each new band must lie if the old ones lie between these ends."""
+        """Return the range of each new band, given the ranges of the old ones."""
         weights, offset = np.array(self.weights), np.array(self.offset)
         up, down = np.maximum(weights, 0), np.minimum(weights, 0)
         return up @ low + down @ high + offset, up @ high + down @ low + offset
@@ -78,12 +77,12 @@ class Mixing:
 
 
 def fit_mixing(x: NDArray[np.float32], y: NDArray[np.float32]) -> Mixing | None:
-    """Find the linear map that gives pixels the mean and covariance of others and moves them least.
+    """Fit the linear map that gives pixels the mean and covariance of others and changes them least.
 
     Parameters
     ----------
     x, y
-        Pixels ``(band, pixel)`` of the image to be moved and of the one that it should look like.
+        Pixels ``(band, pixel)`` of the image to be changed and of the reference.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Class maps on disk: codes, names and colours in one GeoTIFF, written whole or not at all.
+"""Class maps on disk: codes, names and colours in one GeoTIFF, written atomically.
 
 A class map holds the class codes of the user's data (uint8, or uint16 above 255), a declared nodata value that
-is never a class code, a colour table, and the legend as a tag, so that the file alone tells what its numbers
-mean. Beside it lie a GDAL attribute table and a QGIS style with the same names and colours.
+is never a class code, a colour table, and the legend as a tag, so that the file alone gives the meaning of its
+values. Beside it lie a GDAL attribute table and a QGIS style with the same names and colours.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ from geopointseg.raster.class_style import (
     qml_path,
     read_sidecar_legend,
 )
-from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble, encode_tile
+from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble_raster, encode_tile
 from geopointseg.raster.crs import read_sidecar
-from geopointseg.raster.grid import Grid, clip_window, crs_name
-from geopointseg.raster.handle import reading, require_placed
+from geopointseg.raster.grid import Grid, clip_window, crs_name, slices_within
 from geopointseg.raster.publishing import whole_file
-from geopointseg.raster.scene import HANDLES, open_dataset
+from geopointseg.raster.raster_access import HANDLES, grid_of, open_dataset, reading, require_placed
 from geopointseg.raster.validity import Nodata, masks_of, nodata_values, read_valid
 from geopointseg.summary import described, join_names
 
@@ -46,6 +45,11 @@ INVALID = -1
 
 def class_dtype(legend: Legend) -> str:
     """Return the smallest data type that holds all class codes and a nodata value besides.
+
+    Raises
+    ------
+    LegendError
+        If a class code is above 65535.
 
     Examples
     --------
@@ -144,7 +148,7 @@ def write_class_map(
         for row, col in itertools.product(*map(range, layout.tile_shape)):
             part = index[layout.tile_window(row, col).toslices()]
             tiles.add(row, col, encode_tile(table[np.maximum(part, INVALID)][None], layout))
-        assemble(temporary, layout, tiles)
+        assemble_raster(temporary, layout, tiles)
         write_sidecars(temporary, legend)
     return path
 
@@ -157,7 +161,26 @@ def class_layout(
     tags: Mapping[str, str] | None = None,
     cog: bool = True,
 ) -> Layout:
-    """Return how a class map is stored: data type, nodata, colours, tags."""
+    """Return how a class map is stored: data type, nodata, colours, tags.
+
+    Parameters
+    ----------
+    legend
+        The classes.
+    grid
+        Where the pixels lie.
+    fingerprint
+        Fingerprint of the model, stored as a tag.
+    tags
+        Further tags.
+    cog
+        Whether the file is a cloud-optimized GeoTIFF with overviews by majority.
+
+    Returns
+    -------
+    Layout
+        One band of class codes.
+    """
     return Layout(
         grid, class_dtype(legend), nodata_code(legend), ("class",), "mode",
         tags=class_map_tags(legend, fingerprint) | dict(tags or {}),
@@ -242,7 +265,7 @@ class ClassMap:
         path
             A raster whose first band holds class codes.
         legend
-            The classes, where the file does not say; by default they come from the file's tags, its attribute
+            The classes, where the file does not name them; by default they come from the file's tags, its attribute
             table, its QGIS style, or at last from the values that occur in it. What the file names as nodata
             is no class.
 
@@ -255,8 +278,8 @@ class ClassMap:
         """
         path = os.fspath(path)
         with open_dataset(path) as dataset:
-            require_placed(dataset, path, "A class map is placed on the ground")
-            grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+            require_placed(dataset, path, "A class map must be georeferenced")
+            grid = grid_of(dataset)
             dtype, nodata, tags = dataset.dtypes[0], nodata_values(dataset)[0], dataset.tags()
         if legend is None:
             legend = _stored_legend(Path(path), tags, nodata)
@@ -265,7 +288,7 @@ class ClassMap:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the model that made the map; empty where the file does not say."""
+        """Fingerprint of the model that made the map; empty where the file has none."""
         return self.tags.get(MODEL_TAG, "")
 
     def read_codes(
@@ -320,9 +343,8 @@ class ClassMap:
         inside = clip_window(window, self.grid.shape)
         if inside.width and inside.height:
             codes, valid = self.read_codes(inside)
-            top, left = inside.row_off - window.row_off, inside.col_off - window.col_off
-            part = class_index[top : top + inside.height, left : left + inside.width]
-            part[...] = np.where(valid, self._index_of(codes), INVALID)
+            index = np.where(valid, self._index_of(codes), INVALID)
+            class_index[slices_within(window, inside)] = index
         return class_index, class_index >= 0
 
     def windows(self, rows: int = BLOCK_PX) -> Iterator[Window]:
@@ -367,7 +389,7 @@ def _check_indices(class_index: NDArray[np.integer[Any]], grid: Grid, legend: Le
     if class_index.shape != grid.shape:
         raise RasterError(
             f"The class array has the shape {class_index.shape}, the grid {grid.shape}. "
-            "Expected one class index a pixel of the grid."
+            "Expected one class index per pixel of the grid."
         )
     highest = int(class_index.max(initial=0))
     if highest >= len(legend):

@@ -1,6 +1,6 @@
-"""How a class raster looks in QGIS and GDAL: sidecar files with names and colours.
+"""Sidecar files with the class names and colours of a raster, for QGIS and GDAL.
 
-Three readers, three places: a ``.qml`` beside the raster (QGIS loads it as the default style), a GDAL
+There are three places: a ``.qml`` beside the raster (QGIS loads it as the default style), a GDAL
 ``.aux.xml`` with category names and an attribute table (GDAL, ArcGIS, QGIS's identify tool), and the colour
 table inside the file (everything else).
 """
@@ -67,7 +67,7 @@ def gdal_sidecar(legend: Legend, present: ET.Element | None = None, band: int = 
     """Return a GDAL ``.aux.xml`` with category names and a raster attribute table.
 
     The attribute table has the columns value, name, red, green and blue, with the usages that GDAL and ArcGIS
-    look for.
+    read.
 
     Parameters
     ----------
@@ -77,6 +77,11 @@ def gdal_sidecar(legend: Legend, present: ET.Element | None = None, band: int = 
         What the sidecar holds already and keeps, such as a CRS.
     band
         The raster band that holds the class codes, from 1.
+
+    Returns
+    -------
+    str
+        The text of an ``.aux.xml`` file.
     """
     root = ET.Element("PAMDataset") if present is None else present
     holder = ET.SubElement(root, "PAMRasterBand", band=str(band))

@@ -1,10 +1,13 @@
-"""Big rasters from tiles: every block compressed once, in any order, put together at the end.
+"""Large rasters from tiles: every block is compressed once, in any order, and all are joined at the end.
 
 A map of any size is computed in *tiles* of 2048 pixels. Each tile is compressed on its own into the 512-pixel
-blocks of the final GeoTIFF, together with its part of the first two overviews (`encode_tile`). `assemble` then
-copies the compressed blocks behind a header, overviews first, as a cloud-optimized GeoTIFF. So tiles can be
-made by many threads or machines, finished ones survive a crash, nothing is compressed twice, memory does not
-grow with the raster, and the file's bytes do not depend on the order in which tiles were made.
+blocks of the final GeoTIFF, together with its part of the first two overviews (`encode_tile`). `assemble_raster` then
+copies the compressed blocks behind a header, overviews first, as a cloud-optimized GeoTIFF. Tiles can
+therefore be made by many threads or machines, and finished ones are kept after a crash. Memory does not grow with the raster, and
+the file's bytes do not depend on the order in which tiles were made.
+
+GDAL's COG driver cannot do this: it copies a finished raster, so every pixel would be compressed twice, and it takes no
+blocks that workers have compressed.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from geopointseg.raster import tiff
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.overview import Resampling, halve
+from geopointseg.raster.validity import differs_from_nodata
 
 BLOCK_PX = 512
 TILE_PX = 2048
@@ -38,18 +42,18 @@ Color = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """What a raster file holds, apart from its pixels.
+    """Description of a raster file, without its pixels.
 
     Parameters
     ----------
     grid
-        Where the pixels lie.
+        Grid of the pixels.
     dtype
         Data type on disk.
     nodata
         Declared nodata value; NaN for floats.
     names
-        One description a band.
+        One description per band.
     resampling
         How overviews are made.
     scale
@@ -151,13 +155,28 @@ class EncodedTile:
 
 
 class TileSource(Protocol):
-    """Where `assemble` gets tiles from; None stands for a tile of nothing but nodata."""
+    """Where `assemble_raster` gets tiles from; None stands for a tile of nothing but nodata."""
 
     def counts(self, row: int, col: int) -> tuple[NDArray[np.int64], ...] | None:
         """Return the block sizes of a tile's levels."""
 
     def data(self, row: int, col: int, level: int, start: int, stop: int) -> bytes:
-        """Return some of the bytes of a tile's level."""
+        """Return some of the bytes of a tile's level.
+
+        Parameters
+        ----------
+        row, col
+            Row and column of the tile.
+        level
+            Overview level of the tile; 0 is full resolution.
+        start, stop
+            Range of bytes of that level.
+
+        Returns
+        -------
+        bytes
+            Compressed blocks.
+        """
 
     def coarse(self, row: int, col: int) -> NDArray[Any] | None:
         """Return the pixels of a tile's coarsest level."""
@@ -176,15 +195,9 @@ def encode_tile(values: NDArray[Any], layout: Layout) -> EncodedTile | None:
     EncodedTile or None
         None where all is nodata.
     """
-    if not _has_data(values, layout.nodata):
+    if not differs_from_nodata(values, layout.nodata).any():
         return None
     return _encode_levels(values, layout, 0, TILE_LEVELS)
-
-
-def _has_data(values: NDArray[Any], nodata: float) -> bool:
-    if np.isnan(nodata):
-        return not np.isnan(values).all()
-    return bool((values != nodata).any())
 
 
 def _encode_levels(values: NDArray[Any], layout: Layout, first: int, last: int) -> EncodedTile:
@@ -209,8 +222,8 @@ def compress_blocks(values: NDArray[Any], layout: Layout) -> list[bytes]:
         return tiff.parse_blocks(bytes(memory.getbuffer()))
 
 
-def assemble(path: Path, layout: Layout, tiles: TileSource) -> None:
-    """Write the raster whose tiles are at hand; pixels are neither decoded nor held, only block sizes.
+def assemble_raster(path: Path, layout: Layout, tiles: TileSource) -> None:
+    """Write the raster of compressed tiles; only block sizes are held in memory.
 
     Parameters
     ----------
@@ -218,7 +231,7 @@ def assemble(path: Path, layout: Layout, tiles: TileSource) -> None:
         File to write; it should be a temporary name that is moved into place afterwards. A CRS that GeoTIFF keys cannot
         hold is written beside it.
     layout
-        What the file is.
+        Description of the file.
     tiles
         The compressed tiles.
     """
@@ -261,7 +274,7 @@ def _wrapped(block: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class _Level:
-    """Where the blocks of one level come from: a grid of tiles, and which of their levels."""
+    """Source of the blocks of one level: a grid of tiles, and one of their levels."""
 
     source: TileSource
     position: int
@@ -274,7 +287,7 @@ class ScratchTiles:
     Parameters
     ----------
     folder
-        Where the file lies; it vanishes with this object, also when the process is killed.
+        Folder of the file; it is removed with this object, also when the process is killed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -282,7 +295,15 @@ class ScratchTiles:
         self._tiles: dict[tuple[int, int], _ScratchTile | None] = {}
 
     def add(self, row: int, col: int, tile: EncodedTile | None) -> None:
-        """Store one tile."""
+        """Store one tile.
+
+        Parameters
+        ----------
+        row, col
+            Row and column of the tile.
+        tile
+            The compressed tile; None for a tile of nodata.
+        """
         if tile is None:
             self._tiles[row, col] = None
             return
@@ -301,7 +322,22 @@ class ScratchTiles:
         return None if tile is None else tile.counts
 
     def data(self, row: int, col: int, level: int, start: int, stop: int) -> bytes:
-        """Return some of the bytes of a tile's level."""
+        """Return some of the bytes of a tile's level.
+
+        Parameters
+        ----------
+        row, col
+            Row and column of the tile.
+        level
+            Overview level of the tile; 0 is full resolution.
+        start, stop
+            Range of bytes of that level.
+
+        Returns
+        -------
+        bytes
+            Compressed blocks; empty for a tile of nodata.
+        """
         tile = self._tiles[row, col]
         if tile is None:
             return b""
@@ -355,11 +391,7 @@ def _coarser(
 
 
 def _join(
-    layout: Layout,
-    source: TileSource,
-    shape: tuple[int, int],
-    corner: tuple[int, int],
-    level: int,
+    layout: Layout, source: TileSource, shape: tuple[int, int], corner: tuple[int, int], level: int
 ) -> NDArray[Any] | None:
     """Join the coarsest pixels of sixteen tiles; None where all of them are empty."""
     side = 2**TILE_LEVELS

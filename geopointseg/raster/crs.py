@@ -1,4 +1,4 @@
-"""Coordinate reference systems in files: text that loses nothing, and a place for those that GeoTIFF keys cannot hold.
+"""Coordinate reference systems: their names, lossless text, and storage of those that GeoTIFF keys cannot hold.
 
 GeoTIFF keys hold projected and geographic systems of a fixed list of methods. For others, such as a rotated pole, GDAL
 writes the system into the sidecar ``.aux.xml``, which takes precedence over the keys when the raster is opened.
@@ -6,7 +6,6 @@ writes the system into the sidecar ``.aux.xml``, which takes precedence over the
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -16,11 +15,11 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, NotGeoreferencedWarning
 
 _VERSIONS = (None, "WKT2_2019")
-_NO_NAMES = {"", "unknown", "unnamed", "undefined", "custom", "<custom>", "user-defined"}
+_PLACEHOLDERS = {"", "unknown", "unnamed", "local", "custom", "<custom>", "user-defined"}
 
 
 def exact_wkt(crs: CRS) -> str:
-    """Return the text of a CRS that reads back as the same CRS: WKT 1 where that can hold it, else WKT 2.
+    """Return text that reads back as the same CRS: WKT 1 where that can hold it, else WKT 2.
 
     Examples
     --------
@@ -40,14 +39,14 @@ def exact_wkt(crs: CRS) -> str:
 
 
 def keep_crs(raster: Path, crs: CRS, epoch: float | None = None) -> None:
-    """Write a CRS beside a raster that does not tell it, into GDAL's sidecar; what is there stays.
+    """Write a CRS that a raster does not hold into GDAL's sidecar; other content of the sidecar is kept.
 
     Parameters
     ----------
     raster
         The raster, closed; GDAL may have written a sidecar already.
     crs
-        The CRS that it has when it is opened afterwards.
+        The CRS that it will have when it is opened.
     epoch
         The coordinate epoch, where it has one; rasterio writes none.
     """
@@ -85,7 +84,7 @@ def _told_crs(raster: Path) -> CRS | None:
 
 
 def crs_name(crs: CRS | None) -> str:
-    """Return a short name of a CRS for messages, like ``EPSG:32633``, or a name that people know it by.
+    """Return a short name of a CRS for messages: ``EPSG:32633``, or its own name.
 
     Examples
     --------
@@ -104,13 +103,33 @@ def crs_name(crs: CRS | None) -> str:
     authority = crs.to_authority()
     if authority:
         return ":".join(authority)
-    found = re.search(r'"([^"]*)"', crs.to_wkt())
-    name = found[1].strip() if found else ""
-    return name if name.lower() not in _NO_NAMES else f"unnamed {_method(crs)} CRS"
+    name = own_name(crs)
+    return name if is_own_name(name) else f"unnamed {_method(crs)} CRS"
+
+
+def crs_title(crs: CRS) -> str:
+    """Return a CRS's own name in quotes, after its EPSG code where it has one, like ``EPSG:4326 'WGS 84'``."""
+    epsg = crs.to_epsg()
+    return f"EPSG:{epsg} {quote_crs(crs)}" if epsg else quote_crs(crs)
+
+
+def quote_crs(crs: CRS) -> str:
+    """Return a CRS's own name in quotes, like ``'WGS 84'``."""
+    return f"'{own_name(crs)}'"
+
+
+def own_name(crs: CRS) -> str:
+    """Return the name that the WKT of a CRS gives it; see `is_own_name`."""
+    return str(crs.to_wkt()).split('"')[1].strip()
+
+
+def is_own_name(name: str) -> bool:
+    """Whether the name of a CRS identifies it, and is no placeholder such as ``unknown``."""
+    return name.casefold() not in _PLACEHOLDERS and "undefined" not in name.casefold()
 
 
 def _method(crs: CRS) -> str:
-    """Return how an unnamed CRS is made of longitude and latitude."""
+    """Return the projection method of an unnamed CRS."""
     import pyproj
     from pyproj.exceptions import CRSError as ProjError
 

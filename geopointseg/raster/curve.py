@@ -1,4 +1,4 @@
-"""Monotone curves: how the values of one band are moved to look like another's."""
+"""Monotone curves that transform the values of one band to match those of another."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Curve:
     Parameters
     ----------
     source
-        Knots on the way in: float64 ``(knot,)``, strictly increasing, at least two.
+        Values of the input at the knots: float64 ``(knot,)``, strictly increasing, at least two.
     target
         Values at the knots: float64 ``(knot,)``, non-decreasing.
     extrapolates
-        Whether the first and last pieces go on beyond the knots; otherwise values beyond them take the value
+        Whether the first and last pieces extend beyond the knots; otherwise values beyond them take the value
         at the nearest knot.
 
     Examples
@@ -97,6 +97,11 @@ class Curve:
             Type of the stored values.
         scale, offset
             Physical value = stored value * scale + offset.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``(256,)`` or ``(65536,)``.
         """
         key = (dtype, scale, offset)
         if key not in self._tables:
@@ -177,6 +182,11 @@ def look_up(
         Integers of any shape.
     out
         Where to put the result; contiguous, of the table's type and the integers' shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``out``, or a new array of the table's type and the integers' shape.
     """
     index = np.ascontiguousarray(table_index(stored)).ravel()
     out = np.empty(stored.shape, dtype=table.dtype) if out is None else out

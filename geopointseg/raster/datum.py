@@ -1,4 +1,4 @@
-"""What the coordinates of a CRS are tied to: the ellipsoid of the earth or another body, or nothing.
+"""The datum of a CRS: the ellipsoid of the earth or of another body, or none.
 
 Site grids and other engineering CRSs have no ellipsoid. Their coordinates are planar, in the CRS's own unit.
 """
@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from geopointseg.raster.grid import transform_coordinates
+from geopointseg.raster.crs import own_name
 
 if TYPE_CHECKING:
     import pyproj
@@ -25,21 +25,21 @@ _EARTH_M = 6_378_137.0
 _SAME_BODY = 0.005
 
 _WIDEST_ZONE_M = 1.5e6
-"""Transverse Mercator coordinates farther than this from the central meridian are places made up for images."""
+"""Transverse Mercator coordinates farther than this from the central meridian are taken as arbitrary, not as places."""
 
 
 @dataclass(frozen=True)
 class Datum:
-    """What the coordinates of a CRS are tied to.
+    """The ellipsoid that the coordinates of a CRS refer to, and their units.
 
     Parameters
     ----------
     geodetic
-        The CRS of longitude and latitude on its body; None for a CRS that is tied to no body.
+        The CRS of longitude and latitude on its body; None for a CRS without an ellipsoid.
     semi_major_m, semi_minor_m
         Axes of the ellipsoid in metres; 0 without a body.
     is_planetocentric
-        Whether latitudes are angles at the middle of the body instead of angles to its surface.
+        Whether latitudes are planetocentric (angles at the centre of the body) instead of planetographic.
     radians
         Radians in a unit of ``geodetic``.
     metres
@@ -58,7 +58,7 @@ class Datum:
 
     @property
     def is_planar(self) -> bool:
-        """Whether there is no body, so that only the plane can be measured."""
+        """Whether there is no ellipsoid, so that only planar distances can be measured."""
         return self.geodetic is None
 
     @property
@@ -84,7 +84,7 @@ def is_angular(crs: CRS) -> bool:
 
 @lru_cache(maxsize=256)
 def datum_of(crs: CRS) -> Datum:
-    """Return what a CRS is tied to.
+    """Return the datum of a CRS.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def datum_of(crs: CRS) -> Datum:
 
 
 def _plane_of(metres: float, unit: str) -> Datum:
-    """Return the datum of coordinates that are tied to no body."""
+    """Return the datum of planar coordinates without an ellipsoid."""
     return Datum(None, 0.0, 0.0, is_planetocentric=False, radians=0.0, metres=metres, unit=unit)
 
 
@@ -130,12 +130,12 @@ def _linear_unit(crs: CRS) -> tuple[str, float]:
     return (unit, factor) if math.isfinite(factor) and factor > 0 else ("metre", 1.0)
 
 
-def describe_tie(crs: CRS) -> str:
-    """Return what a CRS is tied to, for messages: the earth, another body, or a site.
+def describe_reference_body(crs: CRS) -> str:
+    """Return what the coordinates of a CRS refer to, for messages: the earth, another body, or a site.
 
     Examples
     --------
-    >>> describe_tie(CRS.from_epsg(4326))
+    >>> describe_reference_body(CRS.from_epsg(4326))
     'the earth'
     """
     datum = datum_of(crs)
@@ -143,11 +143,11 @@ def describe_tie(crs: CRS) -> str:
         return "no body, as a site grid is"
     if datum.is_earth:
         return "the earth"
-    return f"another body ({datum.geodetic.to_wkt().split('"')[1]})"
+    return f"another body ({own_name(datum.geodetic)})"
 
 
 def datum_at(x: Array, crs: CRS) -> Datum:
-    """Return what coordinates are measured by: the CRS's datum, or none for places made up in a UTM zone."""
+    """Return the datum to measure coordinates on: that of the CRS, or none for arbitrary coordinates in a UTM zone."""
     datum = datum_of(crs)
     if datum.is_planar or is_angular(crs) or not x.size:
         return datum
@@ -170,31 +170,6 @@ def _central_easting(crs: CRS) -> float | None:
     return float(described.get("x_0", 0.0)) / _linear_unit(crs)[1] if name == "tmerc" else None
 
 
-def geodetic_coordinates(x: ArrayLike, y: ArrayLike, crs: CRS) -> tuple[Array, Array]:
-    """Return longitude and latitude in degrees on the CRS's own ellipsoid; infinite where there is none.
-
-    Parameters
-    ----------
-    x, y
-        World coordinates in ``crs``, ``(point,)``.
-    crs
-        A CRS that is tied to a body.
-    """
-    datum = datum_of(crs)
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if datum.geodetic is None:
-        return np.full(x.shape, np.inf), np.full(x.shape, np.inf)
-    if crs != datum.geodetic and not counts_longitude(crs):
-        x, y = transform_coordinates(x, y, crs, datum.geodetic)
-    degrees = math.degrees(datum.radians)
-    lon, lat = x * degrees, y * degrees
-    if datum.is_planetocentric:
-        stretch = (datum.semi_major_m / datum.semi_minor_m) ** 2
-        lat = np.degrees(np.arctan(stretch * np.tan(np.radians(lat))))
-    lost = ~(np.isfinite(lon) & (np.abs(lat) <= 90 + 1e-9))
-    return np.where(lost, np.inf, lon), np.where(lost, np.inf, np.clip(lat, -90, 90))
-
-
 @lru_cache(maxsize=256)
 def counts_longitude(crs: CRS) -> bool:
     """Whether a CRS is geographic and its coordinates are longitude and latitude themselves, not rotated."""
@@ -205,29 +180,21 @@ def counts_longitude(crs: CRS) -> bool:
     return bool(is_angular(crs) and not derived and not known.is_bound and not known.is_compound)
 
 
-_CYLINDRICAL = {"merc", "webmerc", "eqc", "cea", "mill", "gall", "comill"}
-
-
-@lru_cache(maxsize=256)
-def turn_of(crs: CRS) -> float | None:
-    """Return the difference in x once around the body, None where x does not go around; see `Grid.turn`."""
-    datum = datum_of(crs)
-    if datum.geodetic is None:
-        return None
-    if is_angular(crs):
-        return 2 * math.pi / datum.radians
-    described = crs.to_dict()
-    if described.get("proj") not in _CYLINDRICAL:
-        return None
-    middle = float(described.get("lon_0", 0.0)) * math.radians(1) / datum.radians
-    sides = [middle - 10, middle + 10]
-    x, _ = transform_coordinates(sides, [0.0, 0.0], datum.geodetic, crs)
-    turn = abs(float(x[1] - x[0])) * 2 * math.pi / (20 * datum.radians)
-    return turn if math.isfinite(turn) and turn > 0 else None
-
-
 def place_in_space(lon: Array, lat: Array, datum: Datum) -> Array:
-    """Return Cartesian coordinates in metres around the middle of the body, float64 ``(..., 3)``."""
+    """Return geocentric Cartesian coordinates of places on an ellipsoid.
+
+    Parameters
+    ----------
+    lon, lat
+        Longitude and latitude in degrees, of one shape.
+    datum
+        The body.
+
+    Returns
+    -------
+    numpy.ndarray
+        Geocentric coordinates in metres, float64 ``(..., 3)``.
+    """
     with np.errstate(invalid="ignore"):
         phi, lam = np.radians(lat), np.radians(lon)
         a2, b2 = datum.semi_major_m**2, datum.semi_minor_m**2
@@ -239,7 +206,7 @@ def place_in_space(lon: Array, lat: Array, datum: Datum) -> Array:
 
 @lru_cache(maxsize=64)
 def geod_of(datum: Datum) -> pyproj.Geod:
-    """Return the geodesics of a body."""
+    """Return pyproj's geodesics on the ellipsoid of a datum."""
     import pyproj
 
     return pyproj.Geod(a=datum.semi_major_m, b=datum.semi_minor_m)

@@ -1,12 +1,11 @@
-"""Distances on the ground: geodesic where a CRS is tied to the earth or another body, planar where it is not.
+"""Distances in metres: geodesic where a CRS has an ellipsoid, planar where it has none.
 
-The metres of a projection are metres on the ground only near its lines of true scale. Web Mercator shows 2.7 m for each
-metre at 68 degrees north. Distances are therefore those of geodesics on the CRS's own ellipsoid, which may be that of
-the Moon. Site grids and other engineering CRSs have no ellipsoid; their distances are planar, in the CRS's own unit
-turned into metres.
+A projection is true to scale only near certain lines. At 68 degrees north, 1 m is 2.7 m long in Web Mercator. Distances
+are therefore those of geodesics on the CRS's own ellipsoid, which may be that of the Moon. Site grids and other
+engineering CRSs have no ellipsoid. Their distances are planar, in the CRS's own unit converted to metres.
 
-Neighbours are searched by chords: points are placed in the space around the ellipsoid, where a k-d tree knows no date
-line and no pole. A chord is never longer than its geodesic, and shorter by 1 mm at 10 km.
+Neighbours are searched by chords: places get geocentric coordinates, where a k-d tree needs no special treatment of the
+date line and the poles. A chord is never longer than its geodesic, and 1 mm shorter at 10 km.
 """
 
 from __future__ import annotations
@@ -17,14 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.raster.datum import (
-    Array,
-    Datum,
-    datum_at,
-    geod_of,
-    geodetic_coordinates,
-    place_in_space,
-)
+from geopointseg.raster.coordinates import geodetic_coordinates
+from geopointseg.raster.datum import Array, Datum, datum_at, geod_of, place_in_space
 
 _NEIGHBOURS = 4
 """Neighbours by chord among which the nearest by geodesic is sought."""
@@ -35,7 +28,7 @@ def measure_distance(
 ) -> Array:
     """Return the distances in metres between pairs of places.
 
-    Geodesic on the CRS's ellipsoid; planar where the CRS is tied to no body.
+    Geodesic on the CRS's ellipsoid; planar where it has none.
 
     Parameters
     ----------
@@ -43,6 +36,11 @@ def measure_distance(
         World coordinates in ``crs``, ``(pair,)``.
     crs
         Their coordinate reference system.
+
+    Returns
+    -------
+    numpy.ndarray
+        Metres, float64 ``(pair,)``; infinite where a place cannot be found.
 
     Examples
     --------
@@ -63,13 +61,13 @@ def measure_distance(
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Places between which distances on the ground can be measured, made by `Positions.of`.
+    """Places whose distances can be measured, made by `Positions.of`.
 
     Parameters
     ----------
     space_m
-        Coordinates in metres, ``(place, 2)`` in a plane or ``(place, 3)`` around the middle of a body. Not finite where
-        a place cannot be found.
+        Coordinates in metres, ``(place, 2)`` in a plane or geocentric ``(place, 3)``. Not finite where a place cannot
+        be found.
     lonlat
         Longitude and latitude in degrees, ``(place, 2)``; None in a plane.
     datum
@@ -87,9 +85,23 @@ class Positions:
 
     @classmethod
     def of(cls, x: ArrayLike, y: ArrayLike, crs: CRS, *, datum: Datum | None = None) -> Positions:
-        """Return the places of world coordinates in a CRS.
+        """Return the positions of world coordinates in a CRS.
 
-        Positions are comparable where they have one datum; give that of the first to the second.
+        Distances between two sets need one datum: pass that of the first to the second.
+
+        Parameters
+        ----------
+        x, y
+            World coordinates in ``crs``, float64 ``(place,)``.
+        crs
+            Their coordinate reference system.
+        datum
+            The datum to measure on; that of the CRS by default, see `datum_at`.
+
+        Returns
+        -------
+        Positions
+            One for each place.
         """
         x = np.atleast_1d(np.asarray(x, dtype=np.float64))
         y = np.atleast_1d(np.asarray(y, dtype=np.float64))

@@ -1,9 +1,11 @@
-"""Where pixels lie on the ground: the `Grid` of a raster.
+"""The `Grid` of a raster: its coordinate reference system, affine transform and shape.
 
-A grid is a coordinate reference system, an affine transform and a shape. Every question about pixels and
-places is asked of it, so that rotated, south-up and non-square grids are right everywhere or nowhere. World
-coordinates are ``(x, y)``, pixel coordinates ``(row, col)`` with ``(0, 0)`` at the outer corner of the first
-pixel; the centre of the first pixel is ``(0.5, 0.5)``.
+All conversions between pixels and places are methods of the grid, so rotated, south-up and non-square grids need no
+special treatment elsewhere. World coordinates are ``(x, y)``. Pixel coordinates are ``(row, col)`` with ``(0, 0)`` at the
+outer corner of the first pixel, whose centre is ``(0.5, 0.5)``.
+
+odc-geo's GeoBox does not replace it: it has no coordinate epoch, no period in x, no lengths on the ellipsoid of any body,
+and a CRS class of its own.
 """
 
 from __future__ import annotations
@@ -15,116 +17,33 @@ from functools import cached_property
 import numpy as np
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
-from geopointseg.process import use_own_geodata
-from geopointseg.raster.crs import crs_name
+from geopointseg.raster.coordinates import (
+    require_transformation,
+    transform_coordinates,
+    x_period_of,
+)
+from geopointseg.raster.crs import crs_name, crs_title
+from geopointseg.raster.pixel_area import central_pixel_sides_m
 from geopointseg.summary import described
 
-__all__ = ["Bounds", "Grid", "clip_window", "crs_name", "transform_coordinates"]
+__all__ = [
+    "Bounds",
+    "Grid",
+    "clip_window",
+    "crs_name",
+    "crs_title",
+    "require_transformation",
+    "transform_coordinates",
+]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; or xmin, ymin, xmax, ymax in the grid's units."""
 
-_HALF_TURN = 0.5 + 1e-12
-_NAMELESS = {"", "unknown", "unnamed", "local"}
-
-
-def transform_coordinates(
-    x: ArrayLike, y: ArrayLike, source: CRS, target: CRS
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Transform world coordinates, each one exactly, always in x, y (longitude, latitude) order.
-
-    Coordinates that the projection cannot place come back as infinity.
-
-    Raises
-    ------
-    RasterError
-        If no transformation between the two is known, as from a local or engineering CRS.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    y = np.asarray(y, dtype=np.float64)
-    if source == target or x.size == 0:
-        return x, y
-    use_own_geodata()
-    ratio = require_common_ground(source, target)
-    if ratio is not None:
-        return x * ratio, y * ratio
-    from rasterio.warp import transform
-
-    try:
-        moved = transform(source, target, x.ravel(), y.ravel())[:2]
-    except CPLE_BaseError:  # one coordinate that cannot be placed fails them all
-        moved = _transform_placeable(x.ravel(), y.ravel(), source, target)
-    return np.asarray(moved[0]).reshape(x.shape), np.asarray(moved[1]).reshape(y.shape)
-
-
-def require_common_ground(source: CRS, target: CRS) -> float | None:
-    """Raise `RasterError` unless the coordinates of one CRS can be those of another at all.
-
-    Returns
-    -------
-    float or None
-        Units of the target in a unit of the source where both are one site grid, so that nothing but the unit differs;
-        None where PROJ transforms.
-    """
-    from geopointseg.raster.datum import datum_of, describe_tie
-
-    if source == target:
-        return None
-    here, there = datum_of(source), datum_of(target)
-    if here.is_planar and there.is_planar:
-        if _is_same_site(source, target):
-            return here.metres / there.metres
-    elif not here.is_planar and not there.is_planar and here.is_on_body_of(there):
-        return None
-    raise RasterError(
-        f"No transformation leads from the coordinate reference system {_quoted(source)} to {_quoted(target)}: the first "
-        f"is tied to {describe_tie(source)}, the second to {describe_tie(target)}. Expected both on the same ground; give "
-        'data in the CRS of the raster, or correct the wrong CRS in QGIS with "Assign projection".'
-    )
-
-
-def _is_same_site(source: CRS, target: CRS) -> bool:
-    """Whether two CRSs that are tied to no body are one: of one name, or one of them of no name."""
-    names = [_own_name(crs).casefold() for crs in (source, target)]
-    return names[0] == names[1] or any(name in _NAMELESS or "undefined" in name for name in names)
-
-
-def _own_name(crs: CRS) -> str:
-    return str(crs.to_wkt()).split('"')[1]
-
-
-def _quoted(crs: CRS) -> str:
-    return f"'{_own_name(crs)}'"
-
-
-def crs_title(crs: CRS) -> str:
-    """Return a CRS's own name in quotes, after its EPSG code where it has one, like ``EPSG:4326 'WGS 84'``."""
-    epsg = crs.to_epsg()
-    return f"EPSG:{epsg} {_quoted(crs)}" if epsg else _quoted(crs)
-
-
-def _transform_placeable(
-    x: NDArray[np.float64], y: NDArray[np.float64], source: CRS, target: CRS
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Transform what can be placed; the rest is infinite."""
-    from pyproj import Transformer
-    from pyproj.exceptions import ProjError
-
-    try:
-        transformer = Transformer.from_crs(source.to_wkt(), target.to_wkt(), always_xy=True)
-    except ProjError as error:
-        raise RasterError(
-            f"PROJ knows no transformation from the coordinate reference system {_quoted(source)} to {_quoted(target)}. "
-            'Expected one; correct the wrong CRS in QGIS with "Assign projection", or give data in the CRS of the raster.'
-        ) from error
-    moved_x, moved_y = transformer.transform(x, y)
-    lost = ~(np.isfinite(moved_x) & np.isfinite(moved_y))
-    return np.where(lost, np.inf, moved_x), np.where(lost, np.inf, moved_y)
+_HALF_PERIOD = 0.5 + 1e-12
 
 
 @described
@@ -141,7 +60,7 @@ class Grid:
     height, width
         Number of rows and columns.
     epoch
-        Year to which coordinates in a CRS that moves with the earth's plates refer (2021.5), None where it is not told.
+        Year to which coordinates in a dynamic CRS refer (2021.5), None where it is not declared.
 
     Examples
     --------
@@ -189,49 +108,45 @@ class Grid:
 
     @property
     def pixel_sides_m(self) -> tuple[float, float]:
-        """Length of the central pixel's sides along the columns and along the rows, in metres on the ground.
+        """Length of the central pixel's sides along the columns and along the rows, in metres on the ellipsoid.
 
-        In the plane of the CRS where that distorts areas by less than 0.2 % there, as UTM and national grids do, and where
-        the CRS is tied to no body; geodesic elsewhere.
+        In the plane of the CRS where that distorts areas by less than 0.2 % there, as UTM and national grids do, and
+        where the CRS has no ellipsoid; geodesic elsewhere.
         """
-        from geopointseg.raster.pixel_area import central_pixel_sides_m
-
         return central_pixel_sides_m(self)
 
     @property
     def resolution_m(self) -> float:
-        """Mean side of a pixel in metres on the ground, measured at the centre of the grid; see `pixel_sides_m`."""
+        """Mean side of a pixel in metres on the ellipsoid, at the centre of the grid; see `pixel_sides_m`."""
         return math.sqrt(math.prod(self.pixel_sides_m))
 
     @cached_property
-    def turn(self) -> float | None:
+    def x_period(self) -> float | None:
         """Difference in x between a place and itself once around the body; None where x does not go around.
 
         360 degrees in a geographic CRS, the length of the equator in a cylindrical projection.
         """
-        from geopointseg.raster.datum import turn_of
-
-        return turn_of(self.crs)
+        return x_period_of(self.crs)
 
     def nearest_x(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Return x shifted by whole turns around the body to where it is nearest to the middle of the grid.
+        """Return x shifted by whole periods around the body to where it is nearest to the middle of the grid.
 
-        A scene in longitudes of 0 to 360 degrees, or across 180 degrees, so meets points in -180 to 180.
+        Points in longitudes of -180 to 180 degrees are so found on a scene in 0 to 360 degrees, or across 180 degrees.
         """
         x = np.asarray(x, dtype=np.float64)
-        turn = self.turn
-        if turn is None or not x.size:
+        period = self.x_period
+        if period is None or not x.size:
             return x
         middle, _ = self.transform @ (self.width / 2, self.height / 2)
         with np.errstate(invalid="ignore"):
-            around = (x - middle) / turn
-            if not (np.abs(around) > _HALF_TURN).any():
+            around = (x - middle) / period
+            if not (np.abs(around) > _HALF_PERIOD).any():
                 return x
-            return np.where(np.isfinite(around), x - np.round(around) * turn, x)
+            return np.where(np.isfinite(around), x - np.round(around) * period, x)
 
-    def turned_towards(self, other: Grid) -> Grid:
-        """Return this grid shifted by whole turns around the body to lie nearest to another one of the same CRS."""
-        if self.turn is None or self.crs != other.crs:
+    def shifted_towards(self, other: Grid) -> Grid:
+        """Return this grid shifted by whole periods around the body to lie nearest to another one of the same CRS."""
+        if self.x_period is None or self.crs != other.crs:
             return self
         middle, _ = self.transform @ (self.width / 2, self.height / 2)
         shift = float(other.nearest_x(middle)) - middle
@@ -240,6 +155,11 @@ class Grid:
         return Grid(
             self.crs, Affine.translation(shift, 0) @ self.transform, self.height, self.width
         )
+
+    def pixel_transform(self, other: Grid) -> Affine:
+        """Return the transform from pixels of another grid of the same CRS, nearest around the body, to pixels of this."""
+        step: Affine = ~self.transform @ other.shifted_towards(self).transform
+        return step
 
     def world_to_pixel(
         self, x: ArrayLike, y: ArrayLike
@@ -280,15 +200,34 @@ class Grid:
     def bounds_in(self, crs: CRS, steps: int = 21) -> Bounds:
         """Return the smallest box around the grid in another CRS, its edges transformed densely.
 
-        The corners alone would cut off a bulging edge; ``steps`` points along each edge are transformed. Across 180
-        degrees the box is whole: its west lies in -180 to 180 and its east may be larger. A pole on the grid is in the box.
+        The corners alone would cut off a curved edge, so ``steps`` points along each edge are transformed. Across 180
+        degrees the box is in one piece: its west lies in -180 to 180 and its east may be larger. A pole on the grid is
+        in the box.
+
+        Parameters
+        ----------
+        crs
+            The CRS of the box.
+        steps
+            Number of points along each edge.
+
+        Returns
+        -------
+        tuple of float
+            xmin, ymin, xmax, ymax.
+
+        Raises
+        ------
+        RasterError
+            If no part of the edge can be transformed.
         """
         along = np.linspace(0.0, 1.0, steps)
         row = np.concatenate([along * 0, along * 0 + 1, along, along]) * self.height
         col = np.concatenate([along, along, along * 0, along * 0 + 1]) * self.width
         if self.crs == crs:
             return self.bounds
-        middle = transform_coordinates(*self._middle, self.crs, crs)
+        centre = self.pixel_to_world([self.height / 2], [self.width / 2])
+        middle = transform_coordinates(*centre, self.crs, crs)
         x, y = transform_coordinates(*self.pixel_to_world(row, col), self.crs, crs)
         finite = np.isfinite(x) & np.isfinite(y)
         if not finite.any():
@@ -301,12 +240,8 @@ class Grid:
             (float(x.min()), float(y.min()), float(x.max()), float(y.max())), crs
         )
 
-    @property
-    def _middle(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return self.pixel_to_world([self.height / 2], [self.width / 2])
-
     def _with_poles(self, bounds: Bounds, crs: CRS) -> Bounds:
-        """Return bounds in longitude and latitude that take in the poles on the grid, which no edge comes near."""
+        """Return bounds in longitude and latitude that include the poles on the grid."""
         if not crs.is_geographic or self.crs.is_geographic:
             return bounds
         west, south, east, north = bounds
@@ -326,7 +261,7 @@ class Grid:
         """
         if self.crs != other.crs:
             return False
-        to_pixel = ~self.transform @ other.turned_towards(self).transform
+        to_pixel = self.pixel_transform(other)
         linear = (to_pixel.a - 1, to_pixel.b, to_pixel.d, to_pixel.e - 1)
         reach = max(other.height, other.width)
         shift = (to_pixel.c - round(to_pixel.c), to_pixel.f - round(to_pixel.f))
@@ -336,19 +271,27 @@ class Grid:
 
     def offset_of(self, other: Grid) -> tuple[int, int]:
         """Return the ``(row, col)`` in this grid of the first pixel of a matching grid."""
-        to_pixel = ~self.transform @ other.turned_towards(self).transform
+        to_pixel = self.pixel_transform(other)
         return round(to_pixel.f), round(to_pixel.c)
 
 
 def _unbroken(x: NDArray[np.float64], middle: float, crs: CRS) -> NDArray[np.float64]:
-    """Return x shifted by whole turns next to a middle, and all together so that the least is less than half a turn."""
-    from geopointseg.raster.datum import turn_of
-
-    turn = turn_of(crs)
-    if turn is None or not math.isfinite(middle):
+    """Return x shifted by whole periods next to a middle, all in one piece that begins less than half a period from 0."""
+    period = x_period_of(crs)
+    if period is None or not math.isfinite(middle):
         return x
-    x = x - np.round((x - middle) / turn) * turn
-    return np.asarray(x - np.floor((x.min() + turn / 2) / turn) * turn) if crs.is_geographic else x
+    x = x - np.round((x - middle) / period) * period
+    return (
+        np.asarray(x - np.floor((x.min() + period / 2) / period) * period)
+        if crs.is_geographic
+        else x
+    )
+
+
+def slices_within(window: Window, part: Window) -> tuple[slice, slice]:
+    """Return the rows and columns of an array of a window that a part of the window takes."""
+    top, left = int(part.row_off - window.row_off), int(part.col_off - window.col_off)
+    return slice(top, top + int(part.height)), slice(left, left + int(part.width))
 
 
 def clip_window(window: Window, shape: tuple[int, int]) -> Window:

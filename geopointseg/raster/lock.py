@@ -1,8 +1,8 @@
-"""One run at a time on one output.
+"""A lock that allows one run at a time on one output.
 
-The lock is the operating system's, on a small file beside the output. It vanishes with its process however that ends,
-so nothing has to be cleaned up after a crash. filelock locks the file's first byte on Windows, where no other process
-can read that byte; the number of the process that holds the lock stands behind it.
+The lock is the operating system's, on a small file beside the output. It ends with its process, so nothing has to be
+cleaned up after a crash. filelock locks the file's first byte on Windows, where no other process
+can read that byte. The number of the process that holds the lock is stored after it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Halving a raster for its overviews, by majority for classes and by mean for quantities.
 
-Nodata takes no part: a coarse pixel is nodata only where all four of its fine pixels are.
+Nodata is ignored: a coarse pixel is nodata only where all four of its fine pixels are.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from geopointseg.raster.validity import differs_from_nodata
 
 Resampling = Literal["mode", "average"]
 
@@ -21,10 +23,15 @@ def halve(values: NDArray[Any], nodata: float, resampling: Resampling) -> NDArra
     values
         ``(band, row, col)``.
     nodata
-        Value of pixels that do not count; may be NaN.
+        Value of pixels that are ignored; may be NaN.
     resampling
         ``mode`` takes the most frequent of the four values (the first one where they tie), ``average`` their
         mean.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(band, row, col)`` of half the rows and columns, of the same data type.
 
     Examples
     --------
@@ -36,14 +43,10 @@ def halve(values: NDArray[Any], nodata: float, resampling: Resampling) -> NDArra
     if height % 2 or width % 2:
         values = np.pad(values, odd, constant_values=nodata)
     quarters = [values[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]
-    is_valid = [_differs(quarter, nodata) for quarter in quarters]
+    is_valid = [differs_from_nodata(quarter, nodata) for quarter in quarters]
     if resampling == "mode":
         return _majority(quarters, is_valid)
     return _mean(quarters, is_valid, nodata)
-
-
-def _differs(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    return ~np.isnan(values) if np.isnan(nodata) else values != nodata
 
 
 def _majority(quarters: list[NDArray[Any]], is_valid: list[NDArray[np.bool_]]) -> NDArray[Any]:

@@ -1,27 +1,29 @@
-"""Palette images: rasters whose numbers are positions in a colour table.
+"""Palette images: rasters whose values are indices into a colour table.
 
-As imagery, such numbers mean nothing: neighbouring ones may be any two colours. A palette image of one band is seen
-through a GDAL virtual raster that gives its colours. A palette band beside measured bands, such as a quality layer, is
-left out.
+Such values are no measurements: neighbouring ones may be any two colours. A palette image of one band is replaced by a
+GDAL virtual raster of its colours. A palette band beside measured bands, such as a quality layer, is left out.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.handle import HANDLES
-from geopointseg.raster.scene import Scene
+from geopointseg.raster.raster_access import HANDLES
 from geopointseg.raster.virtual_raster import (
     Piece,
     add_source,
-    as_described,
     new_band,
     new_dataset,
     new_mask,
+    with_descriptions,
     with_masks_of_gdal,
 )
+
+if TYPE_CHECKING:
+    from geopointseg.raster.scene import Scene
 
 Color = tuple[int, int, int, int]
 
@@ -29,14 +31,14 @@ _COMPONENTS = {"Gray": 1, "Red": 1, "Green": 2, "Blue": 3, "Alpha": 4}
 
 
 def expand_palette(scene: Scene, *, reporter: Reporter | None = None) -> Scene:
-    """Return a scene without numbers of a colour table: with their colours, or without the band that holds them.
+    """Return a scene without indices into a colour table: with their colours, or without the band that holds them.
 
     Parameters
     ----------
     scene
         Any scene; one without colour tables is returned as it is.
     reporter
-        Told what is read instead.
+        Gets a message on what is read instead.
 
     Returns
     -------
@@ -56,13 +58,13 @@ def expand_palette(scene: Scene, *, reporter: Reporter | None = None) -> Scene:
     if measured:
         names = ", ".join(band.label for band in palettes)
         reporter.log(
-            f"'{scene.name}': {names} left out: its numbers are positions in a colour table and no measurements."
+            f"'{scene.name}': {names} left out: its values are indices into a colour table and no measurements."
         )
         return scene.with_bands(measured)
     table = _color_table(scene)
     if len(palettes) > 1 or not table:
         raise RasterError(
-            f"'{scene.name}' holds positions in a colour table and no measurements. Expected imagery; expand it to "
+            f"'{scene.name}' holds indices into a colour table and no measurements. Expected imagery; expand it to "
             "colours in QGIS with \"PCT to RGB\", or with 'gdal_translate -expand rgb', and give the result."
         )
     is_grey = all(red == green == blue for red, green, blue, _ in table)
@@ -98,7 +100,5 @@ def _expand(scene: Scene, names: tuple[str, ...], table: list[Color]) -> Scene:
         ET.SubElement(source, "ColorTableComponent").text = str(_COMPONENTS[name])
         if told.band.mask and name != "Alpha":
             add_source(new_mask(band), "SimpleSource", told, f"mask,{told.band.index}", "nearest")
-    opened = Scene.open(ET.tostring(root, encoding="unicode"), label=scene.name, date=scene.date)
-    if len(opened.bands) > 1:
-        return opened
-    return opened.with_bands([as_described(opened.bands[0], scene.bands[0])])
+    opened = scene.as_virtual(ET.tostring(root, encoding="unicode"))
+    return opened if len(opened.bands) > 1 else with_descriptions(opened, scene.bands)

@@ -1,8 +1,8 @@
-"""How much ground a pixel covers: planar where the CRS is true to area, geodesic elsewhere.
+"""Areas of pixels: planar where the CRS is true to area, geodesic elsewhere.
 
 UTM and national grids distort areas by less than 0.2 % where they are meant to be used. Their pixels have the area that
 every GIS reports. In degrees, in Web Mercator at all latitudes and in polar grids away from their circle of true scale,
-pixels have the area of the ground on the CRS's own ellipsoid, which may be that of Mars.
+pixels have their area on the CRS's own ellipsoid, which may be that of Mars.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geopointseg.raster.crs import crs_name
 from geopointseg.raster.datum import counts_longitude, datum_at, datum_of, is_angular
 from geopointseg.raster.geodesy import measure_distance
-from geopointseg.raster.grid import Grid, crs_name
-from geopointseg.raster.plane import TOLERATED_DISTORTION, measure_scale
+from geopointseg.raster.planar_coordinates import TOLERATED_DISTORTION, measure_scale
 from geopointseg.summary import described
+
+if TYPE_CHECKING:
+    from geopointseg.raster.grid import Grid
 
 Array = NDArray[np.float64]
 
@@ -32,7 +35,7 @@ _EVEN = 1e-5
 @described
 @dataclass(frozen=True)
 class AreaNote:
-    """How areas are measured: ``planar`` in the plane of the CRS or ``geodesic``, and a sentence that gives the reason."""
+    """How areas are measured: ``planar`` (in the plane of the CRS) or ``geodesic``, and a sentence with the reason."""
 
     basis: Literal["planar", "geodesic"]
     sentence: str
@@ -49,7 +52,8 @@ class PixelAreas:
     by_row
         Mean area of the pixels of each row, float64 ``(row,)``.
     profile
-        Area relative to the row's mean at some columns, ``(row, sample)``; None where the pixels of a row are alike.
+        Area relative to the row's mean at some columns, ``(row, sample)``; None where all pixels of a row have the same
+        area.
     at_col
         Columns of those samples, ``(sample,)``.
     """
@@ -86,7 +90,7 @@ class PixelAreas:
         return cls(note, np.full(grid.height, area), None, np.empty(0))
 
     def within(self, window: Window) -> Array:
-        """Return the areas of a window's pixels, ``(row, col)``, or ``(row, 1)`` where the pixels of a row are alike."""
+        """Return the areas of a window's pixels, ``(row, col)``, or ``(row, 1)`` where they are the same in a row."""
         top, left = int(window.row_off), int(window.col_off)
         rows = slice(top, top + int(window.height))
         by_row = self.by_row[rows, None]
@@ -107,7 +111,7 @@ def planar_pixel_area(grid: Grid) -> float:
 
 @lru_cache(maxsize=256)
 def central_pixel_sides_m(grid: Grid) -> tuple[float, float]:
-    """Return the ground lengths of the central pixel's sides along the columns and along the rows, in metres.
+    """Return the lengths of the central pixel's sides along the columns and along the rows, in metres on the ellipsoid.
 
     In the plane of the CRS where that distorts areas by less than 0.2 % there.
     """
@@ -143,7 +147,7 @@ def _is_north_up(grid: Grid) -> bool:
 
 
 def _scale_of_areas(grid: Grid, x: Array, y: Array) -> Array:
-    """Return ground in a square metre of the plane at ``(row, sample)``; 1 where no ground is to be found."""
+    """Return area on the ellipsoid per area in the plane, ``(row, sample)``; 1 where the projection is not defined."""
     metres = datum_of(grid.crs).metres
     if is_angular(grid.crs):
         step = max(0.5 * max(grid.resolution), 1e-3)
@@ -176,7 +180,7 @@ def _planar(grid: Grid, *, tied: bool) -> AreaNote:
     reason = (
         "which distorts areas by less than 0.2 % over the map"
         if tied
-        else f"which is not used as tied to an ellipsoid; its unit is the {unit}"
+        else f"which has no ellipsoid or is used outside its zone; its unit is the {unit}"
     )
     return AreaNote("planar", f"Areas are planar, in the plane of {name}, {reason}.")
 

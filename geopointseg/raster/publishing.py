@@ -1,9 +1,9 @@
-"""Files that appear only when they are whole.
+"""Atomic writing: an output appears only when it is complete.
 
-Every output is written under a temporary name in its own folder and moved into place at the end, so that a
-failed or cancelled run leaves no file that looks finished. What is written beside the temporary name (a style, a
-GDAL sidecar) belongs to the file and is moved with it. Old sidecars leave before the file is replaced, and new ones
-follow it, so that no file ever stands beside the style of another one.
+Every output is written under a temporary name in its own folder and moved into place at the end, so that a failed or
+cancelled run leaves no incomplete file. What is written beside the temporary name (a style, a GDAL sidecar) belongs to
+the file and is moved with it. Old sidecars are removed before the file is replaced, and new ones are moved after it, so
+that no file lies beside the style of another one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from geopointseg.errors import OutputError
-from geopointseg.raster.handle import HANDLES
+from geopointseg.raster.raster_access import HANDLES
 
 _LONGEST_STEM = 60
 _LONGEST_NAME = 255
@@ -74,6 +74,11 @@ def beside(path: Path, ending: str, *, start: str = "") -> Path:
         The output; its own name is kept in the other one unless that would become too long.
     ending, start
         What is put behind and before the name.
+
+    Returns
+    -------
+    Path
+        In the folder of the output.
 
     Examples
     --------
@@ -199,7 +204,7 @@ class _Moves:
         Raises
         ------
         OutputError
-            If something cannot be put back; the message says where it lies.
+            If something cannot be put back; the message gives its path.
         """
         for step in reversed(self._undo):
             with contextlib.suppress(OSError):
@@ -269,7 +274,7 @@ def require_writable_folder(path: Path) -> None:
         raise _explain_hold(error, path, {}) from error
 
 
-def spare_inputs(
+def refuse_overwriting_inputs(
     outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]]
 ) -> None:
     """Raise `OutputError` if an output would replace a file that is read.
@@ -309,7 +314,7 @@ def raster_files(rasters: Iterable[str]) -> set[Path]:
 
 
 def explain_write_error(error: OSError, path: Path) -> OSError:
-    """Return an `OutputError` that says why ``path`` could not be written, or the error if it is ours."""
+    """Return an `OutputError` with the reason why ``path`` could not be written, or the error if it is our own."""
     if isinstance(error, OutputError) or type(error).__module__.startswith("geopointseg"):
         return error
     if error.errno in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error):

@@ -1,11 +1,11 @@
 """Scenes: imagery on one grid, read window by window.
 
 A `Scene` describes a raster and holds no open file, so it is cheap to copy, to pickle and to send to worker
-processes and threads. Files are opened where they are read, one handle a thread, and at most a few dozen at a
+processes and threads. Files are opened when they are read, one dataset per thread, and at most a few dozen at a
 time (`HandlePool`).
 
-*Nodata* (no image here) is decided per pixel and means: of the bands that are read, GDAL's mask hides one, the alpha
-band is transparent, one has a nodata value that the user declares, or one is NaN (`read_valid`).
+*Nodata* (no image here) is decided per pixel. A pixel is nodata if GDAL's mask of a band that is read hides it, the
+alpha band is transparent, a band has a nodata value that the user declares, or a band is NaN (`read_valid`).
 """
 
 from __future__ import annotations
@@ -18,27 +18,33 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.raster.acquisition_date import find_date
-from geopointseg.raster.band import Band, describe_bands
+from geopointseg.raster.band import (
+    Band,
+    common_dtype,
+    describe_bands,
+    require_real_numbers,
+    select_bands,
+)
 from geopointseg.raster.band_mixing import Mixing
-from geopointseg.raster.curve import Curve, has_table, look_up
-from geopointseg.raster.grid import Grid, clip_window, crs_name
-from geopointseg.raster.handle import (
+from geopointseg.raster.curve import Curve, has_table
+from geopointseg.raster.grid import Grid, clip_window, crs_name, slices_within
+from geopointseg.raster.palette_image import expand_palette
+from geopointseg.raster.raster_access import (
     HANDLES,
     HandlePool,
-    coordinate_epoch,
     fingerprint_files,
+    grid_of,
     is_text,
     open_dataset,
     promote,
     read_planes,
+    reading,
     require_placed,
-    root_cause,
 )
 from geopointseg.raster.validity import Nodata, read_valid
 from geopointseg.summary import described, identify, join_names
@@ -60,7 +66,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 class Radiometry(Protocol):
-    """Anything that has one curve a band and may mix bands, such as a `RadiometricTransform`."""
+    """Anything that has one curve per band and may mix bands, such as a `RadiometricTransform`."""
 
     @property
     def curves(self) -> tuple[Curve, ...]:
@@ -68,7 +74,7 @@ class Radiometry(Protocol):
 
     @property
     def mixing(self) -> Mixing | None:
-        """How bands are mixed before the curves; None leaves each for itself."""
+        """How bands are mixed before the curves; None for no mixing."""
 
 
 @described
@@ -115,7 +121,7 @@ class Scene:
     date
         When it was taken, ISO 8601 (``2020-08-31``, or ``2020``), empty where not known.
     mixing
-        How the bands are mixed before their curves are applied; None leaves each for itself.
+        How the bands are mixed before their curves are applied; None for no mixing.
     """
 
     path: str
@@ -164,10 +170,15 @@ class Scene:
         bands
             Which bands to read, counted from 1; all but alpha by default.
         label, date
-            What messages call the scene, and when it was taken; by default the file's name, and what its tags
-            or its name tell (`find_date`).
+            What messages call the scene, and when it was taken; by default the file's name, and the date in its tags
+            or its name (`find_date`).
         expand
             Whether a palette image gets its colours as bands (`expand_palette`); otherwise it cannot be read.
+
+        Returns
+        -------
+        Scene
+            The file's bands but alpha, or those asked for.
 
         Raises
         ------
@@ -184,18 +195,18 @@ class Scene:
             _require_georeference(dataset, shown)
             described = describe_bands(dataset)
             if bands is not None:
-                described = _select_bands(described, bands, shown)
-            grid = _grid_of(dataset)
-            _require_real_numbers(dataset, described, shown)
-            dtype = _common_dtype(described)
+                described = select_bands(described, bands, shown)
+            grid = grid_of(dataset)
+            require_real_numbers(described, shown)
+            dtype = common_dtype(described)
             date = date or find_date(label or Path(path).name, dataset.tags())
             block = tuple(dataset.block_shapes[0])
         scene = cls(path, grid, described, dtype, block, label, date)
-        if not (expand and any(band.is_palette for band in described)):
-            return scene
-        from geopointseg.raster.palette_image import expand_palette  # it makes scenes
+        return expand_palette(scene) if expand else scene
 
-        return expand_palette(scene)
+    def as_virtual(self, text: str) -> Scene:
+        """Return a virtual raster that is made of this scene, under its label and date."""
+        return Scene.open(text, label=self.name, date=self.date)
 
     @property
     def name(self) -> str:
@@ -213,10 +224,21 @@ class Scene:
         found = {source.index: source for band in self.bands for source in band.sources}
         return tuple(found.values())
 
+    @property
+    def stored_positions(self) -> dict[int, int]:
+        """Position in what `read_stored` returns of each band of the file, by its number."""
+        return {band.index: k for k, band in enumerate(self.source_bands)}
+
+    @property
+    def is_stored_plainly(self) -> bool:
+        """Whether it is a file of 8- or 16-bit integers whose bands are neither computed, mixed nor matched."""
+        unchanged = all(band.curve is None and band.expression is None for band in self.bands)
+        return type(self) is Scene and unchanged and self.mixing is None and has_table(self.dtype)
+
     def select_bands(self, indices: Sequence[int]) -> Scene:
         """Return the same scene with other bands, counted from 1 in the file."""
         with open_dataset(self.path) as dataset:
-            return self.with_bands(_select_bands(describe_bands(dataset), indices, self._shown))
+            return self.with_bands(select_bands(describe_bands(dataset), indices, self._shown))
 
     def with_bands(self, bands: Sequence[Band]) -> Scene:
         """Return the same scene with these bands, in this order; they may be computed ones.
@@ -231,16 +253,16 @@ class Scene:
                 f"'{self._shown}' is matched to a reference by mixing its bands {', '.join(self.band_names)}. Expected "
                 "the bands to be chosen before; choose them first and match afterwards."
             )
-        return replace(self, bands=tuple(bands), dtype=_common_dtype(bands) or self.dtype)
+        return replace(self, bands=tuple(bands), dtype=common_dtype(bands) or self.dtype)
 
     def with_nodata(self, nodata: Nodata) -> Scene:
         """Return the same scene with another nodata value declared for every band of its file."""
         return self.with_bands([band.with_nodata(nodata) for band in self.bands])
 
     def with_radiometry(self, transform: Radiometry | None) -> Scene:
-        """Return the same scene with its values moved as it is read; None takes an earlier transform away.
+        """Return the same scene with its values transformed as it is read; None removes an earlier transform.
 
-        Training and prediction read scenes alike, so neither needs to know that a scene is matched.
+        Training and prediction read such a scene like any other.
 
         Raises
         ------
@@ -285,7 +307,7 @@ class Scene:
         InputFileError
             If the file cannot be read there (truncated, removed ...).
         RasterError
-            If it holds infinities, or positions in a colour table (see `expand_palette`).
+            If it holds infinities, or indices into a colour table (see `expand_palette`).
         """
         window = self.grid.window if window is None else window
         inside = clip_window(window, self.grid.shape)
@@ -297,8 +319,7 @@ class Scene:
         chip = self.decode(*self.read_stored(inside), inside)
         if chip.valid.shape == shape:
             return chip
-        top, left = int(inside.row_off - window.row_off), int(inside.col_off - window.col_off)
-        rows, cols = slice(top, top + inside.height), slice(left, left + inside.width)
+        rows, cols = slices_within(window, inside)
         image = np.zeros((len(self.bands), *shape), dtype=np.float32)
         valid = np.zeros(shape, dtype=bool)
         image[:, rows, cols] = chip.image
@@ -306,7 +327,7 @@ class Scene:
         return Chip(image, valid, chip.undeclared_nan)
 
     def read_overview(self, longest: int = 1000) -> Chip:
-        """Read the whole scene thinned out, its longer side at most ``longest`` pixels; for pictures.
+        """Read the whole scene subsampled, its longer side at most ``longest`` pixels; for pictures.
 
         Overviews of the file are used where it has them. Nearest pixels are taken, so nodata stays nodata.
         """
@@ -324,7 +345,7 @@ class Scene:
         window
             What is read.
         shape
-            Rows and columns to thin it out to; as many as the window has by default.
+            Rows and columns to subsample it to; as many as the window has by default.
 
         Returns
         -------
@@ -332,11 +353,18 @@ class Scene:
             ``(source_band, row, col)`` in the scene's data type, in the order of `source_bands`.
         valid
             bool ``(row, col)``: see `read_valid`; undeclared NaN count as valid.
+
+        Raises
+        ------
+        InputFileError
+            If the file cannot be read there, or has another size than when it was opened.
+        RasterError
+            If a band holds indices into a colour table (see `expand_palette`).
         """
         bands = self.source_bands
         if any(band.is_palette for band in bands):
             raise RasterError(
-                f"'{self._shown}' holds positions in a colour table and no measurements. Expected imagery; take its "
+                f"'{self._shown}' holds indices into a colour table and no measurements. Expected imagery; take its "
                 "colours (expand_palette), or expand it with 'gdal_translate -expand rgb'."
             )
         dataset = HANDLES.get(self.path)
@@ -345,21 +373,15 @@ class Scene:
                 f"'{self._shown}' has {dataset.height} x {dataset.width} pixels and had {self.grid.height} x "
                 f"{self.grid.width} when it was opened. Expected it to stay as it was; open it again."
             )
-        try:
+        with reading(self._shown, window):
             planes = read_planes(dataset, [band.index for band in bands], window, shape)
             valid = read_valid(dataset, bands, list(planes), window)
-        except (RasterioError, OSError) as error:
-            raise InputFileError(
-                f"'{self._shown}' cannot be read at rows {window.row_off}-{window.row_off + window.height}, "
-                f"columns {window.col_off}-{window.col_off + window.width} ({root_cause(error)}). "
-                "The file seems truncated or was changed while it was read; restore it and run again."
-            ) from error
         return promote(planes, self.dtype), valid
 
     def decode(
         self, stored: NDArray[Any], valid: NDArray[np.bool_], window: Window | None = None
     ) -> Chip:
-        """Turn stored values into the scene's bands: scale, offset, formulas, radiometry, nodata as zero.
+        """Compute the scene's bands from stored values: scale, offset, formulas, radiometry, nodata as zero.
 
         Parameters
         ----------
@@ -369,6 +391,11 @@ class Scene:
             bool ``(row, col)``: where the file declares an image.
         window
             Where the values come from, for messages.
+
+        Returns
+        -------
+        Chip
+            The scene's bands; invalid where a stored value is NaN.
 
         Raises
         ------
@@ -383,11 +410,11 @@ class Scene:
             infinite = (np.abs(stored) > _LARGEST) & valid
             if infinite.any():
                 self._refuse_infinity(stored, infinite, window)
-        places = {band.index: k for k, band in enumerate(self.source_bands)}
+        positions = self.stored_positions
         image = np.empty((len(self.bands), *valid.shape), dtype=np.float32)
         for plane, band in zip(image, self.bands, strict=True):
             unmixed = band if self.mixing is None else replace(band, curve=None)
-            _fill_plane(plane, unmixed, stored, places)
+            unmixed.decode(stored, positions, plane)
         if self.mixing is not None:
             image = _mix(image, valid, self.mixing, self.bands)
         if not valid.all():
@@ -429,31 +456,10 @@ class Scene:
         )
 
 
-def _fill_plane(
-    plane: NDArray[np.float32], band: Band, stored: NDArray[Any], places: dict[int, int]
-) -> None:
-    if band.expression is not None:
-        inputs = {n: b.to_physical(stored[places[b.index]]) for n, b in _named_inputs(band)}
-        values = band.expression.evaluate(inputs)
-        plane[...] = values if band.curve is None else band.curve.apply(values)
-        return
-    values = stored[places[band.index]]
-    if band.curve is not None and has_table(values.dtype.name):
-        table = band.curve.table(values.dtype.name, band.scale, band.offset)
-        look_up(table, values, out=plane)
-    elif band.curve is not None:
-        plane[...] = band.curve.apply(np.nan_to_num(band.to_physical(values)))
-    elif band.scale == 1.0 and band.offset == 0.0:
-        with np.errstate(over="ignore"):
-            plane[...] = values
-    else:
-        plane[...] = band.to_physical(values)
-
-
 def _mix(
     image: NDArray[np.float32], valid: NDArray[np.bool_], mixing: Mixing, bands: Sequence[Band]
 ) -> NDArray[np.float32]:
-    """Mix bands, and move each mixture by its band's curve."""
+    """Mix bands, and apply to each mixture the curve of its band."""
     np.copyto(image, 0.0, where=~valid)
     mixed = mixing.apply(image)
     for plane, band in zip(mixed, bands, strict=True):
@@ -462,48 +468,10 @@ def _mix(
     return mixed
 
 
-def _named_inputs(band: Band) -> Iterator[tuple[str, Band]]:
-    names = band.expression.names if band.expression is not None else ()
-    yield from zip(names, band.inputs, strict=True)
-
-
-def _grid_of(dataset: DatasetReader) -> Grid:
-    epoch = coordinate_epoch(dataset)
-    return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width, epoch)
-
-
 def _require_georeference(dataset: DatasetReader, path: str) -> None:
     if dataset.count == 0:
         raise RasterError(
             f"'{path}' has no bands of its own and {len(dataset.subdatasets)} sub-datasets. Expected a raster with bands; "
             f"name one of its sub-datasets instead: {', '.join(dataset.subdatasets[:20]) or 'it has none'}."
         )
-    purpose = "Points can only be placed on a georeferenced raster"
-    require_placed(dataset, path, purpose)
-
-
-def _require_real_numbers(dataset: DatasetReader, bands: Sequence[Band], path: str) -> None:
-    names = [dataset.dtypes[band.index - 1] for band in bands]
-    found = next((name for name in names if name.startswith("complex")), None)
-    if found is not None:
-        raise RasterError(
-            f"'{path}' holds complex numbers ({found}). Expected real values; "
-            "convert it to amplitude first."
-        )
-
-
-def _common_dtype(bands: Sequence[Band]) -> str:
-    """Return the data type that all bands are converted to; empty where theirs are not known."""
-    names = {source.dtype for band in bands for source in band.sources}
-    return str(np.result_type(*names)) if names and "" not in names else ""
-
-
-def _select_bands(bands: tuple[Band, ...], indices: Sequence[int], path: str) -> tuple[Band, ...]:
-    known = {band.index: band for band in bands}
-    missing = [index for index in indices if index not in known]
-    if missing:
-        raise RasterError(
-            f"'{path}' has no band {missing[0]}. It has the bands {', '.join(map(str, known))}; "
-            "choose among these."
-        )
-    return tuple(known[index] for index in indices)
+    require_placed(dataset, path, "Points can only be placed on a georeferenced raster")

@@ -1,7 +1,7 @@
-"""The few bytes of TIFF that are needed to put a big raster together from blocks compressed elsewhere.
+"""Tags and directories of TIFF files, to join a large raster from blocks that GDAL compressed.
 
 GDAL compresses blocks and describes a raster (coordinate system, colours, tags) in a small template file. This
-module takes such files apart into tags and blocks (`parse_directory`), and lays out the directories of the
+module splits such files into tags and blocks (`parse_directory`), and lays out the directories of the
 final file in front of its blocks (`pack_directories`), as classic TIFF or, above four gigabytes, as BigTIFF.
 """
 
@@ -29,7 +29,7 @@ _GHOST = (
     "BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
 )
 STRUCTURAL_METADATA = f"GDAL_STRUCTURAL_METADATA_SIZE={len(_GHOST):06d} bytes\n{_GHOST}".encode()
-"""What GDAL looks for behind the header to know that a file is laid out for reading over a network."""
+"""Text behind the header by which GDAL knows that a file is cloud-optimized."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,24 @@ def sized_directory(
     *,
     big: bool,
 ) -> Directory:
-    """Return a directory with the size and the block table of one raster."""
+    """Return a directory with the size and the block table of one raster.
+
+    Parameters
+    ----------
+    directory
+        Tags that all rasters of the file share.
+    shape
+        Rows and columns.
+    offsets, counts
+        Position and size in bytes of each block, ``(block,)``.
+    big
+        Whether positions take 64 bits (BigTIFF).
+
+    Returns
+    -------
+    mapping
+        Tags by their number.
+    """
     return {
         **directory,
         WIDTH: Tag.longs([shape[1]]),
@@ -94,8 +111,22 @@ def sized_directory(
 def pack_directories(directories: Sequence[Directory], *, big: bool, ghost: bool) -> bytes:
     """Return header and directories as they stand at the start of the file.
 
-    The result's length depends on the numbers of tags and values only, so it can be asked for before the
+    The result's length depends on the numbers of tags and values only, so it can be computed before the
     offsets of the blocks are known.
+
+    Parameters
+    ----------
+    directories
+        The full raster first, then its overviews.
+    big
+        Whether the file is a BigTIFF.
+    ghost
+        Whether GDAL's structural metadata of cloud-optimized files follow the header.
+
+    Returns
+    -------
+    bytes
+        What precedes the first block.
     """
     front = (
         struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if big else struct.pack("<2sHI", b"II", 42, 0)

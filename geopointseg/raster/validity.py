@@ -1,4 +1,4 @@
-"""Validity: which pixels of a window hold an image, as GDAL's masks tell.
+"""Validity: which pixels of a window hold an image, by GDAL's masks.
 
 GDAL has a mask for every band. It is, in this order of precedence: a mask of the file (internal, in a ``.msk`` file, or
 a mask band of a virtual raster), the pixels that differ from the declared nodata value, the alpha band, or nothing. The
@@ -22,7 +22,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geopointseg.raster.handle import HANDLES, describe_as_virtual
+from geopointseg.raster.raster_access import HANDLES, describe_as_virtual
 
 if TYPE_CHECKING:
     from geopointseg.raster.band import Band
@@ -55,7 +55,7 @@ def alpha_of_gdal(dataset: DatasetReader) -> int:
     return dataset.count if MaskFlags.alpha in dataset.mask_flag_enums[0] else 0
 
 
-def is_drawn(mask: Mask) -> bool:
+def is_stored_mask(mask: Mask) -> bool:
     """Whether a mask is stored as pixels, so that a nodata value beside it counts besides."""
     return mask in ("band", "dataset")
 
@@ -95,14 +95,14 @@ def read_valid(
     bands
         Bands of it, described.
     stored
-        Their values, each ``(row, col)`` in the band's own data type, full size or thinned out to nearest pixels.
+        Their values, each ``(row, col)`` in the band's own data type, full size or subsampled to nearest pixels.
     window
         Where the values were read; None for the whole raster.
 
     Returns
     -------
     numpy.ndarray
-        bool ``(row, col)``; NaN and infinities are not looked for.
+        bool ``(row, col)``; NaN and infinities are not searched for.
     """
     shape = stored[0].shape
     valid = np.ones(shape, dtype=bool)
@@ -117,7 +117,7 @@ def read_valid(
         valid &= dataset.read(alpha, window=window, out_shape=shape) > 0
     for band, values in zip(bands, stored, strict=True):
         if band.nodata is not None and band.mask != "nodata":
-            valid &= differs(values, band.nodata)
+            valid &= differs_from_nodata(values, band.nodata)
     return valid
 
 
@@ -140,16 +140,16 @@ def _mask_source(dataset: DatasetReader) -> DatasetReader:
     return HANDLES.get(ET.tostring(root, encoding="unicode"))
 
 
-def differs(stored: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    """Return where stored values are not a nodata value that GDAL is not told of, compared in their data type.
+def differs_from_nodata(stored: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    """Return where stored values differ from a nodata value, compared in their data type.
 
-    A value that the data type cannot hold never occurs, so it hides nothing.
+    A nodata value that the data type cannot hold never occurs.
 
     Examples
     --------
-    >>> differs(np.array([2**63 - 1, 2**63 - 2]), 2**63 - 1)
+    >>> differs_from_nodata(np.array([2**63 - 1, 2**63 - 2]), 2**63 - 1)
     array([False,  True])
-    >>> differs(np.array([0, 241], dtype=np.uint8), -15)
+    >>> differs_from_nodata(np.array([0, 241], dtype=np.uint8), -15)
     array([ True,  True])
     """
     if stored.dtype.kind == "f":

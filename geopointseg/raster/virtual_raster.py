@@ -5,8 +5,10 @@ Nothing is copied, and the text travels to worker processes like any path.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from affine import Affine
@@ -15,21 +17,11 @@ from geopointseg.errors import RasterError
 from geopointseg.raster.band import Band
 from geopointseg.raster.crs import srs_element
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.scene import Scene
-from geopointseg.raster.validity import is_drawn
+from geopointseg.raster.validity import is_stored_mask
 
-_GDAL_TYPES = {
-    "uint8": "Byte",
-    "int8": "Int8",
-    "uint16": "UInt16",
-    "int16": "Int16",
-    "uint32": "UInt32",
-    "int32": "Int32",
-    "uint64": "UInt64",
-    "int64": "Int64",
-    "float32": "Float32",
-    "float64": "Float64",
-}
+if TYPE_CHECKING:
+    from geopointseg.raster.scene import Scene
+
 _BLOCK = 512
 
 
@@ -56,7 +48,7 @@ class Piece:
 
 
 def with_masks_of_gdal(scene: Scene) -> Scene:
-    """Return a scene whose pixels without image are all told by GDAL's masks of its bands.
+    """Return a scene whose nodata pixels are all in GDAL's masks of its bands.
 
     Alpha bands that GDAL leaves out, and nodata values that the user declares, become masks of a virtual raster.
     """
@@ -70,15 +62,13 @@ def with_masks_of_gdal(scene: Scene) -> Scene:
         set_scale(element, band)
         add_source(element, "SimpleSource", piece, str(band.index), "nearest")
         mask_by_all(element, piece)
-    opened = Scene.open(ET.tostring(root, encoding="unicode"), label=scene.name, date=scene.date)
-    told = [as_described(new, old) for new, old in zip(opened.bands, bands, strict=True)]
-    return opened.with_bands(told)
+    return with_descriptions(scene.as_virtual(ET.tostring(root, encoding="unicode")), bands)
 
 
 def mask_by_all(element: ET.Element, piece: Piece) -> None:
     """Give a band a mask that is the product of GDAL's mask, the alpha band, and the user's nodata."""
     band = piece.band
-    if band.nodata is not None and not is_drawn(band.mask) and not band.alpha:
+    if band.nodata is not None and not is_stored_mask(band.mask) and not band.alpha:
         ET.SubElement(element, "NoDataValue").text = repr(band.nodata)
         return
     masks = [(piece, f"mask,{band.index}")] if band.mask else []
@@ -106,9 +96,14 @@ def _declaring(piece: Piece) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def as_described(new: Band, old: Band) -> Band:
-    """Carry over what a virtual raster cannot say."""
-    return replace(new, name=old.name, wavelength_um=old.wavelength_um, color=old.color)
+def with_descriptions(scene: Scene, bands: Sequence[Band]) -> Scene:
+    """Return a virtual raster with the names, wavelengths and colours of other bands, which it cannot store."""
+    return scene.with_bands(
+        [
+            replace(new, name=old.name, wavelength_um=old.wavelength_um, color=old.color)
+            for new, old in zip(scene.bands, bands, strict=True)
+        ]
+    )
 
 
 def file_bands(scene: Scene) -> tuple[Band, ...]:
@@ -154,11 +149,18 @@ def new_band(root: ET.Element, dtype: str) -> ET.Element:
     return ET.SubElement(
         root,
         "VRTRasterBand",
-        dataType=_GDAL_TYPES[dtype],
+        dataType=_gdal_type(dtype),
         band=str(len(root.findall("VRTRasterBand")) + 1),
         blockXSize=str(_BLOCK),
         blockYSize=str(_BLOCK),
     )
+
+
+def _gdal_type(dtype: str) -> str:
+    """Return GDAL's name of a data type: ``Byte``, ``UInt16``, ``Float32``."""
+    if dtype == "uint8":
+        return "Byte"
+    return f"UInt{dtype[4:]}" if dtype.startswith("uint") else dtype.capitalize()
 
 
 def add_source(
@@ -178,6 +180,11 @@ def add_source(
         The band of the file as GDAL names it: ``3``, or ``mask,3``.
     resampling
         How values are found where the pixels do not coincide.
+
+    Returns
+    -------
+    Element
+        The source.
     """
     size = piece.scene.grid
     left, top, right, bottom = pixel_box(piece.grid, size)
@@ -209,7 +216,7 @@ def _add_rectangle(
 
 def pixel_box(grid: Grid, of: Grid) -> tuple[float, float, float, float]:
     """Return left, top, right, bottom of a grid in the pixels of another."""
-    step = ~grid.transform @ of.transform
+    step = grid.pixel_transform(of)
     left, top = step @ (0, 0)
     right, bottom = step @ (of.width, of.height)
     return left, top, right, bottom

@@ -1,7 +1,7 @@
 """Scenes on other grids: exact where pixels coincide, resampled on the fly where they do not.
 
-Reading goes through `Scene.read`, never around it, so that nodata, masks, scale, offset and everything else a
-scene decides mean the same before and after a warp, and so that one open handle a file is enough.
+All reading goes through `Scene.read`. Nodata, masks, scale and offset are therefore applied in the same way before and
+after a warp, and one open dataset per file is enough.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class Alignment:
 
     @property
     def is_upright(self) -> bool:
-        """Whether an array read from the window needs no turning."""
+        """Whether an array read from the window needs no flipping or transposing."""
         return not (self.transposed or self.flip_rows or self.flip_cols)
 
     def apply(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Turn an array read from the window, ``(..., row, col)``, to the target's orientation."""
+        """Flip and transpose an array read from the window, ``(..., row, col)``, to the target's orientation."""
         if self.transposed:
             values = values.swapaxes(-1, -2)
         rows = slice(None, None, -1 if self.flip_rows else 1)
@@ -71,7 +71,7 @@ class Alignment:
 def align(source: Grid, target: Grid) -> Alignment | None:
     """Find the window of one grid whose pixels are exactly those of another.
 
-    South-up, mirrored and quarter-turned grids are matched too, because turning an array loses nothing.
+    South-up, mirrored and grids rotated by 90 degrees are matched too, because flipping and transposing are lossless.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def align(source: Grid, target: Grid) -> Alignment | None:
     """
     if source.crs != target.crs:
         return None
-    m = ~source.transform @ target.turned_towards(source).transform
+    m = source.pixel_transform(target)
     transposed = abs(m.b) > abs(m.a)
     across, along = ((m.b, m.d), (m.a, m.e)) if transposed else ((m.a, m.e), (m.b, m.d))
     reach = max(target.height, target.width)
@@ -140,7 +140,7 @@ def read_onto(
         Image ``(band, row, col)`` and validity ``(row, col)`` of the grid's shape. After resampling a pixel is
         valid where at least half of its weight came from valid pixels.
     """
-    grid = grid.turned_towards(scene.grid)
+    grid = grid.shifted_towards(scene.grid)
     alignment = align(scene.grid, grid)
     if alignment is not None:
         chip = scene.read(alignment.window)
@@ -207,7 +207,7 @@ def _source_window(source: Grid, target: Grid, steps: int = 9) -> Window:
 def _warp(
     chip: Chip, source: Grid, target: Grid, options: Mapping[str, Any]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Resample pixels; where some lack, validity travels as one more band, which no gap shrinks."""
+    """Resample pixels; where some are invalid, validity is resampled as an additional band."""
     values = chip.image
     gaps: dict[str, Any] = {"init_dest_nodata": False}
     if not chip.valid.all():
@@ -238,7 +238,7 @@ def _warp(
 def _kernel_scale(source: Grid, target: Grid) -> dict[str, float]:
     """Return how many target pixels there are to a source pixel, in the middle of the target.
 
-    GDAL would derive it from each window anew, and neighbouring windows would not fit together.
+    GDAL would derive it from each window separately, and values would differ at the borders of windows.
     """
     row = np.array([0.5, 0.5, 1.5]) + target.height / 2
     col = np.array([0.5, 1.5, 0.5]) + target.width / 2
@@ -252,7 +252,7 @@ def _kernel_scale(source: Grid, target: Grid) -> dict[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class WarpedScene(Scene):
-    """A scene seen on another grid, resampled window by window as it is read; made by `warped`.
+    """A scene on another grid, resampled window by window as it is read; made by `warped`.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ class WarpedScene(Scene):
 
 
 def warped(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear") -> Scene:
-    """See a scene on another grid, without writing anything.
+    """Return a scene resampled to another grid when it is read; nothing is written.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def warped(scene: Scene, grid: Grid, resampling: ResamplingName = "bilinear") ->
 def in_resolution(
     scene: Scene, resolution_m: float, *, tolerance: float = 1.25, reporter: Reporter | None = None
 ) -> Scene:
-    """See a scene in another resolution where its own differs, and say so.
+    """Return a scene resampled to another pixel size where its own differs, with a warning.
 
     Parameters
     ----------
@@ -316,25 +316,35 @@ def in_resolution(
     tolerance
         Pixels up to so many times as large or small are taken as they are.
     reporter
-        Told the factor.
+        Warned with the factor.
+
+    Returns
+    -------
+    Scene
+        The scene itself where its pixels are of that size, to the tolerance.
     """
     factor = resolution_m / scene.grid.resolution_m
     if 1 / tolerance <= factor <= tolerance:
         return scene
     (reporter or Reporter()).warn(
         f"The pixels of '{scene.name}' are {scene.grid.resolution_m:.3g} m and those of the first scene "
-        f"{resolution_m:.3g} m. It is resampled as it is read, to pixels {factor:.3g} times as large, so that things "
-        "have one size in pixels.",
+        f"{resolution_m:.3g} m. It is resampled as it is read, to pixels {factor:.3g} times as large, so that objects "
+        "have the same size in pixels in all scenes.",
         resampling_factor=round(factor, 4),
     )
     return warped(scene, scaled_grid(scene.grid, factor))
 
 
 def scaled_grid(grid: Grid, factor: float) -> Grid:
-    """Return a grid over the same ground with pixels ``factor`` times as large.
+    """Return a grid over the same area with pixels ``factor`` times as large.
 
     Orientation and the outer corner of the first pixel stay; the last row and column may reach beyond the
     old border by less than a pixel.
+
+    Raises
+    ------
+    RasterError
+        If the factor is not a positive number.
 
     Examples
     --------
@@ -360,7 +370,7 @@ def projected_grid(
     Parameters
     ----------
     grid
-        The ground to be covered.
+        The grid to be covered.
     crs
         The CRS wanted.
     resolution
@@ -381,7 +391,22 @@ def projected_grid(
 
 
 def covering_grid(bounds: Bounds, crs: CRS, resolution: float | tuple[float, float]) -> Grid:
-    """Return the north-up grid whose pixels lie on multiples of their size and cover a box."""
+    """Return the north-up grid whose pixels lie on multiples of their size and cover a box.
+
+    Parameters
+    ----------
+    bounds
+        The box to cover: xmin, ymin, xmax, ymax.
+    crs
+        Its CRS.
+    resolution
+        Pixel size, or pixel width and height, in units of the CRS.
+
+    Returns
+    -------
+    Grid
+        At least one pixel.
+    """
     width, height = resolution if isinstance(resolution, tuple) else (resolution, resolution)
     west, south, east, north = bounds
     left, right = math.floor(west / width + 1e-6), math.ceil(east / width - 1e-6)

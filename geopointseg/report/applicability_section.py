@@ -16,7 +16,7 @@ from geopointseg.errors import RasterError
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import transform_coordinates
-from geopointseg.raster.handle import open_dataset
+from geopointseg.raster.raster_access import open_dataset
 from geopointseg.report.figures import draw_map
 from geopointseg.report.section import Illustration, Section
 from geopointseg.summary import described

@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.handle import open_dataset
+from geopointseg.raster.raster_access import open_dataset
 from geopointseg.raster.scene import Scene
 
 LONGEST_PX = 1000

@@ -25,7 +25,7 @@ from geopointseg.prediction.prediction_job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import class_map_tags, colormap, write_sidecars
 from geopointseg.raster.crs import keep_crs
-from geopointseg.raster.publishing import raster_files, spare_inputs, whole_file
+from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs, whole_file
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.report.applicability_section import (
     INSIDE_LEGEND,
@@ -95,7 +95,7 @@ def map_applicability(
     path = Path(output)
     mask = mask_path(path)
     read = raster_files(seen.path for seen in (target, *trained_on))
-    spare_inputs([path, mask], [*read, known_points.source])
+    refuse_overwriting_inputs([path, mask], [*read, known_points.source])
     describe = _Describer(bundle)
     known = _learn(describe, trained_on, known_points, seed)
     inside, total = _write(describe, known, target, path, mask, reporter)

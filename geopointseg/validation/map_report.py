@@ -11,8 +11,8 @@ from geopointseg.config import Config
 from geopointseg.errors import ConfigError
 from geopointseg.labels.points import Points, read_points
 from geopointseg.progress import Reporter
-from geopointseg.raster.grid import require_common_ground
-from geopointseg.raster.handle import open_dataset
+from geopointseg.raster.grid import require_transformation
+from geopointseg.raster.raster_access import open_dataset
 from geopointseg.raster.scene import Scene
 from geopointseg.report.applicability_section import ApplicabilityMap, applicability_section
 from geopointseg.report.document import write_report
@@ -74,7 +74,7 @@ class ReportInputs:
         with open_dataset(os.fspath(map_path)) as dataset:
             for other in (scene.grid.crs if scene else None, points.crs if points else None):
                 if other is not None and dataset.crs is not None:
-                    require_common_ground(other, dataset.crs)
+                    require_transformation(other, dataset.crs)
         if model is not None:
             ModelRecord.read(Path(model))
         known = None if applicability is None else ApplicabilityMap.open(applicability)

@@ -37,7 +37,7 @@ from geopointseg.prediction.prediction_job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.datum import datum_at
 from geopointseg.raster.geodesy import Positions
-from geopointseg.raster.grid import require_common_ground, transform_coordinates
+from geopointseg.raster.grid import require_transformation, transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.summary import count_classes, described
 
@@ -397,7 +397,7 @@ def _check_wish(count: int, min_distance_m: float) -> None:
 def _require_one_ground(scenes: Sequence[Scene], points: Points | None) -> None:
     """Raise unless scenes and labelled points are tied to one ground, so that distances between them can be measured."""
     for scene in scenes:
-        require_common_ground(scene.grid.crs, scenes[0].grid.crs)
+        require_transformation(scene.grid.crs, scenes[0].grid.crs)
         if points is not None:
             mismatch = ground_mismatch(points, scene)
             if mismatch:

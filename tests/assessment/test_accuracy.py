@@ -384,7 +384,7 @@ def test_odd_sizes_and_types_are_counted(
         ("EPSG:32633", GRID.transform, "planar", "planar, in the plane of EPSG:32633, which distorts"),
         ("EPSG:3857", Affine(20, 0, 2226389, 0, -20, 10500000), "geodesic", "geodesic, on the ellipsoid of EPSG:3857"),
         ("EPSG:4326", Affine(0.0002, 0, 20, 0, -0.0002, 68), "geodesic", "whose unit is an angle"),
-        ('LOCAL_CS["site grid",UNIT["metre",1]]', GRID.transform, "planar", "not used as tied to an ellipsoid"),
+        ('LOCAL_CS["site grid",UNIT["metre",1]]', GRID.transform, "planar", "has no ellipsoid or is used outside its zone"),
     ],
 )  # fmt: skip
 def test_the_report_says_how_areas_were_measured(

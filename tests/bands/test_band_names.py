@@ -186,7 +186,7 @@ def test_a_model_without_names_takes_named_bands_in_order(tmp_path: Path):
     wanted = ["band_1", "band_2", "band_3", "band_4"]
     scene = resolve_bands(write(tmp_path / "n.tif", RGBN), wanted, reporter=Reporter(collect))
     assert values_of(scene) == [10, 20, 30, 40]
-    assert "the model knows no names" in collect.messages[0]
+    assert "the model has no band names" in collect.messages[0]
 
 
 def test_a_model_without_names_that_dropped_a_band(tmp_path: Path):

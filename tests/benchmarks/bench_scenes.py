@@ -32,7 +32,7 @@ from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.legend import Legend
 from geopointseg.radiometry.band_statistics import compute_statistics
-from geopointseg.radiometry.value_transform import compare_mixtures
+from geopointseg.radiometry.radiometric_transform import compare_mixtures
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.warp import read_onto

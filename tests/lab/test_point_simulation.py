@@ -16,7 +16,7 @@ from geopointseg.lab.point_simulation import simulate_points
 from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import write_class_map
-from geopointseg.raster.datum import geodetic_coordinates
+from geopointseg.raster.coordinates import geodetic_coordinates
 from geopointseg.raster.grid import Grid
 
 LEGEND = Legend.from_names(["field", "wood", "town", "never"], codes=[10, 20, 0, 99])

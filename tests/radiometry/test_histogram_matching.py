@@ -22,7 +22,7 @@ from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.radiometry.invariant_pixels import Thumbnail, find_invariant, unchanged_pixels
 from geopointseg.radiometry.picture_style import PictureStyle
 from geopointseg.raster.curve import look_up, table_index
-from geopointseg.raster.read_ahead import map_ahead
+from geopointseg.raster.prefetch import map_ahead
 from geopointseg.raster.scene import Scene
 
 
@@ -315,7 +315,7 @@ def test_a_cancelled_run_leaves_nothing(tmp_path: Path):
 
 
 def changed_pair(tmp_path: Path) -> tuple[Path, Path, np.ndarray]:
-    """A scene, and the same ground later: another light, and a third of it flooded."""
+    """A scene, and the same area later: another light, and a third of it flooded."""
     before = ground(5)
     after = veil(before)
     flooded = np.zeros(before.shape[1:], bool)
@@ -351,7 +351,7 @@ def test_a_style_remembers_its_ground(tmp_path: Path):
 
     there = PictureStyle.from_json(stored).fit(elsewhere, reporter=Reporter(Sink()))
     assert there.method == "percentile"
-    assert any("shows no unchanged ground" in message for message in collect)
+    assert any("shares too few unchanged pixels" in message for message in collect)
 
 
 def test_a_thumbnail_survives_json(tmp_path: Path):
@@ -408,9 +408,7 @@ def test_shared_ground_is_found_over_crs_and_resolution(tmp_path: Path):
 def test_no_shared_ground(tmp_path: Path):
     a = write(tmp_path / "a.tif", ground(1))
     far = write(tmp_path / "far.tif", ground(2), left=900000)
-    with pytest.raises(
-        RasterError, match=r"share too little unchanged ground. Expected 500 pixels"
-    ):
+    with pytest.raises(RasterError, match=r"share too few unchanged pixels. Expected 500"):
         match_raster(a, far, tmp_path / "o.tif", invariant=True)
     with pytest.raises(
         RasterError, match=r"2 references were given. Unchanged pixels are found between two"

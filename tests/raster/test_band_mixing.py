@@ -13,7 +13,7 @@ from geopointseg.errors import ConfigError, RasterError
 from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.radiometry.invariant_pixels import Thumbnail, find_invariant
 from geopointseg.radiometry.picture_style import PictureStyle
-from geopointseg.radiometry.value_transform import RadiometricTransform
+from geopointseg.radiometry.radiometric_transform import RadiometricTransform
 from geopointseg.raster.band_mixing import Mixing, fit_mixing
 from geopointseg.raster.scene import Scene
 from tests.radiometry.test_histogram_matching import ground, read, write
@@ -27,7 +27,7 @@ def other_camera(image: np.ndarray) -> np.ndarray:
 
 
 def two_cameras(tmp_path: Path) -> tuple[Path, Path, np.ndarray]:
-    """The same ground by two cameras; a third of it is flooded in the second image."""
+    """The same area by two cameras; a third of it is flooded in the second image."""
     before = ground(5, 120, 140)
     after = np.rint(other_camera(before)).astype(np.uint8)
     flooded = np.zeros(before.shape[1:], bool)
@@ -134,7 +134,7 @@ def test_bands_are_chosen_before_they_are_mixed(tmp_path: Path):
     assert scene.with_nodata(3.0).mixing == scene.mixing
 
 
-def test_mixing_needs_shared_ground(tmp_path: Path):
+def test_mixing_needs_invariant_pixels(tmp_path: Path):
     after, before, _ = two_cameras(tmp_path)
-    with pytest.raises(ConfigError, match=r"How bands mix can only be told where both images"):
+    with pytest.raises(ConfigError, match=r"It can only be fitted where both images"):
         match_raster(after, before, tmp_path / "o.tif", mix_bands=True)

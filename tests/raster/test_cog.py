@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from rasterio.crs import CRS
 
 from geopointseg.raster import cog, tiff
-from geopointseg.raster.cog import Layout, ScratchTiles, assemble, encode_tile
+from geopointseg.raster.cog import Layout, ScratchTiles, assemble_raster, encode_tile
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.overview import halve
 
@@ -52,7 +52,7 @@ def write(path, layout, values, order=1):
     for row, col in list(itertools.product(*map(range, layout.tile_shape)))[::order]:
         part = values[(slice(None), *layout.tile_window(row, col).toslices())]
         tiles.add(row, col, encode_tile(np.ascontiguousarray(part), layout))
-    assemble(path, layout, tiles)
+    assemble_raster(path, layout, tiles)
     return path
 
 

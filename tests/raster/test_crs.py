@@ -21,7 +21,7 @@ from geopointseg.labels.sparse_mask import rasterize_points, write_mask
 from geopointseg.legend import Legend
 from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.raster.class_map import ClassMap, write_class_map
-from geopointseg.raster.cog import Layout, ScratchTiles, assemble, encode_tile
+from geopointseg.raster.cog import Layout, ScratchTiles, assemble_raster, encode_tile
 from geopointseg.raster.crs import exact_wkt, keep_crs
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.publishing import whole_file
@@ -95,7 +95,7 @@ def test_quantities_keep_the_crs(tmp_path: Path, grid: Grid, cog: bool):
     with whole_file(path) as temporary:
         tiles = ScratchTiles(tmp_path)
         tiles.add(0, 0, encode_tile(np.ones((1, *SHAPE), np.float32), layout))
-        assemble(temporary, layout, tiles)
+        assemble_raster(temporary, layout, tiles)
     assert crs_of(path) == grid.crs
 
 
@@ -142,7 +142,7 @@ def test_a_sidecar_describes_only_the_map_beside_it(tmp_path: Path):
         with whole_file(path) as temporary:
             tiles = ScratchTiles(tmp_path)
             tiles.add(0, 0, encode_tile(np.ones((1, *SHAPE), np.uint8), layout))
-            assemble(temporary, layout, tiles)
+            assemble_raster(temporary, layout, tiles)
 
     replace_by(plain)
     assert crs_of(path) == plain.crs

@@ -1,4 +1,4 @@
-"""Distances on the ground against pyproj's geodesics, in CRSs whose units are no metres on the ground."""
+"""Distances against pyproj's geodesics, in CRSs whose units are no metres on the ellipsoid."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rasterio.crs import CRS
 from geopointseg.errors import RasterError
 from geopointseg.raster.datum import datum_of
 from geopointseg.raster.geodesy import Positions, measure_distance
-from geopointseg.raster.grid import require_common_ground, transform_coordinates
-from geopointseg.raster.plane import (
-    ground_cells,
+from geopointseg.raster.grid import require_transformation, transform_coordinates
+from geopointseg.raster.planar_coordinates import (
+    assign_cells,
     is_true_to_scale,
+    local_plane,
     measure_scale,
-    plane_around,
-    search_space,
+    search_coordinates,
 )
 
 WGS84 = CRS.from_epsg(4326)
@@ -167,7 +167,7 @@ def test_blocks_have_their_size_on_the_ground(name: str, side: float) -> None:
     bearing, reach = rng.uniform(0, 360, count), 4 * side * np.sqrt(rng.random(count))
     there = geod.fwd(np.full(count, lon), np.full(count, lat), bearing, reach)
     x, y, _ = _place(crs, np.asarray(there[0]), np.asarray(there[1]))
-    cells = ground_cells(x, y, crs, side)
+    cells = assign_cells(x, y, crs, side)
     inner = reach < 4 * side - 1.6 * side
     _, block, size = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
     block = block.reshape(-1)
@@ -185,13 +185,13 @@ def test_blocks_do_not_depend_on_the_crs_or_on_other_points() -> None:
     rng = np.random.default_rng(0)
     lon, lat = 20 + rng.random(500) / 10, 68 + rng.random(500) / 10
     web = transform_coordinates(lon, lat, WGS84, CRS.from_epsg(3857))
-    cells = ground_cells(lon, lat, WGS84, 500)
-    assert (ground_cells(*web, CRS.from_epsg(3857), 500) == cells).all()
-    assert (ground_cells(lon[:7], lat[:7], WGS84, 500) == cells[:7]).all()
+    cells = assign_cells(lon, lat, WGS84, 500)
+    assert (assign_cells(*web, CRS.from_epsg(3857), 500) == cells).all()
+    assert (assign_cells(lon[:7], lat[:7], WGS84, 500) == cells[:7]).all()
 
 
 def test_a_plane_around_places_on_both_sides_of_the_date_line() -> None:
-    plane = plane_around(np.array([179.99, -179.99]), np.array([60.0, 60.0]), WGS84)
+    plane = local_plane(np.array([179.99, -179.99]), np.array([60.0, 60.0]), WGS84)
     assert np.hypot(*(plane[1] - plane[0])) == pytest.approx(1116.0, rel=1e-3)
 
 
@@ -202,7 +202,7 @@ def test_straight_distances_in_the_search_space_are_never_too_long(name: str) ->
     rng = np.random.default_rng(1)
     lon, lat = lon + rng.uniform(-0.05, 0.05, 50), np.clip(lat + rng.uniform(-0.05, 0.05, 50), -90, 90)  # fmt: skip
     x, y, _ = _place(crs, lon, lat)
-    space = search_space(x, y, crs)
+    space = search_coordinates(x, y, crs)
     straight = np.sqrt(((space[1:] - space[:-1]) ** 2).sum(axis=1))
     ground = measure_distance(x[1:], y[1:], x[:-1], y[:-1], crs)
     assert (straight <= ground + 1e-6).all()
@@ -223,7 +223,7 @@ def test_data_of_other_ground_is_refused_in_a_sentence(source: CRS, target: CRS,
         transform_coordinates([1.0], [2.0], source, target)
     assert text in str(refused.value)
     with pytest.raises(RasterError):
-        require_common_ground(source, target)
+        require_transformation(source, target)
 
 
 def test_one_site_grid_in_two_units_is_one_ground() -> None:

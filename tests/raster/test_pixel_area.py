@@ -11,7 +11,7 @@ from pyproj import Geod
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geopointseg.raster.datum import geodetic_coordinates
+from geopointseg.raster.coordinates import geodetic_coordinates
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.pixel_area import PixelAreas
 
@@ -44,7 +44,7 @@ def test_utm_pixels_are_planimetric() -> None:
 
 
 def test_web_mercator_pixels_are_corrected() -> None:
-    """At 52 degrees north Web Mercator shows 2.6 times the ground that is there."""
+    """At 52 degrees north areas are 2.6 times too large in Web Mercator."""
     y = 6_378_137 * math.log(math.tan(math.pi / 4 + math.radians(52) / 2))
     grid = Grid(CRS.from_epsg(3857), Affine(100, 0, 1e6, 0, -100, y + 50), 1, 20)
     assert pixel_areas_m2(grid)[0] == pytest.approx(1e4 * math.cos(math.radians(52)) ** 2, rel=0.01)

@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
-from geopointseg.radiometry.value_transform import RadiometricTransform
+from geopointseg.radiometry.radiometric_transform import RadiometricTransform
 from geopointseg.raster.curve import Curve
 from geopointseg.raster.scene import HANDLES, HandlePool, Scene
 

@@ -364,7 +364,7 @@ def test_numbers_of_a_palette_are_never_read(tmp_path: Path):
     assert len(Scene.open(path).read().image) == 3
     scene = Scene.open(path, expand=False)
     with pytest.raises(
-        RasterError, match=r"positions in a colour table.*gdal_translate -expand rgb"
+        RasterError, match=r"indices into a colour table.*gdal_translate -expand rgb"
     ):
         scene.read()
     other = Scene.open(write(tmp_path / "o.tif", np.ones((1, *SHAPE), np.int16)))

@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
-from geopointseg.radiometry.value_transform import RadiometricTransform
+from geopointseg.radiometry.radiometric_transform import RadiometricTransform
 from geopointseg.raster import warp
 from geopointseg.raster.curve import Curve
 from geopointseg.raster.grid import Grid

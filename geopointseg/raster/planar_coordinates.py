@@ -1,4 +1,4 @@
-"""The plane of a CRS: how far it is true to scale, and coordinates in metres for squares and directions."""
+"""Planar coordinates in metres, and how far the plane of a CRS is true to scale."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
+from geopointseg.raster.coordinates import geodetic_coordinates
 from geopointseg.raster.datum import (
     Array,
     Datum,
     datum_at,
     datum_of,
     geod_of,
-    geodetic_coordinates,
     is_angular,
     place_in_space,
 )
 from geopointseg.raster.geodesy import Positions
 
 TOLERATED_DISTORTION = 0.002
-"""Share by which the plane of a CRS may distort lengths or areas and still be measured in."""
+"""Relative distortion of lengths or areas up to which distances and areas are measured in the plane of a CRS."""
 
 _MOST_PLACES = 2000
 _POLAR_LATITUDE = 80.0
 
 
 def measure_scale(x: Array, y: Array, crs: CRS, step: float) -> tuple[Array, Array]:
-    """Return the ground that one metre of a CRS's plane covers, least and most over the directions.
+    """Return the scale of a CRS's plane: metres on the ellipsoid per metre of the plane, least and most.
 
-    The plane's metre is the unit of the CRS turned into metres; for degrees the unit itself.
+    Least and most are over the directions. The plane's metre is the unit of the CRS converted to metres; for degrees
+    the unit itself.
 
     Parameters
     ----------
@@ -44,8 +45,8 @@ def measure_scale(x: Array, y: Array, crs: CRS, step: float) -> tuple[Array, Arr
     Returns
     -------
     least, most
-        Ground metres in a metre of the plane, ``(place,)``; NaN where the place cannot be found. Their product is the
-        scale of areas.
+        Metres on the ellipsoid per metre of the plane, float64 ``(place,)``; NaN where the projection is not defined.
+        Their product is the scale of areas.
     """
     datum = datum_at(x, crs)
     if datum.is_planar:
@@ -63,7 +64,7 @@ def measure_scale(x: Array, y: Array, crs: CRS, step: float) -> tuple[Array, Arr
 
 
 def _difference(x: Array, y: Array, offset: tuple[float, float], crs: CRS, datum: Datum) -> Array:
-    """Return the way in space from one side of places to the other, ``(place, 3)``."""
+    """Return the geocentric vectors from one side of places to the other in metres, ``(place, 3)``."""
     sides = (
         place_in_space(*geodetic_coordinates(x + s * offset[0], y + s * offset[1], crs), datum)
         for s in (1, -1)
@@ -74,10 +75,21 @@ def _difference(x: Array, y: Array, offset: tuple[float, float], crs: CRS, datum
 
 
 def is_true_to_scale(x: Array, y: Array, crs: CRS) -> bool:
-    """Whether lengths in the plane of a CRS are those on the ground to 0.2 % at all of the places.
+    """Whether lengths in the plane of a CRS are those on the ellipsoid to 0.2 % at all places.
 
-    True for a CRS that is tied to no body: its plane is all there is. Of more than 2000 places the outermost and 2000
-    others are looked at.
+    Of more than 2000 places, the outermost ones and 2000 others are checked.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates in ``crs``, float64 ``(place,)``.
+    crs
+        Their coordinate reference system.
+
+    Returns
+    -------
+    bool
+        True for a CRS without an ellipsoid, where only the plane can be measured.
     """
     chosen = _outermost_and_some(x, y)
     x, y = x[chosen], y[chosen]
@@ -100,11 +112,23 @@ def _outermost_and_some(x: Array, y: Array) -> NDArray[np.int64]:
     return np.union1d(some, np.array(sides, dtype=np.int64))
 
 
-def search_space(x: Array, y: Array, crs: CRS) -> Array:
-    """Return coordinates in metres whose straight distances are never longer than distances on the ground.
+def search_coordinates(x: Array, y: Array, crs: CRS) -> Array:
+    """Return coordinates in metres whose straight distances are never longer than the distances of `Positions`.
 
-    For smallest distances that are kept by comparing coordinates. Straight distances fall short of those on the ground by
-    less than 0.2 % in a CRS that is true to scale, ``(place, 2)``, and by 1 mm at 10 km elsewhere, ``(place, 3)``.
+    For minimum distances that are enforced by comparing coordinates.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates in ``crs``, float64 ``(place,)``.
+    crs
+        Their coordinate reference system.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``(place, 2)`` in a CRS that is true to scale, where straight distances are at most 0.2 % too short;
+        ``(place, 3)`` elsewhere, where they are 1 mm too short at 10 km.
     """
     datum = datum_at(x, crs)
     if datum.is_planar or not is_true_to_scale(x, y, crs):
@@ -114,11 +138,23 @@ def search_space(x: Array, y: Array, crs: CRS) -> Array:
     return np.column_stack([x, y]) * (datum.metres * min(1.0, float(np.nanmin(least, initial=1.0))))
 
 
-def plane_around(x: Array, y: Array, crs: CRS) -> Array:
-    """Return coordinates in metres on a plane, ``(place, 2)``.
+def local_plane(x: Array, y: Array, crs: CRS) -> Array:
+    """Return coordinates in metres on a plane.
 
-    The plane of the CRS where it is true to scale, otherwise an azimuthal equidistant one around the middle of the places.
-    Right for axes and directions; measure distances with `Positions`.
+    The plane is that of the CRS where it is true to scale, otherwise an azimuthal equidistant projection around the
+    middle of the places. Use it for axes and directions, and `Positions` for distances.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates in ``crs``, float64 ``(place,)``.
+    crs
+        Their coordinate reference system.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``(place, 2)``; infinite where a place cannot be found.
     """
     datum = datum_at(x, crs)
     if is_true_to_scale(x, y, crs):
@@ -145,14 +181,29 @@ def plane_around(x: Array, y: Array, crs: CRS) -> Array:
     return plane
 
 
-def ground_cells(x: Array, y: Array, crs: CRS, side_m: float) -> NDArray[np.int64]:
-    """Return the square of ground that each place lies in, int64 ``(place, 3)``: a part of the globe, column and row.
+def assign_cells(x: Array, y: Array, crs: CRS, side_m: float) -> NDArray[np.int64]:
+    """Return the square cell that each place lies in.
 
-    In a CRS that is true to scale, squares lie at whole multiples of their side in its plane. Elsewhere they do not
-    depend on the CRS: rows follow parallels, and each row is cut into a whole number of equal pieces, so that no piece is
-    narrower at 180 degrees. Beyond 80 degrees, rows and columns are those of an equal-area plane around the pole.
+    In a CRS that is true to scale, cells start at whole multiples of their side in its plane. Elsewhere they do not
+    depend on the CRS: rows follow parallels, and each row is divided into a whole number of equal cells, so that the
+    cells at 180 degrees are not narrower. Beyond 80 degrees of latitude, rows and columns are those of an equal-area
+    projection centred on the pole.
 
     Sides are right to 0.2 % in the plane of a CRS, and elsewhere to 1 % up to 10 km.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates in ``crs``, float64 ``(place,)``.
+    crs
+        Their coordinate reference system.
+    side_m
+        Side of a cell in metres.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 ``(place, 3)``: zone (0, or 1 and 2 near the poles), column and row.
     """
     datum = datum_at(x, crs)
     if is_true_to_scale(x, y, crs):

@@ -17,7 +17,7 @@ from geopointseg.radiometry.band_statistics import (
     merge_statistics,
     statistics_of_array,
 )
-from geopointseg.radiometry.value_transform import (
+from geopointseg.radiometry.radiometric_transform import (
     METHODS,
     RadiometricTransform,
     compare_mixtures,
@@ -35,7 +35,7 @@ def scene_like(seed: int = 0, size: int = 120) -> np.ndarray:
 
 
 def hazy(image: np.ndarray) -> np.ndarray:
-    """The same ground through another atmosphere: a monotone change of each band."""
+    """The same area through another atmosphere: a monotone change of each band."""
     gain = np.array([0.7, 0.8, 0.5]).reshape(3, 1, 1)
     return (255 * (image / 255) ** 0.8 * gain + 30).astype(np.uint8)
 
@@ -279,7 +279,7 @@ def _quarters(side: int = 160) -> np.ndarray:
 
 
 def test_scenes_together_are_sampled_all_over():
-    """The sample of several scenes stands for all their ground, not for where reading begins."""
+    """The sample of several scenes represents their whole area, not the place where reading begins."""
     one = statistics_of_array(_quarters())
     together = merge_statistics([one, one])
     assert compare_mixtures(one, together).share < 0.05

@@ -1,7 +1,7 @@
-"""Open raster files: one handle a thread and file, at most a few dozen at a time.
+"""Access to raster files: open datasets for each thread, reading, errors, and fingerprints of files.
 
-GDAL datasets must not be shared between threads, nor survive a fork. Whoever reads asks the pool for a handle
-where it reads, and nobody keeps one.
+GDAL datasets must not be shared between threads or kept after a fork. Code that reads gets its dataset from the pool
+each time, and keeps none.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.process import use_own_geodata
-from geopointseg.raster.crs import crs_name
+from geopointseg.raster.grid import Grid, crs_name
 
 _Stamp = tuple[int, int, int]
 
 
 class HandlePool:
-    """Open datasets, one a thread and file, the least recently used closed first.
+    """Open datasets, one per thread and file; the least recently used one is closed first.
 
-    The pool keys them by process and thread and keeps at most ``capacity`` of them a thread. A local file that was
-    replaced or rewritten since is opened anew.
+    The pool keeps at most ``capacity`` datasets per thread of the current process. A local file that was replaced or
+    rewritten is opened again.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class HandlePool:
             pool.popitem()[1][1].close()
 
     def __len__(self) -> int:
-        """How many files this thread holds open."""
+        """Return the number of files that this thread holds open."""
         return len(self._pool())
 
     def _pool(self) -> OrderedDict[str, tuple[_Stamp | None, DatasetReader]]:
@@ -86,15 +86,13 @@ HANDLES = HandlePool()
 atexit.register(HANDLES.close)
 
 
-def open_dataset(path: str, **options: Any) -> DatasetReader:
-    """Open a raster for reading, with an error that says what is wrong with it.
+def open_dataset(path: str) -> DatasetReader:
+    """Open a raster for reading, with an error that explains what is wrong with it.
 
     Parameters
     ----------
     path
         A file, a ``/vsi...`` path, a sub-dataset, or the XML text of a virtual raster.
-    options
-        Passed on to rasterio.
 
     Raises
     ------
@@ -105,7 +103,7 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
     if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
         raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
     try:
-        return rasterio.open(_local(path), sharing=False, **options)
+        return rasterio.open(_local(path), sharing=False)
     except RasterioError as error:
         shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(
@@ -115,23 +113,26 @@ def open_dataset(path: str, **options: Any) -> DatasetReader:
 
 
 def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
-    """Return an open raster as the root element of a GDAL virtual raster, with all that GDAL knows of it."""
+    """Return an open raster as the root element of a GDAL virtual raster, with all metadata that GDAL has."""
     with MemoryFile(ext=".vrt") as memory:
         rasterio.shutil.copy(dataset, memory.name, driver="VRT")
         return ET.fromstring(memory.read())  # noqa: S314 - GDAL wrote it
 
 
-def coordinate_epoch(dataset: DatasetReader) -> float | None:
-    """Return the year to which the coordinates of an open raster refer; rasterio does not tell it."""
+def grid_of(dataset: DatasetReader) -> Grid:
+    """Return where the pixels of an open raster lie."""
+    epoch = _coordinate_epoch(dataset)
+    return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width, epoch)
+
+
+def _coordinate_epoch(dataset: DatasetReader) -> float | None:
+    """Return the year to which the coordinates of an open raster refer; rasterio does not give it."""
     try:
-        told = describe_as_virtual(dataset).find("SRS")
+        srs = describe_as_virtual(dataset).find("SRS")
     except RasterioError:
         return None
-    return (
-        None
-        if told is None or "coordinateEpoch" not in told.attrib
-        else float(told.attrib["coordinateEpoch"])
-    )
+    told = None if srs is None else srs.get("coordinateEpoch")
+    return None if told is None else float(told)
 
 
 def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
@@ -144,7 +145,7 @@ def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
     shown
         What messages call it.
     purpose
-        A sentence that says why a CRS is needed.
+        A sentence that gives the reason why a CRS is needed.
 
     Raises
     ------
@@ -184,14 +185,14 @@ def refuse_control_points(dataset: DatasetReader, shown: str) -> None:
 
 @contextmanager
 def reading(path: str, window: Window | None = None) -> Iterator[None]:
-    """Turn what GDAL says while a raster is read into an error that says where, and what to do.
+    """Convert GDAL's errors while a raster is read into one that names the place and what to do.
 
     Parameters
     ----------
     path
         The raster, for the message.
     window
-        Where it is read, if that is to be told.
+        Where it is read, for the message.
 
     Raises
     ------
@@ -225,7 +226,7 @@ def read_planes(
     window
         What is read; None for all.
     shape
-        Rows and columns to thin it out to.
+        Rows and columns to subsample it to.
 
     Returns
     -------
@@ -265,7 +266,7 @@ def _place(window: Window | None) -> str:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return what GDAL said first: rasterio wraps it, and its last word is "see previous exception".
+    """Return the first error of a chain: rasterio wraps it in errors like "see previous exception".
 
     Examples
     --------
@@ -281,7 +282,7 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def fingerprint_files(path: str) -> str | None:
-    """Return a text that changes when a raster's files change; None where that cannot be told.
+    """Return a text that changes when a raster's files change; None where a file is remote.
 
     Names, sizes and times of all files behind the raster are taken, those behind a virtual raster too; their
     contents are not read.
@@ -295,7 +296,7 @@ def fingerprint_files(path: str) -> str | None:
 
 
 def _stamp(path: str) -> _Stamp | None:
-    """Return what changes when a local file is rewritten; None where it is remote, no file, or gone."""
+    """Return time, size and inode of a local file; None where it is remote, no file, or missing."""
     if not _names_a_file(path):
         return None
     try:
@@ -311,8 +312,10 @@ def is_text(path: str) -> bool:
 
 
 def _local(path: str) -> str:
-    """Return the absolute path of a file whose relative one reads like a URL or a sub-dataset, such as ``GPKG:x.tif``."""
-    is_plain = not (_names_a_file(path) or is_text(path) or path.startswith("/"))
+    """Return the absolute path of a file whose relative one resembles a URL or a sub-dataset, such as ``GPKG:x.tif``."""
+    if is_text(path):
+        return path.strip()
+    is_plain = not (_names_a_file(path) or path.startswith("/"))
     is_file = is_plain and os.path.exists(path)  # noqa: PTH110 - Path fails on long names
     return os.path.abspath(path) if is_file else path  # noqa: PTH100 - Path would drop './'
 

@@ -1,13 +1,13 @@
-"""Radiometric matching: one picture style over many scenes.
+"""Radiometric matching: similar distributions of values in many scenes.
 
-A `RadiometricTransform` holds one monotone curve a band. It is fitted to the statistics of a scene and of a
-reference, so it needs no pixel of either; the reference may be a scene, a set of scenes, or the statistics that
-a model folder keeps of its training imagery. `Scene.with_radiometry` applies it as the scene is read.
+A `RadiometricTransform` holds one monotone curve per band. It is fitted to the statistics of a scene and of a
+reference, not to their pixels. The reference may be a scene, a set of scenes, or the statistics of its training imagery
+that a model folder keeps. `Scene.with_radiometry` applies it as the scene is read.
 
 References
 ----------
 Gonzalez, Woods (2018), Digital Image Processing, section 3.3 (histogram matching and equalization).
-Yang, Lo (2000), Relative radiometric normalization performance, doi:10.1080/01431160050505824 (mean-deviation).
+Yang, Lo (2000), Relative radiometric normalization performance, doi:10.1080/01431160050505824 (mean-std).
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _MOST_PAIRS = 15
 @described
 @dataclass(frozen=True)
 class RadiometricTransform:
-    """How each band's values are moved to look like a reference: one monotone curve a band.
+    """The transform that matches a scene to a reference: one monotone curve per band.
 
-    Where scenes come from different cameras, bands may be mixed linearly before that.
+    Bands may be mixed linearly before, for scenes of different cameras.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class RadiometricTransform:
     method
         How it was fitted.
     mixing
-        How the bands are mixed before the curves; None leaves each for itself.
+        How the bands are mixed before the curves; None for no mixing.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class RadiometricTransform:
     def apply(
         self, image: NDArray[Any], valid: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
-        """Return the moved values.
+        """Return the transformed values.
 
         Parameters
         ----------
@@ -87,6 +87,11 @@ class RadiometricTransform:
         -------
         NDArray
             float32 of the image's shape.
+
+        Raises
+        ------
+        RasterError
+            If the image has another number of bands.
         """
         if len(image) != len(self.curves):
             raise RasterError(
@@ -124,22 +129,28 @@ def fit_matching(
     *,
     reporter: Reporter | None = None,
 ) -> RadiometricTransform:
-    """Find the curves that make a scene look like a reference.
+    """Fit the curves that match a scene to a reference.
 
     Parameters
     ----------
     source
-        Statistics of the scene to be moved.
+        Statistics of the scene to be matched.
     reference
-        Statistics of what it should look like; not needed for ``equalize``.
+        Statistics of the reference; not needed for ``equalize``.
     method
         ``histogram`` gives each band the reference's distribution by matching cumulative shares, as scikit-image
-        does; ``midpoint`` does so too, but moves a value that many pixels share (clipped water, saturated roofs)
-        to the middle of their ranks and not to the upper end, so that means are kept; ``mean-std`` its mean and deviation and ``percentile`` its 2nd and 98th percentile, both by gain and
-        offset; ``equalize`` spreads the values evenly, over the reference's range or else the scene's own.
+        does; ``midpoint`` does so too, but assigns to a value that many pixels share (clipped water, saturated roofs)
+        the middle of their ranks and not the upper end, so that means are kept; ``mean-std`` gives it the mean and
+        standard deviation and ``percentile`` the 2nd and 98th percentile of the reference, both by gain and offset;
+        ``equalize`` distributes the values evenly, over the reference's range or else the scene's own.
     reporter
-        Warned where the class mixes differ so much that matching would erase the signal, and of bands that
-        cannot be matched (constant ones keep their values).
+        Gets a warning where class mixes differ so much that matching would remove differences between classes, and for
+        bands that cannot be matched (constant ones keep their values).
+
+    Returns
+    -------
+    RadiometricTransform
+        One curve per band; bands that cannot be matched keep their values.
 
     Raises
     ------
@@ -215,7 +226,7 @@ def midpoint_curve(source: BandStatistics, reference: BandStatistics) -> Curve:
 
 
 def mean_std_curve(source: BandStatistics, reference: BandStatistics) -> Curve:
-    """Return the line that gives one distribution the mean and deviation of another."""
+    """Return the line that gives one distribution the mean and standard deviation of another."""
     ends = np.array([-1.0, 1.0])
     return Curve(
         source.mean + ends * source.std, reference.mean + ends * reference.std, extrapolates=True
@@ -231,13 +242,26 @@ def percentile_curve(source: BandStatistics, reference: BandStatistics) -> Curve
 
 
 def equalization_curve(source: BandStatistics, low: float, high: float) -> Curve:
-    """Return the curve that spreads a distribution evenly from ``low`` to ``high``."""
+    """Return the curve that distributes values evenly over a range.
+
+    Parameters
+    ----------
+    source
+        The distribution.
+    low, high
+        The range.
+
+    Returns
+    -------
+    Curve
+        From the values that occur to evenly distributed ones.
+    """
     shares = source.cumulative()
     return Curve(source.values, low + (high - low) * (shares - shares[0]) / (1 - shares[0]))
 
 
 def _without_suspects(statistics: SceneStatistics) -> SceneStatistics:
-    """Return the statistics without values that look like undeclared nodata."""
+    """Return the statistics without values that may be undeclared nodata."""
     suspects: dict[str, list[float]] = {}
     for suspect in find_undeclared_nodata(statistics):
         suspects.setdefault(suspect.band, []).append(suspect.value)
@@ -272,16 +296,17 @@ def _require_corresponding(source: SceneStatistics, reference: SceneStatistics) 
 @described
 @dataclass(frozen=True)
 class MixtureDifference:
-    """How far two scenes differ in ways that no change of light explains.
+    """Differences between two scenes that a change of light does not explain.
 
     Parameters
     ----------
     shape
-        For each band, the share of pixels by which the distributions differ once their means and deviations
-        agree, 0..1.
+        For each band, the share of pixels by which the distributions differ after their means and standard
+        deviations are made equal, 0..1.
     joint
-        The share of pixels by which the ranks of two bands occur together differently, 0..1, at the worst
-        pair of bands. Monotone curves leave ranks alone, so haze, light and sensor do not show here.
+        The share of pixels by which the ranks of two bands occur together differently, 0..1, for the pair
+        of bands with the largest difference. Monotone curves do not change ranks, so haze, light and sensor have no
+        effect here.
     pair
         Names of that pair; empty for one band.
     """
@@ -292,18 +317,18 @@ class MixtureDifference:
 
     @property
     def share(self) -> float:
-        """The share of pixels in question, 0..1: the joint difference, or of one band that of shape."""
+        """Share of pixels, 0..1: the joint difference, or for one band the difference in shape."""
         return self.joint if self.pair else max(self.shape, default=0.0)
 
 
 def compare_mixtures(source: SceneStatistics, reference: SceneStatistics) -> MixtureDifference:
-    """Measure how much the class mixes of two scenes differ, without knowing the classes.
+    """Estimate how much the class mixes (proportions of classes) of two scenes differ; the classes need not be known.
 
-    Matching assumes that both scenes show the same classes in like shares. Where one is half water and the
-    other forest, matching paints water in forest's colours. A change of light moves each band by a monotone
-    curve and so keeps the ranks of pixels within a band; what ranks of two bands do together changes only with
-    what is on the ground. Compared are the joint distributions of ranks (copulas) of pairs of bands, less what
-    chance would give for samples of this size.
+    Matching assumes that both scenes have the same classes in similar proportions. Where one is half water and the
+    other half forest, matching gives water the values of forest. A change of light is a monotone curve per band and
+    keeps the ranks of pixels within a band. The joint distribution of the ranks of two bands changes only with land
+    cover. These distributions (copulas) are compared for pairs of bands, and the difference expected by chance is
+    subtracted.
     """
     source, reference = _without_suspects(source), _without_suspects(reference)
     shape = tuple(
@@ -334,8 +359,8 @@ def _warn_of_mixture(
         reporter.warn(
             f"The class mixes of {source.source or 'the scene'} and {reference.source or 'the reference'} differ by "
             f"about {difference.share:.0%} of the pixels (bands {where}), more than a change of light explains. "
-            f"Matching by '{method}' may paint one class in the colours of another; match to a scene of the same "
-            "ground, or only to pixels that did not change.",
+            f"Matching by '{method}' may give one class the values of another; match to a scene of the same "
+            "area, or only by unchanged pixels.",
             mixture_difference=round(difference.share, 4),
         )
 

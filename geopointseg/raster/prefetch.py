@@ -1,4 +1,4 @@
-"""Do the next windows' work while the last one is written."""
+"""Prefetching: the next results are computed in threads while the current one is used."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def map_ahead[Work, Done](
 ) -> Iterator[Done]:
     """Yield a function's results in order, a few of them computed ahead in threads.
 
-    Reading, counting and looking up leave Python's lock, so two cores halve the time; never more results than
-    threads + 1 are held, so memory does not grow with the work. An error comes out where its result would.
+    Reading, counting and table look-up release Python's lock, so two cores halve the time. At most threads + 1 results
+    are held, so memory does not grow with the work. An error is raised in place of its result.
 
     Parameters
     ----------
@@ -25,7 +25,12 @@ def map_ahead[Work, Done](
     work
         The items.
     threads
-        How many work at once; by default the cores, four at most.
+        Number of threads; by default the number of cores, at most four.
+
+    Returns
+    -------
+    iterator
+        The results, in the order of ``work``.
 
     Examples
     --------
