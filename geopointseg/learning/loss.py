@@ -141,34 +141,82 @@ class PartialFocalLoss(nn.Module):
 def partial_dice_loss(
     logits: Tensor, target: Tensor, *, pixel_weight: Tensor | None = None, smooth: float = 1.0
 ) -> Tensor:
-    r"""Return one minus the soft Dice score, averaged over the classes that are present.
+    """Return one minus the soft Dice coefficient, averaged over the classes that are present.
 
-    .. math::
-        L = 1 - \frac{1}{|K|} \sum_{k \in K}
-            \frac{2 \sum_i v_i p_{ik} y_{ik} + s}{\sum_i v_i p_{ik} + \sum_i v_i y_{ik} + s}
-
-    over labelled pixels :math:`i`. For expanded or pseudo labels.
+    Only labelled pixels count. The loss is meant for expanded labels and pseudo-labels.
 
     Parameters
     ----------
-    logits, target, pixel_weight
-        As in `partial_focal_loss`.
+    logits
+        ``(sample, class, ...)``.
+    target
+        int64 ``(sample, ...)``: class index, -1 where unlabelled.
+    pixel_weight
+        ``(sample, ...)``; one where None.
     smooth
-        The :math:`s` that keeps tiny classes from dominating.
+        Constant of `soft_dice` that stabilizes classes with few pixels.
 
-    References
-    ----------
-    F. Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79.
+    Returns
+    -------
+    Tensor
+        A scalar in 0..1; 0 with a gradient of zeros where nothing is labelled.
+
+    Raises
+    ------
+    ModelError
+        If the shapes do not fit, or the target holds a class index that the logits lack.
     """
     labelled = _labelled(logits, target)
     if not bool(labelled.any()):
         return _zero(logits)
     p = F.softmax(_pixels(logits, labelled), dim=1)
     y = F.one_hot(target[labelled], p.shape[1]).to(p)
-    v = torch.ones_like(p[:, :1]) if pixel_weight is None else pixel_weight[labelled][:, None].to(p)
-    overlap, size = (v * p * y).sum(0), (v * (p + y)).sum(0)
-    present = y.sum(0) > 0
-    return 1 - ((2 * overlap + smooth) / (size + smooth))[present].mean()
+    weight = None if pixel_weight is None else pixel_weight[labelled].to(p)
+    return 1 - soft_dice(p, y, pixel_weight=weight, smooth=smooth)[y.sum(0) > 0].mean()
+
+
+def soft_dice(
+    probabilities: Tensor,
+    membership: Tensor,
+    *,
+    pixel_weight: Tensor | None = None,
+    smooth: float = 0.0,
+) -> Tensor:
+    r"""Return the soft Dice coefficient of each class, with squares in the denominator.
+
+    .. math::
+        D_k = \frac{2 \sum_i v_i p_{ik} y_{ik} + s}{\sum_i v_i p_{ik}^2 + \sum_i v_i y_{ik}^2 + s}
+
+    Parameters
+    ----------
+    probabilities
+        The :math:`p`, ``(pixel, class)``.
+    membership
+        The :math:`y`, ``(pixel, class)``: one-hot or soft labels.
+    pixel_weight
+        The :math:`v`, ``(pixel,)``; one where None.
+    smooth
+        The :math:`s`, in pixels.
+
+    Returns
+    -------
+    Tensor
+        ``(class,)``, in 0..1; NaN without ``smooth`` for a class of probability 0 without any pixel.
+
+    References
+    ----------
+    F. Milletari et al., V-Net: fully convolutional neural networks for volumetric medical image segmentation,
+    3DV 2016, doi:10.1109/3DV.2016.79.
+
+    Examples
+    --------
+    >>> soft_dice(torch.tensor([[0.2], [0.9]]), torch.tensor([[0.0], [1.0]]))
+    tensor([0.9730])
+    """
+    p, y = probabilities, membership
+    v = torch.ones_like(p[:, :1]) if pixel_weight is None else pixel_weight[:, None]
+    overlap, size = (v * p * y).sum(0), (v * (p.square() + y.square())).sum(0)
+    return (2 * overlap + smooth) / (size + smooth)
 
 
 def lovasz_softmax_loss(logits: Tensor, target: Tensor) -> Tensor:
