@@ -32,6 +32,7 @@ def network_options(config: Config) -> dict[str, Any]:
         "encoder_depth": settings.encoder_depth,
         "decoder_channels": list(settings.decoder_channels),
         "norm": settings.norm,
+        "upsampling": settings.upsampling,
     }
 
 
