@@ -28,11 +28,12 @@ from geopointseg.config import Config
 from geopointseg.errors import Cancelled, TrainingError
 from geopointseg.learning.budget import Budget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
-from geopointseg.learning.consistency import AveragedNetwork, ClassThresholds
+from geopointseg.learning.consistency import AveragedNetwork
 from geopointseg.learning.ground import Ground, build_ground
 from geopointseg.learning.initial_network import network_options
 from geopointseg.learning.model_output import Workspace
 from geopointseg.learning.objective import build_augmentation
+from geopointseg.learning.optional_terms import Consistency
 from geopointseg.learning.preparation import as_list, open_alike
 from geopointseg.learning.trainer import (
     Learner,
@@ -160,9 +161,7 @@ class Reconstruction:
     def __init__(self, config: Config) -> None:
         self.settings = config.pretraining
         self.augmentation = build_augmentation(config.augmentation)
-        self.thresholds = ClassThresholds.start(1)
-        self.collapsed = False
-        self.taught_steps = 0
+        self.consistency = Consistency(config.teaching, classes=1)  # unused
 
     def __call__(
         self,

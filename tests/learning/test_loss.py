@@ -176,9 +176,13 @@ def test_dice_is_zero_when_right_and_near_one_when_wrong() -> None:
 
 def test_dice_of_the_worked_example_has_squares_in_the_denominator() -> None:
     p = torch.tensor(
-        [0.01, 0.03, 0.02, 0.02, 0.05, 0.12, 0.09, 0.07]
-        + [0.89, 0.85, 0.88, 0.91, 0.99, 0.97, 0.95, 0.97]
-    )
+        [
+            [0.01, 0.03, 0.02, 0.02],
+            [0.05, 0.12, 0.09, 0.07],
+            [0.89, 0.85, 0.88, 0.91],
+            [0.99, 0.97, 0.95, 0.97],
+        ]
+    ).flatten()
     target = torch.tensor([0] * 8 + [1] * 8)
     membership = F.one_hot(target, 2).float()
     dice = soft_dice(torch.stack([1 - p, p], dim=1), membership)
