@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from geopointseg.config import Config, OptimizationConfig
 from geopointseg.errors import ModelError, TrainingError
-from geopointseg.learning.budget import Budget
+from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import ChipDataset, ChipPlan
 from geopointseg.learning.consistency import AveragedNetwork
 from geopointseg.learning.optional_terms import Consistency
@@ -94,7 +94,12 @@ class Learner(L.LightningModule):
     """
 
     def __init__(
-        self, network: Network, objective: Minimized, config: Config, budget: Budget, seed: int
+        self,
+        network: Network,
+        objective: Minimized,
+        config: Config,
+        budget: TrainingBudget,
+        seed: int,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)

@@ -142,10 +142,14 @@ def max_unpool(values: Tensor, pooled: Tensor) -> Tensor:
     tensor([[[[0., 5.],
               [0., 0.]]]])
     """
-    blocks = functional.pixel_unshuffle(pooled.detach(), 2).unflatten(1, (values.shape[1], 4))
-    place = torch.arange(4, device=values.device).view(4, 1, 1)
-    spread = values[:, :, None] * (blocks.argmax(dim=2, keepdim=True) == place).to(values.dtype)
-    return functional.pixel_shuffle(spread.flatten(1, 2), 2)
+    pooled = pooled.detach()
+    upper, lower = pooled[..., ::2, :], pooled[..., 1::2, :]
+    (a, b), (c, d) = ((row[..., ::2], row[..., 1::2]) for row in (upper, lower))
+    is_below = torch.maximum(c, d) > torch.maximum(a, b)
+    is_right = torch.where(is_below, d > c, b > a)
+    left, right = values * ~is_right, values * is_right
+    rows = [torch.stack([left * f, right * f], dim=-1).flatten(-2) for f in (~is_below, is_below)]
+    return torch.stack(rows, dim=-2).flatten(-3, -2)
 
 
 def build_upsampling(method: str, channels: int, finer_channels: int) -> nn.Module:

@@ -47,7 +47,7 @@ def test_photographs_normalize_red_of_8_bits_and_the_scene_the_rest(start) -> No
     found, told = start(scene())
     assert found.mean.tolist() == [124.0, 80.0]
     assert found.std.tolist() == [58.0, 30.0]
-    assert "1 by the scene's own statistics, the others as the weights were trained" in told
+    assert "1 by the scene's own statistics, the others by the statistics of the weights" in told
 
 
 @pytest.mark.parametrize("other", [scene("uint16"), scene("float32"), scene(scale=0.01)])
