@@ -146,7 +146,7 @@ def max_unpool(values: Tensor, pooled: Tensor) -> Tensor:
     upper, lower = pooled[..., ::2, :], pooled[..., 1::2, :]
     (a, b), (c, d) = ((row[..., ::2], row[..., 1::2]) for row in (upper, lower))
     is_below = torch.maximum(c, d) > torch.maximum(a, b)
-    is_right = torch.where(is_below, d > c, b > a)
+    is_right = (is_below & (d > c)) | (~is_below & (b > a))
     left, right = values * ~is_right, values * is_right
     rows = [torch.stack([left * f, right * f], dim=-1).flatten(-2) for f in (~is_below, is_below)]
     return torch.stack(rows, dim=-2).flatten(-3, -2)
