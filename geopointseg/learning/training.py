@@ -37,8 +37,8 @@ from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
     describe_points,
     describe_scenes,
-    learnt_points,
     library_versions,
+    points_trained_on,
 )
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.progress import Reporter
@@ -216,7 +216,9 @@ def _keep_last_good(job: TrainingJob, error: LastGoodError) -> TrainingError:
 def _write(job: TrainingJob, outcome: Outcome) -> None:
     """Write the files of a model, and the points that it learnt from."""
     ready = job.ready
-    learnt = learnt_points(ready.points, ready.scenes, ready.ground, job.everything, ready.legend)
+    learnt = points_trained_on(
+        ready.points, ready.scenes, ready.ground, job.everything, ready.legend
+    )
     keep_points(learnt, job.output.training)
     assemble(job, outcome, learnt).write(job.output.folder)
 

@@ -88,7 +88,7 @@ class TrainingJob:
         """Return a sentence about the pixels on which scores were computed."""
         where = "marked for validation" if self.ready.marked else "held out by blocks of ground"
         return (
-            f"Scores on {len(self.ready.held_out)} labelled pixels {where}, taken before the model learnt from all "
+            f"Scores on {len(self.ready.held_out)} labelled pixels {where}, computed before the final training on all "
             "labelled pixels."
         )
 

@@ -192,11 +192,11 @@ def describe_points(points: Points, counts: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def learnt_points(
+def points_trained_on(
     labels: Points | None,
     scenes: Sequence[Scene],
     ground: Ground,
-    learnt: LabelledPixels,
+    trained: LabelledPixels,
     legend: Legend,
 ) -> Points:
     """Return the points that a model was trained on, so that an assessment can detect and exclude them.
@@ -212,7 +212,7 @@ def learnt_points(
         All scenes, in the order of the positions in ``ground``.
     ground
         Imagery in memory, which gives the position of the pixels.
-    learnt
+    trained
         The labelled pixels of the training.
     legend
         The classes.
@@ -222,11 +222,11 @@ def learnt_points(
     Points
         In the CRS of ``labels``, or of the first scene for masks.
     """
-    shares = [_pixels_on(scene, i, ground, learnt) for i, scene in enumerate(scenes)]
+    shares = [_pixels_on(scene, i, ground, trained) for i, scene in enumerate(scenes)]
     if labels is None:
         crs = scenes[0].grid.crs
         parts = [
-            _pixel_centres(scene, pixel, learnt.class_index[own], legend).to_crs(crs)
+            _pixel_centres(scene, pixel, trained.class_index[own], legend).to_crs(crs)
             for scene, (pixel, own) in zip(scenes, shares, strict=True)
         ]
         return Points.concatenate(parts)
@@ -244,14 +244,14 @@ _HELD_OUT_SPLITS = ("validation", "test", "buffer")
 
 
 def _pixels_on(
-    scene: Scene, position: int, ground: Ground, learnt: LabelledPixels
+    scene: Scene, position: int, ground: Ground, trained: LabelledPixels
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the flat positions of the labelled pixels in a scene, and where they are among all labelled pixels."""
-    of = np.array([patch.scene for patch in ground.patches])[learnt.patch]
-    top = np.array([patch.row for patch in ground.patches])[learnt.patch]
-    left = np.array([patch.col for patch in ground.patches])[learnt.patch]
+    of = np.array([patch.scene for patch in ground.patches])[trained.patch]
+    top = np.array([patch.row for patch in ground.patches])[trained.patch]
+    left = np.array([patch.col for patch in ground.patches])[trained.patch]
     own = of == position
-    pixel = (learnt.row + top) * scene.grid.width + learnt.col + left
+    pixel = (trained.row + top) * scene.grid.width + trained.col + left
     return pixel[own].astype(np.int64), own
 
 
