@@ -46,6 +46,11 @@ class ModelConfig:
         "batch",
         "Normalization inside the network; 'group' does not depend on the rest of the batch.",
     )
+    upsampling: Literal["auto", "nearest", "bilinear", "transposed", "unpooling"] = setting(
+        "auto",
+        "How the decoder doubles the resolution. 'auto' is the architecture's own way; with it, fcn keeps the full "
+        "resolution. 'unpooling' needs an encoder that pools, such as fcn's or vgg11_bn.",
+    )
 
 
 @described

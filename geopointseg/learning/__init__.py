@@ -1,1 +1,1 @@
-"""How a model is learnt: losses, the training loop, unlabelled pixels, pretraining, selection."""
+"""Training: losses, the training loop, distillation to unlabelled pixels, pretraining and selection of members."""

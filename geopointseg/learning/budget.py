@@ -1,4 +1,4 @@
-"""How long a training lasts: in steps, or in minutes of wall time."""
+"""The training budget: a number of steps, or a wall time."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Budget:
-    """A budget in steps or seconds, and how much of it is used.
+class TrainingBudget:
+    """A budget in steps or seconds, and the share of it that is used.
 
-    Everything that changes while training (learning rate, ramps, parts) follows `progress`, so a run of ten
-    minutes and one of an hour go through the same stages.
+    All schedules (learning rate, loss weights, phases) depend on `progress`, so trainings of ten minutes and of an hour pass
+    through the same phases.
 
     Parameters
     ----------
     steps
-        Number of steps; 0 for a budget in time.
+        Number of optimizer steps; 0 for a budget in time.
     seconds
-        Wall time, used where ``steps`` is 0.
+        Wall time in seconds, used where ``steps`` is 0.
     most_steps
-        Steps after which a budget in time ends early; 0 for no such end.
+        Number of steps after which a budget in time ends early; 0 for no limit.
     spent_s
-        Seconds that an earlier run of the same training took.
+        Seconds of earlier runs of the same training, which is resumed.
     clock
-        Source of time.
+        Returns the time in seconds.
 
     Examples
     --------
-    >>> budget = Budget(steps=200)
+    >>> budget = TrainingBudget(steps=200)
     >>> budget.progress(50)
     0.25
-    >>> budget.skip_to(0.75, step=50)  # the rest takes as long, measured by what was used, as planned
+    >>> budget.skip_to(0.75, step=50)  # the rest is scaled like the used part
     >>> round(budget.progress(50), 3), round(budget.progress(66), 3)
     (0.75, 0.99)
     """
@@ -55,11 +55,11 @@ class Budget:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the training began, earlier runs included."""
+        """Seconds since the training began, including earlier runs."""
         return self.spent_s + self.clock() - self._started_s
 
     def begin(self, seconds: float) -> None:
-        """Start the clock with so many seconds to go, unless it runs already."""
+        """Start the clock with a number of seconds, unless it has started."""
         if not self._has_begun:
             self._has_begun = True
             self.seconds, self._started_s = max(seconds, 1.0), self.clock()
@@ -67,7 +67,7 @@ class Budget:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Do something that does not count."""
+        """Exclude the time that the body of the ``with`` statement takes."""
         before = self.clock()
         try:
             yield
@@ -75,18 +75,26 @@ class Budget:
             self._started_s += self.clock() - before
 
     def progress(self, step: int) -> float:
-        """Return the used share of the budget, 0..1, when ``step`` steps are done."""
+        """Return the used share of the budget, 0..1, after a number of steps."""
         used, reached = self._anchor
         planned = reached + (self._used(step) - used) * self._slope
         is_capped = self.most_steps and not self.steps
         return min(max(planned, step / self.most_steps if is_capped else 0.0), 1.0)
 
     def is_at_its_most(self, step: int) -> bool:
-        """Whether a budget in time has ended early, by its steps."""
+        """Return whether a budget in time has reached its largest number of steps."""
         return not self.steps and 0 < self.most_steps <= step
 
     def skip_to(self, reached: float, step: int) -> None:
-        """Go on as if ``reached`` of the budget were used; the rest keeps its planned length relative to what was."""
+        """Set the progress to a larger share and scale the remaining budget by the same factor as the used one.
+
+        Parameters
+        ----------
+        reached
+            Used share of the budget, 0..1; nothing changes where the progress is larger.
+        step
+            Number of steps that are done.
+        """
         used, before = self._used(step), self.progress(step)
         if before >= reached:
             return
@@ -94,7 +102,7 @@ class Budget:
         self._anchor = (used, reached)
 
     def state(self) -> dict[str, float]:
-        """Return what a resumed training needs."""
+        """Return the state for a checkpoint."""
         return {
             "spent_s": self.elapsed_s,
             "used": self._anchor[0],
@@ -104,7 +112,7 @@ class Budget:
         }
 
     def load_state(self, state: dict[str, float]) -> None:
-        """Take up what `state` returned; a longer budget stretches what is left."""
+        """Restore what `state` returned; a longer budget scales the remaining part."""
         self.spent_s, self._started_s = state["spent_s"], self.clock()
         self._anchor = (state["used"], state["reached"])
         self._has_begun = True

@@ -1,8 +1,9 @@
-"""A moving average of the network as its own teacher: weak views teach strong ones.
+"""Exponential moving average of the network, and its pseudo-labels for consistency training.
 
-The averaged network (mean teacher) looks at a weakly varied chip; where it is sure enough, its answer is the
-target for the network on a strongly varied one. How sure is enough differs by class, so that classes of which the
-teacher is less sure are not starved, and a guard stops the teaching when one class swallows the others.
+The averaged network (mean teacher) predicts a weakly augmented chip. Where its confidence reaches a threshold, its
+prediction is the target of the network on a strongly augmented version of the chip. The threshold is lower for classes of
+lower confidence, so that these classes get pseudo-labels, too. `has_collapsed` detects pseudo-labels that hold almost only
+one class.
 
 References
 ----------
@@ -28,10 +29,10 @@ class AveragedNetwork:
     Parameters
     ----------
     network
-        The network that is trained; its present weights are the first average.
+        The network that is trained; its weights are the first average.
     decay
-        Share of the old average that is kept each step. In the first steps less is kept, so that random first
-        weights do not linger: ``min(decay, (1 + n) / (10 + n))``. With 0 the average is the network itself.
+        Share of the old average that is kept at step n: ``min(decay, (1 + n) / (10 + n))``. The second term makes the random
+        initial weights vanish quickly. With 0 the average equals the network.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -43,7 +44,7 @@ class AveragedNetwork:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average towards the network."""
+        """Update the average with the weights and statistics of the network."""
         self.updates += 1
         keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
         ours, theirs = self.network.state_dict(), network.state_dict()
@@ -54,25 +55,36 @@ class AveragedNetwork:
 
     @torch.no_grad()
     def probabilities(self, image: Tensor) -> Tensor:
-        """Return the average's probabilities, ``(sample, class, row, col)``."""
+        """Return the probabilities of the averaged network.
+
+        Parameters
+        ----------
+        image
+            Normalized, ``(sample, band, row, col)``.
+
+        Returns
+        -------
+        Tensor
+            float32 ``(sample, class, row, col)``.
+        """
         return F.softmax(self.network(image).float(), dim=1)
 
 
 @dataclass
 class ClassThresholds:
-    """How sure the teacher must be, class by class.
+    """Confidence thresholds for pseudo-labels, per class.
 
-    The threshold of a class is the general one times how sure the teacher has lately been of this class, relative
-    to the class it is surest of.
+    The threshold of a class is the general one times the mean confidence in this class, relative to the class of the
+    highest mean confidence.
 
     Parameters
     ----------
     confidence
-        Running mean of the teacher's confidence in each class, ``(class,)``.
+        Running mean of the averaged network's confidence per predicted class, ``(class,)``.
     histogram
         Running share of each class among the accepted pseudo-labels, ``(class,)``.
     momentum
-        Share of the old means that is kept each step.
+        Share of the old running means that is kept at each step.
     """
 
     confidence: Tensor
@@ -81,18 +93,33 @@ class ClassThresholds:
 
     @classmethod
     def start(cls, classes: int) -> ClassThresholds:
-        """Begin with all classes alike."""
+        """Return equal thresholds for a number of classes."""
         return cls(torch.ones(classes), torch.full((classes,), 1.0 / classes))
 
     def accept(self, probabilities: Tensor, valid: Tensor, threshold: float) -> Tensor:
-        """Return where the teacher is sure enough, bool ``(sample, row, col)``, and remember what was accepted."""
+        """Return where pseudo-labels are accepted, and update the running means.
+
+        Parameters
+        ----------
+        probabilities
+            Of the averaged network, ``(sample, class, row, col)``.
+        valid
+            bool ``(sample, row, col)``: pixels that show an image.
+        threshold
+            General confidence threshold, 0..1.
+
+        Returns
+        -------
+        Tensor
+            bool ``(sample, row, col)``.
+        """
         confidence, label = probabilities.max(dim=1)
         levels = threshold * self.confidence / self.confidence.max().clamp(min=1e-6)
         accepted = valid & (confidence >= levels.to(confidence)[label])
-        self._remember(confidence, label, valid, accepted)
+        self._update(confidence, label, valid, accepted)
         return accepted
 
-    def _remember(self, confidence: Tensor, label: Tensor, valid: Tensor, accepted: Tensor) -> None:
+    def _update(self, confidence: Tensor, label: Tensor, valid: Tensor, accepted: Tensor) -> None:
         classes = len(self.confidence)
         seen = torch.bincount(label[valid], minlength=classes).cpu()
         sums = torch.zeros(classes).index_add_(
@@ -107,7 +134,7 @@ class ClassThresholds:
 
 
 def effective_classes(histogram: Tensor) -> float:
-    """Return how many classes a histogram effectively holds: the exponential of its entropy.
+    """Return the effective number of classes of a histogram: the exponential of its entropy.
 
     Examples
     --------
@@ -119,7 +146,9 @@ def effective_classes(histogram: Tensor) -> float:
 
 
 def has_collapsed(histogram: Tensor, expected: Tensor, tolerance: float = 0.4) -> bool:
-    """Whether pseudo-labels hold less than a share of the diversity that is expected: of the classes beyond the first.
+    """Return whether pseudo-labels are much less diverse than expected.
+
+    The diversity is the effective number of classes minus one.
 
     Parameters
     ----------
@@ -128,23 +157,23 @@ def has_collapsed(histogram: Tensor, expected: Tensor, tolerance: float = 0.4) -
     expected
         Share of each class in the forest's map, or among the points where there is no forest.
     tolerance
-        Collapsed where the effective number of classes, less one, is below this share of the expected one.
+        Pseudo-labels have collapsed where their diversity is below this share of the expected one.
     """
-    found, wanted = effective_classes(histogram) - 1, effective_classes(expected) - 1
-    return found < tolerance * wanted
+    found, anticipated = effective_classes(histogram) - 1, effective_classes(expected) - 1
+    return found < tolerance * anticipated
 
 
 def cut_and_mix(tensors: list[Tensor], chips: Tensor, generator: Generator) -> None:
-    """Paste into each of some chips a rectangle of the next one, in place and in all tensors alike.
+    """Replace a rectangle of each selected chip by that of the next one (CutMix), in place and equally in all tensors.
 
     Parameters
     ----------
     tensors
         Each ``(sample, ..., row, col)``.
     chips
-        Positions of the chips that take part, int64 ``(chip,)``.
+        Positions of the selected chips, int64 ``(chip,)``. With fewer than two nothing is replaced.
     generator
-        Source of randomness.
+        Decides size and place of the rectangles.
     """
     if len(chips) < 2:
         return

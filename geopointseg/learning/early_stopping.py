@@ -1,4 +1,4 @@
-"""Early stopping: held-out pixels are scored now and then while a network learns."""
+"""Early stopping by the score of held-out pixels."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from geopointseg.learning.trainer import Learner
 from geopointseg.progress import Reporter
 
 
-class HeldOutWatch:
-    """Scores held-out pixels now and then, and ends the first part when they are mapped no better.
+class EarlyStopping:
+    """Ends the first phase of a training when the loss on held-out pixels stops improving.
 
     Parameters
     ----------
     settings
-        When to score, and how long to be patient.
+        Number of checks, and patience.
     learner
-        What is watched; gets its best weights back when the part ends early.
+        The network in training; its best weights are restored when the phase ends early.
     measure
-        Scores the held-out pixels at a share of the budget.
+        Returns the score of the held-out pixels, given the used share of the budget.
     reporter
-        Told when the part ends early.
+        Receives a message when the phase ends early.
     """
 
     def __init__(
@@ -45,23 +45,23 @@ class HeldOutWatch:
         self.best: dict[str, torch.Tensor] = {}
 
     def __call__(self, progress: float) -> bool:
-        """Score when it is time; return whether to end."""
+        """Score if a check is due at a used share of the budget, 0..1; return whether to end the phase."""
         due = self.settings.reveal_at * (self.checks + 1) / self.settings.checks
         if progress < due or self.checks + 1 >= self.settings.checks:
             return False
         self.checks += 1
-        self._remember(self.measure(progress))
+        self._update(self.measure(progress))
         if self.stale < self.settings.patience:
             return False
         self.reporter.log(
-            f"Held-out points have been mapped no better in the last {self.stale} checks; at step {self.learner.step} the "
-            "best network goes on with all points."
+            f"The loss on held-out points has not improved in the last {self.stale} checks; at step {self.learner.step} the "
+            "training continues from the best network with all points."
         )
         self.learner.network.load_state_dict(self.best)
         self.learner.average.network.load_state_dict(self.best)
         return True
 
-    def _remember(self, result: Score) -> None:
+    def _update(self, result: Score) -> None:
         if result.loss < self.best_loss:
             self.best_loss, self.stale = result.loss, 0
             state = self.learner.model.state_dict()
@@ -70,10 +70,10 @@ class HeldOutWatch:
             self.stale += 1
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed training needs."""
+        """Return the state for a checkpoint."""
         return {name: getattr(self, name) for name in ("checks", "stale", "best_loss", "best")}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what `state` returned."""
+        """Restore what `state` returned."""
         for name, value in state.items():
             setattr(self, name, value)

@@ -13,7 +13,7 @@ from geopointseg.learning.ground import LabelledPixels
 from geopointseg.learning.linear_head import fit_linear
 from geopointseg.learning.selection import Probabilities, without_prevalence
 from geopointseg.learning.teacher import predict_labelled
-from geopointseg.learning.training_job import Job
+from geopointseg.learning.training_job import TrainingJob
 from geopointseg.model.inference import Ensemble
 from geopointseg.model.member import ForestMember, Member, NetworkMember
 
@@ -21,7 +21,7 @@ Fitted = dict[str, ForestMember | NetworkMember]
 """Members by kind, each of weight 1."""
 
 
-def fit_members(job: Job, labelled: LabelledPixels) -> Fitted:
+def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
     """Fit the members that a training asks for.
 
     Parameters
@@ -55,7 +55,7 @@ def fit_members(job: Job, labelled: LabelledPixels) -> Fitted:
 
 
 def predict_each(
-    job: Job, fitted: Mapping[str, Member], pixels: LabelledPixels
+    job: TrainingJob, fitted: Mapping[str, Member], pixels: LabelledPixels
 ) -> dict[str, Probabilities]:
     """Return every member's probabilities of labelled pixels, ``(pixel, class)`` by kind."""
     ground = job.ready.ground

@@ -1,4 +1,4 @@
-"""The network that a training starts from, and how it sees the imagery."""
+"""The initial network of a training, and the normalization of its input."""
 
 from __future__ import annotations
 
@@ -20,40 +20,50 @@ from geopointseg.raster.scene import Scene
 
 PLAUSIBLE_MEAN = 4.0
 PLAUSIBLE_STD = (0.02, 12.0)
-"""Once normalized, imagery outside of these has other units than the weights were trained with."""
+"""Normalized imagery outside these limits has other units than the imagery that the weights were trained with."""
 
 
 def network_options(config: Config) -> dict[str, Any]:
-    """Return what `build_network` needs besides bands and classes, as plain values."""
-    settings = config.model
-    return {
-        "architecture": settings.architecture,
-        "encoder": settings.encoder,
-        "encoder_depth": settings.encoder_depth,
-        "decoder_channels": list(settings.decoder_channels),
-        "norm": settings.norm,
-    }
+    """Return the arguments of `build_network` besides bands and classes, as plain values."""
+    names = ("architecture", "encoder", "encoder_depth", "decoder_channels", "norm", "upsampling")
+    values = config.to_dict()["model"]
+    return {name: values[name] for name in names}
 
 
 def build_starting_network(
     ground: Ground, scenes: Sequence[Scene], config: Config, seed: int, reporter: Reporter
 ) -> tuple[Network, Normalization]:
-    """Build the network with the weights that the settings name, and the normalization that goes with them.
+    """Build the network with the weights of the settings, and the normalization that belongs to them.
 
-    The statistics of batch normalization of an encoder that large archives were used for are kept as they came: a few
-    small batches of chips would only blur them. Weights of photographs (ImageNet's and timm's) say how to normalize values of 0..255 in red,
-    green and blue: other bands, and scenes of more than 8 bits or of reflectances, keep their own statistics.
+    Encoders that were trained on large archives keep their batch-normalization statistics, because a few small batches of
+    chips estimate them less accurately. Weights trained on photographs (ImageNet's and timm's) come with a normalization for
+    red, green and blue values of 0..255. Other bands, and scenes of more than 8 bits or of reflectances, are normalized by
+    their own statistics.
 
     Parameters
     ----------
     ground
-        Imagery in memory; its statistics normalize where the weights say nothing.
+        Imagery in memory; its statistics are used for bands without a normalization from the weights.
     scenes
         Scenes, with the same bands.
-    config, seed
-        Settings; the seed decides random weights.
+    config
+        All settings.
+    seed
+        Of the random weights.
     reporter
-        Told what was loaded.
+        Receives messages about weights and normalization.
+
+    Returns
+    -------
+    tuple
+        The network and the normalization of its input.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name no possible network or no weights.
+    ModelError
+        If the weights do not fit the network.
     """
     torch.manual_seed(seed)
     network = build_network(bands=ground.bands, classes=ground.classes, **network_options(config))
@@ -75,7 +85,7 @@ def build_starting_network(
 def _where_8_bit(
     own: Normalization, theirs: Normalization, scenes: Sequence[Scene]
 ) -> Normalization | None:
-    """Fill in the scenes' own statistics where their values do not run 0..255; None where that is everywhere."""
+    """Replace the weights' statistics by the scenes' own for bands whose values are not 8-bit; None where that is all."""
     known = np.isfinite(theirs.mean) & [
         all(scene.dtype == "uint8" and _is_as_stored(scene.bands[k]) for scene in scenes)
         for k in range(len(own.mean))
@@ -94,24 +104,24 @@ def _is_as_stored(band: Band) -> bool:
 def _choose_normalization(
     own: Normalization, theirs: Normalization | None, reporter: Reporter
 ) -> Normalization:
-    """Take the weights' normalization, unless the scene plainly has other units."""
+    """Return the weights' normalization, or the scene's own where its values have other units."""
     if theirs is None:
         reporter.log("Bands are normalized by the scene's own statistics.")
         return own
     mean, std = np.abs(own.mean - theirs.mean) / theirs.std, own.std / theirs.std
     low, high = PLAUSIBLE_STD
     if mean.max() <= PLAUSIBLE_MEAN and std.max() <= high and np.median(std) >= low:
-        reporter.log(_whose(own, theirs))
+        reporter.log(_describe_source(own, theirs))
         return theirs
     reporter.warn(
-        f"The scene's values (mean {own.mean[0]:.4g}, deviation {own.std[0]:.4g} in the first band) are not in the units "
-        f"that the weights were trained with (mean {theirs.mean[0]:.4g}, deviation {theirs.std[0]:.4g}). The scene's own "
-        "statistics are used; give the scene in those units for the best of the weights."
+        f"The scene's values (mean {own.mean[0]:.4g}, standard deviation {own.std[0]:.4g} in the first band) are not in the units "
+        f"that the weights were trained with (mean {theirs.mean[0]:.4g}, standard deviation {theirs.std[0]:.4g}). The scene's own "
+        "statistics are used; convert the scene to those units to benefit more from the weights."
     )
     return own
 
 
-def _whose(own: Normalization, theirs: Normalization) -> str:
+def _describe_source(own: Normalization, theirs: Normalization) -> str:
     same = (own.mean == theirs.mean) & (own.std == theirs.std)
-    most = f"{same.sum()} by the scene's own statistics, the others " if same.any() else ""
-    return f"Bands are normalized {most}as the weights were trained."
+    some = f"{same.sum()} by the scene's own statistics, the others " if same.any() else ""
+    return f"Bands are normalized {some}by the statistics of the weights."

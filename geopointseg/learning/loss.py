@@ -1,12 +1,12 @@
-"""Losses for a handful of labelled pixels, and for labels that a model or a region grower made up.
+"""Losses for sparsely labelled pixels, and for expanded, pseudo- and soft labels.
 
-Pure functions on tensors; `PartialFocalLoss` is the one module, thin over its function. Logits are
-``(sample, class, ...)`` with any number of further dimensions, targets ``(sample, ...)`` hold class indices and
-``UNLABELLED`` (-1) where nobody said anything. Every loss gives 0 with a gradient, never NaN, where nothing is
-labelled, and only ever looks at labelled pixels: a few points on a large chip cost next to nothing.
+All are pure functions on tensors; the module `PartialFocalLoss` wraps one of them. Logits are ``(sample, class, ...)``
+with any number of further dimensions. Targets ``(sample, ...)`` hold class indices, and ``UNLABELLED`` (-1) elsewhere. Where
+nothing is labelled, every loss is 0 with a gradient of zeros, never NaN. Only labelled pixels are computed, so a few points
+on a large chip cost little time.
 
-Region losses (`partial_dice_loss`, `lovasz_softmax_loss`) mean nothing on a handful of points; they are meant
-for expanded and pseudo labels.
+The region losses `partial_dice_loss` and `lovasz_softmax_loss` need many labelled pixels. They are meant for expanded labels
+and pseudo-labels, not for single points.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def partial_focal_loss(
     .. math::
         L = \frac{\sum_i v_i w_{y_i} (1 - p_{i,y_i})^\gamma \, \mathrm{CE}_i}{\sum_i v_i w_{y_i}}
 
-    summed over the labelled pixels of the whole batch, so that a chip with one point does not weigh as much as a
-    chip with a hundred. ``gamma = 0`` is `torch.nn.functional.cross_entropy` with ``ignore_index=-1``, to the
-    bit. The softmax focal factor is used, not one sigmoid a class.
+    The sums run over the labelled pixels of the whole batch, so every point has the same weight, whatever the number of
+    points in its chip. ``gamma = 0`` is exactly `torch.nn.functional.cross_entropy` with ``ignore_index=-1``. The focal factor
+    is that of the softmax, not of one sigmoid per class.
 
     Parameters
     ----------
@@ -60,6 +60,11 @@ def partial_focal_loss(
     -------
     Tensor
         A scalar; 0 with a gradient of zeros where nothing is labelled.
+
+    Raises
+    ------
+    ModelError
+        If the shapes do not fit, or the target holds a class index that the logits lack.
 
     References
     ----------
@@ -83,14 +88,15 @@ def partial_focal_loss(
             label_smoothing=label_smoothing,
         )
     scores, classes = _pixels(logits, labelled), target[labelled]
-    log_p = F.log_softmax(scores, dim=1)
-    loss = (
-        F.nll_loss(log_p, classes, weight=class_weight, reduction="none")
-        if label_smoothing == 0.0
-        else _smoothed(log_p, classes, class_weight, label_smoothing)
+    loss = F.cross_entropy(
+        scores,
+        classes,
+        weight=class_weight,
+        reduction="none",
+        label_smoothing=label_smoothing,
     )
     if gamma != 0.0:
-        log_pt = log_p.gather(1, classes[:, None])[:, 0]
+        log_pt = F.log_softmax(scores, dim=1).gather(1, classes[:, None])[:, 0]
         loss = loss * (-torch.expm1(log_pt)).clamp(min=_TINY) ** gamma
     weight = torch.ones_like(loss) if class_weight is None else class_weight[classes].to(loss)
     if pixel_weight is not None:
@@ -123,7 +129,17 @@ class PartialFocalLoss(nn.Module):
         self.register_buffer("class_weight", class_weight)
 
     def forward(self, logits: Tensor, target: Tensor, pixel_weight: Tensor | None = None) -> Tensor:
-        """Return the loss of ``(sample, class, ...)`` logits against ``(sample, ...)`` class indices."""
+        """Return the loss; see `partial_focal_loss`.
+
+        Parameters
+        ----------
+        logits
+            ``(sample, class, ...)``.
+        target
+            int64 ``(sample, ...)``: class index, -1 where unlabelled.
+        pixel_weight
+            ``(sample, ...)``; one where None.
+        """
         return partial_focal_loss(
             logits,
             target,
@@ -141,46 +157,107 @@ class PartialFocalLoss(nn.Module):
 def partial_dice_loss(
     logits: Tensor, target: Tensor, *, pixel_weight: Tensor | None = None, smooth: float = 1.0
 ) -> Tensor:
-    r"""Return one minus the soft Dice score, averaged over the classes that are present.
+    """Return one minus the soft Dice coefficient, averaged over the classes that are present.
 
-    .. math::
-        L = 1 - \frac{1}{|K|} \sum_{k \in K}
-            \frac{2 \sum_i v_i p_{ik} y_{ik} + s}{\sum_i v_i p_{ik} + \sum_i v_i y_{ik} + s}
-
-    over labelled pixels :math:`i`. For expanded or pseudo labels.
+    Only labelled pixels count. The loss is meant for expanded labels and pseudo-labels.
 
     Parameters
     ----------
-    logits, target, pixel_weight
-        As in `partial_focal_loss`.
+    logits
+        ``(sample, class, ...)``.
+    target
+        int64 ``(sample, ...)``: class index, -1 where unlabelled.
+    pixel_weight
+        ``(sample, ...)``; one where None.
     smooth
-        The :math:`s` that keeps tiny classes from dominating.
+        Constant of `soft_dice` that stabilizes classes with few pixels.
 
-    References
-    ----------
-    F. Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79.
+    Returns
+    -------
+    Tensor
+        A scalar in 0..1; 0 with a gradient of zeros where nothing is labelled.
+
+    Raises
+    ------
+    ModelError
+        If the shapes do not fit, or the target holds a class index that the logits lack.
     """
     labelled = _labelled(logits, target)
     if not bool(labelled.any()):
         return _zero(logits)
     p = F.softmax(_pixels(logits, labelled), dim=1)
     y = F.one_hot(target[labelled], p.shape[1]).to(p)
-    v = torch.ones_like(p[:, :1]) if pixel_weight is None else pixel_weight[labelled][:, None].to(p)
-    overlap, size = (v * p * y).sum(0), (v * (p + y)).sum(0)
-    present = y.sum(0) > 0
-    return 1 - ((2 * overlap + smooth) / (size + smooth))[present].mean()
+    weight = None if pixel_weight is None else pixel_weight[labelled].to(p)
+    return 1 - soft_dice(p, y, pixel_weight=weight, smooth=smooth)[y.sum(0) > 0].mean()
+
+
+def soft_dice(
+    probabilities: Tensor,
+    membership: Tensor,
+    *,
+    pixel_weight: Tensor | None = None,
+    smooth: float = 0.0,
+) -> Tensor:
+    r"""Return the soft Dice coefficient of each class, with squares in the denominator.
+
+    .. math::
+        D_k = \frac{2 \sum_i v_i p_{ik} y_{ik} + s}{\sum_i v_i p_{ik}^2 + \sum_i v_i y_{ik}^2 + s}
+
+    Parameters
+    ----------
+    probabilities
+        The :math:`p`, ``(pixel, class)``.
+    membership
+        The :math:`y`, ``(pixel, class)``: one-hot or soft labels.
+    pixel_weight
+        The :math:`v`, ``(pixel,)``; one where None.
+    smooth
+        The :math:`s`, in pixels.
+
+    Returns
+    -------
+    Tensor
+        ``(class,)``, in 0..1; NaN without ``smooth`` for a class of probability 0 without any pixel.
+
+    References
+    ----------
+    F. Milletari et al., V-Net: fully convolutional neural networks for volumetric medical image segmentation,
+    3DV 2016, doi:10.1109/3DV.2016.79.
+
+    Examples
+    --------
+    >>> soft_dice(torch.tensor([[0.2], [0.9]]), torch.tensor([[0.0], [1.0]]))
+    tensor([0.9730])
+    """
+    p, y = probabilities, membership
+    v = torch.ones_like(p[:, :1]) if pixel_weight is None else pixel_weight[:, None]
+    overlap, size = (v * p * y).sum(0), (v * (p.square() + y.square())).sum(0)
+    return (2 * overlap + smooth) / (size + smooth)
 
 
 def lovasz_softmax_loss(logits: Tensor, target: Tensor) -> Tensor:
     r"""Return the Lovasz extension of the mean Jaccard loss over the classes that are present.
 
-    With the errors :math:`m_k` of class k sorted downwards and :math:`g` the differences of the Jaccard loss along
-    that order, :math:`L = \mathrm{mean}_k \langle m_k, g(m_k) \rangle`. For expanded or pseudo labels.
+    With the errors :math:`m_k` of class k in decreasing order and :math:`g` the differences of the Jaccard loss along
+    that order, :math:`L = \mathrm{mean}_k \langle m_k, g(m_k) \rangle`. The loss is meant for expanded labels and
+    pseudo-labels.
 
     Parameters
     ----------
-    logits, target
-        As in `partial_focal_loss`.
+    logits
+        ``(sample, class, ...)``.
+    target
+        int64 ``(sample, ...)``: class index, -1 where unlabelled.
+
+    Returns
+    -------
+    Tensor
+        A scalar in 0..1; 0 with a gradient of zeros where nothing is labelled.
+
+    Raises
+    ------
+    ModelError
+        If the shapes do not fit, or the target holds a class index that the logits lack.
 
     References
     ----------
@@ -211,7 +288,8 @@ def soft_cross_entropy(
 ) -> Tensor:
     r"""Return the cross-entropy to soft labels, :math:`-\sum_i v_i \sum_k q_{ik} \log p_{ik} / \sum_i v_i`.
 
-    This is how the forest's probabilities teach the network on unlabelled pixels; :math:`v` is the confidence.
+    It is the distillation loss of the network on pixels without labels: the forest's probabilities are the soft labels, and
+    their confidence is the weight :math:`v`.
 
     Parameters
     ----------
@@ -221,6 +299,11 @@ def soft_cross_entropy(
         ``(sample, class, ...)``, probabilities that sum to one over the classes.
     pixel_weight
         ``(sample, ...)``; pixels of weight 0 do not count. One where None.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 with a gradient of zeros where all weights are 0.
 
     References
     ----------
@@ -235,20 +318,28 @@ def kl_divergence(
 ) -> Tensor:
     r"""Return :math:`\sum_i v_i \sum_k q_{ik} \log(q_{ik} / p_{ik}) / \sum_i v_i`.
 
-    Its gradient is that of `soft_cross_entropy`; its value is 0 where the network agrees with the teacher, so it
-    reads better in a log.
+    Its gradient is that of `soft_cross_entropy`. Its value is 0 where the prediction equals the soft label, which makes it
+    easier to read in a log.
 
     Parameters
     ----------
-    logits, soft_target, pixel_weight
-        As in `soft_cross_entropy`.
+    logits
+        ``(sample, class, ...)``.
+    soft_target
+        ``(sample, class, ...)``, probabilities that sum to one over the classes.
+    pixel_weight
+        ``(sample, ...)``; pixels of weight 0 do not count. One where None.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 with a gradient of zeros where all weights are 0.
 
     References
     ----------
     S. Kullback and R. A. Leibler, On information and sufficiency, 1951, doi:10.1214/aoms/1177729694.
     """
-    entropy = -torch.xlogy(soft_target, soft_target).sum(1)
-    loss = -(soft_target * F.log_softmax(logits, dim=1)).sum(1) - entropy
+    loss = (torch.xlogy(soft_target, soft_target) - soft_target * F.log_softmax(logits, 1)).sum(1)
     return _weighted_mean(loss, pixel_weight, logits)
 
 
@@ -263,10 +354,19 @@ def consistency_loss(
 
     Parameters
     ----------
-    logits, soft_target, pixel_weight
-        As in `soft_cross_entropy`; gradients flow into the logits only.
+    logits
+        ``(sample, class, ...)``.
+    soft_target
+        The other prediction, ``(sample, class, ...)``; no gradient flows into it.
     kind
         ``mse`` squares the difference, ``l1`` takes its absolute value.
+    pixel_weight
+        ``(sample, ...)``; pixels of weight 0 do not count. One where None.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 with a gradient of zeros where all weights are 0.
 
     References
     ----------
@@ -281,19 +381,24 @@ def consistency_loss(
 def class_weights(
     counts: Tensor, *, power: float = 0.5, limits: tuple[float, float] = (0.3, 3.0)
 ) -> Tensor:
-    r"""Return capped class weights :math:`n_k^{-power}`, scaled to a mean of one before they are clipped.
+    r"""Return class weights :math:`n_k^{-power}`, scaled to a mean of one and then clipped.
 
-    Full inverse frequencies let one mislabelled point of a rare class outvote a hundred good ones; the square root
-    and the cap keep rare classes alive without that.
+    With full inverse frequencies one mislabelled point of a rare class has the weight of a hundred points of a common one.
+    The square root and the limits give rare classes more weight without that.
 
     Parameters
     ----------
     counts
-        Labelled pixels of each class, ``(class,)``; classes without any weigh 0.
+        Labelled pixels of each class, ``(class,)``; classes without any get weight 0.
     power
-        0 weighs all points alike, 1 all classes alike.
+        0 gives all points the same weight, 1 all classes.
     limits
         Smallest and largest weight.
+
+    Returns
+    -------
+    Tensor
+        float32 ``(class,)``.
 
     References
     ----------
@@ -332,12 +437,6 @@ def _labelled(logits: Tensor, target: Tensor) -> Tensor:
 
 def _pixels(logits: Tensor, where: Tensor) -> Tensor:
     return logits.movedim(1, -1)[where]
-
-
-def _smoothed(log_p: Tensor, classes: Tensor, class_weight: Tensor | None, share: float) -> Tensor:
-    return F.nll_loss(log_p, classes, weight=class_weight, reduction="none") * (1 - share) - (
-        log_p if class_weight is None else log_p * class_weight
-    ).sum(1) * (share / log_p.shape[1])
 
 
 def _weighted_mean(loss: Tensor, pixel_weight: Tensor | None, logits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The folder in which a model comes into being: hidden until it is whole."""
+"""The output folder of a training: written under a hidden name and moved into place when it is complete."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
-class Workspace:
-    """Where a training writes until it is done; one training at a time.
+class OutputFolder:
+    """The folder that a training writes, locked against other trainings.
 
     Parameters
     ----------
     output
-        Where the folder shall lie.
+        Final path of the folder.
     is_ours
-        Whether a folder is of the kind that is written, and may be replaced.
+        Returns whether an existing folder is of the kind that is written and may be replaced.
     """
 
     output: Path
@@ -51,18 +51,21 @@ class Workspace:
 
     @property
     def checkpoint(self) -> Path:
-        """The file that a stopped training is resumed from."""
+        """The file from which a stopped training is resumed."""
         return self.training / CHECKPOINT
 
     def open(self, *, resume: bool) -> None:
-        """Make the folder: empty, or as a stopped (or finished) training left it, and keep other runs out.
+        """Make the hidden folder and lock the output until `publish` or `discard`.
 
-        The output stays locked until it is published or discarded.
+        Parameters
+        ----------
+        resume
+            Keep the files of a stopped or finished training; else begin with an empty folder.
 
         Raises
         ------
         OutputError
-            If the output folder holds something else, nothing can be written there, or another run is at work there.
+            If the output folder holds something else, cannot be written, or is locked by another run.
         TrainingError
             If there is nothing to resume.
         """
@@ -87,7 +90,13 @@ class Workspace:
             )
 
     def publish(self) -> None:
-        """Move the finished folder into place."""
+        """Move the complete folder to its final path and release the lock.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be moved.
+        """
         try:
             publish_folder(self.folder, self.output.absolute(), self.is_ours)
         except OSError as error:
@@ -95,7 +104,23 @@ class Workspace:
         self._held.close()
 
     def publish_beside(self, suffix: str) -> Path:
-        """Move the folder, less its checkpoint, to a name of its own beside the output, and return it."""
+        """Move the folder without its checkpoint to another name beside the output.
+
+        Parameters
+        ----------
+        suffix
+            Added to the name of the output.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        OutputError
+            If something else has this name, or the folder cannot be moved.
+        """
         beside = name_beside(self.output.absolute(), f".{suffix}")
         if beside.exists() and not self.is_ours(beside):
             self._held.close()
@@ -113,13 +138,13 @@ class Workspace:
         return beside
 
     def discard(self) -> None:
-        """Remove the folder, unless it holds a checkpoint to resume from that the output does not hold."""
+        """Remove the hidden folder, unless it holds a checkpoint that the output lacks, and release the lock."""
         if not self._is_worth_resuming():
             shutil.rmtree(self.folder, ignore_errors=True)
         self._held.close()
 
     def discard_cancelled(self) -> Cancelled:
-        """Discard the folder as a cancelled run leaves it, and return what is to be said."""
+        """Call `discard` and return the error that reports the cancellation."""
         self.discard()
         if not self.checkpoint.exists():
             return Cancelled("Cancelled; no output was written.")
@@ -135,12 +160,12 @@ class Workspace:
 
 
 def _missing_parents(path: Path) -> list[Path]:
-    """Return the folders above a path that are not there yet, innermost first."""
+    """Return the parent folders of a path that do not exist, innermost first."""
     return [parent for parent in path.parents if not parent.exists()]
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
-    """Remove folders that a refused run made and that hold nothing."""
+    """Remove the empty ones of the folders that a refused run made."""
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from geopointseg.assessment.calibration import fit_temperature
 from geopointseg.config import Config
 from geopointseg.errors import TrainingError
-from geopointseg.learning.budget import Budget
+from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
 from geopointseg.learning.consistency import has_collapsed
-from geopointseg.learning.early_stopping import HeldOutWatch
+from geopointseg.learning.early_stopping import EarlyStopping
 from geopointseg.learning.fitted_members import (
     Fitted,
     fit_members,
@@ -58,7 +58,7 @@ from geopointseg.learning.trainer import (
     read_checkpoint,
     write_checkpoint,
 )
-from geopointseg.learning.training_job import Job
+from geopointseg.learning.training_job import TrainingJob
 from geopointseg.learning.training_log import TrainingLog
 from geopointseg.model.architecture import Network, receptive_field_px
 from geopointseg.model.inference import Ensemble
@@ -98,8 +98,8 @@ class NetworkSession:
         Take up where a stopped training of the same job was.
     """
 
-    def __init__(self, job: Job, *, resume: bool) -> None:
-        state = read_checkpoint(job.workspace.checkpoint) if resume else None
+    def __init__(self, job: TrainingJob, *, resume: bool) -> None:
+        state = read_checkpoint(job.output.checkpoint) if resume else None
         if state and state["identity"] != job.identity():
             raise TrainingError(
                 "The stopped training had other points, imagery, settings or another seed. Expected the same ones, besides "
@@ -109,10 +109,10 @@ class NetworkSession:
         self.objective = build_objective(job)
         self.learner = build_learner(job, self.objective)
         self.log = TrainingLog(
-            job.workspace.training, int(state["learner"]["step"]) if state else None
+            job.output.training, int(state["learner"]["step"]) if state else None
         )
         self.loop = Loop(job.config, job.device, self.log, job.reporter, save=self.save)
-        self.watch = HeldOutWatch(job.config.selection, self.learner, self._measure, job.reporter)
+        self.watch = EarlyStopping(job.config.selection, self.learner, self._measure, job.reporter)
         self.choice: Choice | None = None
         self.calibration: dict[str, Any] = {}
         self.temperature = 1.0
@@ -148,7 +148,7 @@ class NetworkSession:
         finally:
             self.log.close()
         self.save()
-        self.log.draw(self.job.workspace.training / "curves.png")
+        self.log.draw(self.job.output.training / "curves.png")
         return self._outcome()
 
     def _first_part(self) -> None:
@@ -379,7 +379,7 @@ class NetworkSession:
             "teacher": self.teacher,
             "teacher_weights": json.dumps(self.teacher_weights),
         }
-        write_checkpoint(self.job.workspace.checkpoint, state)
+        write_checkpoint(self.job.output.checkpoint, state)
 
     def _load(self, state: dict[str, Any]) -> None:
         self.learner.load_state(state["learner"])
@@ -392,7 +392,7 @@ class NetworkSession:
 
     def _keep_last_good(self, error: LossNotFiniteError) -> TrainingError:
         """Make the last checkpoint the network again, and return the error that says so."""
-        path, facts = self.job.workspace.checkpoint, {"reason": str(error), "scores": {}}
+        path, facts = self.job.output.checkpoint, {"reason": str(error), "scores": {}}
         if path.exists():
             self._load(read_checkpoint(path))
             step = self.learner.step
@@ -428,7 +428,7 @@ class LastGoodError(TrainingError):
         self.step = step
 
 
-def build_objective(job: Job) -> Objective:
+def build_objective(job: TrainingJob) -> Objective:
     """Return what the network minimizes."""
     settings = job.config.loss
     counts = torch.from_numpy(job.ready.chosen_on.counts(job.ready.ground.classes))
@@ -458,10 +458,10 @@ def most_steps(config: Config, ground: Ground) -> int:
     return max(LEAST_STEPS, round(passes * pixels / a_step)) if passes else 0
 
 
-def build_learner(job: Job, objective: Objective) -> Learner:
+def build_learner(job: TrainingJob, objective: Objective) -> Learner:
     """Return a learner with its starting weights."""
     settings = job.config.optimization
-    budget = Budget(
+    budget = TrainingBudget(
         settings.steps, 60.0 * settings.minutes, most_steps(job.config, job.ready.ground)
     )
     assert job.network is not None  # noqa: S101

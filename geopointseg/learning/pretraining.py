@@ -1,8 +1,8 @@
-"""Self-supervised pretraining on unlabelled rasters: learn to fill in what is hidden.
+"""Self-supervised pretraining on unlabelled rasters with a masked, denoising autoencoder.
 
-Chips are varied in geometry and light as in a training, squares of each are hidden, noise is added to the rest, and
-the network has to restore the image: a masked, denoising autoencoder. What it learns of textures and shapes is the start of a training with points, on imagery of
-the same kind, with no network connection at all.
+Chips get the geometric and radiometric augmentation of a training. Squares of each chip are masked and noise is added to the
+rest. The network reconstructs the chip. Its weights are the initial weights of a training with points on imagery of the same
+kind. No internet connection is needed.
 
 References
 ----------
@@ -26,13 +26,14 @@ from torch.optim.swa_utils import update_bn
 from geopointseg.bands.band_names import band_specs, common_name
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, TrainingError
-from geopointseg.learning.budget import Budget
+from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
-from geopointseg.learning.consistency import AveragedNetwork, ClassThresholds
+from geopointseg.learning.consistency import AveragedNetwork
 from geopointseg.learning.ground import Ground, build_ground
 from geopointseg.learning.initial_network import network_options
-from geopointseg.learning.model_output import Workspace
+from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.objective import build_augmentation
+from geopointseg.learning.optional_terms import Consistency
 from geopointseg.learning.preparation import as_list, open_alike
 from geopointseg.learning.trainer import (
     Learner,
@@ -57,9 +58,9 @@ from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.sampling.augmentation import Batch
 
 VISIBLE_WEIGHT = 0.1
-"""What a visible pixel weighs in the loss, against one for a hidden one."""
+"""Weight of a visible pixel in the loss; a masked one has weight 1."""
 STATISTICS_BATCHES = 50
-"""Batches of chips from which the statistics of batch normalization are measured at the end."""
+"""Number of batches from which the statistics of batch normalization are computed at the end."""
 
 
 def pretrain(
@@ -84,19 +85,19 @@ def pretrain(
         Settings: ``[model]`` (starting weights included), ``[scene]``, ``[sampling]``, ``[augmentation]``,
         ``[optimization]`` (the time or the steps are used in full) and ``[pretraining]``.
     seed
-        Decides weights, chips and what is hidden.
+        Of initial weights, chips and masks.
     resume
-        Go on with a pretraining of this output that was stopped.
+        Continue a stopped pretraining of this output.
     device
         ``auto``, ``cpu`` or ``cuda``.
     reporter
-        Told about progress; may cancel.
+        Receives messages and progress; may cancel.
 
     Returns
     -------
     dict
-        ``weights`` (the folder), ``steps``, ``loss`` (mean squared error in deviations over the last steps, hidden pixels
-        weighing ten times as much as visible ones), ``bands``.
+        ``weights`` (the folder), ``steps``, ``loss`` (mean squared error over the last tenth of the logged steps, in squared
+        standard deviations per band; masked pixels have ten times the weight of visible ones), ``bands``.
 
     Raises
     ------
@@ -105,16 +106,15 @@ def pretrain(
     OutputError
         If the folder cannot be written.
     TrainingError
-        If the loss stops being a number (the last good weights are kept beside the output), or there is nothing to
-        resume.
+        If the loss is not finite (the last good weights are kept beside the output), or there is nothing to resume.
     Cancelled
-        If the reporter was asked to cancel; what is there can be resumed.
+        If the reporter was asked to cancel; the pretraining can be resumed.
     """
     reporter, config = reporter or Reporter(), config or Config()
     target = resolve_device(device)
     config = config.on_device(target.type)
-    workspace = Workspace(Path(output), is_pretrained_folder)
-    workspace.open(resume=resume)
+    folder = OutputFolder(Path(output), is_pretrained_folder)
+    folder.open(resume=resume)
     try:
         with torch.random.fork_rng():
             opened, _, _ = open_alike(as_list(scenes), (), config, reporter)
@@ -126,22 +126,22 @@ def pretrain(
                 seed=seed,
                 reporter=reporter,
             )
-            pretraining = _Pretraining(opened[0], ground, config, seed, workspace)
+            pretraining = _Pretraining(opened[0], ground, config, seed, folder)
             summary = pretraining.run(target, reporter, resume=resume)
-        workspace.publish()
+        folder.publish()
     except _LastGoodError as error:
-        kept = workspace.publish_beside(f"step-{error.step}")
+        kept = folder.publish_beside(f"step-{error.step}")
         raise TrainingError(f"{error} They are kept in '{kept}'.") from error
     except Cancelled:
-        raise workspace.discard_cancelled() from None
+        raise folder.discard_cancelled() from None
     except BaseException:
-        workspace.discard()
+        folder.discard()
         raise
     return {"weights": str(output), **summary}
 
 
 class _LastGoodError(TrainingError):
-    """The pretraining failed, and its last good weights are written."""
+    """The loss is not finite, and the last good weights are written."""
 
     def __init__(self, message: str, step: int) -> None:
         super().__init__(message)
@@ -149,7 +149,7 @@ class _LastGoodError(TrainingError):
 
 
 class Reconstruction:
-    """The loss of a masked, denoising autoencoder, in the shape of an objective.
+    """The loss of a masked, denoising autoencoder, called like `Objective`.
 
     Parameters
     ----------
@@ -160,9 +160,7 @@ class Reconstruction:
     def __init__(self, config: Config) -> None:
         self.settings = config.pretraining
         self.augmentation = build_augmentation(config.augmentation)
-        self.thresholds = ClassThresholds.start(1)
-        self.collapsed = False
-        self.taught_steps = 0
+        self.consistency = Consistency(config.teaching, classes=1)  # its weight is never used
 
     def __call__(
         self,
@@ -172,7 +170,21 @@ class Reconstruction:
         progress: float,  # noqa: ARG002
         generator: Generator,
     ) -> dict[str, Tensor]:
-        """Return the mean squared error, hidden pixels weighing most."""
+        """Return the mean squared error, weighted by `VISIBLE_WEIGHT`.
+
+        Parameters
+        ----------
+        network
+            The network that is trained; its first channels are the reconstructed bands.
+        averaged
+            Unused.
+        batch
+            As drawn, not augmented.
+        progress
+            Unused.
+        generator
+            Source of randomness for augmentation, masks and noise.
+        """
         with torch.autocast(batch.image.device.type, enabled=False):
             clean = self.augmentation.strong(batch, generator)
         assert clean.valid is not None  # noqa: S101
@@ -188,15 +200,31 @@ class Reconstruction:
         return {"reconstruction": (error * weight).sum() / weight.sum().clamp(min=1e-6)}
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: no step depends on the ones before."""
+        """Return an empty state: no step depends on earlier ones."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up nothing."""
+        """Do nothing."""
 
 
 def hide_squares(image: Tensor, share: float, side_px: int, generator: Generator) -> Tensor:
-    """Choose squares to hide, bool ``(sample, row, col)``, the same share in every chip.
+    """Choose squares to mask, with the same share in every chip.
+
+    Parameters
+    ----------
+    image
+        ``(sample, band, row, col)``; only its shape and device are used.
+    share
+        Share of the squares that are masked, 0..1.
+    side_px
+        Side of a square in pixels.
+    generator
+        Decides which squares.
+
+    Returns
+    -------
+    Tensor
+        bool ``(sample, row, col)``, True where masked.
 
     Examples
     --------
@@ -216,30 +244,34 @@ def hide_squares(image: Tensor, share: float, side_px: int, generator: Generator
 
 @dataclass(frozen=True, eq=False)
 class _Pretraining:
-    """One pretraining: what it learns from, and what it writes.
+    """One pretraining: its imagery, settings and output.
 
     Parameters
     ----------
     scene
-        The first one; it names the bands.
-    ground, config, seed
-        What decides the weights.
-    workspace
-        Where they come into being.
+        The first one, which names the bands.
+    ground
+        Imagery in memory.
+    config
+        All settings.
+    seed
+        Of initial weights, chips and masks.
+    output
+        The output folder.
     """
 
     scene: Scene
     ground: Ground
     config: Config
     seed: int
-    workspace: Workspace
+    output: OutputFolder
 
     def run(self, device: torch.device, reporter: Reporter, *, resume: bool) -> dict[str, Any]:
-        """Learn, write the folder, and return what was learnt."""
+        """Train the network, write the folder, and return steps, loss and bands."""
         learner = self._build_learner(device, reporter)
         if resume:
-            self._take_up(learner)
-        log = TrainingLog(self.workspace.training, learner.step if resume else None)
+            self._restore(learner)
+        log = TrainingLog(self.output.training, learner.step if resume else None)
         loop = Loop(self.config, device, log, reporter, save=lambda: self._save(learner))
         try:
             learner.budget.begin(60.0 * self.config.optimization.minutes)
@@ -253,7 +285,7 @@ class _Pretraining:
         return self._write(learner, log)
 
     def _identity(self) -> str:
-        """Return a text that is the same for pretrainings of which one may resume the other."""
+        """Return a text that is equal for two pretrainings if one may resume the other."""
         settings = self.config.to_dict()
         for name in ("minutes", "steps"):
             settings["optimization"].pop(name)
@@ -262,23 +294,23 @@ class _Pretraining:
     def _save(self, learner: Learner) -> None:
         if learner.is_finite:
             state = {"identity": self._identity(), "learner": learner.state()}
-            write_checkpoint(self.workspace.checkpoint, state)
+            write_checkpoint(self.output.checkpoint, state)
 
-    def _take_up(self, learner: Learner) -> None:
-        state = read_checkpoint(self.workspace.checkpoint)
+    def _restore(self, learner: Learner) -> None:
+        state = read_checkpoint(self.output.checkpoint)
         if state["identity"] != self._identity():
             raise TrainingError(
-                "The stopped pretraining had other imagery, settings or another seed. Expected the same ones, besides "
+                "The stopped pretraining had other imagery, settings or another seed. Expected the same ones, except "
                 "minutes and steps; repeat them, or start anew without '--resume'."
             )
         learner.load_state(state["learner"])
 
     def _keep_last_good(self, error: LossNotFiniteError, learner: Learner) -> TrainingError:
-        """Write the weights of the last checkpoint, and return the error that says of which step they are."""
-        if not self.workspace.checkpoint.exists():
+        """Write the weights of the last checkpoint, and return the error that names their step."""
+        if not self.output.checkpoint.exists():
             return TrainingError(f"{error} No earlier state was kept.")
-        self._take_up(learner)
-        log = TrainingLog(self.workspace.training, learner.step)
+        self._restore(learner)
+        log = TrainingLog(self.output.training, learner.step)
         log.close()
         self._write(learner, log)
         return _LastGoodError(
@@ -292,7 +324,7 @@ class _Pretraining:
         weights = find_weights(self.config.model.weights, network.encoder_name)
         if weights is not None:
             apply_weights(network, weights, self.scene.bands, reporter)
-        budget = Budget(settings.steps, 60.0 * settings.minutes)
+        budget = TrainingBudget(settings.steps, 60.0 * settings.minutes)
         objective = Reconstruction(self.config)
         return Learner(network.to(device), objective, self.config, budget, self.seed)
 
@@ -303,17 +335,17 @@ class _Pretraining:
         return ChipDataset(ground, lessons, ground.normalization(), plan)
 
     def _settle_statistics(self, learner: Learner) -> None:
-        """Measure the statistics of batch normalization on chips of which nothing is hidden, as a training shows them."""
+        """Compute the statistics of batch normalization on chips without masks, as in a training."""
         chips = self._chips()
         batches = (chips[step].image for step in range(STATISTICS_BATCHES))
         update_bn(batches, learner.model, next(learner.model.parameters()).device)
 
     def _write(self, learner: Learner, log: TrainingLog) -> dict[str, Any]:
-        """Write weights, their description and the curves, and return what was learnt."""
+        """Write weights, their description and the curves, and return steps, loss and bands."""
         from safetensors.torch import save
 
-        folder = self.workspace.folder
-        log.draw(self.workspace.training / "curves.png")
+        folder = self.output.folder
+        log.draw(self.output.training / "curves.png")
         losses = [float(row["reconstruction"]) for row in log.rows() if row["reconstruction"]]
         recent = losses[-max(len(losses) // 10, 1) :]
         summary = {
@@ -342,6 +374,6 @@ class _Pretraining:
 
 
 def _common_names(scene: Scene) -> list[str]:
-    """Return the common names of a scene's bands, empty where there is none or it tells nothing apart."""
+    """Return the common names of a scene's bands, empty where there is none or where it is not unique."""
     names = [common_name(band) for band in scene.bands]
     return [name if names.count(name) == 1 else "" for name in names]

@@ -1,8 +1,8 @@
-"""Which members a model gets, and with what weights, decided on held-out ground.
+"""Selection of a model's members and of their weights, by held-out pixels.
 
-A poor network lowers the accuracy of a good forest, and a poor forest that of a good network. So some blocks of ground
-are held out from both, and their probabilities there decide. The decision is made on the class-balanced log loss, which uses every held-out pixel's
-probability and is steadier on few points than any score that counts right and wrong.
+A poor network lowers the accuracy of a good forest, and a poor forest that of a good network. Therefore spatial blocks of
+labelled pixels are held out from all members. The class-balanced log loss there decides. It uses the probability of every
+held-out pixel, so on few points it varies less than scores that count correct predictions.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from geopointseg.model.inference import apply_temperature
 Probabilities = NDArray[np.float32]
 
 BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
-"""Held-out blocks: the longer side of the labelled ground is divided by the first number that does."""
+"""Blocks along the longer side of the labelled area; the first number that meets the conditions of `hold_out` is used."""
 RELATIVE_WEIGHTS = ((0.75, 1.0), (0.5, 1 / 3))
-"""A member with the first share of the best skill on held-out ground, or more, gets the second share of its weight."""
+"""Pairs of relative skill and relative weight: a member with at least this skill, relative to the best one, gets this weight."""
 SMALLEST_PROBABILITY = 0.01
-"""Probabilities are clipped here before logarithms are taken: one confident error must not decide alone."""
+"""Probabilities are clipped to this before the logarithm, so that one confident error does not decide alone."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well probabilities fit labelled pixels.
+    """Scores of probabilities at labelled pixels.
 
     Parameters
     ----------
     overall_accuracy
-        Share of pixels whose likeliest class is right.
+        Share of pixels whose most likely class is correct, 0..1.
     mean_f1
-        Mean F1 over the classes that occur.
+        Mean F1 over the classes that occur, 0..1.
     loss
-        Mean over the classes that occur of the mean log loss.
+        Class-balanced log loss: the mean log loss of each class that occurs, averaged over the classes.
     """
 
     overall_accuracy: float
@@ -48,20 +48,20 @@ class Score:
     loss: float
 
     def to_json(self) -> dict[str, float]:
-        """Return the scores rounded for the model folder."""
+        """Return the scores, rounded to six digits."""
         return {name: round(value, 6) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Weights of the members and why.
+    """Weights of the members, and the reason for them.
 
     Parameters
     ----------
     weights
-        By kind; they sum to one.
+        By kind of member; they sum to one.
     scores
-        Score of each candidate on the held-out pixels.
+        Score of each candidate on the held-out pixels, by kind, and of their mixture as ``together``.
     reason
         One sentence.
     """
@@ -71,7 +71,7 @@ class Choice:
     reason: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the choice as plain values."""
         return {
             "weights": dict(self.weights),
             "scores": {name: score.to_json() for name, score in self.scores.items()},
@@ -80,7 +80,7 @@ class Choice:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Choice:
-        """Build it from what `to_json` returned."""
+        """Return the choice that `to_json` wrote."""
         scores = {name: Score(**values) for name, values in row["scores"].items()}
         return cls(dict(row["weights"]), scores, str(row["reason"]))
 
@@ -88,22 +88,22 @@ class Choice:
 def hold_out(
     ground: Ground, labelled: LabelledPixels, share: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Choose labelled pixels to hold out, by blocks of ground.
+    """Select labelled pixels to hold out, by spatial blocks.
 
-    The largest blocks are taken that leave every class with at least two pixels on the training side, and at least
-    one held out of every class that has four. Where no size does, classes that lie in one block, five clicks in the
-    only pond, are not held out; where that does not help, nothing is.
+    The largest blocks are used that leave at least two pixels of every class for training, and hold out at least one pixel of
+    every class with four or more. Where no block size does, classes whose pixels all lie in one block are not held out. Where
+    that does not help, no pixel is held out.
 
     Parameters
     ----------
     ground
-        Where the pixels lie.
+        Imagery in memory, which gives the position of the pixels.
     labelled
-        Pixels to choose from.
+        Pixels to select from.
     share
-        Wanted share.
+        Wanted share of held-out pixels, 0..1.
     seed
-        Breaks ties.
+        For tie-breaking.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def _blocks(ground: Ground, labelled: LabelledPixels, across: int) -> NDArray[np
 
 
 def score(probabilities: Probabilities, class_index: NDArray[np.int64]) -> Score:
-    """Return the scores of probabilities ``(pixel, class)`` against class indices ``(pixel,)``."""
+    """Return the scores of probabilities ``(pixel, class)`` at pixels of known class index, int64 ``(pixel,)``."""
     present = np.unique(class_index)
     predicted = probabilities.argmax(axis=1)
     f1, losses = [], []
@@ -155,21 +155,26 @@ def score(probabilities: Probabilities, class_index: NDArray[np.int64]) -> Score
 
 
 def choose(members: Mapping[str, Probabilities], class_index: NDArray[np.int64]) -> Choice:
-    """Choose the weights of members by their probabilities of held-out pixels.
+    """Choose the weights of members by their probabilities at held-out pixels.
 
-    Each member is brought to its best temperature first, so that a member is not judged by how sharp its probabilities
-    are. A member's skill is the difference between the class-balanced log loss of guessing and its own. Members of at
-    least three quarters of the best skill get equal weights, those of at least half of it a third of that, others none.
-    Weights that are estimated from few cases do worse than equal ones [1]_, and members with independent errors
-    generalize better to other scenes together. Where the best member alone is better than the mixture by more than the
-    standard error of the difference, it is kept alone.
+    Each member is scored after temperature scaling, so that the score does not depend on how confident its probabilities are.
+    The skill of a member is the log loss of equal probabilities minus its own class-balanced log loss. Members with at least
+    three quarters of the best skill get equal weights, those with at least half of it a third of that weight, and all others
+    none. Weights that are estimated from few pixels predict worse than equal ones [1]_, and members with independent errors
+    generalize better to other scenes. The best member is kept alone where it is better than the mixture by more than the
+    standard error of the difference.
 
     Parameters
     ----------
     members
-        ``(pixel, class)`` by kind.
+        Probabilities, float32 ``(pixel, class)``, by kind of member.
     class_index
-        ``(pixel,)``.
+        True classes, int64 ``(pixel,)``.
+
+    Returns
+    -------
+    Choice
+        Weights, scores and the reason.
 
     References
     ----------
@@ -204,10 +209,22 @@ def choose(members: Mapping[str, Probabilities], class_index: NDArray[np.int64])
 def without_prevalence(
     probabilities: Probabilities, prevalence: NDArray[np.float32]
 ) -> Probabilities:
-    """Return probabilities as if all classes were equally common on the ground.
+    """Return probabilities divided by the class shares of the scene, as if all classes were equally frequent.
 
-    The forest, and a network that it taught, favour classes by how common they are on the ground; a class-balanced
-    loss would punish them for it. So members are compared without that factor.
+    The probabilities of the forest, and of a network distilled from it, contain these shares. The class-balanced loss, by which
+    members are compared, assumes equal ones.
+
+    Parameters
+    ----------
+    probabilities
+        float32 ``(pixel, class)``.
+    prevalence
+        Class shares of the scene up to a common factor, float32 ``(class,)``; clipped to at least 0.01.
+
+    Returns
+    -------
+    ndarray
+        float32 ``(pixel, class)``, summing to one over the classes.
 
     Examples
     --------
@@ -225,13 +242,15 @@ def _reason(
     gain: float,
     error: float,
 ) -> str:
-    told = ", ".join(f"{name} {s.loss:.3f} (mean F1 {s.mean_f1:.3f})" for name, s in scores.items())
-    on = f"on {count} held-out labelled pixels the class-balanced log loss is {told}"
+    losses = ", ".join(
+        f"{name} {s.loss:.3f} (mean F1 {s.mean_f1:.3f})" for name, s in scores.items()
+    )
+    on = f"on {count} held-out labelled pixels the class-balanced log loss is {losses}"
     kinds = list(weights)
     if len(kinds) > 1:
         named = " and ".join([", ".join(kinds[:-1]), kinds[-1]])
         shares = " to ".join(f"{w:.2f}" for w in weights.values())
-        how = f"together they gain {gain:.3f} on the best of them, with a standard error of {error:.3f}"
+        how = f"together they gain {gain:.3f} over the best of them, with a standard error of {error:.3f}"
         return f"{named.capitalize()} are kept, weighted {shares}: {on}; {how}."
     why = "no other member has half of its skill"
     if gain < 0:
@@ -242,7 +261,7 @@ def _reason(
 
 
 def _skill(result: Score, class_index: NDArray[np.int64]) -> float:
-    """Return by how much the loss lies below that of guessing."""
+    """Return the difference between the log loss of equal probabilities and that of a member."""
     return float(np.log(max(len(np.unique(class_index)), 2))) - result.loss
 
 
@@ -254,7 +273,7 @@ def _relative_weight(own: float, best: float) -> float:
 def _gain(
     before: Probabilities, after: Probabilities, class_index: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Return by how much the class-balanced log loss falls, and the standard error of that."""
+    """Return the decrease of the class-balanced log loss, and its standard error."""
     pixel = np.arange(len(class_index))
     logs = [np.log(p[pixel, class_index].clip(SMALLEST_PROBABILITY, 1.0)) for p in (before, after)]
     difference = logs[1] - logs[0]
@@ -266,7 +285,7 @@ def _gain(
 
 
 def _tempered(probabilities: Probabilities, class_index: NDArray[np.int64]) -> Probabilities:
-    """Return probabilities at the temperature that fits best, drawn towards 1 where pixels are few."""
+    """Return probabilities at the temperature of least loss, with a prior at 1 that counts more where pixels are few."""
     candidates = np.exp(np.linspace(np.log(0.4), np.log(2.5), 43))
     prior = 10.0 / len(class_index)
     clipped = probabilities.clip(1e-4, 1.0)
@@ -279,7 +298,20 @@ def _tempered(probabilities: Probabilities, class_index: NDArray[np.int64]) -> P
 
 
 def maps_at(maps: Sequence[NDArray[np.uint8]], pixels: LabelledPixels) -> Probabilities:
-    """Return probabilities at labelled pixels, ``(pixel, class)``, from maps in 1/255 by patch."""
+    """Return probabilities at labelled pixels.
+
+    Parameters
+    ----------
+    maps
+        Probabilities of each patch in 1/255, uint8 ``(class, row, col)``.
+    pixels
+        Where to read them.
+
+    Returns
+    -------
+    ndarray
+        float32 ``(pixel, class)``, summing to one over the classes.
+    """
     parts = np.zeros((len(pixels), maps[0].shape[0]), dtype=np.float32)
     for patch in np.unique(pixels.patch):
         own = pixels.patch == patch

@@ -24,9 +24,10 @@ from torch.utils.data import DataLoader
 
 from geopointseg.config import Config, OptimizationConfig
 from geopointseg.errors import ModelError, TrainingError
-from geopointseg.learning.budget import Budget
+from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import ChipDataset, ChipPlan
-from geopointseg.learning.consistency import AveragedNetwork, ClassThresholds
+from geopointseg.learning.consistency import AveragedNetwork
+from geopointseg.learning.optional_terms import Consistency
 from geopointseg.learning.training_log import TrainingLog
 from geopointseg.model.architecture import Network
 from geopointseg.model.bundle import has_bfloat16
@@ -45,9 +46,7 @@ ENDLESS = 2**40
 class Minimized(Protocol):
     """What a step minimizes, and what of it is watched and kept."""
 
-    thresholds: ClassThresholds
-    collapsed: bool
-    taught_steps: int
+    consistency: Consistency
 
     def __call__(
         self,
@@ -95,7 +94,12 @@ class Learner(L.LightningModule):
     """
 
     def __init__(
-        self, network: Network, objective: Minimized, config: Config, budget: Budget, seed: int
+        self,
+        network: Network,
+        objective: Minimized,
+        config: Config,
+        budget: TrainingBudget,
+        seed: int,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -409,21 +413,23 @@ class _Bookkeeping(L.Callback):
             means = {name: value / self._count for name, value in self._sums.items()}
             rate = learner.optimizer.param_groups[-1]["lr"]
             row: dict[str, Any] = {"learning_rate": rate, "loss": sum(means.values()), **means}
-            if learner.objective.taught_steps:
-                shares = learner.objective.thresholds.histogram.tolist()
+            if learner.objective.consistency.taught_steps:
+                shares = learner.objective.consistency.thresholds.histogram.tolist()
                 row["pseudo_labels"] = " ".join(f"{share:.3f}" for share in shares)
             self._loop.log.write(learner.step, learner.budget.elapsed_s, progress, row)
             self._sums, self._count = {}, 0
 
     def _warn_of_collapse(self, learner: Learner) -> None:
-        objective = learner.objective
-        if objective.collapsed and not self._was_collapsed:
-            shares = ", ".join(f"{share:.0%}" for share in objective.thresholds.histogram.tolist())
+        consistency = learner.objective.consistency
+        if consistency.collapsed and not self._was_collapsed:
+            shares = ", ".join(
+                f"{share:.0%}" for share in consistency.thresholds.histogram.tolist()
+            )
             self._loop.reporter.warn(
                 f"Pseudo-labels collapsed onto few classes by step {learner.step} ({shares} in the order of the "
                 "legend). They teach no more; points, and the forest where it teaches, go on."
             )
-        self._was_collapsed = objective.collapsed
+        self._was_collapsed = consistency.collapsed
 
     def _checkpoint(self, learner: Learner) -> None:
         now = learner.budget.elapsed_s

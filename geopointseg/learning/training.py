@@ -29,16 +29,16 @@ from geopointseg.learning.fitted_members import (
     without_class_shares,
 )
 from geopointseg.learning.initial_network import build_starting_network
-from geopointseg.learning.model_output import Workspace
+from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.network_training import LastGoodError, NetworkSession, Outcome
 from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
 from geopointseg.learning.selection import choose
-from geopointseg.learning.training_job import Job, ModelKind
+from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
     describe_points,
     describe_scenes,
-    learnt_points,
     library_versions,
+    points_trained_on,
 )
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.progress import Reporter
@@ -114,7 +114,7 @@ def train(
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
     target = resolve_device(device)
     config = config.on_device(target.type)
-    workspace = Workspace(Path(output))
+    workspace = OutputFolder(Path(output))
     workspace.open(resume=resume)
     started_s = time.monotonic()
     try:
@@ -125,14 +125,14 @@ def train(
                 network, normalization = build_starting_network(
                     ready.ground, ready.scenes, config, seed, reporter
                 )
-            job = Job(
+            job = TrainingJob(
                 ready=ready,
                 config=config,
                 seed=seed,
                 kind=model,
                 device=target,
                 reporter=reporter,
-                workspace=workspace,
+                output=workspace,
                 normalization=normalization,
                 network=network,
                 started_s=started_s,
@@ -154,7 +154,7 @@ FITTED_MINUTES = 1.0
 """Trainings of no more minutes keep the members that are fitted: a network would get too few steps to gain on them."""
 
 
-def _train(job: Job, *, resume: bool) -> Outcome:
+def _train(job: TrainingJob, *, resume: bool) -> Outcome:
     """Train what was asked for."""
     if job.kind in ("forest", "linear"):
         asked = "A forest" if job.kind == "forest" else "A linear model"
@@ -165,7 +165,7 @@ def _train(job: Job, *, resume: bool) -> Outcome:
     return NetworkSession(job, resume=resume).run()
 
 
-def _why_no_network(job: Job) -> str:
+def _why_no_network(job: TrainingJob) -> str:
     """Return a sentence that says why no network is trained; an empty one where one is."""
     count, limit = len(job.everything), job.config.selection.forest_below
     if count < limit:
@@ -182,7 +182,7 @@ def _why_no_network(job: Job) -> str:
     return ""
 
 
-def _fitted_alone(job: Job, reason: str) -> Outcome:
+def _fitted_alone(job: TrainingJob, reason: str) -> Outcome:
     """Fit the members that need no training loop, after they were weighted on held-out pixels."""
     facts: dict[str, Any] = {"reason": reason, "scores": {}}
     held_out, temperature = job.ready.held_out, 1.0
@@ -206,28 +206,30 @@ def _fitted_alone(job: Job, reason: str) -> Outcome:
     return Outcome(tuple(weighted(fitted, weights)), temperature, facts)
 
 
-def _keep_last_good(job: Job, error: LastGoodError) -> TrainingError:
+def _keep_last_good(job: TrainingJob, error: LastGoodError) -> TrainingError:
     """Write the last good state beside the output and return the error that says where."""
     _write(job, error.outcome)
-    kept = job.workspace.publish_beside(f"step-{error.step}")
+    kept = job.output.publish_beside(f"step-{error.step}")
     return TrainingError(str(error).format(folder=kept))
 
 
-def _write(job: Job, outcome: Outcome) -> None:
+def _write(job: TrainingJob, outcome: Outcome) -> None:
     """Write the files of a model, and the points that it learnt from."""
     ready = job.ready
-    learnt = learnt_points(ready.points, ready.scenes, ready.ground, job.everything, ready.legend)
-    keep_points(learnt, job.workspace.training)
-    assemble(job, outcome, learnt).write(job.workspace.folder)
+    learnt = points_trained_on(
+        ready.points, ready.scenes, ready.ground, job.everything, ready.legend
+    )
+    keep_points(learnt, job.output.training)
+    assemble(job, outcome, learnt).write(job.output.folder)
 
 
-def assemble(job: Job, outcome: Outcome, learnt: Points) -> ModelBundle:
+def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
     """Return the model of an outcome, with all that is to be known about it."""
     ground, points = job.ready.ground, job.ready.points
     counts = job.everything.counts(ground.classes).tolist()
     per_class = dict(zip(job.ready.legend.names, counts, strict=True))
     return ModelBundle(
-        folder=job.workspace.folder,
+        folder=job.output.folder,
         legend=job.ready.legend,
         bands=band_specs(job.ready.scenes[0]),
         normalization=job.normalization,

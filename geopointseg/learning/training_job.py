@@ -1,4 +1,4 @@
-"""One training: what it works on and how, shared by all that takes part in it."""
+"""One training: its data, settings, device and output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from geopointseg.config import Config
 from geopointseg.learning.ground import LabelledPixels
-from geopointseg.learning.model_output import Workspace
+from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.preparation import Prepared, merge_labels
 from geopointseg.learning.teacher import fit_forest
 from geopointseg.model.architecture import Network
@@ -26,31 +26,31 @@ ModelKind = Literal["auto", "network", "linear", "forest"]
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """What a training works on.
+class TrainingJob:
+    """One training: its data, settings, device and output.
 
     Parameters
     ----------
     ready
-        Scenes, ground and labelled pixels.
+        Scenes, imagery in memory and labelled pixels.
     config
         All settings.
     seed
-        Decides everything.
+        Of all random numbers.
     kind
-        What was asked for.
+        The requested kind of model.
     device
-        Where networks are trained.
+        Device on which networks are trained.
     reporter
-        Told about progress.
-    workspace
-        Where files are written.
+        Receives messages and progress.
+    output
+        The output folder.
     normalization
-        How networks see the imagery.
+        Of the input of networks.
     network
-        With its starting weights; None where no network is trained.
+        With its initial weights; None where no network is trained.
     started_s
-        When the training began, on the monotonic clock.
+        Start of the training on the monotonic clock, in seconds.
     """
 
     ready: Prepared
@@ -59,21 +59,21 @@ class Job:
     kind: ModelKind
     device: torch.device
     reporter: Reporter
-    workspace: Workspace
+    output: OutputFolder
     normalization: Normalization
     network: Network | None
     started_s: float = field(default_factory=time.monotonic)
 
     @property
     def everything(self) -> LabelledPixels:
-        """The labelled pixels that are learnt from in the end."""
+        """The labelled pixels of the final phase: all, except those marked for validation."""
         if self.ready.marked:
             return self.ready.chosen_on
         return merge_labels(self.ready.chosen_on, self.ready.held_out)
 
     @cached_property
     def has_unlabelled(self) -> bool:
-        """Whether any pixel that shows an image has no label."""
+        """Whether any pixel with image values has no label."""
         valid = sum(int(patch.valid.sum()) for patch in self.ready.ground.patches)
         return len(self.everything) < valid
 
@@ -85,15 +85,15 @@ class Job:
         return forest
 
     def how_scored(self) -> str:
-        """Return a sentence that says where the scores come from."""
+        """Return a sentence about the pixels on which scores were computed."""
         where = "marked for validation" if self.ready.marked else "held out by blocks of ground"
         return (
-            f"Scores on {len(self.ready.held_out)} labelled pixels {where}, taken before the model learnt from all "
+            f"Scores on {len(self.ready.held_out)} labelled pixels {where}, computed before the final training on all "
             "labelled pixels."
         )
 
     def identity(self) -> str:
-        """Return a text that is the same for trainings of which one may resume the other."""
+        """Return a digest that is equal for two trainings if one may resume the other."""
         settings = self.config.to_dict()
         for name in ("minutes", "steps"):
             settings["optimization"].pop(name)

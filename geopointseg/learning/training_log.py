@@ -1,4 +1,4 @@
-"""What is kept about a training: losses as they fell, and where its data came from."""
+"""Records of a training: its losses, and descriptions of scenes, points and library versions."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class TrainingLog:
     Parameters
     ----------
     folder
-        Where both are written.
+        Folder of both.
     resume_at
-        Rows of an earlier run are kept up to this step; None begins anew.
+        Rows of an earlier run are kept up to this step; None keeps none.
     """
 
     def __init__(self, folder: Path, resume_at: int | None = None) -> None:
@@ -56,20 +56,32 @@ class TrainingLog:
                 self._append([row.get(name, "") for name in COLUMNS])
 
     def write(self, step: int, seconds: float, progress: float, values: Mapping[str, Any]) -> None:
-        """Write one row; what it does not name stays empty."""
+        """Write one row.
+
+        Parameters
+        ----------
+        step
+            Optimizer step.
+        seconds
+            Time since the start of the training.
+        progress
+            Used share of the budget, 0..1.
+        values
+            By column; columns without a value stay empty.
+        """
         row = {"step": step, "seconds": round(seconds, 2), "progress": round(progress, 5), **values}
-        self._append([_shown(row.get(name, "")) for name in COLUMNS])
+        self._append([_format(row.get(name, "")) for name in COLUMNS])
         for name, value in values.items():
             if isinstance(value, (int, float)):
                 self._events.add_scalar(name, value, step)
 
     def rows(self) -> list[dict[str, str]]:
-        """Return all rows."""
+        """Return all rows of ``metrics.csv``, with values as text."""
         with self._path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
     def draw(self, path: Path) -> None:
-        """Draw the curves."""
+        """Draw losses and held-out scores by step to an image file."""
         from matplotlib.figure import Figure
 
         rows = self.rows()
@@ -100,12 +112,12 @@ class TrainingLog:
             csv.writer(file).writerow(values)
 
 
-def _shown(value: Any) -> Any:
+def _format(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of what took part in the training."""
+    """Return the versions of Python and of the installed libraries that training uses."""
     versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -118,9 +130,21 @@ def library_versions() -> dict[str, str]:
 def describe_scenes(
     scenes: Sequence[Scene], roles: Sequence[str], ground: Ground
 ) -> list[dict[str, Any]]:
-    """Return name, role, place and pixel fingerprint of every scene; no paths, which are nobody's business.
+    """Return name, role, bounds and pixel fingerprint of every scene, without paths, for privacy.
 
-    The place is the box in the scene's own CRS and, where that is tied to the earth, in longitude and latitude.
+    Parameters
+    ----------
+    scenes
+        The scenes.
+    roles
+        Role of each scene.
+    ground
+        Imagery in memory, of which the fingerprint is computed.
+
+    Returns
+    -------
+    list of dict
+        One per scene. Bounds are in the scene's CRS and, where that is georeferenced, in degrees of longitude and latitude.
     """
     rows = []
     for position, (scene, role) in enumerate(zip(scenes, roles, strict=True)):
@@ -144,7 +168,7 @@ def describe_scenes(
 
 
 def _bounds_on_earth(scene: Scene) -> list[float] | None:
-    """Return west, south, east, north in degrees on WGS 84; None for a scene that has no place there."""
+    """Return west, south, east, north in degrees (WGS 84); None for a scene that is not georeferenced."""
     from rasterio.crs import CRS
 
     try:
@@ -154,7 +178,7 @@ def _bounds_on_earth(scene: Scene) -> list[float] | None:
 
 
 def describe_points(points: Points, counts: Sequence[int]) -> dict[str, Any]:
-    """Return source, number, fingerprint and labelled pixels per class of the points."""
+    """Return source, number and fingerprint of points, and ``counts``, the labelled pixels per class."""
     digest = hashlib.sha256()
     for array in (points.x, points.y, points.class_index, points.weight):
         digest.update(np.ascontiguousarray(array).data)
@@ -168,61 +192,66 @@ def describe_points(points: Points, counts: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def learnt_points(
+def points_trained_on(
     labels: Points | None,
     scenes: Sequence[Scene],
     ground: Ground,
-    learnt: LabelledPixels,
+    trained: LabelledPixels,
     legend: Legend,
 ) -> Points:
-    """Return the points that a model learnt from, so that nobody tests its maps on them unawares.
+    """Return the points that a model was trained on, so that an assessment can detect and exclude them.
 
-    Points that only decided between members, that lie on no image, or that lost their pixel to another class are
-    not among them.
+    Points that were only used to select members, that lie outside of the imagery, or whose pixel got another class are left
+    out.
 
     Parameters
     ----------
     labels
-        The points given; None where masks were given, whose labelled pixels then count as points at their centres.
+        All points; None for masks, whose labelled pixels become points at the pixel centres.
     scenes
-        All scenes, in the order of the ground.
+        All scenes, in the order of the positions in ``ground``.
     ground
-        Says where its patches lie.
-    learnt
-        The labelled pixels that were learnt from.
+        Imagery in memory, which gives the position of the pixels.
+    trained
+        The labelled pixels of the training.
     legend
         The classes.
+
+    Returns
+    -------
+    Points
+        In the CRS of ``labels``, or of the first scene for masks.
     """
-    shares = [_pixels_on(scene, i, ground, learnt) for i, scene in enumerate(scenes)]
+    shares = [_pixels_on(scene, i, ground, trained) for i, scene in enumerate(scenes)]
     if labels is None:
         crs = scenes[0].grid.crs
         parts = [
-            _pixel_centres(scene, pixel, learnt.class_index[own], legend).to_crs(crs)
+            _pixel_centres(scene, pixel, trained.class_index[own], legend).to_crs(crs)
             for scene, (pixel, own) in zip(scenes, shares, strict=True)
         ]
         return Points.concatenate(parts)
     kept = np.zeros(len(labels), dtype=bool)
     for scene, (pixel, _) in zip(scenes, shares, strict=True):
         given = np.flatnonzero(
-            labels.belong_to(scene.name) & np.isin(labels.split, _NOT_LEARNT, invert=True)
+            labels.belong_to(scene.name) & np.isin(labels.split, _HELD_OUT_SPLITS, invert=True)
         )
         place, owner = locate_pixels(labels.select(given).to_crs(scene.grid.crs), scene.grid)
         kept[given[owner[np.isin(place, pixel)]]] = True
     return labels.select(kept)
 
 
-_NOT_LEARNT = ("validation", "test", "buffer")
+_HELD_OUT_SPLITS = ("validation", "test", "buffer")
 
 
 def _pixels_on(
-    scene: Scene, position: int, ground: Ground, learnt: LabelledPixels
+    scene: Scene, position: int, ground: Ground, trained: LabelledPixels
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the flat positions of the labelled pixels of a scene, and which of all labelled pixels they are."""
-    of = np.array([patch.scene for patch in ground.patches])[learnt.patch]
-    top = np.array([patch.row for patch in ground.patches])[learnt.patch]
-    left = np.array([patch.col for patch in ground.patches])[learnt.patch]
+    """Return the flat positions of the labelled pixels in a scene, and where they are among all labelled pixels."""
+    of = np.array([patch.scene for patch in ground.patches])[trained.patch]
+    top = np.array([patch.row for patch in ground.patches])[trained.patch]
+    left = np.array([patch.col for patch in ground.patches])[trained.patch]
     own = of == position
-    pixel = (learnt.row + top) * scene.grid.width + learnt.col + left
+    pixel = (trained.row + top) * scene.grid.width + trained.col + left
     return pixel[own].astype(np.int64), own
 
 

@@ -18,7 +18,14 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from geopointseg.errors import ConfigError, ModelError, nearest_names
+from geopointseg.model.fcn import build_fcn
 from geopointseg.model.linear import build_linear_body
+from geopointseg.model.upsampling import (
+    OWN_UPSAMPLING,
+    check_upsampling,
+    decoder_options,
+    replace_upsampling,
+)
 
 OWN_ARCHITECTURES = ("fcn",)
 LINEAR = "linear"
@@ -118,54 +125,6 @@ class TolerantBatchNorm2d(nn.BatchNorm2d):
                 eps=self.eps,
             )
         return super().forward(input)
-
-
-class SmallFCN(nn.Module):
-    """A fully convolutional network that never leaves full resolution.
-
-    Residual 3 x 3 convolutions whose dilation doubles: a receptive field of some sixty pixels at a few ten
-    thousand weights, and no up-sampling that could blur an edge. Good where objects are small and points few.
-
-    Parameters
-    ----------
-    bands, classes
-        Input and output channels.
-    width
-        Channels inside.
-    dilations
-        One residual block each.
-
-    References
-    ----------
-    F. Yu and V. Koltun, Multi-scale context aggregation by dilated convolutions, ICLR 2016,
-    doi:10.48550/arXiv.1511.07122.
-    """
-
-    output_stride = 1
-
-    def __init__(
-        self, bands: int, classes: int, width: int = 48, dilations: Sequence[int] = (1, 2, 4, 8, 16)
-    ) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(
-            nn.Conv2d(bands, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-        )
-        self.decoder = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(width, width, 3, padding=d, dilation=d, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(),
-            )
-            for d in dilations
-        )
-        self.segmentation_head = nn.Conv2d(width, classes, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits of the image's size."""
-        features = self.encoder(image)
-        for block in self.decoder:
-            features = features + block(features)
-        return cast("Tensor", self.segmentation_head(features))
 
 
 class Network(nn.Module):
@@ -286,6 +245,7 @@ def build_network(
     encoder_depth: int = 4,
     decoder_channels: Sequence[int] = (96, 48, 32, 16),
     norm: Literal["batch", "group"] = "batch",
+    upsampling: str = OWN_UPSAMPLING,
 ) -> Network:
     """Build a network with random weights.
 
@@ -304,11 +264,15 @@ def build_network(
         ``encoder_depth``, the coarse end is cut, or continued by doubling.
     norm
         ``group`` replaces batch by group normalization, which does not depend on the rest of the batch.
+    upsampling
+        How the decoder doubles the resolution: ``nearest``, ``bilinear``, ``transposed`` or ``unpooling``; ``auto`` is
+        what the architecture does by itself. ``fcn`` keeps the full resolution with ``auto``, and pools with the others.
 
     Raises
     ------
     ConfigError
-        If a name is unknown, a width of the decoder is lacking, or the encoder does not fit the architecture.
+        If a name is unknown, a width of the decoder is lacking, or the encoder or the upsampling does not fit
+        the architecture.
 
     Examples
     --------
@@ -324,11 +288,14 @@ def build_network(
     if architecture == LINEAR:
         return _linear_network(bands, classes, encoder, encoder_depth)
     architecture = resolve_architecture(architecture)
+    encoder = "fcn" if architecture == "fcn" else resolve_encoder(encoder)
+    check_upsampling(upsampling, architecture, encoder)
     if architecture == "fcn":
-        encoder, body = "fcn", cast("nn.Module", SmallFCN(bands, classes))
+        body = build_fcn(bands, classes, encoder_depth, upsampling)
     else:
-        encoder = resolve_encoder(encoder)
-        body = _smp_body(architecture, encoder, bands, classes, encoder_depth, decoder_channels)
+        body = _smp_body(
+            architecture, encoder, bands, classes, encoder_depth, decoder_channels, upsampling
+        )
     _replace_norm(body, norm)
     return Network(
         body,
@@ -398,16 +365,9 @@ def receptive_field_px(
     return min(2 * reach + 1, size)
 
 
-def _smp_body(
-    architecture: str,
-    encoder: str,
-    bands: int,
-    classes: int,
-    depth: int,
-    decoder_channels: Sequence[int],
-) -> nn.Module:
-    import segmentation_models_pytorch as smp
-
+def _smp_options(
+    architecture: str, depth: int, decoder_channels: Sequence[int], upsampling: str
+) -> dict[str, Any]:
     options: dict[str, Any] = {"encoder_depth": depth}
     if architecture in _NEEDS_STAGE_WIDTHS:
         options["decoder_channels"] = _stage_widths(decoder_channels, depth)
@@ -415,6 +375,21 @@ def _smp_body(
         options["upsampling"] = 2**depth
     if architecture == "dpt":
         options = {"dynamic_img_size": True}
+    return options | decoder_options(upsampling, architecture)
+
+
+def _smp_body(
+    architecture: str,
+    encoder: str,
+    bands: int,
+    classes: int,
+    depth: int,
+    decoder_channels: Sequence[int],
+    upsampling: str,
+) -> nn.Module:
+    import segmentation_models_pytorch as smp
+
+    options = _smp_options(architecture, depth, decoder_channels, upsampling)
     try:
         body: nn.Module = smp.create_model(
             architecture,
@@ -424,6 +399,7 @@ def _smp_body(
             classes=classes,
             **options,
         )
+        replace_upsampling(body, upsampling, architecture)
         _drop_unused(body, torch.zeros(2, bands, _SMALLEST.get(architecture, 64), 128))
     except _SMP_ERRORS as error:
         raise ConfigError(
@@ -480,9 +456,8 @@ def _flat(outputs: Any) -> list[Tensor]:
 
 
 def _output_stride(body: nn.Module, depth: int) -> int:
-    if isinstance(body, SmallFCN):
-        return 1
-    stride = getattr(cast("Any", body.encoder), "output_stride", None)
+    own = getattr(body, "output_stride", None)
+    stride = own or getattr(cast("Any", body.encoder), "output_stride", None)
     return int(stride) if stride else 2**depth
 
 

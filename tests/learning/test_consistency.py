@@ -1,4 +1,4 @@
-"""The averaged teacher, its thresholds, and the guard against collapse."""
+"""Loss terms beside the supervised one: distillation, consistency, regularization; and what each costs when it is off."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ from geopointseg.learning.consistency import (
     effective_classes,
     has_collapsed,
 )
-from geopointseg.learning.objective import Objective, contradicts, sharpen, split_labels
-from geopointseg.learning.regularization import affinity_loss, entropy_loss
+from geopointseg.learning.objective import Objective, sharpen, split_labels
+from geopointseg.learning.optional_terms import (
+    affinity_loss,
+    contradicts,
+    entropy_loss,
+    expansion_losses,
+)
 from geopointseg.sampling.augmentation import Batch
 
 
@@ -99,7 +104,7 @@ def test_contradiction_needs_a_sure_forest() -> None:
 
 
 class Constant(torch.nn.Module):
-    """Says the same of every pixel."""
+    """Predicts the same for every pixel."""
 
     def __init__(self, *scores: float) -> None:
         super().__init__()
@@ -134,10 +139,10 @@ def test_guard_stops_consistency_when_one_class_swallows_the_others(kind) -> Non
     ]
     assert taught[0]
     assert not taught[-1]
-    assert objective.collapsed
+    assert objective.consistency.collapsed
 
 
-def test_consistency_asks_for_labels_or_for_probabilities() -> None:
+def test_consistency_targets_are_labels_or_probabilities() -> None:
     network, teacher = Constant(2.0, 0.0, 0.0), Constant(0.0, 3.0, 0.0)
     p, q = (torch.softmax(n.bias.detach(), 0) for n in (network, teacher))
     expected = {
@@ -151,7 +156,7 @@ def test_consistency_asks_for_labels_or_for_probabilities() -> None:
         assert losses["consistency"].item() == pytest.approx(value.item(), rel=1e-5)
 
 
-def test_entropy_is_one_for_no_opinion_and_zero_for_certainty() -> None:
+def test_entropy_is_one_for_equal_probabilities_and_zero_for_certainty() -> None:
     valid = torch.ones(1, 4, 4, dtype=torch.bool)
     assert entropy_loss(torch.zeros(1, 3, 4, 4), valid).item() == pytest.approx(1)
     sure = torch.zeros(1, 3, 4, 4)
@@ -179,3 +184,52 @@ def test_affinity_ignores_invalid_pixels() -> None:
     logits, image = torch.randn(1, 2, 16, 16), torch.zeros(1, 1, 16, 16)
     valid = torch.zeros(1, 16, 16, dtype=torch.bool)
     assert affinity_loss(logits, image, valid).item() == 0.0
+
+
+TERMS = {
+    "consistency": {"consistency_weight": 0.5, "consistency_start": 0.0},
+    "grown": {"expansion": "region"},
+    "dice": {"expansion": "region", "dice_weight": 0.5},
+    "lovasz": {"expansion": "region", "lovasz_weight": 0.5},
+    "affinity": {"affinity_weight": 0.5},
+    "entropy": {"entropy_weight": 0.5},
+}
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_every_optional_term_is_off_by_default_and_on_by_its_setting(term) -> None:
+    network = Constant(2.0, 0.0, 0.0)
+    batch = unlabelled_batch()
+    batch.mask[0, :4] = 3  # a label that a point of class 0 was expanded to
+    for teaching in ({}, TERMS[term]):
+        objective = Objective(
+            Config().updated({"teaching": teaching}), torch.ones(3), torch.full((3,), 1 / 3)
+        )
+        averaged = AveragedNetwork(network, 0.9)
+        losses = objective(network, averaged, batch, 0.3, torch.Generator().manual_seed(0))
+        assert (term in losses) == bool(teaching)
+        assert set(losses) <= {"points", term, "grown"}
+
+
+def test_terms_of_expanded_labels_fade_out() -> None:
+    logits, grown = torch.randn(1, 3, 4, 4), torch.randint(0, 3, (1, 4, 4))
+    config = Config().updated({"teaching": {"expansion": "region", "expansion_until": 0.8}})
+    early, late, end = (
+        expansion_losses(logits, grown, config, torch.ones(3), progress).get("grown")
+        for progress in (0.0, 0.6, 0.8)
+    )
+    assert late.item() == pytest.approx(early.item() / 2, rel=1e-5)
+    assert end is None
+
+
+def test_a_checkpoint_restores_the_consistency() -> None:
+    objective, other = consistent(), consistent()
+    network = Constant(9.0, 0.0, 0.0)
+    for _ in range(60):
+        objective(
+            network, AveragedNetwork(network, 0.9), unlabelled_batch(), 0.5, torch.Generator()
+        )
+    other.load_state(objective.state())
+    mine, theirs = objective.consistency, other.consistency
+    assert (theirs.collapsed, theirs.taught_steps) == (mine.collapsed, 60)
+    assert torch.equal(theirs.thresholds.histogram, mine.thresholds.histogram)

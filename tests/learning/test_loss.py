@@ -19,6 +19,7 @@ from geopointseg.learning.loss import (
     partial_dice_loss,
     partial_focal_loss,
     soft_cross_entropy,
+    soft_dice,
 )
 
 SHAPES = [(), (7,), (5, 6), (3, 4, 5)]
@@ -171,6 +172,37 @@ def test_dice_is_zero_when_right_and_near_one_when_wrong() -> None:
     right = F.one_hot(target.clamp(min=0), 2).movedim(-1, 1).float() * 100
     assert partial_dice_loss(right, target).item() == pytest.approx(0, abs=1e-6)
     assert partial_dice_loss(-right, target).item() > 0.95
+
+
+def test_dice_of_the_worked_example_has_squares_in_the_denominator() -> None:
+    p = torch.tensor(
+        [
+            [0.01, 0.03, 0.02, 0.02],
+            [0.05, 0.12, 0.09, 0.07],
+            [0.89, 0.85, 0.88, 0.91],
+            [0.99, 0.97, 0.95, 0.97],
+        ]
+    ).flatten()
+    target = torch.tensor([0] * 8 + [1] * 8)
+    membership = F.one_hot(target, 2).float()
+    dice = soft_dice(torch.stack([1 - p, p], dim=1), membership)
+    assert (p * target).sum().item() == pytest.approx(7.41, abs=1e-5)
+    assert dice[1].item() == pytest.approx(14.82 / 14.9132, abs=1e-6)
+    assert round(1 - dice[1].item(), 5) == 0.00625
+
+    logits = torch.log(torch.stack([1 - p, p]))[None]
+    loss = partial_dice_loss(logits, target[None], smooth=0.0)
+    assert loss.item() == pytest.approx(1 - dice.mean().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("smooth", [0.0, 1.0])
+def test_dice_counts_a_pixel_of_weight_two_like_two_pixels(smooth) -> None:
+    logits = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0))
+    target, weight = torch.tensor([[0, 1, 2, -1]]), torch.tensor([[2.0, 1.0, 1.0, 9.0]])
+    twice = [0, 0, 1, 2]
+    weighted = partial_dice_loss(logits, target, pixel_weight=weight, smooth=smooth)
+    repeated = partial_dice_loss(logits[..., twice], target[:, twice], smooth=smooth)
+    assert weighted.item() == pytest.approx(repeated.item(), abs=1e-6)
 
 
 def test_lovasz_of_hard_predictions_is_the_jaccard_loss() -> None:

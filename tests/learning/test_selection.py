@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score, log_loss
 
 from geopointseg.config import Config, SamplingConfig
 from geopointseg.labels.sparse_mask import rasterize_points
-from geopointseg.learning.budget import Budget
+from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
 from geopointseg.learning.ground import Ground, LabelledPixels, Patch, build_ground, cut
 from geopointseg.learning.network_training import most_steps
@@ -324,7 +324,7 @@ def test_normalization_is_that_of_valid_pixels(place) -> None:
 
 def test_budget_in_seconds_follows_the_clock_but_not_pauses() -> None:
     now = [0.0]
-    budget = Budget(seconds=100, clock=lambda: now[0])
+    budget = TrainingBudget(seconds=100, clock=lambda: now[0])
     now[0] = 40.0
     assert budget.progress(7) == pytest.approx(0.4)
     with budget.paused():
@@ -332,7 +332,7 @@ def test_budget_in_seconds_follows_the_clock_but_not_pauses() -> None:
     assert budget.progress(7) == pytest.approx(0.4)
     state = budget.state()
     now[0] = 1000.0
-    resumed = Budget(seconds=100, clock=lambda: now[0])
+    resumed = TrainingBudget(seconds=100, clock=lambda: now[0])
     resumed.load_state(state)
     now[0] = 1010.0
     assert resumed.progress(7) == pytest.approx(0.5)
@@ -340,12 +340,12 @@ def test_budget_in_seconds_follows_the_clock_but_not_pauses() -> None:
 
 def test_a_budget_in_seconds_ends_after_its_most_steps() -> None:
     now = [0.0]
-    budget = Budget(seconds=100, most_steps=40, clock=lambda: now[0])
+    budget = TrainingBudget(seconds=100, most_steps=40, clock=lambda: now[0])
     now[0] = 10.0
     assert budget.progress(2) == pytest.approx(0.1)
     assert budget.progress(20) == pytest.approx(0.5)
     assert budget.progress(40) == 1.0
-    assert Budget(steps=80, most_steps=40).progress(40) == 0.5
+    assert TrainingBudget(steps=80, most_steps=40).progress(40) == 0.5
 
 
 def test_most_steps_grow_with_the_ground(place) -> None:
@@ -362,7 +362,7 @@ def test_most_steps_grow_with_the_ground(place) -> None:
 
 def test_a_budget_begins_once() -> None:
     now = [50.0]
-    budget = Budget(seconds=100, clock=lambda: now[0])
+    budget = TrainingBudget(seconds=100, clock=lambda: now[0])
     budget.begin(80.0)
     now[0] = 106.0
     assert budget.progress(7) == pytest.approx(0.7)
@@ -372,10 +372,10 @@ def test_a_budget_begins_once() -> None:
 
 def test_a_resumed_budget_goes_on_at_the_same_pace() -> None:
     now = [0.0]
-    budget = Budget(seconds=100, clock=lambda: now[0])
+    budget = TrainingBudget(seconds=100, clock=lambda: now[0])
     budget.begin(80.0)
     now[0] = 40.0
-    resumed = Budget(seconds=100, clock=lambda: now[0])
+    resumed = TrainingBudget(seconds=100, clock=lambda: now[0])
     resumed.load_state(budget.state())
     resumed.begin(100.0)
     assert resumed.progress(7) == pytest.approx(0.5)

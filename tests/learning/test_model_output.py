@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from geopointseg.errors import OutputError
-from geopointseg.learning.model_output import Workspace
+from geopointseg.learning.model_output import OutputFolder
 from geopointseg.model.bundle import publish_folder
 
 
 def test_a_second_training_of_the_same_folder_is_refused_and_harms_nothing(tmp_path) -> None:
-    first = Workspace(tmp_path / "model")
+    first = OutputFolder(tmp_path / "model")
     first.open(resume=False)
     first.checkpoint.write_text("hours of work")
     code = (
-        "from pathlib import Path; from geopointseg.learning.model_output import Workspace\n"
-        f"Workspace(Path({str(tmp_path / 'model')!r})).open(resume=False)"
+        "from pathlib import Path; from geopointseg.learning.model_output import OutputFolder\n"
+        f"OutputFolder(Path({str(tmp_path / 'model')!r})).open(resume=False)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert said.returncode == 1
@@ -30,13 +30,13 @@ def test_a_second_training_of_the_same_folder_is_refused_and_harms_nothing(tmp_p
     )
     assert first.checkpoint.read_text() == "hours of work"
     with pytest.raises(OutputError, match="Another run is writing"):
-        Workspace(tmp_path / "model").open(resume=True)
+        OutputFolder(tmp_path / "model").open(resume=True)
     assert first.checkpoint.exists()
 
 
 def test_the_folder_is_free_again_when_a_training_ends(tmp_path) -> None:
     for _ in range(2):
-        workspace = Workspace(tmp_path / "model")
+        workspace = OutputFolder(tmp_path / "model")
         workspace.open(resume=False)
         workspace.discard()
     assert list(tmp_path.iterdir()) == []
@@ -44,13 +44,13 @@ def test_the_folder_is_free_again_when_a_training_ends(tmp_path) -> None:
 
 def test_a_lock_that_a_killed_training_left_does_not_matter(tmp_path) -> None:
     code = (
-        "import os; from pathlib import Path; from geopointseg.learning.model_output import Workspace\n"
-        f"held = Workspace(Path({str(tmp_path / 'model')!r})); held.open(resume=False); os._exit(9)"
+        "import os; from pathlib import Path; from geopointseg.learning.model_output import OutputFolder\n"
+        f"held = OutputFolder(Path({str(tmp_path / 'model')!r})); held.open(resume=False); os._exit(9)"
     )
     said = subprocess.run([sys.executable, "-c", code], check=False)
     assert said.returncode == 9
     assert (tmp_path / ".model.lock").exists()
-    Workspace(tmp_path / "model").open(resume=False)
+    OutputFolder(tmp_path / "model").open(resume=False)
 
 
 def test_a_folder_that_cannot_be_moved_into_place_leaves_the_older_one(
@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_moved_into_place_leaves_the_older_one(
 
 @pytest.mark.parametrize("name", ["m" * 255, "a;b! c", "\u6c34"])
 def test_any_name_of_the_file_system_is_a_place_to_work(tmp_path, name) -> None:
-    workspace = Workspace(tmp_path / name, is_ours=Path.is_dir)
+    workspace = OutputFolder(tmp_path / name, is_ours=Path.is_dir)
     workspace.open(resume=False)
     workspace.publish()
     assert [p.name for p in tmp_path.iterdir()] == [name]
