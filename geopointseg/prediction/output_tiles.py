@@ -92,7 +92,7 @@ def _segment(plan: Plan, parts: dict[Tile, ArrayFile], row: Segment, col: Segmen
         return {}
     if len(row.tiles) == len(col.tiles) == 1:
         own = _own_window(plan, tiles[0], row, col)
-        return {name: parts[tiles[0]][name][(slice(None), *own)] for name in plan.layouts}
+        return {name: parts[tiles[0]].read(name, slice(None), *own) for name in plan.layouts}
     shape = plan.products.channels, row.stop - row.start, col.stop - col.start
     sums = np.zeros(shape, dtype=np.float32)
     for tile in tiles:
@@ -117,14 +117,17 @@ def _seam(
     _, (first_row, last_row), (first_col, last_col) = own_part(plan.lattice, tile)
     top, bottom = row.start - int(extent.row_off), row.stop - int(extent.row_off)
     left, right = col.start - int(extent.col_off), col.stop - int(extent.col_off)
+    every = slice(None)
     if top < first_row:
-        return part["top"][:, top:bottom, left:right]
+        return part.read("top", every, slice(top, bottom), slice(left, right))
     if top >= last_row:
-        return part["bottom"][:, top - last_row : bottom - last_row, left:right]
+        return part.read(
+            "bottom", every, slice(top - last_row, bottom - last_row), slice(left, right)
+        )
     rows = slice(top - first_row, bottom - first_row)
     if left < first_col:
-        return part["left"][:, rows, left:right]
-    return part["right"][:, rows, left - last_col : right - last_col]
+        return part.read("left", every, rows, slice(left, right))
+    return part.read("right", every, rows, slice(left - last_col, right - last_col))
 
 
 def _sieve(plan: Plan, codes: NDArray[Any]) -> NDArray[Any]:
@@ -153,8 +156,8 @@ def _write(plan: Plan, work: WorkFolder, tile: Tile, arrays: Arrays) -> None:
             stored[f"{name}.counts.{level}"] = counts
             stored[f"{name}.data.{level}"] = data
     pixels = np.bincount(arrays[CLASSES].ravel())
-    facts = {str(code): int(pixels[code]) for code in np.flatnonzero(pixels)}
-    write_arrays(work.output_tile(tile), stored, facts)
+    counts = {str(code): str(pixels[code]) for code in np.flatnonzero(pixels)}
+    write_arrays(work.output_tile(tile), stored, counts)
 
 
 @dataclass
@@ -181,19 +184,19 @@ class StoredTiles:
             names = itertools.takewhile(
                 file.__contains__, (f"{self.name}.counts.{level}" for level in itertools.count())
             )
-            found = tuple(np.array(file[name]) for name in names)
+            found = tuple(file.read(name) for name in names)
             self._counts[row, col] = found or None
         return self._counts[row, col]
 
     def data(self, row: int, col: int, level: int, start: int, stop: int) -> bytes:
         """Return some of the bytes of a tile's level."""
-        return self._file(row, col)[f"{self.name}.data.{level}"][start:stop].tobytes()
+        return self._file(row, col).read(f"{self.name}.data.{level}", slice(start, stop)).tobytes()
 
     def coarse(self, row: int, col: int) -> NDArray[Any] | None:
         """Return the pixels of a tile's coarsest level."""
         file = self._file(row, col)
         name = f"{self.name}.coarse"
-        return np.array(file[name]) if name in file else None
+        return file.read(name) if name in file else None
 
     def _file(self, row: int, col: int) -> ArrayFile:
         """Return an open file; those of one row of tiles at most are kept."""

@@ -342,8 +342,8 @@ def _compute(
         )
     counts: dict[str, int] = {}
     for tile in output_tiles(job.plan):
-        for code, pixels in ArrayFile(work.output_tile(tile)).facts.items():
-            counts[code] = counts.get(code, 0) + pixels
+        for code, pixels in ArrayFile(work.output_tile(tile)).metadata.items():
+            counts[code] = counts.get(code, 0) + int(pixels)
     return counts, computed
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg.errors import Cancelled, ConfigError, OutputError
-from geopointseg.prediction.tile_store import is_whole
+from geopointseg.prediction.tile_store import is_complete
 from geopointseg.prediction.tiling import Tile
 from geopointseg.raster.lock import hold_lock
 from geopointseg.raster.publishing import beside, explain_write_error, require_writable_folder
@@ -66,11 +66,11 @@ class WorkFolder:
 
     def has_part(self, tile: Tile) -> bool:
         """Whether a tile is computed and still at hand."""
-        return is_whole(self.part(tile))
+        return is_complete(self.part(tile))
 
     def has_output_tile(self, tile: Tile) -> bool:
         """Whether a tile of the output is finished."""
-        return is_whole(self.output_tile(tile))
+        return is_complete(self.output_tile(tile))
 
     def prepare(self, job: Mapping[str, Any]) -> None:
         """Make the folder and write down the job."""
