@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,10 +142,8 @@ class FeatureExtractor:
         height, width = valid.shape
         for top in range(0, height, side):
             for left in range(0, width, side):
-                rows, cols = (
-                    slice(top, min(top + side, height)),
-                    slice(left, min(left + side, width)),
-                )
+                rows = slice(top, min(top + side, height))
+                cols = slice(left, min(left + side, width))
                 if valid[rows, cols].any():
                     inner = self.window(standardized, valid, rows, cols)
                 else:
@@ -176,6 +174,11 @@ class FeatureExtractor:
         window = slice(top, rows.stop + margin), slice(left, cols.stop + margin)
         features = self.features(standardized[:, *window], valid[window])
         return features[:, rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
+
+    @classmethod
+    def from_arrays(cls, bank: FilterBank, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Build an extractor from its filters and the arrays of `to_arrays`."""
+        return cls(bank, *(np.asarray(arrays[name]) for name in cls.ARRAYS))
 
     def to_arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the arrays to store."""

@@ -134,14 +134,8 @@ class Forest:
         tuned = fitter.tune()
         extractor, trees, out_of_bag = fitter.fit_mixture(tuned.filter_share)
         prevalence = fitter.prevalence(trees)
-        return cls(
-            extractor,
-            trees,
-            tuned.radius_px,
-            prevalence,
-            out_of_bag,
-            tuned.to_json(prevalence),
-        )
+        notes = tuned.to_json(prevalence)
+        return cls(extractor, trees, tuned.radius_px, prevalence, out_of_bag, notes)
 
     def probabilities(self, image: Image, valid: Mask) -> Probabilities:
         """Return the probability of every class at every pixel.
@@ -169,9 +163,8 @@ class Forest:
         for rows, cols, samples in self.extractor.tiles(standardized, valid):
             block = self.trees.probabilities(samples).T
             result[:, rows, cols] = block.reshape(self.classes, rows.stop - rows.start, -1)
-        result = GuidedFilter(self.extractor.guide(standardized), valid, self.radius_px).apply(
-            result
-        )
+        guide = self.extractor.guide(standardized)
+        result = GuidedFilter(guide, valid, self.radius_px).apply(result)
         result *= self.prevalence[:, None, None]
         result[:, ~valid] = 1.0
         result /= np.maximum(result.sum(axis=0), np.float32(1e-12))
@@ -179,11 +172,8 @@ class Forest:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays to store."""
-        return {
-            **self.trees.to_arrays(),
-            "prevalence": self.prevalence,
-            **self.extractor.to_arrays(),
-        }
+        own = {"prevalence": self.prevalence}
+        return {**self.trees.to_arrays(), **own, **self.extractor.to_arrays()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain values to store."""
@@ -210,9 +200,7 @@ class Forest:
         try:
             bank = FilterBank(tuple(description["scales"]), tuple(description["kinds"]))
             features, radius = int(description["features"]), int(description["smoothing_radius_px"])
-            extractor = FeatureExtractor(
-                bank, *(np.asarray(arrays[name]) for name in FeatureExtractor.ARRAYS)
-            )
+            extractor = FeatureExtractor.from_arrays(bank, arrays)
             prevalence = np.asarray(arrays["prevalence"])
         except KeyError as missing:
             raise ModelError(
@@ -222,10 +210,9 @@ class Forest:
         trees = TreeTable.from_arrays(arrays, features)
         if extractor.count != features or len(prevalence) != trees.classes:
             raise ModelError(
-                f"The forest has trees for {features} features of {trees.classes} classes, and a extractor of "
-                f"{extractor.count} features with {len(prevalence)} class shares. Expected equal numbers; "
+                f"The forest has trees for {features} features of {trees.classes} classes, and arrays for "
+                f"{extractor.count} features and {len(prevalence)} classes. Expected equal numbers; "
                 "copy the whole folder again."
             )
-        return cls(
-            extractor, trees, radius, prevalence, notes=dict(description.get("decisions", {}))
-        )
+        notes = dict(description.get("decisions", {}))
+        return cls(extractor, trees, radius, prevalence, notes=notes)

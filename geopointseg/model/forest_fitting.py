@@ -187,12 +187,10 @@ class ForestFitter:
         ForestFitter
             Ready to fit.
         """
-        position = np.concatenate(
-            [
-                np.column_stack([np.full(len(p.row), i), p.row, p.col])
-                for i, p in enumerate(labelled)
-            ]
-        ).astype(np.int64)
+        image_of = np.repeat(np.arange(len(labelled)), [len(p.row) for p in labelled])
+        row_col = (np.concatenate([getattr(p, name) for p in labelled]) for name in ("row", "col"))
+        position = np.column_stack([image_of, *row_col]).astype(np.int64)
+        cell_of = position // [1, CELL_PX, CELL_PX]
         step = 1 if sum(v.size for _, v in images) <= _SMALL_AREA_PX else 2
         chosen = _choose_cells(images, position, extractor.count, step, seed) if dense else {}
         samples = np.zeros((len(position), extractor.count), np.float32)
@@ -201,23 +199,18 @@ class ForestFitter:
             standardized = extractor.standardize(pixels, mask)
             guide = extractor.guide(standardized)
             for row, col in _corners(mask, image, position, chosen):
-                own = np.flatnonzero(
-                    (
-                        position // [1, CELL_PX, CELL_PX] == [image, row // CELL_PX, col // CELL_PX]
-                    ).all(1)
-                )
-                wanted = chosen.get((image, row, col))
-                rows, cols = _extent(mask, row, col, position[own], dense=wanted is not None)
+                here = [image, row // CELL_PX, col // CELL_PX]
+                own = np.flatnonzero((cell_of == here).all(axis=1))
+                is_random = chosen.get((image, row, col))
+                rows, cols = _extent(mask, row, col, position[own], dense=is_random is not None)
                 inner = extractor.window(standardized, mask, rows, cols)
-                samples[own] = inner[
-                    :, position[own, 1] - rows.start, position[own, 2] - cols.start
-                ].T
-                if wanted is not None:
+                own_row, own_col = (position[own, 1:] - [rows.start, cols.start]).T
+                samples[own] = inner[:, own_row, own_col].T
+                if is_random is not None:
                     coarse = slice(rows.start, rows.stop, step), slice(cols.start, cols.stop, step)
                     grid = np.ascontiguousarray(inner[:, ::step, ::step].transpose(1, 2, 0))
-                    cells.append(
-                        GridCell(image, row, col, grid, mask[coarse], guide[coarse], wanted)
-                    )
+                    planes = grid, mask[coarse], guide[coarse]
+                    cells.append(GridCell(image, row, col, *planes, is_random))
         return cls(
             extractor=extractor,
             samples=samples,
@@ -388,20 +381,11 @@ class ForestFitter:
         self, cell: GridCell, chosen: Mask
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return the chosen labelled pixels in a cell, and their rows and columns on its grid."""
-        row, col = (
-            (self.position[:, 1] - cell.row) // self.step,
-            (self.position[:, 2] - cell.col) // self.step,
-        )
-        height, width = cell.valid.shape
-        inside = (
-            (self.position[:, 0] == cell.image)
-            & (row >= 0)
-            & (col >= 0)
-            & (row < height)
-            & (col < width)
-        )
-        own = np.flatnonzero(inside & chosen)
-        return own, row[own], col[own]
+        place = (self.position[:, 1:] - [cell.row, cell.col]) // self.step
+        inside = ((place >= 0) & (place < cell.valid.shape)).all(axis=1)
+        own = np.flatnonzero(inside & (self.position[:, 0] == cell.image) & chosen)
+        row, col = place[own].T
+        return own, row, col
 
     def _losses(self, probabilities: Samples) -> NDArray[np.float64]:
         """Return the log loss of each labelled pixel, NaN where it has no probabilities."""
