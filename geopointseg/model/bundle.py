@@ -1,8 +1,8 @@
-"""The model folder: everything that is needed to make a map, and no code.
+"""The model folder, which contains everything that a prediction needs, and no code.
 
-A `ModelBundle` holds one or more *members* (networks, a forest) that share a legend, bands and a normalization,
-and averages their probabilities by weight. On disk it is ``model.safetensors`` (all tensors), ``model.json``
-(everything else) and ``README.md`` (the model card). Nothing is pickled: a model from a stranger cannot run code.
+A `ModelBundle` has one or more *members* (networks, a forest) with the same legend and bands. Their probabilities are
+averaged by weight. On disk it consists of ``model.safetensors`` (all tensors), ``model.json`` (everything else) and
+``README.md`` (the model card). Nothing is pickled, so a model from an unknown source cannot run code.
 """
 
 from __future__ import annotations
@@ -53,32 +53,32 @@ __all__ = [
 @described
 @dataclass(frozen=True)
 class ModelBundle:
-    """A trained model: its members and what they need to know about the ground.
+    """A trained model: its members, classes, bands and metadata.
 
     Parameters
     ----------
     folder
-        Where it lies on disk; its parts are in memory all the same.
+        The folder on disk; all parts are in memory.
     legend
         Classes in index order.
     bands
-        Names of the bands that it was trained with, in order.
+        Names of the bands of the training, in their order.
     normalization
-        Mean and deviation of the bands.
+        Mean and standard deviation per band.
     resolution_m
-        Side of a training pixel in metres.
+        Side of a pixel of the training scenes, in metres.
     chip_size
         Side of the training chips in pixels.
     receptive_field_px
-        Side of the square that decides a pixel's class.
+        Side of the square that the class of a pixel depends on, in pixels.
     config
         The settings of the training.
     members
         Networks and forest; their weights sum to one.
     temperature
-        Probabilities are raised to the power of ``1 / temperature`` and summed to one again.
+        Probabilities are raised to the power of ``1 / temperature`` and normalized to a sum of one.
     metadata
-        Seeds, data fingerprints, library versions, scores, the reason for the members' weights ...
+        Seeds, data fingerprints, library versions, scores, the reason for the weights of the members ...
     """
 
     folder: Path
@@ -154,7 +154,13 @@ class ModelBundle:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the description, which itself holds the SHA-256 of the weights."""
+        """SHA-256 of the description, which contains the SHA-256 of the weights.
+
+        Raises
+        ------
+        ModelError
+            If the model was not saved.
+        """
         try:
             return hashlib.sha256((self.folder / DESCRIPTION_FILE).read_bytes()).hexdigest()
         except OSError as error:
@@ -164,12 +170,12 @@ class ModelBundle:
             ) from error
 
     def save(self, folder: str | os.PathLike[str]) -> ModelBundle:
-        """Write the model folder as a whole, or not at all; return the bundle that lies there.
+        """Write the model folder completely or not at all; return the bundle with its new folder.
 
         Raises
         ------
         OutputError
-            If the folder exists and is not a model folder, or cannot be written.
+            If the folder exists and is no model folder, or cannot be written.
         """
         folder = Path(folder)
         require_free_folder(folder)
@@ -183,15 +189,13 @@ class ModelBundle:
         return replace(self, folder=folder)
 
     def write(self, folder: Path) -> None:
-        """Write the files of the model into a folder, which is made where it is missing."""
-        from safetensors.torch import (
-            save,
-        )  # save_file would keep the file from other users of a shared folder
+        """Write the files of the model into a folder, which is created if necessary."""
+        from safetensors.torch import save  # save_file makes files that other users cannot read
 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / WEIGHTS_FILE).write_bytes(save(self._tensors(), metadata={"format": "pt"}))
         description = self.to_json() | {"weights_sha256": _sha256(folder / WEIGHTS_FILE)}
-        # file names that are no UTF-8 become JSON escapes
+        # file names that are not UTF-8 become JSON escapes
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
         (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
         card = render_card(description)
@@ -230,14 +234,19 @@ class ModelBundle:
         folder
             As written by `train` or `save`.
         device
-            Where networks run: ``cpu``, ``cuda`` or ``auto``.
+            Device of the networks: ``cpu``, ``cuda`` or ``auto``.
+
+        Returns
+        -------
+        ModelBundle
+            All parts in memory.
 
         Raises
         ------
         InputFileError
             If the folder does not exist.
         ModelError
-            If it is not a model folder, was written by a newer version, or its weights are damaged.
+            If it is no model folder, was written by a newer version, or is damaged.
         """
         folder = Path(folder)
         description = _read_description(folder)
@@ -255,7 +264,7 @@ class ModelBundle:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` takes a GPU when there is one.
+    """Return the device of a name; ``auto`` is a GPU if there is one.
 
     Raises
     ------
@@ -270,14 +279,14 @@ def resolve_device(name: str) -> torch.device:
         raise ConfigError(f"There is no device '{name}'. Expected auto, cpu or cuda.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
-            "The device 'cuda' was asked for, but torch finds no GPU here. Expected a CUDA build of torch and a "
+            "The device 'cuda' was requested, but torch finds no GPU here. Expected a CUDA build of torch and a "
             "driver; use '--device cpu' or '--device auto'."
         )
     return device
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a processor or GPU multiplies 16-bit floats itself; elsewhere they are slower than 32-bit ones."""
+    """Return whether a CPU or GPU has instructions for bfloat16; without them bfloat16 is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -285,7 +294,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def is_model_folder(folder: Path) -> bool:
-    """Whether a folder holds a model."""
+    """Return whether a folder contains a model."""
     try:
         text = (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")
         return bool(json.loads(text).get("format") == FORMAT)
@@ -294,7 +303,15 @@ def is_model_folder(folder: Path) -> bool:
 
 
 def require_free_folder(folder: Path, is_ours: Callable[[Path], bool] = is_model_folder) -> None:
-    """Raise `OutputError` unless ``folder`` may be written: new, empty, or already what will be written."""
+    """Raise `OutputError` if a folder cannot be written: it must be new, empty, or of the kind that replaces it.
+
+    Parameters
+    ----------
+    folder
+        The output.
+    is_ours
+        Whether an existing folder may be replaced.
+    """
     if folder.exists() and not folder.is_dir():
         raise OutputError(
             f"The output '{folder}' is a file. Expected a folder; choose another name."
@@ -302,7 +319,7 @@ def require_free_folder(folder: Path, is_ours: Callable[[Path], bool] = is_model
     if folder.is_dir() and any(folder.iterdir()) and not is_ours(folder):
         raise OutputError(
             f"The output folder '{folder}' exists and holds something that is not a model of this kind. "
-            "It is left as it is; choose a new folder."
+            "It is not changed; choose a new folder."
         )
     parent = folder.absolute().parent
     while not parent.exists():
@@ -310,16 +327,30 @@ def require_free_folder(folder: Path, is_ours: Callable[[Path], bool] = is_model
     if not os.access(parent, os.W_OK):
         raise OutputError(
             f"The output folder '{folder}' cannot be made: no permission in '{parent}'. "
-            "Expected a place that you may write to; choose another one."
+            "Expected a writable folder; choose another one."
         )
 
 
 def publish_folder(
     partial: Path, folder: Path, is_ours: Callable[[Path], bool] = is_model_folder
 ) -> None:
-    """Move a finished folder into place; an older one of its kind is replaced, anything else is not.
+    """Move a finished folder to its final path; an older one of the same kind is replaced.
 
-    If the folder cannot be moved, the older one is put back.
+    If the folder cannot be moved, the older one is restored.
+
+    Parameters
+    ----------
+    partial
+        The finished folder under its temporary name.
+    folder
+        The final path.
+    is_ours
+        Whether an existing folder may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If another folder or a file exists under the final path.
     """
     require_free_folder(folder, is_ours)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -340,8 +371,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
         raise InputFileError(f"The model folder '{folder}' does not exist. Check the path.")
     if not is_model_folder(folder):
         raise ModelError(
-            f"'{folder}' is not a model folder: it holds no {DESCRIPTION_FILE} of geopointseg. "
-            "Expected a folder written by 'geopointseg train'; name that one."
+            f"'{folder}' is not a model folder: it has no {DESCRIPTION_FILE} of geopointseg. "
+            "Expected a folder written by 'geopointseg train'; give that one."
         )
     description: dict[str, Any] = json.loads(
         (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")
@@ -410,7 +441,7 @@ def _assemble(
 
 
 def _known_settings(stored: Mapping[str, Mapping[str, Any]]) -> Config:
-    """Read stored settings, leaving out those that this version no longer has."""
+    """Read stored settings, without those that this version does not have."""
     defaults = Config().to_dict()
     kept = {
         section: {name: value for name, value in values.items() if name in defaults[section]}

@@ -1,4 +1,4 @@
-"""The model card: what a model is for, what it was made from, how good it is and where it ends."""
+"""The model card: purpose, training data, scores and limits of a model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def render_card(description: Mapping[str, Any]) -> str:
     ----------
     description
         The content of ``model.json``.
+
+    Returns
+    -------
+    str
+        Markdown.
 
     References
     ----------
@@ -42,7 +47,7 @@ def render_card(description: Mapping[str, Any]) -> str:
 
 
 def _markdown(value: Any) -> Any:
-    """Return a text that stays one cell of a table, whatever a class or a scene is called."""
+    """Return a string escaped for a table cell, for any name of a class or a scene."""
     if not isinstance(value, str):
         return value
     return re.sub(r"\s*[\r\n]+\s*", " ", value).replace("|", "\\|").replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""Several models as one: the bands that each reads, and its weight in the mean."""
+"""Ensembles of models: the bands of each model, and its weight in the mean."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def combine_models(
     augmentation: Augmentation = "none",
     disagreement: bool = False,
 ) -> Ensemble:
-    """Combine models into one that takes images with the bands of `union_bands`.
+    """Combine models into an ensemble for images with the bands of `union_bands`.
 
     Parameters
     ----------
     bundles
-        One model or several, all with the same classes in the same order.
+        One model or several, with the same classes in the same order.
     augmentation
         Test-time augmentation; see `augmented_variants`.
     disagreement
-        Whether the members' mean entropy is computed, too, where there are several members.
+        Whether the mean entropy of the members is also computed, if there are several.
 
     Returns
     -------
     Ensemble
-        What `predict_window`, `predict_at` and `predict_patch` take.
+        The input of `predict_window`, `predict_at` and `predict_patch`.
 
     Raises
     ------
@@ -55,16 +55,16 @@ def combine_models(
 
 
 def union_bands(bundles: Sequence[ModelBundle]) -> list[str]:
-    """Return the bands that any of the models takes, each once, those of the first model first."""
+    """Return the bands of all models, each once, those of the first model first."""
     return list(dict.fromkeys(band for bundle in bundles for band in bundle.bands))
 
 
 def weigh_models(bundles: Sequence[ModelBundle]) -> tuple[float, ...]:
-    """Return the weight of each model in the mean, by its skill on points held out of its training.
+    """Return the weight of each model in the mean, by its skill on points that were held out of its training.
 
-    Skill is the difference of two class-balanced log losses: that of guessing, and that of the model. Each model has
-    its own held-out points, and they are few. So models with nearly the skill of the best get equal weights, and only
-    clearly worse ones get less. Where a model has no held-out scores, all weights are equal.
+    The skill is the class-balanced log loss of equal probabilities minus that of the model. Each model has its own few
+    held-out points. So models with nearly the best skill get equal weights, and only clearly worse models get less weight.
+    If a model has no held-out scores, all weights are equal.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def weigh_models(bundles: Sequence[ModelBundle]) -> tuple[float, ...]:
     Returns
     -------
     tuple of float
-        One weight a model; they sum to one.
+        One weight per model; they sum to one.
 
     References
     ----------
@@ -111,6 +111,6 @@ def _require_one_legend(bundles: Sequence[ModelBundle]) -> None:
         if not same:
             raise ModelError(
                 f"The models '{bundles[0].folder}' and '{bundle.folder}' have different classes "
-                f"({', '.join(first.names)} and {', '.join(bundle.legend.names)}). Models that are averaged need "
-                "one legend in one order; train them from the same points."
+                f"({', '.join(first.names)} and {', '.join(bundle.legend.names)}). An ensemble needs the same "
+                "classes in the same order; train the models from the same points."
             )

@@ -1,10 +1,9 @@
-"""Filter features: what a pixel's surroundings look like, at several scales.
+"""Filter features: texture and context around each pixel, at several scales.
 
-A forest that sees single pixels cannot tell an orchard from a forest of the same colours. A `FilterBank` gives it
-the classic answers: smoothed values, local deviation, edges, blobs and the strength of two perpendicular
-directions, each at several scales. Every filter is a *normalized convolution*: pixels without image do not take
-part, and what lies beyond the array counts as such, so an image and the same image with an empty rim get the same
-features.
+From the values of single pixels, a classifier cannot separate an orchard from a forest of the same colours. A `FilterBank`
+adds the common texture features: smoothed values, local standard deviation, gradient magnitude, Laplacian, and the
+eigenvalues of the structure tensor, at several scales. Every filter is a *normalized convolution*: invalid pixels, and
+pixels beyond the array, have zero weight. So an image and the same image with an invalid rim have the same features.
 """
 
 from __future__ import annotations
@@ -28,10 +27,9 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FilterBank:
-    """A set of filters: kinds times scales.
+    """A set of filters: all combinations of kinds and scales.
 
-    The bands themselves always come first; with no scales they are all there is, and a forest on them is the
-    classifier on single pixels that every GIS has.
+    The unfiltered bands are always the first features. Without scales they are the only ones.
 
     Parameters
     ----------
@@ -40,7 +38,7 @@ class FilterBank:
     kinds
         Any of ``mean``, ``deviation`` (local standard deviation), ``gradient`` (magnitude), ``laplacian`` and
         ``structure`` (square roots of both eigenvalues of the structure tensor: along and across a texture).
-        Derivatives are multiplied by the scale, so that they compare between scales.
+        Derivatives are multiplied by the scale, which makes them comparable between scales.
 
     References
     ----------
@@ -72,7 +70,7 @@ class FilterBank:
 
     @property
     def margin_px(self) -> int:
-        """Context that decides a pixel's features, in pixels on every side."""
+        """Context that the features of a pixel depend on, in pixels on every side."""
         if not self.scales or not self.kinds:
             return 0
         reach = int(_TRUNCATE * max(self.scales) + 0.5)
@@ -116,20 +114,20 @@ class FilterBank:
         Parameters
         ----------
         image
-            float32 ``(band, row, col)``, best near mean 0 and deviation 1, because squares are taken.
+            float32 ``(band, row, col)``, preferably with mean 0 and standard deviation 1, because values are squared.
         valid
             bool ``(row, col)``; False where there is no image.
 
         Returns
         -------
         NDArray
-            float32 ``(feature, row, col)``: the bands, then for each band, scale and kind. Finite everywhere,
-            0 where not valid.
+            float32 ``(feature, row, col)``: the bands, then the filters by band, scale and kind. Always finite; 0 where
+            invalid.
 
         Raises
         ------
         RasterError
-            If the shapes do not belong together.
+            If the shapes of image and mask differ.
         """
         if image.ndim != 3 or image.shape[1:] != valid.shape:
             raise RasterError(
@@ -155,7 +153,7 @@ class FilterBank:
         return features
 
     def _planes(self, band: Plane, window: _Window) -> Iterator[Plane]:
-        """Yield one band's features at one scale."""
+        """Yield the features of one band at one scale."""
         smooth, scale = window.average(band), np.float32(window.scale)
         gradient: list[Plane] | None = None
         if {"gradient", "structure"} & set(self.kinds):
@@ -208,7 +206,7 @@ class _Window:
 
 
 def _laplacian(plane: Plane) -> Plane:
-    """Return the sum of the second differences; the rim repeats its last value."""
+    """Return the sum of the second differences, with edge values repeated beyond the border."""
     from scipy import ndimage
 
     second: Plane = ndimage.laplace(plane, mode="nearest", output=np.float32)

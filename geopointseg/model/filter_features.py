@@ -1,10 +1,10 @@
-"""How a forest looks at an image: standardized bands, filters on them, tile by tile."""
+"""Features of a forest: standardized bands, and filters of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,27 +16,27 @@ Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 MOST_TEXTURE_BANDS = 12
-"""Images of more bands are filtered in their first principal components."""
+"""Above this number of bands, filters are applied to the first principal components."""
 COMPONENTS = 8
-"""Number of these."""
+"""Number of principal components that are filtered."""
 _TILE_BYTES = 160 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """How a forest looks at an image: standardized bands, and filters on them.
+class FeatureExtractor:
+    """Computes the features of an image: standardized bands, and filters of them.
 
     Parameters
     ----------
     bank
         The filters.
     mean, std
-        Of each band, float32 ``(band,)``.
+        Mean and standard deviation per band, float32 ``(band,)``.
     textures
-        The bands that are filtered as sums of standardized bands, float32 ``(texture, band)``: the identity, or
-        principal components where there are many bands.
+        Planes to filter, as weights of the standardized bands, float32 ``(texture, band)``: the identity, or principal
+        components where there are many bands.
     axis
-        The guide of the smoothing as a sum of standardized bands, float32 ``(band,)``.
+        Guide of the smoothing, as weights of the standardized bands, float32 ``(band,)``.
     """
 
     bank: FilterBank
@@ -48,8 +48,26 @@ class View:
     ARRAYS = ("mean", "std", "textures", "axis")
 
     @classmethod
-    def of(cls, images: Sequence[tuple[Image, Mask]], bank: FilterBank) -> Self:
-        """Look at images as their own pixels suggest."""
+    def fit(cls, images: Sequence[tuple[Image, Mask]], bank: FilterBank) -> Self:
+        """Compute means, standard deviations and principal components of images.
+
+        Parameters
+        ----------
+        images
+            Image float32 ``(band, row, col)`` and bool ``(row, col)``, where it is valid.
+        bank
+            The filters.
+
+        Returns
+        -------
+        FeatureExtractor
+            For images with the same bands.
+
+        Raises
+        ------
+        TrainingError
+            If no pixel is valid.
+        """
         step = max(int(np.sqrt(sum(v.size for _, v in images) / 200_000)), 1)
         sample = np.concatenate([i[:, ::step, ::step][:, v[::step, ::step]].T for i, v in images])
         if not len(sample):
@@ -77,7 +95,7 @@ class View:
 
     @property
     def is_projected(self) -> bool:
-        """Whether principal components are filtered in the place of bands."""
+        """Whether principal components are filtered instead of bands."""
         return len(self.textures) != self.bands and bool(self.bank.scales)
 
     @property
@@ -88,12 +106,12 @@ class View:
         return self.bank.count(self.bands)
 
     def standardize(self, image: Image, valid: Mask) -> Image:
-        """Return bands of mean 0 and deviation 1, 0 where invalid.
+        """Return bands with mean 0 and standard deviation 1, and 0 where invalid.
 
         Raises
         ------
         ModelError
-            If the bands are not as many as expected.
+            If the number of bands is not the expected one.
         """
         if len(image) != self.bands:
             raise ModelError(
@@ -103,43 +121,65 @@ class View:
         scaled = (image - self.mean[:, None, None]) / self.std[:, None, None]
         return np.where(valid, scaled, np.float32(0.0)).astype(np.float32, copy=False)
 
-    def guide(self, seen: Image) -> NDArray[np.float32]:
+    def guide(self, standardized: Image) -> NDArray[np.float32]:
         """Return the first principal component of a standardized image, ``(row, col)``."""
-        guide: NDArray[np.float32] = np.tensordot(self.axis, seen, axes=1)
+        guide: NDArray[np.float32] = np.tensordot(self.axis, standardized, axes=1)
         return guide
 
-    def features(self, seen: Image, valid: Mask) -> NDArray[np.float32]:
+    def features(self, standardized: Image, valid: Mask) -> NDArray[np.float32]:
         """Return the features of a standardized image, ``(feature, row, col)``."""
         if not self.is_projected:
-            return self.bank.compute(seen, valid)
-        textures = np.tensordot(self.textures, seen, axes=1).astype(np.float32)
-        return np.concatenate([seen, self.bank.compute(textures, valid)])
+            return self.bank.compute(standardized, valid)
+        textures = np.tensordot(self.textures, standardized, axes=1).astype(np.float32)
+        return np.concatenate([standardized, self.bank.compute(textures, valid)])
 
-    def tiles(self, seen: Image, valid: Mask) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
-        """Yield tiles of a standardized image, each with its samples ``(pixel, feature)``, in bounded memory."""
+    def tiles(
+        self, standardized: Image, valid: Mask
+    ) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
+        """Yield rows, columns and samples float32 ``(pixel, feature)`` of tiles of a standardized image, in bounded memory."""
         margin = self.bank.margin_px
         side = max(int(np.sqrt(_TILE_BYTES / 8 / self.count)) - 2 * margin, 128)
         height, width = valid.shape
         for top in range(0, height, side):
             for left in range(0, width, side):
-                rows, cols = (
-                    slice(top, min(top + side, height)),
-                    slice(left, min(left + side, width)),
-                )
+                rows = slice(top, min(top + side, height))
+                cols = slice(left, min(left + side, width))
                 if valid[rows, cols].any():
-                    inner = self.window(seen, valid, rows, cols)
+                    inner = self.window(standardized, valid, rows, cols)
                 else:
                     inner = np.zeros((self.count, rows.stop - top, cols.stop - left), np.float32)
                 yield rows, cols, inner.reshape(self.count, -1).T
 
-    def window(self, seen: Image, valid: Mask, rows: slice, cols: slice) -> NDArray[np.float32]:
-        """Return the features of a window, computed with the context that they need, ``(feature, row, col)``."""
+    def window(
+        self, standardized: Image, valid: Mask, rows: slice, cols: slice
+    ) -> NDArray[np.float32]:
+        """Return the features of a window, computed with the necessary context.
+
+        Parameters
+        ----------
+        standardized
+            float32 ``(band, row, col)``, as `standardize` returns it.
+        valid
+            bool ``(row, col)``.
+        rows, cols
+            The window.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(feature, row, col)``.
+        """
         margin = self.bank.margin_px
         top, left = max(rows.start - margin, 0), max(cols.start - margin, 0)
         window = slice(top, rows.stop + margin), slice(left, cols.stop + margin)
-        features = self.features(seen[:, *window], valid[window])
+        features = self.features(standardized[:, *window], valid[window])
         return features[:, rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
 
+    @classmethod
+    def from_arrays(cls, bank: FilterBank, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Build an extractor from its filters and the arrays of `to_arrays`."""
+        return cls(bank, *(np.asarray(arrays[name]) for name in cls.ARRAYS))
+
     def to_arrays(self) -> dict[str, NDArray[np.float32]]:
-        """Return the arrays that must be stored."""
+        """Return the arrays to store."""
         return {name: getattr(self, name) for name in self.ARRAYS}

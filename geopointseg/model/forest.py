@@ -1,17 +1,16 @@
-"""The random forest on filter features: baseline, teacher of networks, and member of the ensemble.
+"""The random forest on filter features: baseline, source of distillation targets, and member of the ensemble.
 
-Three forests in one class. ``pixel`` is what every GIS has: single pixels. ``filters`` adds what surrounds them
-(`FilterBank`). ``context`` starts from both and lets the points themselves decide on the rest, by predicting blocks
-of ground that were held out:
+There are three kinds of forest. ``pixel`` uses the values of single pixels. ``filters`` adds the features of a `FilterBank`.
+``context`` tunes three parameters, two of them by spatially blocked cross-validation on the training points:
 
-- whether trees see filters or single pixels: on small or coarse scenes filters mostly learn where points lie;
-- how far probabilities are smoothed along the edges of the image: much at centimetres, not at all at 30 metres;
-- and, from the forest's own map of the ground, how common each class is. Points are mostly spread evenly over
-  classes and ground is not, so rare classes are claimed far too often. Probabilities are multiplied by the ratio to
-  the power 0.4: less than half of the correction, because the estimate is coarse and other scenes have other shares.
+- whether trees use filters or single pixels only: on small or coarse scenes, filters mainly encode the positions of points;
+- the radius of the edge-aware smoothing: large at a resolution of centimetres, none at 30 metres;
+- a factor for each class, from the class shares of the forest's own map. Points are often drawn evenly over the classes, so
+  rare classes are predicted too often. The factor is the ratio of the shares to the power of 0.4, a partial correction,
+  because the estimate is coarse and other scenes have other shares.
 
-Each decision is a number in the model folder. In context half of the trees are grown: smoothing does the rest, and
-every tree is walked for every pixel of a map.
+Each of these parameters is stored in the model folder. The kind ``context`` has half as many trees as the others: with
+smoothing, more trees do not improve the map, and the time of inference is proportional to their number.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from numpy.typing import NDArray
 from geopointseg.config import ForestConfig
 from geopointseg.errors import ModelError, TrainingError
 from geopointseg.model.filter_bank import FilterBank
-from geopointseg.model.filter_features import View
-from geopointseg.model.forest_fitting import Grower, LabelledPixels
+from geopointseg.model.filter_features import FeatureExtractor
+from geopointseg.model.forest_fitting import ForestFitter, TrainingPixels
 from geopointseg.model.smoothing import GuidedFilter
 from geopointseg.model.tree_table import TreeTable
 
@@ -38,26 +37,26 @@ Probabilities = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """A fitted forest: from an image to class probabilities.
+    """A fitted forest, which returns class probabilities for an image.
 
     Parameters
     ----------
-    view
-        How it looks at an image.
+    extractor
+        Computes the features of an image.
     trees
-        What it has learnt.
+        The fitted trees.
     radius_px
-        Radius of the edge-aware smoothing of its probabilities; 0 for none.
+        Radius of the edge-aware smoothing of its probabilities, in pixels; 0 for none.
     prevalence
         Factor of each class, float32 ``(class,)``.
     out_of_bag
-        What the trees that did not see a training pixel say of it, float32 ``(pixel, class)``, in the order of the
-        pixels that it was fitted to; NaN where every tree saw it. Not stored.
+        Out-of-bag probabilities of the training pixels, float32 ``(pixel, class)``, in their order; NaN for pixels that
+        are in the sample of every tree. Not stored.
     notes
-        How the decisions were made; plain values.
+        The tuned parameters with the losses of all candidates; plain values.
     """
 
-    view: View
+    extractor: FeatureExtractor
     trees: TreeTable
     radius_px: int
     prevalence: NDArray[np.float32]
@@ -71,8 +70,8 @@ class Forest:
 
     @property
     def margin_px(self) -> int:
-        """Context that decides a pixel's probabilities, in pixels on every side."""
-        return self.view.bank.margin_px + 2 * self.radius_px
+        """Context that the probabilities of a pixel depend on, in pixels on every side."""
+        return self.extractor.bank.margin_px + 2 * self.radius_px
 
     @classmethod
     def fit(
@@ -84,13 +83,13 @@ class Forest:
         config: ForestConfig | None = None,
         seed: int = 0,
     ) -> Self:
-        """Grow a forest from labelled pixels.
+        """Fit a forest to labelled pixels.
 
         Parameters
         ----------
         images
-            Image float32 ``(band, row, col)`` and mask bool ``(row, col)`` of each piece of ground; those without
-            labelled pixels help to estimate how common each class is.
+            Image float32 ``(band, row, col)`` and bool ``(row, col)``, where it is valid, of each part of the scenes. Parts
+            without labelled pixels are used to estimate the class shares.
         pixels
             Rows, columns, class indices and weights of the labelled pixels of each image.
         classes
@@ -98,7 +97,12 @@ class Forest:
         config
             Kind of features and number of trees.
         seed
-            Decides the trees.
+            Seed of the random numbers.
+
+        Returns
+        -------
+        Forest
+            With out-of-bag probabilities.
 
         Raises
         ------
@@ -106,33 +110,32 @@ class Forest:
             If there is no labelled pixel.
         """
         config = config or ForestConfig()
-        labelled = [LabelledPixels(*map(np.asarray, p)) for p in pixels]
+        labelled = [TrainingPixels(*map(np.asarray, p)) for p in pixels]
         if not sum(len(p.row) for p in labelled):
             raise TrainingError(
                 "The forest was given no labelled pixel. Expected at least one; put points on the scene."
             )
-        view = View.of(
+        extractor = FeatureExtractor.fit(
             images, FilterBank(scales=()) if config.features == "pixel" else FilterBank()
         )
         in_context = config.features == "context"
-        grower = Grower.of(
+        fitter = ForestFitter.of(
             images,
             labelled,
-            view,
+            extractor,
             classes=classes,
             trees=config.trees // 2 if in_context else config.trees,
             seed=seed,
             dense=in_context,
         )
         if not in_context:
-            trees, out_of_bag = grower.grow(view.count)
-            return cls(view, trees, 0, np.ones(classes, np.float32), out_of_bag)
-        decisions = grower.decide()
-        view, trees, out_of_bag = grower.grow_mixed(decisions.filter_share)
-        prevalence = grower.prevalence(trees)
-        return cls(
-            view, trees, decisions.radius_px, prevalence, out_of_bag, decisions.to_json(prevalence)
-        )
+            trees, out_of_bag = fitter.fit_trees(extractor.count)
+            return cls(extractor, trees, 0, np.ones(classes, np.float32), out_of_bag)
+        tuned = fitter.tune()
+        extractor, trees, out_of_bag = fitter.fit_mixture(tuned.filter_share)
+        prevalence = fitter.prevalence(trees)
+        notes = tuned.to_json(prevalence)
+        return cls(extractor, trees, tuned.radius_px, prevalence, out_of_bag, notes)
 
     def probabilities(self, image: Image, valid: Mask) -> Probabilities:
         """Return the probability of every class at every pixel.
@@ -147,34 +150,36 @@ class Forest:
         Returns
         -------
         NDArray
-            float32 ``(class, row, col)``; each pixel sums to one, also where there is no image (there, classes are
-            equally likely).
+            float32 ``(class, row, col)``; each pixel sums to one. Where there is no image, all classes have equal
+            probabilities.
 
         Raises
         ------
         ModelError
-            If the image has other bands than the forest was fitted to.
+            If the number of bands differs from the training.
         """
-        seen = self.view.standardize(image, valid)
+        standardized = self.extractor.standardize(image, valid)
         result = np.empty((self.classes, *valid.shape), np.float32)
-        for rows, cols, samples in self.view.tiles(seen, valid):
+        for rows, cols, samples in self.extractor.tiles(standardized, valid):
             block = self.trees.probabilities(samples).T
             result[:, rows, cols] = block.reshape(self.classes, rows.stop - rows.start, -1)
-        result = GuidedFilter(self.view.guide(seen), valid, self.radius_px).apply(result)
+        guide = self.extractor.guide(standardized)
+        result = GuidedFilter(guide, valid, self.radius_px).apply(result)
         result *= self.prevalence[:, None, None]
         result[:, ~valid] = 1.0
         result /= np.maximum(result.sum(axis=0), np.float32(1e-12))
         return result
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays that must be stored."""
-        return {**self.trees.to_arrays(), "prevalence": self.prevalence, **self.view.to_arrays()}
+        """Return the arrays to store."""
+        own = {"prevalence": self.prevalence}
+        return {**self.trees.to_arrays(), **own, **self.extractor.to_arrays()}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plain values that must be stored."""
+        """Return the plain values to store."""
         return {
-            "scales": list(self.view.bank.scales),
-            "kinds": list(self.view.bank.kinds),
+            "scales": list(self.extractor.bank.scales),
+            "kinds": list(self.extractor.bank.kinds),
             "features": self.trees.features,
             "trees": len(self.trees.weight),
             "smoothing_radius_px": self.radius_px,
@@ -185,28 +190,29 @@ class Forest:
     def from_arrays(
         cls, arrays: Mapping[str, NDArray[Any]], description: Mapping[str, Any]
     ) -> Self:
-        """Build it from what `to_arrays` and `to_json` returned.
+        """Build a forest from the results of `to_arrays` and `to_json`.
 
         Raises
         ------
         ModelError
-            If something is missing or does not fit together.
+            If an array or value is missing, or their sizes do not agree.
         """
         try:
             bank = FilterBank(tuple(description["scales"]), tuple(description["kinds"]))
             features, radius = int(description["features"]), int(description["smoothing_radius_px"])
-            view = View(bank, *(np.asarray(arrays[name]) for name in View.ARRAYS))
+            extractor = FeatureExtractor.from_arrays(bank, arrays)
             prevalence = np.asarray(arrays["prevalence"])
         except KeyError as missing:
             raise ModelError(
-                f"The forest's part of the model lacks {missing}. Expected a model folder as 'train' writes it; "
+                f"The forest of the model lacks {missing}. Expected a model folder as 'train' writes it; "
                 "copy the whole folder again."
             ) from missing
         trees = TreeTable.from_arrays(arrays, features)
-        if view.count != features or len(prevalence) != trees.classes:
+        if extractor.count != features or len(prevalence) != trees.classes:
             raise ModelError(
-                f"The forest has trees for {features} features of {trees.classes} classes, and a view of "
-                f"{view.count} features with {len(prevalence)} class shares. Expected equal numbers; "
+                f"The forest has trees for {features} features of {trees.classes} classes, and arrays for "
+                f"{extractor.count} features and {len(prevalence)} classes. Expected equal numbers; "
                 "copy the whole folder again."
             )
-        return cls(view, trees, radius, prevalence, notes=dict(description.get("decisions", {})))
+        notes = dict(description.get("decisions", {}))
+        return cls(extractor, trees, radius, prevalence, notes=notes)

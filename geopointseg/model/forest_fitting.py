@@ -1,4 +1,4 @@
-"""Growing a forest, and letting held-out ground decide how it is used."""
+"""Fitting of a forest, and tuning of its parameters by spatially blocked cross-validation."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.model.filter_bank import FilterBank
-from geopointseg.model.filter_features import Image, Mask, View
+from geopointseg.model.filter_features import FeatureExtractor, Image, Mask
 from geopointseg.model.smoothing import GuidedFilter
 from geopointseg.model.tree_table import TreeTable
 
 Samples = NDArray[np.float32]
 
 FOLDS = 5
-"""Parts of the ground that are held out in turn."""
+"""Number of spatial folds of the cross-validation."""
 TRIAL_TREES = 50
-"""Trees of the forests that are tried on held-out ground."""
+"""Number of trees of the forests in the cross-validation."""
 FILTER_SHARES = (0.0, 1.0)
-"""Shares of the trees on filter features that are tried. Halves are not: a mix is less sure of itself, which lowers
-the log loss without a better map."""
+"""Candidates for the share of the trees on filter features. A mixture is no candidate: its probabilities are less certain,
+which lowers the log loss without a better map."""
 RADII_PX = (0, 1, 2, 4, 8, 16, 32)
-"""Radii of the smoothing that are tried."""
+"""Candidates for the radius of the smoothing, in pixels."""
 SMALLEST_GAIN = 0.015
-"""A candidate must lower the held-out loss by this share of it."""
+"""Smallest relative reduction of the held-out loss for a candidate to be chosen instead of the default."""
 PREVALENCE_POWER = 0.4
-"""Part of the correction for class shares that is made."""
+"""Exponent of the ratio of class shares; 1 would be the full correction."""
 CELL_PX = 256
-"""Side of the cells in which ground is looked at densely."""
+"""Side of the cells in which features are computed on a dense grid, in pixels."""
 _MOST_CELLS = 28
 _CELL_BYTES = 300 * 2**20
-_SMALL_GROUND = 400_000
+_SMALL_AREA_PX = 400_000
 _FEW_PIXELS = 2 * FOLDS
 _SMALLEST_PROBABILITY = 0.01
 
 
-class LabelledPixels(NamedTuple):
+class TrainingPixels(NamedTuple):
     """Labelled pixels of one image: rows, columns, class indices and weights, each ``(pixel,)``."""
 
     row: NDArray[np.int64]
@@ -49,17 +49,17 @@ class LabelledPixels(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Decisions:
-    """What held-out ground says about the use of a forest.
+class TunedParameters:
+    """Parameters of a forest that cross-validation chose.
 
     Parameters
     ----------
     filter_share
-        Say of the trees on filter features; the rest is the single-pixel trees'.
+        Weight of the trees on filter features; the other trees use single pixels.
     radius_px
-        Radius of the smoothing.
+        Radius of the smoothing in pixels.
     share_losses, radius_losses
-        Class-balanced log loss of every candidate on held-out ground, by candidate.
+        Class-balanced log loss on held-out pixels, by candidate.
     """
 
     filter_share: float
@@ -68,7 +68,7 @@ class Decisions:
     radius_losses: dict[int, float]
 
     def to_json(self, prevalence: NDArray[np.float32]) -> dict[str, Any]:
-        """Return plain values, with the factor of each class."""
+        """Return plain values, including the factor of each class."""
         return {
             "filter_share": self.filter_share,
             "radius_px": self.radius_px,
@@ -81,15 +81,15 @@ class Decisions:
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
-    """A square of ground that is looked at densely, on a grid of every ``step``-th pixel.
+class GridCell:
+    """The features of a square of pixels, on a grid of every ``step``-th pixel.
 
     Parameters
     ----------
     image
         Position of the image.
     row, col
-        Its first pixel.
+        First pixel of the square.
     samples
         float32 ``(row, col, feature)``.
     valid
@@ -97,7 +97,7 @@ class Cell:
     guide
         Guide of the smoothing, float32 ``(row, col)``.
     is_random
-        Whether it was drawn from all ground, and not because labelled pixels lie in it.
+        Whether it was drawn from all cells; otherwise it was drawn from the cells with labelled pixels.
     """
 
     image: int
@@ -115,37 +115,37 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Grower:
-    """Labelled samples, and ground to try forests on.
+class ForestFitter:
+    """Labelled samples, and cells to evaluate forests on.
 
     Parameters
     ----------
-    view
-        How samples were made.
+    extractor
+        Computed the samples.
     samples
         float32 ``(pixel, feature)``.
     class_index, weight
-        Of each labelled pixel.
-    place
+        Class index and weight of each labelled pixel, int64 and float64 ``(pixel,)``.
+    position
         Image, row and column of each labelled pixel, int64 ``(pixel, 3)``.
     cells
-        Ground.
+        Cells with features of all their pixels.
     step
-        Spacing of the cells' pixels.
+        Spacing of the pixels in the cells.
     classes
         Number of classes.
     trees
         Number of trees.
     seed
-        Decides folds, cells and trees.
+        Seed of folds, cells and trees.
     """
 
-    view: View
+    extractor: FeatureExtractor
     samples: Samples
     class_index: NDArray[np.int64]
     weight: NDArray[np.float64]
-    place: NDArray[np.int64]
-    cells: tuple[Cell, ...]
+    position: NDArray[np.int64]
+    cells: tuple[GridCell, ...]
     step: int
     classes: int
     trees: int
@@ -155,48 +155,68 @@ class Grower:
     def of(
         cls,
         images: Sequence[tuple[Image, Mask]],
-        labelled: Sequence[LabelledPixels],
-        view: View,
+        labelled: Sequence[TrainingPixels],
+        extractor: FeatureExtractor,
         *,
         classes: int,
         trees: int,
         seed: int,
         dense: bool,
     ) -> Self:
-        """Look at labelled pixels and, where ``dense``, at cells of ground around them and elsewhere."""
-        place = np.concatenate(
-            [
-                np.column_stack([np.full(len(p.row), i), p.row, p.col])
-                for i, p in enumerate(labelled)
-            ]
-        ).astype(np.int64)
-        step = 1 if sum(v.size for _, v in images) <= _SMALL_GROUND else 2
-        chosen = _choose_cells(images, place, view.count, step, seed) if dense else {}
-        samples = np.zeros((len(place), view.count), np.float32)
+        """Compute the features of labelled pixels and, with ``dense``, of cells around them and elsewhere.
+
+        Parameters
+        ----------
+        images
+            Image float32 ``(band, row, col)`` and bool ``(row, col)``, where it is valid.
+        labelled
+            Labelled pixels of each image.
+        extractor
+            Computes the features.
+        classes
+            Number of classes.
+        trees
+            Number of trees to fit.
+        seed
+            Seed of the random numbers.
+        dense
+            Whether to compute cells, which tuning and class factors need.
+
+        Returns
+        -------
+        ForestFitter
+            Ready to fit.
+        """
+        image_of = np.repeat(np.arange(len(labelled)), [len(p.row) for p in labelled])
+        row_col = (np.concatenate([getattr(p, name) for p in labelled]) for name in ("row", "col"))
+        position = np.column_stack([image_of, *row_col]).astype(np.int64)
+        cell_of = position // [1, CELL_PX, CELL_PX]
+        step = 1 if sum(v.size for _, v in images) <= _SMALL_AREA_PX else 2
+        chosen = _choose_cells(images, position, extractor.count, step, seed) if dense else {}
+        samples = np.zeros((len(position), extractor.count), np.float32)
         cells = []
         for image, (pixels, mask) in enumerate(images):
-            seen = view.standardize(pixels, mask)
-            guide = view.guide(seen)
-            for row, col in _corners(mask, image, place, chosen):
-                own = np.flatnonzero(
-                    (place // [1, CELL_PX, CELL_PX] == [image, row // CELL_PX, col // CELL_PX]).all(
-                        1
-                    )
-                )
-                wanted = chosen.get((image, row, col))
-                rows, cols = _extent(mask, row, col, place[own], dense=wanted is not None)
-                inner = view.window(seen, mask, rows, cols)
-                samples[own] = inner[:, place[own, 1] - rows.start, place[own, 2] - cols.start].T
-                if wanted is not None:
+            standardized = extractor.standardize(pixels, mask)
+            guide = extractor.guide(standardized)
+            for row, col in _corners(mask, image, position, chosen):
+                here = [image, row // CELL_PX, col // CELL_PX]
+                own = np.flatnonzero((cell_of == here).all(axis=1))
+                is_random = chosen.get((image, row, col))
+                rows, cols = _extent(mask, row, col, position[own], dense=is_random is not None)
+                inner = extractor.window(standardized, mask, rows, cols)
+                own_row, own_col = (position[own, 1:] - [rows.start, cols.start]).T
+                samples[own] = inner[:, own_row, own_col].T
+                if is_random is not None:
                     coarse = slice(rows.start, rows.stop, step), slice(cols.start, cols.stop, step)
                     grid = np.ascontiguousarray(inner[:, ::step, ::step].transpose(1, 2, 0))
-                    cells.append(Cell(image, row, col, grid, mask[coarse], guide[coarse], wanted))
+                    planes = grid, mask[coarse], guide[coarse]
+                    cells.append(GridCell(image, row, col, *planes, is_random))
         return cls(
-            view=view,
+            extractor=extractor,
             samples=samples,
             class_index=np.concatenate([p.class_index for p in labelled]).astype(np.int64),
             weight=np.concatenate([p.weight for p in labelled]).astype(np.float64),
-            place=place,
+            position=position,
             cells=tuple(cells),
             step=step,
             classes=classes,
@@ -204,8 +224,8 @@ class Grower:
             seed=seed,
         )
 
-    def grow(self, features: int, share: float = 1.0) -> tuple[TreeTable, Samples]:
-        """Grow a share of the trees on the first features; return them and their out-of-bag probabilities."""
+    def fit_trees(self, features: int, share: float = 1.0) -> tuple[TreeTable, Samples]:
+        """Fit a share of the trees to the first features; return them and their out-of-bag probabilities."""
         trees = max(round(self.trees * share), 1)
         model = self._fit(
             self.samples[:, :features], self.class_index, self.weight, trees, out_of_bag=True
@@ -215,30 +235,34 @@ class Grower:
         out_of_bag[~np.isfinite(out_of_bag).all(axis=1)] = np.nan
         return TreeTable.from_forest(model, self.classes), out_of_bag
 
-    def grow_mixed(self, filter_share: float) -> tuple[View, TreeTable, Samples]:
-        """Grow trees on single pixels and on filters, with the given weight of filters; return the view that they need, too."""
-        shares = {self.view.bands: 1 - filter_share, self.view.count: filter_share}
-        grown = {f: self.grow(f, share) for f, share in shares.items() if share > 0}
-        trees = TreeTable.mixed([t for t, _ in grown.values()], [shares[f] for f in grown])
-        out_of_bag = sum((shares[f] * o for f, (_, o) in grown.items()), np.float32(0))
-        view = self.view if filter_share > 0 else replace(self.view, bank=FilterBank(scales=()))
-        return view, trees, np.asarray(out_of_bag, np.float32)
+    def fit_mixture(self, filter_share: float) -> tuple[FeatureExtractor, TreeTable, Samples]:
+        """Fit trees on single pixels and on filters; return their feature extractor, the trees and out-of-bag probabilities."""
+        shares = {self.extractor.bands: 1 - filter_share, self.extractor.count: filter_share}
+        fitted = {f: self.fit_trees(f, share) for f, share in shares.items() if share > 0}
+        trees = TreeTable.mixed([t for t, _ in fitted.values()], [shares[f] for f in fitted])
+        out_of_bag = sum((shares[f] * o for f, (_, o) in fitted.items()), np.float32(0))
+        extractor = (
+            self.extractor
+            if filter_share > 0
+            else replace(self.extractor, bank=FilterBank(scales=()))
+        )
+        return extractor, trees, np.asarray(out_of_bag, np.float32)
 
-    def decide(self) -> Decisions:
-        """Try mixes and radii on held-out ground; the class-balanced log loss decides.
+    def tune(self) -> TunedParameters:
+        """Choose the share of filters and the radius by the class-balanced log loss in a spatial cross-validation.
 
-        The log loss uses each held-out pixel's probability and is steadier on few points than scores that count
-        right and wrong. Where there are too few pixels to hold any out, both kinds of trees get equal weights.
+        The log loss uses the probability of each held-out pixel. So its variance on few points is lower than that of an
+        accuracy. With too few pixels for a cross-validation, both kinds of trees get equal weights.
         """
         if len(self.samples) < _FEW_PIXELS:
-            return Decisions(0.5, 0, {}, {})
+            return TunedParameters(0.5, 0, {}, {})
         folds = self._folds()
-        trials = [self._try(folds == fold) for fold in range(FOLDS)]
+        trials = [self._fit_without(folds == fold) for fold in range(FOLDS)]
         by_share = {s: self._losses(p) for s, p in self._mix_points(folds, trials).items()}
         share = self._choose(by_share, default=0.0, errors=1.0)
         mixed = [TreeTable.mixed(pair, [1 - share, share]) for pair in trials]
         by_radius = {r: self._losses(p) for r, p in self._smooth_cells(folds, mixed).items()}
-        return Decisions(
+        return TunedParameters(
             filter_share=share,
             radius_px=int(self._choose(by_radius, default=0, errors=0.5)),
             share_losses={s: self._balanced(losses) for s, losses in by_share.items()},
@@ -248,7 +272,7 @@ class Grower:
     def _choose(
         self, losses: Mapping[Any, NDArray[np.float64]], default: float, errors: float
     ) -> float:
-        """Return the best candidate, or the default where the gain is within some standard errors or small."""
+        """Return the best candidate, or the default if the gain is small or within some standard errors."""
         if default not in losses:
             return default
         best = min(losses, key=lambda c: self._balanced(losses[c]))
@@ -259,7 +283,7 @@ class Grower:
         return float(best) if self._balanced(gain) > enough else default
 
     def prevalence(self, trees: TreeTable) -> NDArray[np.float32]:
-        """Return the factor that makes classes as common as the forest's own map of the ground says."""
+        """Return the factor of each class: a partial correction to the class shares of the forest's own map."""
         total = np.full(self.classes, 1e-9)
         for cell in self.cells:
             if cell.is_random:
@@ -292,25 +316,27 @@ class Grower:
             return model.fit(samples, class_index, weight)
 
     def _folds(self) -> NDArray[np.int64]:
-        """Deal clusters of ground to folds."""
+        """Assign spatial clusters of labelled pixels to folds."""
         from sklearn.cluster import KMeans
 
-        fold = np.zeros(len(self.place), np.int64)
+        fold = np.zeros(len(self.position), np.int64)
         generator = np.random.default_rng([self.seed, 5])
-        for image in np.unique(self.place[:, 0]):
-            own = self.place[:, 0] == image
+        for image in np.unique(self.position[:, 0]):
+            own = self.position[:, 0] == image
             clusters = min(3 * FOLDS, int(own.sum()))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model = KMeans(clusters, n_init=2, random_state=self.seed).fit(self.place[own, 1:])
+                model = KMeans(clusters, n_init=2, random_state=self.seed).fit(
+                    self.position[own, 1:]
+                )
             fold[own] = (generator.permutation(clusters) % FOLDS)[model.labels_]
         return fold
 
-    def _try(self, held: Mask) -> tuple[TreeTable, TreeTable]:
-        """Grow trees on single pixels and on filters without the held-out pixels."""
+    def _fit_without(self, held: Mask) -> tuple[TreeTable, TreeTable]:
+        """Fit trees on single pixels and on filters without the held-out pixels."""
         kept = ~held if (~held).any() else held
         tables = []
-        for features in (self.view.bands, self.view.count):
+        for features in (self.extractor.bands, self.extractor.count):
             model = self._fit(
                 self.samples[kept, :features],
                 self.class_index[kept],
@@ -323,7 +349,7 @@ class Grower:
     def _mix_points(
         self, folds: NDArray[np.int64], trials: Sequence[tuple[TreeTable, TreeTable]]
     ) -> dict[float, Samples]:
-        """Return held-out probabilities of every labelled pixel, by share of the filters."""
+        """Return held-out probabilities of all labelled pixels, by share of the filters."""
         both = np.zeros((2, len(self.samples), self.classes), np.float32)
         for fold, tables in enumerate(trials):
             held = folds == fold
@@ -352,23 +378,14 @@ class Grower:
         return {r: held[r] for r in radii if np.isfinite(held[r]).any()}
 
     def _inside(
-        self, cell: Cell, chosen: Mask
+        self, cell: GridCell, chosen: Mask
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return which chosen labelled pixels lie in a cell, and where on its grid."""
-        row, col = (
-            (self.place[:, 1] - cell.row) // self.step,
-            (self.place[:, 2] - cell.col) // self.step,
-        )
-        height, width = cell.valid.shape
-        inside = (
-            (self.place[:, 0] == cell.image)
-            & (row >= 0)
-            & (col >= 0)
-            & (row < height)
-            & (col < width)
-        )
-        own = np.flatnonzero(inside & chosen)
-        return own, row[own], col[own]
+        """Return the chosen labelled pixels in a cell, and their rows and columns on its grid."""
+        place = (self.position[:, 1:] - [cell.row, cell.col]) // self.step
+        inside = ((place >= 0) & (place < cell.valid.shape)).all(axis=1)
+        own = np.flatnonzero(inside & (self.position[:, 0] == cell.image) & chosen)
+        row, col = place[own].T
+        return own, row, col
 
     def _losses(self, probabilities: Samples) -> NDArray[np.float64]:
         """Return the log loss of each labelled pixel, NaN where it has no probabilities."""
@@ -382,11 +399,11 @@ class Grower:
         return [values[known & (self.class_index == c)] for c in classes]
 
     def _balanced(self, values: NDArray[np.float64]) -> float:
-        """Return the mean over classes of the mean over their pixels."""
+        """Return the mean over the classes of the mean over their pixels."""
         return float(np.mean([v.mean() for v in self._by_class(values)]))
 
     def _balanced_error(self, values: NDArray[np.float64]) -> float:
-        """Return the standard error of that mean; pixels that are alone in their class do not count."""
+        """Return the standard error of that mean; classes with one pixel are not included."""
         parts = self._by_class(values)
         variance = sum(float(v.var(ddof=1)) / len(v) for v in parts if len(v) > 1)
         return float(np.sqrt(variance)) / len(parts)
@@ -394,12 +411,12 @@ class Grower:
 
 def _choose_cells(
     images: Sequence[tuple[Image, Mask]],
-    place: NDArray[np.int64],
+    position: NDArray[np.int64],
     features: int,
     step: int,
     seed: int,
 ) -> dict[tuple[int, int, int], bool]:
-    """Choose cells at random, and cells that hold labelled pixels; True marks the former."""
+    """Choose random cells (True) and cells with labelled pixels (False)."""
     cell_bytes = 4 * features * (CELL_PX // step) ** 2
     most = int(np.clip(_CELL_BYTES // cell_bytes, 4, _MOST_CELLS))
     every = [
@@ -408,7 +425,9 @@ def _choose_cells(
         for row, col in _grid(mask)
         if mask[row : row + CELL_PX, col : col + CELL_PX].any()
     ]
-    held = {(i, r * CELL_PX, c * CELL_PX) for i, r, c in (place // [1, CELL_PX, CELL_PX]).tolist()}
+    held = {
+        (i, r * CELL_PX, c * CELL_PX) for i, r, c in (position // [1, CELL_PX, CELL_PX]).tolist()
+    }
     generator = np.random.default_rng([seed, 7])
     order = [every[i] for i in generator.permutation(len(every))]
     chosen = dict.fromkeys([cell for cell in order if cell in held][:most], False)
@@ -424,11 +443,11 @@ def _grid(mask: Mask) -> Iterator[tuple[int, int]]:
 def _corners(
     mask: Mask,
     image: int,
-    place: NDArray[np.int64],
+    position: NDArray[np.int64],
     chosen: dict[tuple[int, int, int], bool],
 ) -> Iterator[tuple[int, int]]:
-    """Yield the cells of an image that must be looked at."""
-    held = set(map(tuple, (place[place[:, 0] == image, 1:] // CELL_PX * CELL_PX).tolist()))
+    """Yield the first pixels of the cells of an image that are chosen or contain labelled pixels."""
+    held = set(map(tuple, (position[position[:, 0] == image, 1:] // CELL_PX * CELL_PX).tolist()))
     for row, col in _grid(mask):
         if (row, col) in held or (image, row, col) in chosen:
             yield row, col
@@ -437,7 +456,7 @@ def _corners(
 def _extent(
     mask: Mask, row: int, col: int, own: NDArray[np.int64], *, dense: bool
 ) -> tuple[slice, slice]:
-    """Return the part of a cell that must be looked at: all of it, or what its labelled pixels span."""
+    """Return the part of a cell to compute: all of it, or the extent of its labelled pixels."""
     if dense:
         return slice(row, min(row + CELL_PX, mask.shape[0])), slice(
             col, min(col + CELL_PX, mask.shape[1])

@@ -1,17 +1,17 @@
-"""From pixels to class probabilities: the one way to run a model on an image.
+"""Inference: class probabilities of images, windows and pixels.
 
-All probabilities come out of the same steps in the same order:
+All probabilities are computed by the same steps in the same order:
 
 1. each model takes its own bands of the image;
 2. each of its members normalizes them and returns probabilities;
 3. the members are averaged by their weights;
-4. the mean is brought to the model's temperature;
+4. the temperature of the model is applied to the mean;
 5. the models are averaged by their weights;
 6. test-time augmentation averages the result over variants of the image.
 
-Three functions run these steps: `predict_patch` on an image in memory, `predict_window` on a window of a scene, and
-`predict_at` on single pixels of a scene, without mapping what lies between them. Maps, training, validation and
-suggestions call them.
+Three functions run these steps: `predict_patch` for an image in memory, `predict_window` for a window of a scene, and
+`predict_at` for single pixels of a scene, without the pixels between them. Maps, training, validation and suggestions use
+these functions.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 LARGEST_CELL_PX = 256
-"""Largest side of the squares into which `predict_at` groups pixels."""
+"""Largest side of the cells into which `predict_at` groups pixels, in pixels."""
 BATCH_PX = 2**18
-"""About how many pixels `predict_at` puts through the members at once."""
+"""Approximate number of pixels that `predict_at` processes at once."""
 
 
 class PixelSource(Protocol):
-    """Anything that windows can be read from: a scene, a mosaic, pixels in memory."""
+    """Interface of sources of windows: a scene, a mosaic, pixels in memory."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,7 +52,7 @@ class PixelSource(Protocol):
 
 @dataclass(frozen=True)
 class WeightedModel:
-    """The members of one model, and how their probabilities are combined.
+    """The members of one model, and the combination of their probabilities.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class WeightedModel:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """All that turns an image into class probabilities: one model or several, and test-time augmentation.
+    """One model or several, and test-time augmentation.
 
     Parameters
     ----------
@@ -121,13 +121,13 @@ def predict_patch(ensemble: Ensemble, image: Image, valid: Mask) -> Image:
     image
         float32 ``(band, row, col)``, or ``(sample, band, row, col)``; values as in the scene.
     valid
-        bool ``(row, col)``, or ``(sample, row, col)``: there is an image.
+        bool ``(row, col)``, or ``(sample, row, col)``; True where there is an image.
 
     Returns
     -------
     ndarray
-        float32 ``(class, row, col)``, or ``(sample, class, row, col)``; each pixel sums to one, and values where there
-        is no image carry no information. With ``disagreement``, one more channel holds the members' mean entropy,
+        float32 ``(class, row, col)``, or ``(sample, class, row, col)``; each pixel sums to one. Values where there is no
+        image have no meaning. With ``disagreement``, one more channel holds the members' mean entropy,
         from 0 to 1.
     """
     if image.ndim == 3:
@@ -137,8 +137,8 @@ def predict_patch(ensemble: Ensemble, image: Image, valid: Mask) -> Image:
         return _average_models(ensemble, image, valid)
     total: Image | None = None
     count = 0
-    for seen, seen_valid, undo in augmented_variants(image, valid, ensemble.augmentation):
-        back = undo(_average_models(ensemble, seen, seen_valid))
+    for variant, variant_valid, undo in augmented_variants(image, valid, ensemble.augmentation):
+        back = undo(_average_models(ensemble, variant, variant_valid))
         total = back.copy() if total is None else np.add(total, back, out=total)
         count += 1
     assert total is not None  # noqa: S101 - there is always a first variant
@@ -164,7 +164,7 @@ def _average_models(ensemble: Ensemble, image: Image, valid: Mask) -> Image:
 def _average_members(
     model: WeightedModel, image: Image, valid: Mask, *, disagreement: bool
 ) -> Image:
-    """Return a model's probabilities, and its members' mean entropy as a last channel if wanted."""
+    """Return the probabilities of a model, with the mean entropy of its members as a last channel if ``disagreement``."""
     if len(model.members) == 1 and not disagreement:
         found = model.members[0].probabilities(image, valid)
         return apply_temperature(found, model.temperature)
@@ -241,7 +241,7 @@ def relative_entropy(probabilities: Image, axis: int = 0) -> Image:
 def predict_window(
     ensemble: Ensemble, source: PixelSource, window: Window, *, context_px: int | None = None
 ) -> tuple[Image, Mask]:
-    """Return the class probabilities of a window of a scene, computed with the pixels around it.
+    """Return the class probabilities of a window of a scene, computed with its context.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def predict_window(
     probabilities : float32 ``(class, row, col)``
         As `predict_patch` returns them, of the window's size.
     valid : bool ``(row, col)``
-        Where there is an image.
+        True where there is an image.
     """
     context = ensemble.margin_px if context_px is None else context_px
     around, inside = surround(window, source.shape, context, ensemble.stride)
@@ -270,7 +270,7 @@ def predict_window(
 def surround(
     window: Window, shape: tuple[int, int], context_px: int, stride: int
 ) -> tuple[Window, tuple[slice, slice]]:
-    """Return a window with the context around it, and where it lies in that.
+    """Return a window enlarged by its context, and the position of the window in it.
 
     Parameters
     ----------
@@ -279,9 +279,9 @@ def surround(
     shape
         Rows and columns of the source; there is no context beyond them.
     context_px
-        Pixels on every side, at least.
+        Smallest number of pixels on every side.
     stride
-        The larger window starts and ends at multiples of this, as the windows of a map do.
+        The larger window starts and ends at multiples of this, like the windows of a map.
 
     Returns
     -------
@@ -318,11 +318,11 @@ def predict_at(
     context_px: int | None = None,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Image:
-    """Return the class probabilities of single pixels, without mapping what lies between them.
+    """Return the class probabilities of single pixels, without the pixels between them.
 
-    Pixels are grouped by the cells of a square lattice. Each cell is read with the context that its pixels need, and
-    cells of equal size go through the members together. The side of the cells is chosen so that the fewest pixels are
-    computed: small for scattered pixels, large for clusters.
+    Pixels are grouped by square cells. Each cell is read with its context, and cells of equal size are processed together.
+    The side of the cells is chosen so that the number of computed pixels is smallest: small cells for scattered pixels,
+    large cells for clusters.
 
     Parameters
     ----------
@@ -331,11 +331,11 @@ def predict_at(
     source
         Scene, mosaic or pixels in memory, with the bands of the models.
     row, col
-        Rows and columns of the pixels, int64 ``(pixel,)``; all lie in the source.
+        Rows and columns of the pixels, int64 ``(pixel,)``; all inside the source.
     context_px
         Pixels read on every side of a cell, clipped at the border of the source; by default what the members need.
     advance
-        Called with the number of pixels that were computed since the last call; may raise to stop.
+        Called with the number of pixels that were computed since the last call; may raise to stop the computation.
 
     Returns
     -------
@@ -361,7 +361,7 @@ def predict_at(
 def _groups(
     row: Indices, col: Indices, shape: tuple[int, int], context: int, stride: int
 ) -> Iterator[list[tuple[Window, Indices]]]:
-    """Yield windows of equal size with the positions of their pixels, so many as are computed at once."""
+    """Yield groups of windows of equal size with the positions of their pixels; a group is processed at once."""
     if not len(row):
         return
     by_size: dict[tuple[int, int], list[tuple[Window, Indices]]] = {}
@@ -382,7 +382,7 @@ def _groups(
 def _cell_side(
     row: Indices, col: Indices, shape: tuple[int, int], context: int, stride: int
 ) -> int:
-    """Return the side of the cells with which the fewest pixels are computed, a multiple of the stride."""
+    """Return the side of the cells that minimizes the number of computed pixels, a multiple of the stride."""
     wanted = (1, context, 2 * context, 4 * context, LARGEST_CELL_PX)
     sides = {-(-min(max(side, 1), LARGEST_CELL_PX) // stride) * stride for side in wanted}
 

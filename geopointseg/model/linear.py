@@ -1,9 +1,9 @@
 """The linear model: logistic regression on frozen features, as one convolutional network.
 
-A pretrained backbone is applied to an image, and a multinomial logistic regression on the outputs of its stages and on
-the bands gives the classes. A linear function of features commutes with bilinear upsampling. So each stage is reduced to
-one value per class at its own resolution by a 1 x 1 convolution, and only these few planes are upsampled and summed. The
-whole is an ordinary network: it is saved, exported, accelerated and tiled like any other.
+The features are the bands and the outputs of all stages of a pretrained backbone. A multinomial logistic regression on them
+predicts the classes. A linear function commutes with bilinear upsampling. So a 1 x 1 convolution reduces each stage to one
+value per class at the resolution of the stage, and only these few planes are upsampled and summed. The model is a normal
+network: it is saved, exported, accelerated and tiled like other networks.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 INVERSE_REGULARIZATION = 0.05
-"""scikit-learn's C for standardized features. Between 0.02 and 1 the mean F1 changes by less than a point."""
+"""scikit-learn's C for standardized features. Between 0.02 and 1 the mean F1 changes by less than 0.01."""
 TILE_PX = 512
-"""Side of the tiles whose features are computed at once while fitting."""
+"""Side of the tiles whose features are computed at once while fitting, in pixels."""
+FITTING_MARGIN_PX = 256
+"""Context around these tiles on every side, in pixels: eight values of the stage at stride 32. With 128 pixels, features of
+that stage differ by up to one standard deviation near the edges of a tile."""
 MARGIN_PX = 128
-"""Context around a tile on every side. Beyond it, a pixel's features change by little: see `receptive_field_px`."""
+"""Context of a pixel for inference, in pixels. More distant pixels have little influence: see `receptive_field_px`."""
 _CONSTANT = 1e-6
 
 
@@ -40,14 +43,14 @@ class LinearBody(nn.Module):
     Parameters
     ----------
     bands, classes
-        Input channels and output channels.
+        Number of input and output channels.
     backbone
         The frozen feature extractor.
 
     Attributes
     ----------
     projection
-        float32 ``(3, band)``: which mixture of the normalized bands the backbone sees as red, green and blue.
+        float32 ``(3, band)``: the weights of the normalized bands in the backbone's input: red, green and blue.
     """
 
     projection: Tensor
@@ -63,9 +66,9 @@ class LinearBody(nn.Module):
         self.output_stride = max(backbone.strides)
 
     def stages(self, image: Tensor) -> list[Tensor]:
-        """Return the backbone's stages for a normalized image ``(sample, band, row, col)``."""
-        seen = functional.conv2d(image, self.projection[:, :, None, None])
-        return cast("list[Tensor]", self.encoder(seen))
+        """Return the outputs of the backbone's stages for a normalized image ``(sample, band, row, col)``."""
+        rgb = functional.conv2d(image, self.projection[:, :, None, None])
+        return cast("list[Tensor]", self.encoder(rgb))
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(sample, class, row, col)`` of a normalized image whose sides are multiples of the stride."""
@@ -109,7 +112,7 @@ class LinearBody(nn.Module):
         return torch.cat(parts, dim=1)
 
     def load_head(self, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
-        """Put a linear function of the features into the convolutions.
+        """Store a linear function of the features in the convolutions.
 
         Parameters
         ----------
@@ -154,12 +157,12 @@ def compute_features(
     row: NDArray[np.int64],
     col: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """Return the features of some pixels of a large image, tile by tile with context.
+    """Return the features of some pixels of a large image, computed tile by tile with context.
 
     Parameters
     ----------
     body
-        Gives the features.
+        Computes the features.
     image
         float32 ``(band, row, col)``, normalized, 0 where invalid.
     valid
@@ -188,9 +191,9 @@ def compute_features(
 def _tiles(
     row: NDArray[np.int64], col: NDArray[np.int64], shape: tuple[int, ...], stride: int
 ) -> Iterator[tuple[NDArray[np.int64], tuple[slice, slice]]]:
-    """Yield the positions of the pixels of each tile, and the tile with its context; starts are multiples of the stride."""
+    """Yield the positions of the pixels of each tile, and the tile with context; it starts at multiples of the stride."""
     tile = np.column_stack([row // TILE_PX, col // TILE_PX])
-    margin = -(-MARGIN_PX // stride) * stride
+    margin = -(-FITTING_MARGIN_PX // stride) * stride
     for r, c in np.unique(tile, axis=0):
         own = np.flatnonzero((tile == [r, c]).all(axis=1))
         starts = (max(int(r) * TILE_PX - margin, 0), max(int(c) * TILE_PX - margin, 0))
@@ -211,17 +214,17 @@ def _cut(image: Image, window: tuple[slice, slice], stride: int) -> Image:
 
 
 def fit_head(body: LinearBody, labelled: LabelledFeatures, classes: int) -> None:
-    """Fit a multinomial logistic regression and put it into the body.
+    """Fit a multinomial logistic regression and store it in the body.
 
-    Features are standardized, and classes weigh alike whatever their number of pixels. Classes without a pixel get no
-    probability. Constant features get no weight.
+    Features are standardized. All classes have the same total weight. Classes without a pixel get the probability 0, and
+    constant features the weight 0.
 
     Parameters
     ----------
     body
         Receives the weights.
     labelled
-        What is fitted to.
+        Labelled pixels.
     classes
         Number of classes in the legend.
 
@@ -237,7 +240,7 @@ def fit_head(body: LinearBody, labelled: LabelledFeatures, classes: int) -> None
     present = np.unique(labelled.class_index[used])
     if len(present) < 2:
         raise TrainingError(
-            f"The linear model was given labelled pixels of {len(present)} class. Expected two classes at least; put "
+            f"The linear model was given labelled pixels of {len(present)} class. Expected two classes at least; add "
             "points of another class on the scene."
         )
     mean, std = features.mean(axis=0), features.std(axis=0)
@@ -274,24 +277,44 @@ def _all_classes(
 def build_linear_body(
     bands: int, classes: int, encoder: str = LITE0, depth: int = DEPTH
 ) -> LinearBody:
-    """Return a body with random weights; pretrained ones come from `build_backbone` or a model folder."""
+    """Return a linear model with random weights, for the weights of a model folder.
+
+    Parameters
+    ----------
+    bands, classes
+        Number of input and output channels.
+    encoder
+        timm's name of the backbone.
+    depth
+        Number of stages of the backbone.
+
+    Returns
+    -------
+    LinearBody
+        Not pretrained; see `build_backbone`.
+    """
     return LinearBody(bands, classes, Backbone(encoder, depth))
 
 
 def choose_projection(
     bands: int, colors: Sequence[int] | None, sample: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
-    """Return which mixture of the bands the backbone sees as red, green and blue, float32 ``(3, band)``.
+    """Return the weights of the bands in the backbone's input.
 
     Parameters
     ----------
     bands
         Number of bands.
     colors
-        Positions of red, green and blue; None where the bands tell no colours.
+        Positions of red, green and blue; None where the bands are not known to be colours.
     sample
-        Normalized pixels ``(pixel, band)``; with more than four bands without colours, their first three principal
-        components take the place of the colours.
+        Normalized pixels float32 ``(pixel, band)``. With more than four bands of unknown colours, their first three
+        principal components replace the colours.
+
+    Returns
+    -------
+    ndarray
+        float32 ``(3, band)``, for red, green and blue.
 
     Examples
     --------

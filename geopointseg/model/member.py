@@ -1,7 +1,7 @@
-"""The members of a model: what turns pixels into class probabilities.
+"""The members of a model, which compute class probabilities: networks and forests.
 
-A member takes windows with the values of the scene and a mask of the valid pixels, and normalizes them itself.
-Networks and the forest have one interface; `geopointseg.model.inference` combines their probabilities.
+A member takes windows with the values of the scene and a mask of the valid pixels, and normalizes the values itself. All
+members have the same interface; `geopointseg.model.inference` combines their probabilities.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 @described
 @dataclass(frozen=True)
 class Normalization:
-    """Mean and deviation of every band, and how they are applied.
+    """Normalization of the bands to mean 0 and standard deviation 1.
 
     Parameters
     ----------
     mean, std
-        float64 ``(band,)``.
+        Mean and standard deviation per band, float64 ``(band,)``.
 
     Examples
     --------
@@ -46,8 +46,8 @@ class Normalization:
     def __post_init__(self) -> None:
         if self.mean.shape != self.std.shape or self.mean.ndim != 1:
             raise ModelError(
-                f"The normalization has means of shape {self.mean.shape} and deviations of shape {self.std.shape}. "
-                "Expected one number a band for each."
+                f"The normalization has means of shape {self.mean.shape} and standard deviations of shape "
+                f"{self.std.shape}. Expected one number per band for each; copy the model folder again."
             )
 
     def apply(self, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -71,12 +71,12 @@ class Normalization:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Normalization:
-        """Build it from what `to_json` returned."""
+        """Build a normalization from the result of `to_json`."""
         return cls(np.array(row["mean"], np.float64), np.array(row["std"], np.float64))
 
 
 class Member(Protocol):
-    """Anything that gives class probabilities of windows."""
+    """Interface of the members of a model."""
 
     @property
     def kind(self) -> str:
@@ -84,15 +84,15 @@ class Member(Protocol):
 
     @property
     def weight(self) -> float:
-        """Its share in the mean of the members."""
+        """Weight in the mean of the members."""
 
     @property
     def margin_px(self) -> int:
-        """Context that it needs on every side."""
+        """Context that is needed on every side, in pixels."""
 
     @property
     def stride(self) -> int:
-        """Sides that are multiples of this are not padded."""
+        """Windows whose sides are multiples of this, in pixels, are not padded."""
 
     def probabilities(
         self, image: NDArray[np.float32], valid: NDArray[np.bool_]
@@ -100,10 +100,10 @@ class Member(Protocol):
         """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what is stored in the weights file."""
+        """Return the tensors to store in the weights file."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is stored in the description."""
+        """Return the plain values to store in the description."""
 
 
 @described
@@ -114,17 +114,19 @@ class NetworkMember:
     Parameters
     ----------
     network
-        In evaluation mode on ``device``; takes normalized images, returns logits of their size.
+        In evaluation mode on ``device``; from normalized images to logits of the same size.
     normalization
-        What the network was trained with.
+        Normalization of the training.
     margin_px
-        Context that it needs on every side.
+        Context that is needed on every side, in pixels.
     weight
-        Its share in the model.
+        Weight in the mean of the members.
     options
         The arguments of `build_network` besides bands and classes.
     device
-        Where it runs.
+        Device of the network.
+    kind
+        ``network`` or ``linear``.
     """
 
     network: Network
@@ -137,7 +139,7 @@ class NetworkMember:
 
     @property
     def stride(self) -> int:
-        """Sides that are multiples of this are not padded."""
+        """Windows whose sides are multiples of this, in pixels, are not padded."""
         return self.network.output_stride
 
     def probabilities(
@@ -156,7 +158,7 @@ class NetworkMember:
         return {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Return kind, weight, margin, architecture, and the normalization where it is not the model's."""
+        """Return kind, weight, margin, architecture, and the normalization where it differs from the model's."""
         own = {"normalization": self.normalization.to_json()} if self.kind == "linear" else {}
         return {
             "kind": self.kind,
@@ -175,9 +177,9 @@ class ForestMember:
     Parameters
     ----------
     forest
-        Takes scene values, returns probabilities.
+        From values of the scene to probabilities.
     weight
-        Its share in the model.
+        Weight in the mean of the members.
     """
 
     forest: Forest
@@ -186,12 +188,12 @@ class ForestMember:
 
     @property
     def margin_px(self) -> int:
-        """Reach of the widest filter."""
+        """Context of the widest filter and of the smoothing, in pixels."""
         return self.forest.margin_px
 
     @property
     def stride(self) -> int:
-        """A forest takes any size."""
+        """1, because a forest accepts any size."""
         return 1
 
     def probabilities(
@@ -209,7 +211,7 @@ class ForestMember:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return kind, weight, margin and the forest's own description."""
+        """Return kind, weight, margin, and the description of the forest."""
         return {
             "kind": self.kind,
             "weight": self.weight,
@@ -226,7 +228,25 @@ def read_member(
     normalization: Normalization,
     device: torch.device,
 ) -> Member:
-    """Rebuild a member from its description and its tensors.
+    """Build a member from its description and its tensors.
+
+    Parameters
+    ----------
+    row
+        The result of `Member.to_json`.
+    tensors
+        The result of `Member.tensors`.
+    bands, classes
+        Numbers of bands and classes of the model.
+    normalization
+        Normalization of the model, for networks without their own.
+    device
+        Device of networks.
+
+    Returns
+    -------
+    Member
+        Ready for inference.
 
     Raises
     ------
@@ -240,7 +260,7 @@ def read_member(
         return ForestMember(Forest.from_arrays(arrays, row["forest"]), float(row["weight"]))
     if row["kind"] not in ("network", "linear"):
         raise ModelError(
-            f"The model has a member of kind '{row['kind']}'. This geopointseg knows network, linear and forest; "
+            f"The model has a member of kind '{row['kind']}'. Expected network, linear or forest; "
             "update geopointseg."
         )
     with torch.random.fork_rng(devices=[]):

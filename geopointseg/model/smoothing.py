@@ -1,8 +1,8 @@
-"""Edge-aware smoothing of probabilities: neighbours that look alike should be alike.
+"""Edge-aware smoothing of probabilities with a guided filter.
 
-The guided filter fits, in every square window, probabilities by a linear function of a guide image. Where the guide
-is flat this is a plain mean; across an edge of the guide the two sides keep their own values. It costs a handful of
-box filters, whatever its radius, and pixels without image take no part.
+The guided filter fits the probabilities in every square window by a linear function of a guide image. Where the guide is
+flat, this is the mean; at an edge of the guide, both sides keep their values. The filter needs a few box filters, so its
+cost does not depend on the radius. Invalid pixels have zero weight.
 
 References
 ----------
@@ -21,18 +21,18 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class GuidedFilter:
-    """A guided filter made ready for one guide.
+    """A guided filter for one guide image.
 
     Parameters
     ----------
     guide
-        float32 ``(row, col)``, best of mean 0 and deviation 1.
+        float32 ``(row, col)``, preferably with mean 0 and standard deviation 1.
     valid
         bool ``(row, col)``.
     radius_px
         Windows are ``2 * radius_px + 1`` wide; 0 changes nothing.
     tolerance
-        Variance of the guide below which a window counts as flat.
+        Variance of the guide below which a window is treated as flat.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class GuidedFilter:
         Returns
         -------
         NDArray
-            float32 of the same shape, not negative; each pixel's sum is that of the window around it.
+            float32 of the same shape, not negative; the sum over the classes is that of the window around the pixel.
         """
         if self.radius_px == 0:
             return planes

@@ -1,6 +1,6 @@
-"""Test-time augmentation: one image in several orientations or magnifications, and the way back.
+"""Test-time augmentation: variants of an image in several orientations or scales, and their inverse transforms.
 
-The probabilities of all variants of an image are turned back to its own pixels and averaged.
+The probabilities of all variants are transformed back to the pixels of the image and averaged.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ Augmentation = Literal["none", "flip", "d4", "scales"]
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Variant = tuple[Image, Mask, Callable[[Image], Image]]
-"""An augmented image, its valid pixels, and what brings planes of it back to the original pixels."""
+"""A transformed image, its valid pixels, and the inverse transform for planes of it."""
 
 FLIPS: dict[str, tuple[tuple[int, ...], ...]] = {
     "none": ((),),
     "flip": ((), (-2,), (-1,), (-2, -1)),
     "d4": ((), (-1,)),
 }
-"""Axes along which each augmentation mirrors the image; ``d4`` also turns it."""
+"""Axes along which each augmentation mirrors the image; ``d4`` also rotates it."""
 SCALES = (0.75, 1.0, 1.25)
-"""Magnifications of the augmentation ``scales``."""
+"""Scale factors of the augmentation ``scales``."""
 
 
 def augmented_variants(image: Image, valid: Mask, augmentation: Augmentation) -> Iterator[Variant]:
@@ -38,13 +38,13 @@ def augmented_variants(image: Image, valid: Mask, augmentation: Augmentation) ->
         bool ``(sample, row, col)``.
     augmentation
         ``none``: the image itself; ``flip``: four mirror images; ``d4``: eight mirror images and rotations;
-        ``scales``: three magnifications, see `SCALES`.
+        ``scales``: three scale factors, see `SCALES`.
 
     Yields
     ------
     tuple
-        The image and its valid pixels, and a function that brings float32 ``(..., row, col)`` back to the pixels of
-        the original.
+        The image, its valid pixels, and a function that transforms float32 ``(..., row, col)`` back to the pixels of the
+        original.
     """
     if augmentation == "scales":
         for scale in SCALES:
@@ -52,17 +52,17 @@ def augmented_variants(image: Image, valid: Mask, augmentation: Augmentation) ->
         return
     for turns in range(4 if augmentation == "d4" else 1):
         for axes in FLIPS[augmentation]:
-            yield _turned(image, valid, turns, axes)
+            yield _rotated(image, valid, turns, axes)
 
 
-def _turned(image: Image, valid: Mask, turns: int, flips: tuple[int, ...]) -> Variant:
-    def turn(array: NDArray[Any]) -> NDArray[Any]:
+def _rotated(image: Image, valid: Mask, turns: int, flips: tuple[int, ...]) -> Variant:
+    def rotate(array: NDArray[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(np.flip(np.rot90(array, turns, axes=(-2, -1)), axis=flips))
 
     def undo(array: Image) -> Image:
         return np.rot90(np.flip(array, axis=flips), -turns, axes=(-2, -1))
 
-    return turn(image), turn(valid), undo
+    return rotate(image), rotate(valid), undo
 
 
 def _scaled(image: Image, valid: Mask, scale: float) -> Variant:
@@ -72,12 +72,12 @@ def _scaled(image: Image, valid: Mask, scale: float) -> Variant:
     small = max(round(height * scale), 1), max(round(width * scale), 1)
     weight = resize(valid.astype(np.float32), *small)
     share = np.maximum(weight, np.float32(1e-6))[:, None]
-    seen: Image = np.divide(resize(image * valid[:, None], *small), share, dtype=np.float32)
-    return seen, weight > 0.5, lambda array: resize(array, height, width)
+    scaled: Image = np.divide(resize(image * valid[:, None], *small), share, dtype=np.float32)
+    return scaled, weight > 0.5, lambda array: resize(array, height, width)
 
 
 def resize(array: Image, height: int, width: int) -> Image:
-    """Resample the last two axes linearly to a new size; pixel edges of old and new coincide.
+    """Resample the last two axes linearly to a new size, with the same outer pixel edges.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def resize(array: Image, height: int, width: int) -> Image:
 
 
 def _linear_weights(old: int, new: int) -> NDArray[np.float32]:
-    """Return the matrix that interpolates ``old`` samples at ``new`` pixel centres, edges held."""
+    """Return the matrix that interpolates ``old`` samples at ``new`` pixel centres, with constant extrapolation."""
     place = ((np.arange(new) + 0.5) * old / new - 0.5).clip(0, old - 1)
     low = np.minimum(place.astype(int), max(old - 2, 0))
     share = (place - low).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Decision trees as plain arrays: saved without pickle, evaluated for many pixels at once.
+"""Decision trees as plain arrays, which are stored without pickle and evaluated for many pixels at once.
 
-scikit-learn grows the trees. What is kept is a table of numbers, so a model folder from a stranger holds no code.
-Small trees are evaluated together (`Thicket`), large ones are walked by scikit-learn (in C, several threads at once);
-both give the same probabilities but for rounding.
+scikit-learn fits the trees, and their nodes are stored as numbers. So a model folder from an unknown source contains no
+code. Small trees are evaluated by `BitTrees`, large ones by scikit-learn. Both give the same probabilities, except for
+rounding errors.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import ModelError
-from geopointseg.model.bit_trees import MOST_TREES, Nodes, Thicket
+from geopointseg.model.bit_trees import MOST_TREES, BitTrees, TreeNodes
 
 _BLOCK = 1 << 12
-_THICKET_BLOCK = 1 << 13
-_THICKET_NODES = 1 << 12
+_BIT_BLOCK = 1 << 13
+_BIT_NODES = 1 << 12
 LARGEST_MEAN_NODES = 256
-"""Nodes of the average tree beyond which walking is faster than visiting all nodes."""
+"""Mean number of nodes per tree up to which `BitTrees` is used."""
 _NAMES = ("first", "left", "right", "feature", "threshold", "value", "weight")
 
 
@@ -37,15 +37,15 @@ class TreeTable:
     first
         Position of each tree's root, and the number of nodes, int64 ``(tree + 1,)``.
     left, right
-        Children, counted from the tree's root; -1 in leaves. int32 ``(node,)``.
+        Children, counted from the root of the tree; -1 in leaves. int32 ``(node,)``.
     feature
-        The feature that a node asks for, int32 ``(node,)``.
+        Feature of the split of a node, int32 ``(node,)``.
     threshold
         Samples go left if their feature is at most this, float64 ``(node,)``.
     value
         Share of each class in a node, float32 ``(node, class)``.
     weight
-        Say of each tree, float32 ``(tree,)``; they sum to one.
+        Weight of each tree, float32 ``(tree,)``; they sum to one.
     features
         Number of features that the trees expect.
     """
@@ -90,7 +90,19 @@ class TreeTable:
     def mixed(cls, tables: Sequence[Self], weights: Sequence[float]) -> Self:
         """Join tables with the given weights; those of weight 0 are left out.
 
-        A table of fewer features looks at the first ones.
+        A table of fewer features uses the first ones.
+
+        Parameters
+        ----------
+        tables
+            Trees with the same classes.
+        weights
+            Weight of each table.
+
+        Returns
+        -------
+        TreeTable
+            All trees, for the largest number of features.
         """
         kept = [(t, w) for t, w in zip(tables, weights, strict=True) if w > 0]
         total = sum(w for _, w in kept)
@@ -127,27 +139,27 @@ class TreeTable:
             float32 ``(sample, class)``.
         """
         small = len(self.left) <= LARGEST_MEAN_NODES * len(self.weight)
-        if small and len(samples) >= _THICKET_BLOCK:
+        if small and len(samples) >= _BIT_BLOCK:
             return self._evaluate(samples, jobs or usable_cores())
         return self._walk(samples, jobs or usable_cores())
 
     def _evaluate(self, samples: NDArray[np.float32], jobs: int) -> NDArray[np.float32]:
-        """Visit all nodes of small trees."""
+        """Evaluate small trees with `BitTrees`."""
         result = np.zeros((self.classes, len(samples)), np.float32)
-        thickets = self._thickets
+        groups = self._bit_trees
 
         def vote(start: int) -> None:
-            stop = start + _THICKET_BLOCK
+            stop = start + _BIT_BLOCK
             block = np.ascontiguousarray(samples[start:stop].T, dtype=np.float32)
-            for thicket in thickets:
-                thicket.vote(block, result[:, start:stop])
+            for group in groups:
+                group.vote(block, result[:, start:stop])
 
         with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(vote, range(0, len(samples), _THICKET_BLOCK)))
+            list(pool.map(vote, range(0, len(samples), _BIT_BLOCK)))
         return result.T
 
     def _walk(self, samples: NDArray[np.float32], jobs: int) -> NDArray[np.float32]:
-        """Follow each sample from root to leaf."""
+        """Evaluate large trees with scikit-learn, which follows each sample from the root to a leaf."""
         result = np.zeros((len(samples), self.classes), np.float32)
         trees = self._trees
 
@@ -162,8 +174,8 @@ class TreeTable:
         return result
 
     @cached_property
-    def _thickets(self) -> list[Thicket]:
-        """The trees, some of equal weight at a time: few enough for a processor's cache."""
+    def _bit_trees(self) -> list[BitTrees]:
+        """Groups of trees of equal weight, small enough for the CPU cache."""
         found, start = [], 0
         for stop in range(1, len(self.weight) + 1):
             is_last = stop == len(self.weight)
@@ -171,14 +183,14 @@ class TreeTable:
                 is_last
                 or self.weight[stop] != self.weight[start]
                 or stop - start == MOST_TREES
-                or self.first[stop + 1] - self.first[start] > _THICKET_NODES
+                or self.first[stop + 1] - self.first[start] > _BIT_NODES
             ):
-                found.append(Thicket.of(self._nodes(start, stop), self.weight[start]))
+                found.append(BitTrees.of(self._nodes(start, stop), self.weight[start]))
                 start = stop
         return found
 
-    def _nodes(self, start: int, stop: int) -> Nodes:
-        """Return the nodes of some trees, children counted over all of them."""
+    def _nodes(self, start: int, stop: int) -> TreeNodes:
+        """Return the nodes of a range of trees, with children counted over the range."""
         span = slice(int(self.first[start]), int(self.first[stop]))
         sizes = np.diff(self.first[start : stop + 1])
         tree = np.repeat(np.arange(stop - start), sizes)
@@ -187,11 +199,13 @@ class TreeTable:
             np.where(child[span] < 0, -1, child[span] + root).astype(np.intp)
             for child in (self.left, self.right)
         )
-        return Nodes(left, right, self.feature[span], self.threshold[span], self.value[span], tree)
+        return TreeNodes(
+            left, right, self.feature[span], self.threshold[span], self.value[span], tree
+        )
 
     @cached_property
     def _trees(self) -> list[Any]:
-        """The trees in scikit-learn's own form, by the state that it pickles."""
+        """The trees as scikit-learn's objects, restored through their pickle state."""
         from sklearn.tree import DecisionTreeClassifier
 
         sample = np.zeros((2, self.features), np.float32)
@@ -215,17 +229,17 @@ class TreeTable:
         return {**pattern, **changed}
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what must be stored."""
+        """Return the arrays to store."""
         return {name: getattr(self, name) for name in _NAMES}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], features: int) -> Self:
-        """Build it from what `to_arrays` returned.
+        """Build a table from the arrays of `to_arrays`.
 
         Raises
         ------
         ModelError
-            If arrays are missing or do not form trees: a damaged file must not send the walk out of bounds.
+            If arrays are missing or do not form trees: the evaluation of a damaged file must not read out of bounds.
         """
         missing = [name for name in _NAMES if name not in arrays]
         if missing:

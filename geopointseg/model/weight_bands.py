@@ -1,7 +1,7 @@
-"""Which of the weights' bands each band of a scene takes: by wavelength, by name, by colour or by number.
+"""Assignment of the bands of weights to the bands of a scene: by wavelength, name, colour or number.
 
-Both sides are known by the same keys, so that a band which a model calls ``swir1`` and a scene ``swir16`` is one band.
-Two bands of a scene share one of the weights only where both bear its name.
+Names on both sides are converted to the same keys, so the band ``swir1`` of a model and ``swir16`` of a scene agree. Two
+bands of a scene share one band of the weights only if both have its name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,19 @@ _NUMBERED = re.compile(r"band_(\d+)(?::(\w+))?")
 
 
 def band_common_names(names: Sequence[str], sensor: str = "") -> tuple[str, ...]:
-    """Return common names (red, nir ...) of a weights' bands.
+    """Return common names (red, nir ...) of the bands of weights.
+
+    Parameters
+    ----------
+    names
+        Names of the bands.
+    sensor
+        Sensor of the weights (``SENTINEL2_ALL_MOCO`` ...); empty where unknown.
+
+    Returns
+    -------
+    tuple of str
+        A name per band.
 
     Examples
     --------
@@ -68,23 +80,24 @@ def band_common_names(names: Sequence[str], sensor: str = "") -> tuple[str, ...]
 def match_bands(
     wanted: Sequence[str], bands: Sequence[Band], *, common: Sequence[str] = (), sensor: str = ""
 ) -> list[int | None] | None:
-    """Return which of the weights' bands each band of a scene takes.
+    """Assign a band of the weights to each band of a scene.
 
     Parameters
     ----------
     wanted
-        Names or specifications (`band_specs`) of the weights' bands.
+        Names or specifications (`band_specs`) of the bands of the weights.
     bands
         Bands of the scene.
     common
-        Common names of the weights' bands where they are known, empty ones elsewhere.
+        Common names of the bands of the weights; empty strings where unknown.
     sensor
-        Whose numbering of bands the scene may follow (``SENTINEL2_ALL_MOCO`` ...), empty where unknown.
+        Sensor whose band numbers the scene may use (``SENTINEL2_ALL_MOCO`` ...); empty where unknown.
 
     Returns
     -------
     list of int or None
-        Positions among the weights' bands, None for a band that they lack. None altogether where no band is found.
+        Position of a band of the weights for each band of the scene, None for a band without one. None instead of the
+        list if no band has one.
 
     Examples
     --------
@@ -104,7 +117,22 @@ def match_bands(
 
 
 def fit_bands(kernel: Tensor, source: Sequence[int | None] | None, bands: int) -> Tensor:
-    """Return a first convolution ``(out, in, row, col)`` for another number or order of bands."""
+    """Adapt the kernels of a first convolution to another number or order of bands.
+
+    Parameters
+    ----------
+    kernel
+        float ``(out, in, row, col)``.
+    source
+        The result of `match_bands`.
+    bands
+        Number of bands of the scene.
+
+    Returns
+    -------
+    Tensor
+        float ``(out, band, row, col)``, scaled so that activations keep their magnitude.
+    """
     given = kernel.shape[1]
     if source is None:
         if given == bands:
@@ -123,7 +151,7 @@ def fit_bands(kernel: Tensor, source: Sequence[int | None] | None, bands: int) -
 
 @dataclass(frozen=True)
 class _Keys:
-    """What a band is known by: names and formulas, the common name, and the number where it has no name."""
+    """Keys of a band: names and formulas, the common name, and the number of a band without a name."""
 
     names: frozenset[str]
     common: str
@@ -163,7 +191,7 @@ _Agree = Callable[[int, int], bool]
 def _agreements(
     there: Sequence[_Keys], here: Sequence[_Keys], bands: Sequence[Band], sensor: str
 ) -> Iterator[_Agree]:
-    """Yield whether band i of the scene is band p of the weights, in other words every time, the surest first."""
+    """Yield criteria for whether band i of the scene is band p of the weights, the most reliable one first."""
     centres = _of_sensor(_CENTRES_UM, sensor)
     nearest = _nearest_centres(bands, centres)
     numbering = [
@@ -194,7 +222,7 @@ def _match_once(source: Sequence[int | None], given: int, agree: _Agree) -> list
 
 
 def _nearest_centres(bands: Sequence[Band], centres: Mapping[str, float]) -> list[str]:
-    """Return the sensor's band nearest to the wavelength of each band, once each; empty where none is near."""
+    """Return the sensor's band nearest to the wavelength of each band, each used once; empty where none is near."""
     nearest = [""] * len(bands)
     pairs = sorted(
         (abs(band.wavelength_um - centre), i, name)
@@ -211,11 +239,11 @@ def _nearest_centres(bands: Sequence[Band], centres: Mapping[str, float]) -> lis
 
 
 def _vague_names(here: Sequence[_Keys], bands: Sequence[Band]) -> set[str]:
-    """Return the common names that several bands have and not all by their names: wavelengths are coarser than bands."""
+    """Return common names of several bands that are not all given by names: a wavelength range may contain several bands."""
     counts = Counter(keys.common for keys in here)
     by_name = [_common(band.name) for band in bands]
-    told = zip(here, by_name, strict=True)
-    return {""} | {k.common for k, name in told if counts[k.common] > 1 and name != k.common}
+    pairs = zip(here, by_name, strict=True)
+    return {""} | {k.common for k, name in pairs if counts[k.common] > 1 and name != k.common}
 
 
 def _of_sensor[T](tables: Mapping[str, Mapping[str, T]], sensor: str) -> Mapping[str, T]:

@@ -1,10 +1,9 @@
-"""Where starting weights come from: a name, a file, or a folder that pretraining or training wrote.
+"""Sources of starting weights: a name, a file, or a folder that pretraining or training wrote.
 
-A name is one of segmentation-models-pytorch's for the encoder (``imagenet`` ...), or a member of a torchgeo weights
-enumeration (``ResNet18_Weights.SENTINEL2_ALL_MOCO``), whose band order and normalization come with it. Weights of
-photographs (ImageNet's and timm's) bring a normalization for red, green and blue of 8-bit scenes only. Where a
-download fails, the error names the file that was wanted and what else is accepted; nothing is ever trained from random
-weights unless ``none`` was asked for.
+A name is one of segmentation-models-pytorch for the encoder (``imagenet`` ...), or a member of a torchgeo weights enumeration
+(``ResNet18_Weights.SENTINEL2_ALL_MOCO``), which includes its band order and normalization. Weights of photographs (ImageNet
+and timm) have a normalization for red, green and blue of 8-bit scenes only. If a download fails, the error names the file
+and the accepted alternatives. Random weights are used only for ``none``.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ _RGB = ("red", "green", "blue")
 
 
 def find_weights(name: str, encoder: str) -> StartingWeights | None:
-    """Find starting weights by what the user named.
+    """Find starting weights by name, file or folder.
 
     Parameters
     ----------
     name
         ``none``, a name, a file or a folder.
     encoder
-        The encoder that they are for.
+        Name of the encoder.
 
     Returns
     -------
@@ -57,8 +56,8 @@ def find_weights(name: str, encoder: str) -> StartingWeights | None:
     Raises
     ------
     ConfigError
-        If there are no weights of that name for the encoder; the message names the nearest. If the architecture
-        has no encoder of others.
+        If there are no weights of that name for the encoder; the message names similar ones. If the architecture has no
+        pretrained encoder.
     InputFileError
         If the file does not exist.
     ModelError
@@ -74,8 +73,8 @@ def find_weights(name: str, encoder: str) -> StartingWeights | None:
     if encoder in OWN_ARCHITECTURES:
         others = [n for n in architecture_names() if n not in OWN_ARCHITECTURES]
         raise ConfigError(
-            f"The weights '{name}' are an encoder's, and the architecture '{encoder}' has no encoder that others "
-            f"trained. Expected one of {', '.join(others)}; set [model] architecture to one of these, or start from "
+            f"The weights '{name}' are those of an encoder, and the architecture '{encoder}' has no encoder with "
+            f"pretrained weights. Expected one of {', '.join(others)}; set [model] architecture to one of these, or start from "
             "a folder written by 'geopointseg pretrain'."
         )
     if "_Weights." in name:
@@ -128,7 +127,7 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def is_pretrained_folder(folder: Path) -> bool:
-    """Whether a folder holds weights that 'pretrain' wrote."""
+    """Return whether a folder contains weights that 'pretrain' wrote."""
     try:
         text = (folder / PRETRAINED_DESCRIPTION).read_text(encoding="utf-8")
         return bool(json.loads(text).get("format") == PRETRAINED_FORMAT)
@@ -137,7 +136,7 @@ def is_pretrained_folder(folder: Path) -> bool:
 
 
 def _from_folder(folder: Path) -> StartingWeights:
-    """Read what 'pretrain' wrote, or the network of a model folder."""
+    """Read the folder of 'pretrain', or the network of a model folder."""
     if is_model_folder(folder):
         tensors = {
             k.removeprefix("network.0."): v
@@ -189,7 +188,7 @@ def _from_smp(name: str, encoder: str) -> StartingWeights:
     if name not in settings:
         raise ConfigError(
             f"There are no weights '{name}' for the encoder '{encoder}'. {nearest_names(name, settings)} {_ACCEPTED} "
-            "Names of torchgeo, such as 'ResNet18_Weights.SENTINEL2_ALL_MOCO', are accepted, too."
+            "Names of torchgeo, such as 'ResNet18_Weights.SENTINEL2_ALL_MOCO', are also accepted."
         )
     row = settings[name]
     wanted = f"https://huggingface.co/{row['repo_id']}/resolve/{row['revision']}/model.safetensors"
@@ -219,7 +218,7 @@ def _from_timm(name: str, encoder: str) -> StartingWeights:
 
 
 def _of_photographs(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], Normalization]:
-    """Return the order of the bands, and the normalization of values of 0..255 that a preprocessing comes to."""
+    """Return the order of the bands, and the normalization of values from 0 to 255 of a preprocessing."""
     scale = 255.0 / max(settings.get("input_range") or (0.0, 1.0))
     bands = _RGB[::-1] if settings.get("input_space") == "BGR" else _RGB
     mean, std = (np.array(settings[key], np.float64) * scale for key in ("mean", "std"))
@@ -239,20 +238,20 @@ def _from_torchgeo(name: str) -> StartingWeights:
     weights = known[name]
     with _download(name, str(weights.url)):
         tensors = weights.get_state_dict(progress=False, weights_only=True)
-    told = weights.meta.get("bands")
-    bands, sensor = told or ["R", "G", "B"], name.split(".")[1]
+    known_bands = weights.meta.get("bands")
+    bands, sensor = known_bands or ["R", "G", "B"], name.split(".")[1]
     return StartingWeights(
         source=name,
         tensors=_unwrap(dict(tensors), Path(name)),
         scope="encoder",
         bands=band_common_names(bands, sensor),
         normalization=_normalization_in(weights.transforms, len(bands)),
-        sensor=sensor if told else "",
+        sensor=sensor if known_bands else "",
     )
 
 
 def _normalization_in(transforms: Any, bands: int) -> Normalization | None:
-    """Return what the normalizing steps of a chain of transforms come to, None where there are none."""
+    """Return the combined normalization of a sequence of transforms; None where there is none."""
     steps = list(transforms) if hasattr(transforms, "__iter__") else [transforms]
     mean, std, found = np.zeros(bands), np.ones(bands), False
     for step in steps:
@@ -266,7 +265,7 @@ def _normalization_in(transforms: Any, bands: int) -> Normalization | None:
 
 @contextmanager
 def _download(name: str, wanted: str) -> Iterator[None]:
-    """Turn whatever goes wrong in a download into one sentence that names the file."""
+    """Convert any error of a download to a `ModelError` that names the file."""
     try:
         yield
     except Exception as error:

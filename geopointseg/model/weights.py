@@ -1,7 +1,7 @@
-"""Starting weights: what they hold, and how they are put into a network.
+"""Starting weights of a network, and their adaptation to the bands of a scene.
 
-Every tensor of the encoder has to find its weights, and bands that do not find their own are told: a training that
-starts from less than what was asked for would not show it.
+Every tensor of the encoder must get its weights, and bands without weights of their own are reported. Otherwise a training
+could silently start from random weights.
 """
 
 from __future__ import annotations
@@ -23,31 +23,30 @@ from geopointseg.raster.band import Band
 
 @dataclass(frozen=True, eq=False)
 class StartingWeights:
-    """Tensors to start from and what they expect.
+    """Starting weights, with their bands and normalization.
 
     Parameters
     ----------
     source
-        What the user named.
+        The name, file or folder that the user gave.
     tensors
-        By the names of the encoder (``scope`` encoder) or of the whole `Network` (``scope`` network).
+        Tensors by the names of the encoder (``scope`` encoder) or of the `Network` (``scope`` network).
     scope
-        Whether they are an encoder's or a whole network's.
+        Whether the tensors are those of an encoder or of a whole network.
     bands
-        Names of the bands that they were trained with, empty where not known.
+        Names of the bands of their training; empty where unknown.
     normalization
-        That they were trained with, None where scenes are to be normalized by their own statistics.
+        Normalization of their training; None where a scene is normalized by its own statistics.
     is_8_bit
-        Whether the normalization is for values of 0..255 in ``bands``, and says nothing of other units and bands.
+        Whether the normalization is for values from 0 to 255 in ``bands``, and not valid for other units and bands.
     common_names
-        Common names of ``bands`` where they are known, empty ones elsewhere.
+        Common names of ``bands``; empty strings where unknown.
     sensor
-        Whose bands they are (``SENTINEL2_ALL_MOCO`` ...), empty where they are nobody's.
+        Sensor of the bands (``SENTINEL2_ALL_MOCO`` ...); empty where unknown.
     encoder_depth
-        That of the network that they were taken from, 0 where not known.
+        Encoder depth of their network; 0 where unknown.
     is_own
-        Whether this library made them from chips like those of a training: then the statistics of batch normalization
-        go on adapting.
+        Whether `pretrain` or `train` made them; then batch statistics are updated during training.
     """
 
     source: str
@@ -68,34 +67,34 @@ def apply_weights(
     bands: Sequence[Band],
     reporter: Reporter | None = None,
 ) -> Normalization | None:
-    """Put starting weights into a network.
+    """Load starting weights into a network.
 
-    The first convolution is fitted to the scene's bands: by name where both sides have names, else in order where
-    the numbers agree, else the kernels are cycled and scaled so that activations keep their size. A band that the
-    weights lack gets the mean of their kernels.
+    The first convolution is adapted to the bands of the scene: by name if the weights and the scene have names; else in
+    order if the numbers agree; else the kernels are repeated and scaled, so that activations keep their magnitude. A band
+    without a kernel gets the mean of the kernels.
 
     Parameters
     ----------
     network
-        Changed in place.
+        Modified in place.
     weights
-        As found.
+        As `find_weights` returns them.
     bands
         Bands of the scene, in order.
     reporter
-        Told about bands that find no kernel of their own, and of what was left out.
+        Gets warnings about bands without a kernel of their own, and about unused tensors.
 
     Returns
     -------
     Normalization or None
-        The weights' own normalization for these bands, NaN for a band of which it says nothing; None where the
-        scene's own statistics are to be used.
+        Normalization of the weights for these bands, NaN for a band without one; None where the statistics of the scene
+        are used.
 
     Raises
     ------
     ModelError
-        If a tensor has another shape, a part of the encoder finds no weights, or none of the bands of a sensor's
-        weights is found in a scene with another number of bands.
+        If the shape of a tensor differs, a part of the encoder has no weights, or a scene with another number of bands has
+        none of the bands of the weights' sensor.
     """
     reporter = reporter or Reporter()
     source = match_bands(weights.bands, bands, common=weights.common_names, sensor=weights.sensor)
@@ -105,23 +104,23 @@ def apply_weights(
     first = _first_convolution(network.encoder)
     name = f"body.encoder.{first}" if weights.scope == "network" else first
     if name in tensors and name in state:
-        _tell_bands(weights, source, bands, tensors[name].shape[1], reporter)
+        _report_bands(weights, source, bands, tensors[name].shape[1], reporter)
         tensors[name] = fit_bands(tensors[name], source, state[name].shape[1])
     fitting = {k: v for k, v in tensors.items() if k in state and state[k].shape == v.shape}
     _require_fit(weights, tensors, state, fitting)
-    _tell_unused(weights, tensors, fitting, reporter)
+    _report_unused(weights, tensors, fitting, reporter)
     target.load_state_dict(fitting, strict=False)
     return _normalization_of(weights, source, len(bands))
 
 
-def _tell_bands(
+def _report_bands(
     weights: StartingWeights,
     source: Sequence[int | None] | None,
     bands: Sequence[Band],
     given: int,
     reporter: Reporter,
 ) -> None:
-    """Say which bands start from kernels that are not their own; refuse bands that are plainly not the sensor's."""
+    """Report bands without a kernel of their own; raise `ModelError` if no band is one of the sensor's."""
     here = ", ".join(band.label for band in bands)
     theirs = ", ".join(weights.bands) or f"{given} without names"
     if source is not None:
@@ -133,10 +132,10 @@ def _tell_bands(
                 "or choose with [scene] bands those that both have."
             )
     elif given == len(bands):
-        tell = reporter.warn if weights.sensor else reporter.log
-        tell(
+        report = reporter.warn if weights.sensor else reporter.log
+        report(
             f"The bands of the scene ({here}) are taken in their order as those of the weights '{weights.source}' "
-            f"({theirs}), because no name is on both sides."
+            f"({theirs}), because they have no name in common."
         )
     elif weights.sensor:
         raise ModelError(
@@ -146,12 +145,12 @@ def _tell_bands(
         )
     else:
         reporter.warn(
-            f"The weights '{weights.source}' have {given} bands ({theirs}) and the scene has {len(bands)} ({here}), none "
-            "with a name that both know. Their kernels are repeated in order; name the bands of the scene to choose."
+            f"The weights '{weights.source}' have {given} bands ({theirs}) and the scene has {len(bands)} ({here}), and "
+            "they have no name in common. The kernels are repeated in order; name the bands of the scene to assign them."
         )
 
 
-def _tell_unused(
+def _report_unused(
     weights: StartingWeights,
     tensors: Mapping[str, Tensor],
     fitting: Mapping[str, Tensor],
@@ -165,7 +164,7 @@ def _tell_unused(
     if unused:
         reporter.log(
             f"{len(unused)} tensors of the decoder in the weights '{weights.source}', such as '{unused[0]}', do not fit "
-            "this decoder and are not used: what they are for starts at random."
+            "this decoder and are not used; these parts start from random weights."
         )
 
 
@@ -198,7 +197,7 @@ def _first_convolution(encoder: nn.Module) -> str:
 
 
 def _rename(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Exchange the prefix that a trainer or wrapper left for the one expected, whichever fits most names."""
+    """Replace the prefix of a trainer or wrapper by the expected one; the pair that fits most names is used."""
     ours, theirs = list(state), list(tensors)
     probes = [
         names[len(names) * part // 7] for names in (ours, theirs) for part in range(7) if names

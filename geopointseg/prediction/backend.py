@@ -1,7 +1,7 @@
-"""What runs the networks: PyTorch, ONNX Runtime or OpenVINO, whichever is fastest here and says the same.
+"""Inference backends: PyTorch, ONNX Runtime and OpenVINO, and the choice of the fastest one.
 
-Which is fastest depends on the encoder and the processor: plain convolutions run well in PyTorch, depth-wise ones
-several times faster elsewhere. So `choose_backend` measures a few windows of the imagery at hand.
+The fastest backend depends on the encoder and the CPU. Standard convolutions are fast in PyTorch; depthwise convolutions
+are several times faster in the other backends. So `choose_backend` measures all on a few windows of the imagery.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from geopointseg.progress import Reporter
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Engine = Callable[[Image], Image]
-"""Turns normalized windows into probabilities, both ``(sample, channel, row, col)``."""
+"""A function from normalized windows to probabilities, both float32 ``(sample, channel, row, col)``."""
 
 PARITY = 1e-3
-"""Largest difference of a probability from PyTorch's that a backend may have."""
+"""Largest accepted difference between the probabilities of a backend and of PyTorch."""
 
-WORTH_S = 30.0
-"""Runs that PyTorch does in this time are not worth measuring."""
+MIN_SECONDS_TO_COMPARE = 30.0
+"""PyTorch runs shorter than this, in seconds, are not compared with other backends."""
 
 _PACKAGES = {"onnxruntime": ("onnxruntime", "onnx"), "openvino": ("openvino", "onnx")}
 _WARM_UP, _REPEATS = 2, 3
 
 
-class Probabilities(nn.Module):
-    """A network followed by a softmax: what all backends run.
+class SoftmaxNetwork(nn.Module):
+    """A network followed by a softmax, which all backends run.
 
     Parameters
     ----------
@@ -59,64 +59,33 @@ class Probabilities(nn.Module):
         return torch.softmax(self.network(image).float(), dim=1)
 
 
-@dataclass(frozen=True)
-class AcceleratedMember:
-    """A network member that is run by another backend.
+@dataclass(frozen=True, repr=False)
+class AcceleratedMember(NetworkMember):
+    """A network member that a chosen backend runs.
 
     Parameters
     ----------
-    member
-        The network and its normalization.
     backend
         ``torch``, ``torch-bf16``, ``onnxruntime`` or ``openvino``.
     """
 
-    member: NetworkMember
-    backend: str
+    backend: str = "torch"
     _engines: dict[tuple[int, ...], Engine] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
-    @property
-    def kind(self) -> str:
-        """``network``."""
-        return self.member.kind
-
-    @property
-    def weight(self) -> float:
-        """Its share in the mean of the members."""
-        return self.member.weight
-
-    @property
-    def margin_px(self) -> int:
-        """Context that it needs on every side."""
-        return self.member.margin_px
-
-    @property
-    def stride(self) -> int:
-        """Sides that are multiples of this are not padded."""
-        return self.member.stride
-
     def probabilities(self, image: Image, valid: Mask) -> Image:
         """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values."""
-        normalized = self.member.normalization.apply(image, valid)
+        normalized = self.normalization.apply(image, valid)
         shape = normalized.shape[1:]
         with self._lock:
             if shape not in self._engines:
-                self._engines[shape] = build_engine(self.member, self.backend, normalized[:1])
+                self._engines[shape] = build_engine(self, self.backend, normalized[:1])
             engine = self._engines[shape]
         return engine(normalized)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the network's state."""
-        return self.member.tensors()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the member's description."""
-        return self.member.to_json()
-
 
 def accelerate(bundle: ModelBundle, backend: str) -> ModelBundle:
-    """Return a model whose networks are run by a backend; forests stay as they are.
+    """Return a model whose networks on the CPU are run by a backend; other members are unchanged.
 
     Raises
     ------
@@ -125,7 +94,7 @@ def accelerate(bundle: ModelBundle, backend: str) -> ModelBundle:
     """
     require_backend(backend)
     members: tuple[Member, ...] = tuple(
-        AcceleratedMember(member, backend)
+        AcceleratedMember(**vars(member), backend=backend)
         if isinstance(member, NetworkMember) and member.device.type == "cpu"
         else member
         for member in bundle.members
@@ -134,17 +103,17 @@ def accelerate(bundle: ModelBundle, backend: str) -> ModelBundle:
 
 
 def require_backend(backend: str) -> None:
-    """Raise `MissingDependencyError` unless a backend is installed."""
+    """Raise `MissingDependencyError` if a backend is not installed."""
     for package in _PACKAGES.get(backend, ()):
         if importlib.util.find_spec(package) is None:
             raise MissingDependencyError(
-                f"The backend '{backend}' was asked for, but the package '{package}' is not installed. Expected it for "
+                f"The backend '{backend}' was requested, but the package '{package}' is not installed. Expected it for "
                 f"this backend; install it with: pip install 'geopointseg[{backend}]', or use --backend torch."
             )
 
 
 def available_backends() -> list[str]:
-    """Return the backends that can run here, PyTorch first."""
+    """Return the backends that are installed and that this CPU supports, PyTorch first."""
     found = ["torch"]
     if has_bfloat16(torch.device("cpu")):
         found.append("torch-bf16")
@@ -155,16 +124,21 @@ def available_backends() -> list[str]:
 
 
 def build_engine(member: NetworkMember, backend: str, example: Image) -> Engine:
-    """Return what runs a network on windows like the example.
+    """Prepare a network for windows of the size of an example.
 
     Parameters
     ----------
     member
         The network.
     backend
-        Which backend.
+        ``torch``, ``torch-bf16``, ``onnxruntime`` or ``openvino``.
     example
         Normalized float32 ``(1, band, row, col)``.
+
+    Returns
+    -------
+    callable
+        From normalized windows to probabilities.
     """
     if backend == "onnxruntime":
         return _onnxruntime_engine(member, example)
@@ -174,7 +148,7 @@ def build_engine(member: NetworkMember, backend: str, example: Image) -> Engine:
 
 
 def _torch_engine(member: NetworkMember, example: Image, *, bfloat16: bool) -> Engine:
-    module = _frozen(Probabilities(member.network).eval(), example)
+    module = _frozen(SoftmaxNetwork(member.network).eval(), example)
 
     def run(image: Image) -> Image:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
@@ -185,7 +159,7 @@ def _torch_engine(member: NetworkMember, example: Image, *, bfloat16: bool) -> E
 
 
 def _frozen(module: nn.Module, example: Image) -> nn.Module:
-    """Return the module with batch normalization folded into its convolutions, or as it is where that fails."""
+    """Return the module with batch normalization folded into its convolutions, or unchanged if that fails."""
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         batch = torch.from_numpy(example).contiguous(memory_format=torch.channels_last)
@@ -206,7 +180,7 @@ def _onnxruntime_engine(member: NetworkMember, example: Image) -> Engine:
     options.log_severity_level = 3
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        write_onnx(Probabilities(member.network), example, path)
+        write_onnx(SoftmaxNetwork(member.network), example, path)
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
@@ -226,7 +200,7 @@ def _openvino_engine(member: NetworkMember, example: Image) -> Engine:
     }
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        write_onnx(Probabilities(member.network), example, path)
+        write_onnx(SoftmaxNetwork(member.network), example, path)
         compiled = ov.Core().compile_model(str(path), "CPU", settings)
     widen_signal_stack()
     local = threading.local()
@@ -242,7 +216,7 @@ def _openvino_engine(member: NetworkMember, example: Image) -> Engine:
 def write_onnx(
     module: nn.Module, example: Image, path: Path, output: str = "probabilities"
 ) -> None:
-    """Write a module as ONNX for windows of the example's size, any number at once.
+    """Write a module as ONNX for windows of the size of an example, with any batch size.
 
     Parameters
     ----------
@@ -267,7 +241,19 @@ def write_onnx(
 
 @dataclass(frozen=True)
 class Trial:
-    """How a backend did: seconds a window, largest difference from PyTorch, or why it failed."""
+    """Measurement of a backend.
+
+    Parameters
+    ----------
+    backend
+        Name of the backend.
+    seconds
+        Seconds per window.
+    difference
+        Largest difference of a probability from PyTorch.
+    error
+        Reason why the backend failed; empty where it did not.
+    """
 
     backend: str
     seconds: float
@@ -276,37 +262,42 @@ class Trial:
 
     @property
     def agrees(self) -> bool:
-        """Whether it ran and says what PyTorch says."""
+        """Whether it ran, with the probabilities of PyTorch."""
         return not self.error and self.difference <= PARITY
 
     def __str__(self) -> str:
         if self.error:
             return f"{self.backend} failed ({self.error})"
-        said = f"{self.backend} {self.seconds:.3f} s a window"
-        return said if self.agrees else f"{said} but off by {self.difference:.1g}"
+        speed = f"{self.backend} {self.seconds:.3f} s per window"
+        return speed if self.agrees else f"{speed} but a difference of {self.difference:.1g}"
 
 
 def choose_backend(
     bundles: Sequence[ModelBundle], image: Image, valid: Mask, windows: int, reporter: Reporter
 ) -> str:
-    """Measure all backends on a few windows and return the fastest one that agrees with PyTorch.
+    """Measure all backends on some windows, and return the fastest one that agrees with PyTorch.
 
     Parameters
     ----------
     bundles
         The models.
     image, valid
-        Some windows of the imagery, ``(sample, band, row, col)`` and ``(sample, row, col)``.
+        Some windows of the imagery, float32 ``(sample, band, row, col)`` and bool ``(sample, row, col)``.
     windows
-        How many windows are to be computed; few are not worth the trial.
+        Number of windows of the whole run; short runs are not measured.
     reporter
-        Told of the choice and its reason.
+        Gets the choice and its reason.
+
+    Returns
+    -------
+    str
+        Name of the backend.
     """
     torch_trial, reference = _try("torch", bundles, image, valid, None)
-    if torch_trial.seconds * windows < WORTH_S:
+    if torch_trial.seconds * windows < MIN_SECONDS_TO_COMPARE:
         reporter.log(
-            f"Backend: torch, because {windows} windows take it about "
-            f"{torch_trial.seconds * windows:.0f} s and trying others would take as long."
+            f"Backend: torch, because {windows} windows take about {torch_trial.seconds * windows:.0f} s with it, and to "
+            "measure the other backends would take as long."
         )
         return "torch"
     trials = [torch_trial]
@@ -339,7 +330,7 @@ def _try(
             for member in members:
                 member.probabilities(image, valid)
             seconds.append((time.perf_counter() - started) / len(image))
-    except Exception as error:  # noqa: BLE001 - a backend that cannot run this network is left out, whatever it says
+    except Exception as error:  # noqa: BLE001 - a backend that cannot run this network is left out, for any reason
         return Trial(
             name, float("inf"), float("inf"), f"{type(error).__name__}: {error}"[:120]
         ), None

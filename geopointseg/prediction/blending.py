@@ -1,9 +1,9 @@
-"""How overlapping windows become one: weights along each axis that sum to one at every pixel.
+"""Blending of overlapping windows, with weights that sum to one at every pixel.
 
-A window's prediction is worse near its edges, where context is missing. So windows overlap, and each pixel
-takes the weighted mean of the probabilities of the windows that see it. Weights are products of one profile for
-rows and one for columns, and profiles are normalized beforehand: the weighted sum is the mean, and no sum of
-weights has to be kept. The border of the raster is not an edge in this sense; there is nothing beyond it.
+The predictions of a window are less accurate near its edges, where context is missing. So windows overlap, and each pixel
+gets the weighted mean of the probabilities of all windows that contain it. A weight is the product of one profile along the
+rows and one along the columns. Profiles are normalized in advance, so the weighted sum is the mean, and no sum of weights is
+stored. The border of the raster is no such edge, because there is no context beyond it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Blend = Literal["hann", "gaussian", "crop"]
 
 GAUSSIAN_WIDTHS = 6.0
-"""Standard deviations in a window's side, for Gaussian weights."""
+"""Side of a window in standard deviations of the Gaussian weights."""
 
 
 def blend_profiles(
@@ -30,13 +30,12 @@ def blend_profiles(
     origins
         First pixel of each window, ascending; neighbours overlap or touch.
     size
-        Pixels of a window.
+        Number of pixels of a window.
     blend
-        ``hann`` fades neighbours into each other over their overlap, ``gaussian`` weighs by the distance to the
-        windows' centres, ``crop`` switches in the middle of the overlap.
+        ``hann``: the weight changes from one neighbour to the other over their overlap; ``gaussian``: the weight decreases
+        with the distance to the centre of the window; ``crop``: the weight changes in the middle of the overlap.
     margin
-        Pixels at an edge that get no weight where a neighbour sees them better (``hann`` only), as far as the
-        overlap allows.
+        Number of pixels at an edge with zero weight where a neighbour overlaps (``hann`` only), at most half the overlap.
 
     Returns
     -------
@@ -76,7 +75,7 @@ def _gaussian(size: int) -> NDArray[np.float64]:
 
 
 def _rise(overlap: int, blend: Blend, margin: int) -> NDArray[np.float64]:
-    """Return weights that rise from zero to one over an overlap, symmetric about its middle."""
+    """Return weights that increase from zero to one over an overlap, symmetric about its middle."""
     if blend == "crop":
         return np.asarray(np.arange(overlap) + 0.5 >= overlap / 2, dtype=np.float64)
     flat = min(margin, overlap // 2)
@@ -92,7 +91,7 @@ def add_window(
     row: int,
     col: int,
 ) -> None:
-    """Add one window's weighted channels to the sums of a tile; the channels are overwritten.
+    """Add the weighted channels of one window to the sums of a tile; the channels are overwritten.
 
     Parameters
     ----------
@@ -101,9 +100,9 @@ def add_window(
     channels
         float32 ``(channel, row, col)`` of the window.
     weights
-        float32 ``(row, col)``; zero where the pixel is not wanted.
+        float32 ``(row, col)``; zero where the pixel is not mapped.
     row, col
-        Where the window's first pixel lies in the tile.
+        Position of the window's first pixel in the tile.
     """
     height, width = weights.shape
     channels *= weights

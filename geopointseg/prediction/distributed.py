@@ -1,9 +1,9 @@
-"""The same tiles on many machines: Dask hands them out, the work folder keeps what is done.
+"""Distributed prediction: Dask distributes the tiles, and the work folder holds the finished ones.
 
-Workers write finished tiles to the work folder beside the output, which all machines must see under one path;
-nothing but the names of tiles goes through the scheduler. A tile is a pure function of the job, written under a
-temporary name and moved into place, so it may be computed twice, by anyone, without harm: a worker that dies
-costs the tile it was at. The result is that of a single process, to the byte.
+Workers write finished tiles to the work folder beside the output, which all machines must mount under the same path. Only
+the positions of tiles pass through the scheduler. A tile is a pure function of the job and appears only when complete. So
+it can be computed twice, by any worker, with the same result. If a worker dies, only its current tile is computed again.
+The output files are byte-identical to those of a single process.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ import rasterio
 
 from geopointseg.errors import ConfigError, GeopointsegError, MissingDependencyError, OutputError
 from geopointseg.prediction.output_tiles import finish_tile
-from geopointseg.prediction.prediction_job import Job
+from geopointseg.prediction.prediction_job import PredictionJob
 from geopointseg.prediction.tile_pipeline import GDAL_CACHE_BYTES, compute_tiles
-from geopointseg.prediction.tile_status import Ledger, TileProgress
+from geopointseg.prediction.tile_status import TileProgress, TileStatus
 from geopointseg.prediction.tile_store import write_arrays
 from geopointseg.prediction.tiling import Tile
 from geopointseg.prediction.work_folder import WorkFolder
 from geopointseg.progress import Reporter
 
-TASKS_A_THREAD = 3
-"""Tiles handed out a worker thread: one at work, the others at hand when it is done."""
+TASKS_PER_THREAD = 3
+"""Number of submitted tasks per worker thread: one runs, the others wait on the worker."""
 
-ATTEMPTS = 3
-"""How often a tile is tried again whose worker died or ran out of memory."""
+RETRIES = 3
+"""Number of retries of a tile whose worker died or ran out of memory."""
 
-PATIENCE_S = 60.0
-"""How long to wait for a first worker."""
+WORKER_TIMEOUT_S = 60.0
+"""Time limit for the first worker, in seconds."""
 
 
 def require_dask(address: str) -> None:
-    """Raise unless Dask is installed and an address is one, without connecting.
+    """Raise if Dask is not installed or an address is malformed, without a connection.
 
     Raises
     ------
@@ -62,14 +62,14 @@ def require_dask(address: str) -> None:
 
 @contextmanager
 def open_workers(address: str, folder: Path) -> Iterator[Any]:
-    """Connect to a scheduler with workers that see a folder.
+    """Connect to a scheduler, and check that its workers can access a folder.
 
     Raises
     ------
     ConfigError
-        If nothing answers at the address, or there are no workers.
+        If no scheduler answers at the address, or it has no workers.
     OutputError
-        If a worker does not see the folder.
+        If a worker cannot access the folder.
     """
     with open_client(address) as client:
         _wait_for_workers(client, folder)
@@ -90,7 +90,7 @@ def open_client(address: str) -> Iterator[Any]:
     MissingDependencyError
         If Dask is not installed.
     ConfigError
-        If the address is malformed or nothing answers there.
+        If the address is malformed or no scheduler answers.
     """
     try:
         distributed: Any = importlib.import_module("dask.distributed")
@@ -107,7 +107,7 @@ def open_client(address: str) -> Iterator[Any]:
             yield client
         return
     try:
-        client = distributed.Client(address, timeout=PATIENCE_S)
+        client = distributed.Client(address, timeout=WORKER_TIMEOUT_S)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"No Dask scheduler answers at '{address}' ({error}). Expected an address like tcp://host:8786; start "
@@ -119,25 +119,25 @@ def open_client(address: str) -> Iterator[Any]:
 
 def _lacking_dask() -> MissingDependencyError:
     return MissingDependencyError(
-        "Dask is not installed, so there is nothing to hand tiles to. Expected the packages dask and "
+        "Dask is not installed, so tiles cannot be distributed. Expected the packages dask and "
         "distributed; install them with: pip install 'geopointseg[dask]'"
     )
 
 
 def _wait_for_workers(client: Any, folder: Path) -> None:
     try:
-        client.wait_for_workers(1, timeout=PATIENCE_S)
+        client.wait_for_workers(1, timeout=WORKER_TIMEOUT_S)
     except TimeoutError as error:
         raise ConfigError(
             f"The Dask scheduler '{client.scheduler.address}' has no workers. Expected at least one within "
-            f"{PATIENCE_S:.0f} seconds; start some with 'dask worker ADDRESS'."
+            f"{WORKER_TIMEOUT_S:.0f} seconds; start some with 'dask worker ADDRESS'."
         ) from error
-    seen = client.run(os.path.isdir, str(folder))
-    blind = [worker for worker, sees in seen.items() if not sees]
-    if blind:
+    found = client.run(os.path.isdir, str(folder))
+    without = [worker for worker, exists in found.items() if not exists]
+    if without:
         raise OutputError(
-            f"The worker {blind[0]} does not see the folder '{folder}'. All workers write finished tiles "
-            "there; put the output on a file system that all machines mount under one path."
+            f"The worker {without[0]} cannot access the folder '{folder}'. All workers write finished tiles "
+            "there; choose an output on a file system that all machines mount under one path."
         )
 
 
@@ -153,29 +153,29 @@ def _local_workers(address: str) -> int:
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work: compute a tile, or finish a tile of the output."""
+    """One task: to compute a tile, or to finish an output tile."""
 
     kind: Literal["compute", "finish"]
     tile: Tile
 
 
 class DaskRun:
-    """Hands the tiles of a map to the workers of a cluster.
+    """Distributes the tiles of a map to the workers of a cluster.
 
-    Only as many are handed out at a time as the workers can have at hand, so that the scheduler holds a few tasks
-    whatever the size of the map, and a cancelled run ends soon.
+    The number of submitted tasks is limited. So the scheduler holds few tasks, whatever the size of the map, and a
+    cancelled run ends soon.
 
     Parameters
     ----------
     client
         A connected Dask client.
     job
-        What is predicted; its models must lie in folders that all workers see.
+        The prediction; all workers must have access to the folders of its models.
     work
-        The work folder, which all workers must see under this path; see `open_workers`.
+        The work folder; all workers must have access to it under this path; see `open_workers`.
     """
 
-    def __init__(self, client: Any, job: Job, work: WorkFolder) -> None:
+    def __init__(self, client: Any, job: PredictionJob, work: WorkFolder) -> None:
         self._client = client
         self._job = job
         self._work = work
@@ -183,33 +183,47 @@ class DaskRun:
         self._running: dict[Any, Task] = {}
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def run(self, ledger: Ledger, progress: TileProgress, reporter: Reporter) -> int:
-        """Compute all missing tiles; return the number of undeclared NaN met.
+    def run(self, status: TileStatus, progress: TileProgress, reporter: Reporter) -> int:
+        """Compute all missing tiles.
+
+        Parameters
+        ----------
+        status
+            Which tiles are missing.
+        progress
+            Updated after every tile.
+        reporter
+            Asked whether the run is cancelled.
+
+        Returns
+        -------
+        int
+            Number of undeclared NaN pixels.
 
         Raises
         ------
         OutputError
-            If a tile's workers die again and again.
+            If a tile fails on several workers.
         """
         undeclared = 0
-        todo = Todo(ledger)
+        tasks = TaskQueue(status)
         try:
-            self._hand_out(todo)
+            self._submit(tasks)
             while self._running:
                 for task, outcome in self._next_outcomes(reporter):
                     undeclared += outcome
-                    todo.note(task)
+                    tasks.complete(task)
                     if task.kind == "compute":
                         progress.tile_done(task.tile)
-                self._hand_out(todo)
+                self._submit(tasks)
         finally:
             self._client.cancel(list(self._running))
         return undeclared
 
-    def _hand_out(self, todo: Todo) -> None:
+    def _submit(self, tasks: TaskQueue) -> None:
         threads = sum(self._client.nthreads().values())
-        while len(self._running) < TASKS_A_THREAD * max(threads, 1):
-            task = todo.next()
+        while len(self._running) < TASKS_PER_THREAD * max(threads, 1):
+            task = tasks.next()
             if task is None:
                 return
             future = self._client.submit(
@@ -219,14 +233,14 @@ class DaskRun:
                 self._work,
                 task,
                 pure=False,
-                retries=ATTEMPTS,
+                retries=RETRIES,
                 priority=1 if task.kind == "finish" else 0,
             )
             self._running[future] = task
             future.add_done_callback(self._done.put)
 
     def _next_outcomes(self, reporter: Reporter) -> list[tuple[Task, int]]:
-        """Wait for tasks to end, looking every moment whether the run was cancelled."""
+        """Wait for tasks to end; check five times per second whether the run is cancelled."""
         futures: list[Any] = []
         while not futures:
             reporter.check_cancelled()
@@ -242,7 +256,7 @@ class DaskRun:
                 raise
             raise OutputError(
                 f"A tile could not be computed by any worker ({type(error).__name__}: {error}). Expected workers with "
-                "enough memory and the same version of geopointseg; look at their logs, and run again with --resume."
+                "enough memory and the same version of geopointseg; read their logs, and run again with --resume."
             ) from error
         for outcome in outcomes:
             if isinstance(outcome, GeopointsegError):
@@ -250,49 +264,60 @@ class DaskRun:
         return list(zip(tasks, outcomes, strict=True))
 
 
-class Todo:
-    """What is to be done next, as a run goes on.
+class TaskQueue:
+    """The next tasks of a run: output tiles that can be finished first, then missing tiles.
 
     Parameters
     ----------
-    ledger
-        The account of the run.
+    status
+        The tiles of the run.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._missing = iter(ledger.missing)
-        self._ready = deque(ledger.ready)
+    def __init__(self, status: TileStatus) -> None:
+        self._status = status
+        self._missing = iter(status.missing)
+        self._ready = deque(status.ready)
 
     def next(self) -> Task | None:
-        """Return the next task; None while nothing can be begun."""
+        """Return the next task; None while no task can be started."""
         if self._ready:
             return Task("finish", self._ready.popleft())
         tile = next(self._missing, None)
         return None if tile is None else Task("compute", tile)
 
-    def note(self, task: Task) -> None:
-        """Note that a task is done."""
+    def complete(self, task: Task) -> None:
+        """Record that a task is done."""
         if task.kind == "finish":
-            self._ledger.output_done(task.tile)
+            self._status.output_done(task.tile)
         else:
-            self._ready.extend(self._ledger.part_done(task.tile))
+            self._ready.extend(self._status.part_done(task.tile))
 
 
 _lock = threading.Lock()
-_jobs: dict[str, Job] = {}
+_jobs: dict[str, PredictionJob] = {}
 
 
-def run_task(key: str, job: Job, work: WorkFolder, task: Task) -> int | GeopointsegError:
-    """Do one piece of work in a worker, and write the result to the work folder.
+def run_task(key: str, job: PredictionJob, work: WorkFolder, task: Task) -> int | GeopointsegError:
+    """Run one task in a worker, and write the result to the work folder.
 
-    The models are loaded once a worker. What goes wrong for a reason that trying again does not change is returned,
-    not raised, so that Dask does not try again.
+    The models are loaded once per worker.
+
+    Parameters
+    ----------
+    key
+        Identifies the run, so that a worker keeps the models of one run.
+    job
+        The prediction.
+    work
+        The work folder.
+    task
+        Which tile to compute or to finish.
 
     Returns
     -------
     int or GeopointsegError
-        The number of undeclared NaN met.
+        The number of undeclared NaN pixels; or an error that a retry would not change, which is returned so that Dask does
+        not retry.
     """
     with _lock:
         if key not in _jobs:

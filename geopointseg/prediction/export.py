@@ -1,4 +1,4 @@
-"""Models for other programs: ONNX with the metadata that the QGIS plugin Deepness reads."""
+"""Export of models to ONNX, with the metadata of the QGIS plugin Deepness."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from geopointseg.raster.publishing import whole_file
 
 OVERLAP_PERCENT = 25
 _DEEPNESS_RANGE = 255.0
-"""Deepness divides all values by this, whatever the raster's data type."""
+"""Deepness divides all values by this, for any data type of the raster."""
 
 
 class DeepnessNetwork(nn.Module):
-    """The networks of a model as Deepness calls them: values divided by 255 in, probabilities out.
+    """The networks of a model for Deepness: from values divided by 255 to probabilities.
 
     Parameters
     ----------
     members
-        Networks of one model; their weighted mean is returned.
+        Networks of one model, of which the weighted mean is returned.
     temperature
-        The model's temperature.
+        Temperature of the model.
     """
 
     def __init__(self, members: Sequence[NetworkMember], temperature: float) -> None:
@@ -49,12 +49,12 @@ class DeepnessNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return probabilities ``(sample, class, row, col)``."""
-        votes = []
+        weighted = []
         for position, network in enumerate(self.networks):
             mean, std = (self.get_buffer(f"{name}_{position}") for name in ("mean", "std"))
             probabilities = torch.softmax(network((image - mean) / std), dim=1)
-            votes.append(self._weights[position] * probabilities)
-        mean = torch.stack(votes).sum(dim=0) if len(votes) > 1 else votes[0]
+            weighted.append(self._weights[position] * probabilities)
+        mean = torch.stack(weighted).sum(dim=0) if len(weighted) > 1 else weighted[0]
         if self._temperature == 1.0:
             return mean
         raised = mean ** (1.0 / self._temperature)
@@ -67,11 +67,10 @@ def export_onnx(
     *,
     window_px: int | None = None,
 ) -> dict[str, Any]:
-    """Write a model's networks as one ONNX file that Deepness loads without further settings.
+    """Write the networks of a model as one ONNX file, which Deepness loads without further settings.
 
-    The file takes the raster's values divided by 255, as Deepness gives them, and normalizes them inside. A forest
-    cannot be written as ONNX here; where a model has one beside its networks, it is left out and the summary says
-    so.
+    The input is the values of the raster divided by 255, as Deepness passes them; the file includes the normalization. A
+    forest is not exported; it is listed in the summary under ``left_out``.
 
     Parameters
     ----------
@@ -80,19 +79,19 @@ def export_onnx(
     output
         File to write.
     window_px
-        Side of the windows; the prediction's default by default.
+        Side of the windows in pixels; by default that of the prediction.
 
     Returns
     -------
     dict
-        Path, size, bands, resolution, which members went in, and the largest difference from PyTorch.
+        Path, size, bands, resolution, number of networks, and the largest difference of a probability from PyTorch.
 
     Raises
     ------
     MissingDependencyError
         If the package onnx is not installed.
     ModelError
-        If the model has no network, or the written file does not say what the model says.
+        If the model has no network, or the probabilities of the written file differ from those of the model.
     """
     if importlib.util.find_spec("onnx") is None:
         raise MissingDependencyError(
@@ -141,7 +140,7 @@ def _example(bundle: ModelBundle, side: int) -> NDArray[np.float32]:
 def deepness_metadata(bundle: ModelBundle, window_px: int) -> dict[str, str]:
     """Return the metadata that Deepness reads, each value as JSON.
 
-    Class numbers in Deepness are positions; the codes of the map are kept beside them for other readers.
+    Deepness numbers classes by their position. The class codes of the map are included for other programs.
     """
     names = {str(index): name for index, name in enumerate(bundle.legend.names)}
     values: dict[str, Any] = {
@@ -172,7 +171,7 @@ def _add_metadata(path: Path, metadata: dict[str, str]) -> None:
 
 
 def _difference(module: nn.Module, path: Path, example: NDArray[np.float32]) -> float | None:
-    """Return how far the file's answer is from the module's; None where ONNX Runtime is not installed."""
+    """Return the largest difference between the file and the module; None where ONNX Runtime is not installed."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
     import onnxruntime as ort
@@ -185,6 +184,6 @@ def _difference(module: nn.Module, path: Path, example: NDArray[np.float32]) -> 
     if difference > PARITY:
         raise ModelError(
             f"The written ONNX file differs from the model by {difference:.2g} in probability. Expected at most "
-            f"{PARITY:g}; this network uses operations that ONNX Runtime computes otherwise, so predict with geopointseg."
+            f"{PARITY:g}; this network has operations that ONNX Runtime computes differently, so predict with geopointseg."
         )
     return difference

@@ -1,4 +1,4 @@
-"""What a map is made of: scenes as one mosaic, and the area of interest."""
+"""The input of a map: scenes as one mosaic, and the area of interest."""
 
 from __future__ import annotations
 
@@ -30,16 +30,14 @@ from geopointseg.vector_source import openable
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Several scenes on one pixel grid, read as one; where they overlap, the first valid one counts.
-
-    Use `Mosaic.of` to make one.
+    """Several scenes on one grid; where they overlap, the first valid one is used. `Mosaic.of` builds it.
 
     Parameters
     ----------
     scenes
         The scenes, all with the same bands.
     grid
-        The smallest grid that holds them all; for one scene its own.
+        The smallest grid that contains all scenes; for one scene its own.
     """
 
     scenes: tuple[Scene, ...]
@@ -47,7 +45,7 @@ class Mosaic:
 
     @classmethod
     def of(cls, scenes: Sequence[Scene], reporter: Reporter | None = None) -> Mosaic:
-        """Join scenes on the pixels of the first one; others are resampled as they are read.
+        """Join scenes on the grid of the first one; other scenes are resampled while they are read.
 
         Raises
         ------
@@ -85,11 +83,11 @@ class Mosaic:
         return Chip(image, valid, undeclared)
 
     def files(self) -> set[Path]:
-        """Return the local files that are read, those behind virtual rasters too."""
+        """Return the local files that are read, also those of virtual rasters."""
         return raster_files(scene.path for scene in self.scenes)
 
     def fingerprint(self) -> str:
-        """Return a text that changes when a scene's file or bands change."""
+        """Return a string that changes when the file or the bands of a scene change."""
         return repr([scene.fingerprint() or scene.path for scene in self.scenes])
 
 
@@ -97,7 +95,7 @@ def _on_pixels_of(first: Scene, scene: Scene, reporter: Reporter) -> Scene:
     if len(first.bands) != len(scene.bands):
         raise RasterError(
             f"'{first.name}' has {len(first.bands)} bands and '{scene.name}' {len(scene.bands)}. "
-            "Rasters that are mapped as one need the same bands; choose the same bands of both."
+            "A mosaic needs the same bands in all rasters; choose the same bands of both."
         )
     if first.grid.matches(scene.grid):
         return scene
@@ -109,7 +107,7 @@ def _on_pixels_of(first: Scene, scene: Scene, reporter: Reporter) -> Scene:
 
 
 def _grid_around(pixels: Grid, other: Grid) -> Grid:
-    """Return the smallest grid with the pixels of one grid that covers another one."""
+    """Return the smallest grid, on the pixels of one grid, that covers another one."""
     west, south, east, north = other.bounds_in(pixels.crs)
     row, col = pixels.world_to_pixel([west, east, west, east], [south, south, north, north])
     top, left = math.floor(row.min()), math.floor(col.min())
@@ -136,25 +134,25 @@ def _union(grids: Sequence[Grid]) -> Grid:
 
 @described
 @dataclass(frozen=True)
-class Area:
+class AreaOfInterest:
     """Polygons outside of which nothing is mapped.
 
     Parameters
     ----------
     source
-        Where they come from, for messages.
+        Path of the layer, for messages.
     polygons
-        Well-known binary, in the CRS of the map.
+        Polygons as well-known binary (WKB), in the CRS of the map.
     """
 
     source: str
     polygons: tuple[bytes, ...]
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], grid: Grid) -> Area:
-        """Read polygons and move them to the CRS of a grid, their sides cut finely before.
+    def read(cls, path: str | os.PathLike[str], grid: Grid) -> AreaOfInterest:
+        """Read polygons and transform them to the CRS of a grid, with densified edges.
 
-        Where x goes around the body, polygons come to lie nearest to the grid.
+        Where x is cyclic (longitude), polygons are shifted by whole turns to the position nearest to the grid.
 
         Raises
         ------
@@ -196,7 +194,7 @@ class Area:
         return shapely.STRtree(shapely.from_wkb(list(self.polygons)))
 
     def mask(self, grid: Grid) -> NDArray[np.bool_]:
-        """Return where the pixel centres of a grid lie inside, bool ``(row, col)``."""
+        """Return bool ``(row, col)``: True where the centre of a pixel lies inside a polygon."""
         from rasterio.features import rasterize
 
         near = self._tree.geometries[self._tree.query(shapely.box(*grid.bounds))]
@@ -226,7 +224,7 @@ class Area:
 
 
 def _polygon_layer(name: str, source: str) -> int | None:
-    """Return the position of the only layer that may hold polygons; None where none does.
+    """Return the position of the only layer that can contain polygons; None where there is none.
 
     Raises
     ------
@@ -242,7 +240,7 @@ def _polygon_layer(name: str, source: str) -> int | None:
     }
     if len(found) > 1:
         raise InputFileError(
-            f"The area of interest '{source}' holds {len(found)} layers with polygons ({', '.join(found)}). Expected one; "
-            "save the one that is meant to a file of its own."
+            f"The area of interest '{source}' has {len(found)} layers with polygons ({', '.join(found)}). Expected one; "
+            "save the layer to use as a file of its own."
         )
     return next(iter(found.values()), None)

@@ -1,4 +1,4 @@
-"""From computed tiles to the tiles of the output file, and from these to the file."""
+"""Output tiles: assembled from computed tiles, compressed, and read when the output file is written."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from geopointseg.raster.cog import TILE_PX, encode_tile
 from geopointseg.raster.grid import clip_window
 
 SIEVE_REACH = 2
-"""Pixels read around a tile for the sieve, in units of the smallest patch that stays."""
+"""Rim around a tile that the sieve needs, in units of the smallest patch that is kept."""
 
 FARTHEST_PX = TILE_PX
-"""Most pixels read around a tile: of a patch that reaches farther, only the part that is seen counts."""
+"""Largest rim around a tile, in pixels. Of a patch that extends farther, only the part inside is counted."""
 
 
 def needed_parts(plan: Plan, tile: Tile) -> list[Tile]:
-    """Return the computed tiles that an output tile is made of."""
+    """Return the computed tiles that an output tile consists of."""
     return plan.lattice.tiles_in(_reach(plan, tile))
 
 
@@ -50,7 +50,17 @@ def _reach(plan: Plan, tile: Tile) -> Window:
 
 
 def finish_tile(plan: Plan, work: WorkFolder, tile: Tile) -> None:
-    """Put an output tile together from computed tiles, compress it, and write it to the work folder."""
+    """Assemble an output tile from computed tiles, compress it, and write it to the work folder.
+
+    Parameters
+    ----------
+    plan
+        Windows, tiles and products.
+    work
+        Contains the computed tiles.
+    tile
+        Row and column of the output tile.
+    """
     parts = {part: ArrayFile(work.part(part)) for part in needed_parts(plan, tile)}
     reach, window = _reach(plan, tile), plan.layouts[CLASSES].tile_window(*tile)
     arrays = plan.products.empty(int(window.height), int(window.width))
@@ -75,7 +85,7 @@ def finish_tile(plan: Plan, work: WorkFolder, tile: Tile) -> None:
 def _paste(
     values: NDArray[Any], row: Segment, col: Segment, target: NDArray[Any], frame: Window
 ) -> None:
-    """Copy what lies in the frame of a stretch of rows and columns."""
+    """Copy the part of a segment of rows and columns that lies in a window."""
     top, left = row.start - int(frame.row_off), col.start - int(frame.col_off)
     height, width = target.shape[1:]
     rows = slice(max(top, 0), min(top + values.shape[1], height))
@@ -86,13 +96,13 @@ def _paste(
 
 
 def _segment(plan: Plan, parts: dict[Tile, ArrayFile], row: Segment, col: Segment) -> Arrays:
-    """Return the products of one stretch of rows and columns; nothing where it is empty."""
+    """Return the products of one segment of rows and columns; empty where nothing was mapped."""
     tiles = [tile for tile in itertools.product(row.tiles, col.tiles) if CLASSES in parts[tile]]
     if not tiles:
         return {}
     if len(row.tiles) == len(col.tiles) == 1:
         own = _own_window(plan, tiles[0], row, col)
-        return {name: parts[tiles[0]][name][(slice(None), *own)] for name in plan.layouts}
+        return {name: parts[tiles[0]].read(name, slice(None), *own) for name in plan.layouts}
     shape = plan.products.channels, row.stop - row.start, col.stop - col.start
     sums = np.zeros(shape, dtype=np.float32)
     for tile in tiles:
@@ -112,23 +122,26 @@ def _own_window(plan: Plan, tile: Tile, row: Segment, col: Segment) -> tuple[sli
 def _seam(
     plan: Plan, part: ArrayFile, tile: Tile, row: Segment, col: Segment
 ) -> NDArray[np.float32]:
-    """Return a tile's sums on a piece of seam."""
+    """Return the sums of a tile on a part of its seam."""
     extent = plan.lattice.extent(tile)
     _, (first_row, last_row), (first_col, last_col) = own_part(plan.lattice, tile)
     top, bottom = row.start - int(extent.row_off), row.stop - int(extent.row_off)
     left, right = col.start - int(extent.col_off), col.stop - int(extent.col_off)
+    every = slice(None)
     if top < first_row:
-        return part["top"][:, top:bottom, left:right]
+        return part.read("top", every, slice(top, bottom), slice(left, right))
     if top >= last_row:
-        return part["bottom"][:, top - last_row : bottom - last_row, left:right]
+        return part.read(
+            "bottom", every, slice(top - last_row, bottom - last_row), slice(left, right)
+        )
     rows = slice(top - first_row, bottom - first_row)
     if left < first_col:
-        return part["left"][:, rows, left:right]
-    return part["right"][:, rows, left - last_col : right - last_col]
+        return part.read("left", every, rows, slice(left, right))
+    return part.read("right", every, rows, slice(left - last_col, right - last_col))
 
 
 def _sieve(plan: Plan, codes: NDArray[Any]) -> NDArray[Any]:
-    """Merge patches of fewer pixels than wanted into their largest neighbour, nodata aside."""
+    """Merge patches below the minimum size into their largest neighbour; nodata is not changed."""
     from rasterio.features import sieve
 
     valid = codes != nodata_code(plan.products.legend)
@@ -153,8 +166,8 @@ def _write(plan: Plan, work: WorkFolder, tile: Tile, arrays: Arrays) -> None:
             stored[f"{name}.counts.{level}"] = counts
             stored[f"{name}.data.{level}"] = data
     pixels = np.bincount(arrays[CLASSES].ravel())
-    facts = {str(code): int(pixels[code]) for code in np.flatnonzero(pixels)}
-    write_arrays(work.output_tile(tile), stored, facts)
+    metadata = {str(code): str(pixels[code]) for code in np.flatnonzero(pixels)}
+    write_arrays(work.output_tile(tile), stored, metadata)
 
 
 @dataclass
@@ -175,28 +188,43 @@ class StoredTiles:
     _files: dict[Tile, ArrayFile] = field(default_factory=dict)
 
     def counts(self, row: int, col: int) -> tuple[NDArray[np.int64], ...] | None:
-        """Return the block sizes of a tile's levels; they are kept, being asked for again and again."""
+        """Return the block sizes of each level of a tile; they are cached."""
         if (row, col) not in self._counts:
             file = ArrayFile(self.work.output_tile((row, col)))
             names = itertools.takewhile(
                 file.__contains__, (f"{self.name}.counts.{level}" for level in itertools.count())
             )
-            found = tuple(np.array(file[name]) for name in names)
+            found = tuple(file.read(name) for name in names)
             self._counts[row, col] = found or None
         return self._counts[row, col]
 
     def data(self, row: int, col: int, level: int, start: int, stop: int) -> bytes:
-        """Return some of the bytes of a tile's level."""
-        return self._file(row, col)[f"{self.name}.data.{level}"][start:stop].tobytes()
+        """Return a range of the bytes of one level of a tile.
+
+        Parameters
+        ----------
+        row, col
+            The tile.
+        level
+            Overview level; 0 is the full resolution.
+        start, stop
+            First byte, and the byte after the last one.
+
+        Returns
+        -------
+        bytes
+            Compressed blocks.
+        """
+        return self._file(row, col).read(f"{self.name}.data.{level}", slice(start, stop)).tobytes()
 
     def coarse(self, row: int, col: int) -> NDArray[Any] | None:
         """Return the pixels of a tile's coarsest level."""
         file = self._file(row, col)
         name = f"{self.name}.coarse"
-        return np.array(file[name]) if name in file else None
+        return file.read(name) if name in file else None
 
     def _file(self, row: int, col: int) -> ArrayFile:
-        """Return an open file; those of one row of tiles at most are kept."""
+        """Return an open file; at most the files of one row of tiles stay open."""
         if (row, col) not in self._files:
             if any(other[0] != row for other in self._files):
                 self._files.clear()

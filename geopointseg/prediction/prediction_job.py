@@ -1,4 +1,4 @@
-"""One prediction as it was asked for: models, imagery and options, and what follows from them."""
+"""One prediction: models, imagery and options, and the ensemble, windows and files that follow from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from geopointseg.model.bundle import ModelBundle
 from geopointseg.model.ensemble import combine_models, union_bands
 from geopointseg.model.inference import Ensemble
 from geopointseg.prediction.backend import accelerate
-from geopointseg.prediction.mosaic import Area, Mosaic
+from geopointseg.prediction.mosaic import AreaOfInterest, Mosaic
 from geopointseg.prediction.product import Products
 from geopointseg.prediction.tile_pipeline import Plan
 from geopointseg.prediction.tiling import SUMS_BYTES, Lattice, lay_lattice
@@ -27,17 +27,17 @@ from geopointseg.radiometry.picture_style import PictureStyle
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
 
-WORTH_WINDOWS = 64
-"""Rasters of fewer windows are done before a network is prepared to run faster."""
+MIN_WINDOWS_TO_PREPARE = 64
+"""Below this number of windows, the preparation of an accelerated network takes longer than it saves."""
 
 RESOLUTION_TOLERANCE = 1.25
-"""Ratio of pixel sides beyond which a model is said to see another scale than it learned."""
+"""Ratio of pixel sides beyond which a warning reports that the resolution differs from that of the training."""
 
 
 @described
 @dataclass(frozen=True)
-class Job:
-    """What shall be predicted, in plain values that can be sent to another machine.
+class PredictionJob:
+    """A prediction, in plain values that can be sent to another machine.
 
     Parameters
     ----------
@@ -48,21 +48,21 @@ class Job:
     settings
         The [prediction] settings.
     probabilities, uncertainty
-        Whether these files are wanted.
+        Whether these files are written.
     aoi
-        Area of interest, already on the grid's CRS.
+        Area of interest, in the CRS of the grid.
     min_area_px
         Patches smaller than this are merged into their surroundings.
     cog
         Whether files are cloud-optimized.
     device
-        Where networks run.
+        Device of the networks: ``cpu`` or ``cuda``.
     backend
-        What runs the networks, once that is decided.
+        Backend that runs the networks; see `decide_backend`.
     sums_bytes
-        About how much memory the sums of a tile take, which decides the size of tiles.
+        Approximate memory of the sums of a tile, in bytes; it determines the size of the tiles.
     bundles
-        The models in memory, where they are at hand.
+        The models in memory, if they are loaded.
     """
 
     models: tuple[str, ...]
@@ -70,7 +70,7 @@ class Job:
     settings: PredictionConfig
     probabilities: bool = False
     uncertainty: bool = False
-    aoi: Area | None = None
+    aoi: AreaOfInterest | None = None
     min_area_px: int = 0
     cog: bool = True
     device: str = "cpu"
@@ -89,13 +89,13 @@ class Job:
 
     @cached_property
     def plain(self) -> Ensemble:
-        """The models as one, networks run by PyTorch as they are."""
+        """The combined models, with networks run by PyTorch without preparation."""
         return self._combine(self.loaded)
 
     @cached_property
     def ensemble(self) -> Ensemble:
-        """The models as one, networks run by the backend; for a few windows it is not worth preparing one."""
-        few = self.plan.lattice.window_count < WORTH_WINDOWS
+        """The combined models, with networks run by the backend; for few windows without preparation."""
+        few = self.plan.lattice.window_count < MIN_WINDOWS_TO_PREPARE
         if few and self.backend == "torch":
             return self.plain
         return self._combine([accelerate(bundle, self.backend) for bundle in self.loaded])
@@ -130,7 +130,7 @@ class Job:
         return ",".join(bundle.fingerprint for bundle in self.loaded)
 
     def identity(self) -> dict[str, Any]:
-        """Return all that decides the result, as names and JSON values, for the journal."""
+        """Return everything that the result depends on, as names and JSON values, for the work folder."""
         import torch
 
         settings = vars(self.settings)
@@ -150,23 +150,37 @@ class Job:
         }
 
 
-_STATE = frozenset(Job.__dataclass_fields__)
+_STATE = frozenset(PredictionJob.__dataclass_fields__)
 
 
 def load_models(models: Sequence[ModelBundle | str | Path], device: str) -> tuple[ModelBundle, ...]:
-    """Return models, those named by their folders read from disk."""
+    """Return the models; those given by their folders are read from disk."""
     return tuple(m if isinstance(m, ModelBundle) else ModelBundle.load(m, device) for m in models)
 
 
 def open_imagery(
     sources: Sequence[Any], bundles: Sequence[ModelBundle], reporter: Reporter
 ) -> tuple[Scene, ...]:
-    """Open rasters with the bands and in the picture style of the models.
+    """Open rasters with the bands and the picture style of the models.
+
+    Parameters
+    ----------
+    sources
+        Scenes, or the paths of rasters.
+    bundles
+        The models.
+    reporter
+        Gets warnings, for example about another resolution.
+
+    Returns
+    -------
+    tuple of Scene
+        The opened rasters, in their order.
 
     Raises
     ------
     RasterError
-        If bands are lacking, or models of different picture styles are averaged.
+        If bands are missing, or the models have different picture styles or reading settings.
     """
     styles = [bundle.metadata.get("style") for bundle in bundles]
     if any(style != styles[0] for style in styles):
@@ -188,7 +202,7 @@ def open_imagery(
 
 
 def _common_settings(bundles: Sequence[ModelBundle]) -> SceneConfig:
-    """Return how the models' training read its scenes."""
+    """Return the settings with which the training of the models read its scenes."""
     settings = [bundle.config.scene for bundle in bundles]
     for name in ("nodata", "dates", "stack"):
         found = list(dict.fromkeys(str(getattr(one, name)) for one in settings))
@@ -201,7 +215,7 @@ def _common_settings(bundles: Sequence[ModelBundle]) -> SceneConfig:
 
 
 def _absolute(source: Any) -> Any:
-    """Return a local path so that it means the same in every process."""
+    """Return a local path as an absolute path, which is valid in every process."""
     is_local = not isinstance(source, Scene) and os.path.exists(source)  # noqa: PTH110 - Path fails on XML text
     return Path(source).absolute() if is_local else source
 
@@ -212,9 +226,9 @@ def _warn_of_scale(scene: Scene, bundles: Sequence[ModelBundle], reporter: Repor
         ratio = here / bundle.resolution_m if bundle.resolution_m > 0 else 1.0
         if not 1 / RESOLUTION_TOLERANCE <= ratio <= RESOLUTION_TOLERANCE:
             reporter.warn(
-                f"The pixels of '{scene.name}' are {here:.3g} m, those that the model learned from "
-                f"{bundle.resolution_m:.3g} m. It sees objects at another size than it knows; resample the raster "
-                "or train on this one."
+                f"The pixels of '{scene.name}' are {here:.3g} m wide, those of the training "
+                f"{bundle.resolution_m:.3g} m. Objects have another size in pixels than in the training; resample the "
+                "raster or train on this one."
             )
 
 
@@ -226,7 +240,7 @@ def lay_windows(
     channels: int,
     sums_bytes: int,
 ) -> Lattice:
-    """Cover a raster with windows that suit the models.
+    """Cover a raster with windows, with the stride and the context of the models.
 
     Parameters
     ----------
@@ -238,6 +252,11 @@ def lay_windows(
         Window, overlap and blending.
     channels, sums_bytes
         As in `lay_lattice`.
+
+    Returns
+    -------
+    Lattice
+        Windows and tiles.
     """
     overlap = resolve_overlap(settings, ensemble.margin_px)
     return lay_lattice(
@@ -255,8 +274,20 @@ def lay_windows(
 def resolve_overlap(settings: PredictionConfig, margin_px: int) -> int:
     """Return the overlap of neighbouring windows in pixels.
 
-    Unless it is set, it is twice the context that the model needs, but no more than a quarter of the window: the
-    receptive field of a deep network is much wider than what decides in practice.
+    The default is twice the context that the model needs, but at most a quarter of the window. The theoretical receptive
+    field of a deep network is much wider than the pixels that influence its output.
+
+    Parameters
+    ----------
+    settings
+        With ``overlap_px`` (negative for the default) and ``window_px``.
+    margin_px
+        Context that the model needs on every side.
+
+    Returns
+    -------
+    int
+        Pixels.
 
     Raises
     ------
@@ -274,26 +305,26 @@ def resolve_overlap(settings: PredictionConfig, margin_px: int) -> int:
 
 
 def resolve_batch_size(settings: PredictionConfig, device: str) -> int:
-    """Return how many windows go through the network at once.
+    """Return the number of windows in one forward pass; the default is 1 on a CPU and 4 on a GPU.
 
-    Unless it is set, it is one on a processor. Feature maps of several windows are so large that the allocator returns
-    their memory to the system after every layer and asks for it anew, and the system clears each page before it gives it:
-    with windows of 512 pixels this costs a U-Net a third of its speed. A GPU's memory is kept, and fills up with more.
+    On a CPU, the feature maps of several windows are so large that the allocator returns their memory to the system after
+    every layer. The system clears each page when it is allocated again. With windows of 512 pixels, this reduces the speed
+    of a U-Net by a third. GPU memory is cached.
     """
     return settings.batch_size or (1 if device == "cpu" else 4)
 
 
 def trusted_margin(margin_px: int, overlap_px: int) -> int:
-    """Return how far from its edge a window's prediction is left to the neighbour.
+    """Return the width of the rim of a window, in pixels, in which the neighbouring window is used.
 
-    Where the overlap allows, that is all that lacks context, and the map is exactly what one huge window would
-    give; otherwise a quarter of the overlap.
+    If the overlap is at least twice the context of the model, the rim is that context. The map is then equal to the one of
+    a single large window. Otherwise the rim is a quarter of the overlap.
     """
     return margin_px if 2 * margin_px <= overlap_px else overlap_px // 4
 
 
-def check_area(area: Area, mosaic: Mosaic) -> None:
-    """Raise `RasterError` unless an area of interest touches the imagery."""
+def check_area(area: AreaOfInterest, mosaic: Mosaic) -> None:
+    """Raise `RasterError` if an area of interest does not touch the imagery."""
     west, south, east, north = area.bounds
     bounds = mosaic.grid.bounds
     if west > bounds[2] or east < bounds[0] or south > bounds[3] or north < bounds[1]:

@@ -1,4 +1,4 @@
-"""What a prediction returns."""
+"""The result of a prediction."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Prediction:
     path
         The class map.
     probabilities, uncertainty
-        The other files, where they were wanted.
+        The other files; None where they were not written.
     seconds
-        How long it took.
+        Duration in seconds.
     pixels
-        Mapped pixels, nodata aside.
+        Number of mapped pixels, without nodata.
     pixels_per_s
-        Pixels of the raster a second, counting only what this run computed and not what it resumed from.
+        Pixels of the raster per second, without those that an earlier run computed.
     class_pixels
-        Mapped pixels of each class, by name.
+        Number of mapped pixels of each class, by name.
     backend
-        What ran the networks: ``torch``, ``torch-bf16``, ``onnxruntime`` or ``openvino``; ``none`` where the models
+        Backend of the networks: ``torch``, ``torch-bf16``, ``onnxruntime`` or ``openvino``; ``none`` where the models
         have no network.
     """
 

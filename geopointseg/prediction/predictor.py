@@ -1,4 +1,4 @@
-"""From models and imagery to a class map: the one verb that everybody calls."""
+"""Prediction of class maps from models and imagery."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from geopointseg.model.test_time_augmentation import Augmentation
 from geopointseg.prediction.backend_choice import (
     decide_backend,
     name_backend,
-    require_asked_backend,
+    require_requested_backend,
 )
 from geopointseg.prediction.distributed import DaskRun, open_workers, require_dask
-from geopointseg.prediction.mosaic import Area, Mosaic
+from geopointseg.prediction.mosaic import AreaOfInterest, Mosaic
 from geopointseg.prediction.output_tiles import StoredTiles, output_tiles
 from geopointseg.prediction.prediction_job import (
-    Job,
+    PredictionJob,
     check_area,
     lay_windows,
     load_models,
@@ -51,10 +51,10 @@ from geopointseg.prediction.tile_pipeline import (
     Plan,
     compute_tiles,
 )
-from geopointseg.prediction.tile_status import Ledger, TileProgress
+from geopointseg.prediction.tile_status import TileProgress, TileStatus
 from geopointseg.prediction.tile_store import ArrayFile
 from geopointseg.prediction.tiling import SUMS_BYTES
-from geopointseg.prediction.work_folder import WorkFolder, open_journal
+from geopointseg.prediction.work_folder import WorkFolder, open_work_folder
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import write_sidecars
 from geopointseg.raster.cog import assemble_raster
@@ -91,28 +91,28 @@ def predict(
 ) -> Prediction:
     """Write a class map of imagery of any size, in one pass and with bounded memory.
 
-    Each window is read once and goes through each model once, whatever the number of products. Finished tiles
-    are kept beside the output until all is done, so that a run that was stopped can be resumed.
+    Each window is read once and processed once by each model, whatever the number of products. Finished tiles are kept
+    beside the output until the map is complete, so that a stopped run can be resumed.
 
     Parameters
     ----------
     models
-        A model, its folder, or several; probabilities of several are averaged, those of clearly worse models with
-        less weight (see `weigh_models`).
+        A model, its folder, or several. The probabilities of several models are averaged; clearly worse models get less
+        weight (see `weigh_models`).
     scenes
         A raster, or several that are mapped as one mosaic on the pixels of the first.
     output
         The class map, a GeoTIFF; ``.qml`` and ``.aux.xml`` come beside it.
     probabilities
-        Where to write the probability of each class, if wanted.
+        Output file of the probability of each class; None writes none.
     uncertainty
-        Where to write confidence, entropy and margin (and disagreement of several members), if wanted.
+        Output file of confidence, entropy and margin (and disagreement of several members); None writes none.
     aoi
         Vector layer with polygons outside of which nothing is mapped.
     min_area_px
         Patches of fewer pixels are merged into their largest neighbour.
     resume
-        Whether to finish an earlier run that was stopped; the result is the same to the byte.
+        Whether to finish an earlier run that was stopped; the result is byte-identical.
     dask
         Address of a Dask scheduler, or ``local:N`` for N workers on this machine.
     cog
@@ -120,10 +120,10 @@ def predict(
     device
         ``auto``, ``cpu`` or ``cuda``.
     reporter
-        Told of progress; may cancel.
+        Gets progress; may cancel.
     **settings
         Any setting of the section [prediction], by name: ``window_px``, ``overlap_px``, ``batch_size``, ``tta``,
-        ``blend``, ``backend``, ``encoding``. Those not given are as the (first) model was trained with.
+        ``blend``, ``backend``, ``encoding``. The default values are those of the (first) model's training.
 
     Returns
     -------
@@ -139,13 +139,13 @@ def predict(
     ModelError
         If the models' classes differ.
     ConfigError
-        If a setting is unknown or out of range, the run to resume was another one, or no Dask worker answers.
+        If a setting is unknown or out of range, the run to resume differs, or no Dask worker answers.
     MissingDependencyError
-        If the backend is not installed that would run a network, or Dask.
+        If the requested backend, or Dask, is not installed.
     OutputError
-        If the output cannot be written, or another run is writing it.
+        If the output cannot be written, or another run writes it.
     Cancelled
-        If the reporter was asked to cancel; finished tiles stay for ``resume``.
+        If the reporter cancels the run; finished tiles are kept for ``resume``.
     """
     return plan_prediction(
         models, scenes, output, probabilities=probabilities, uncertainty=uncertainty, aoi=aoi,
@@ -169,14 +169,22 @@ def plan_prediction(
     reporter: Reporter | None = None,
     **settings: Any,
 ) -> PlannedPrediction:
-    """Check everything that a prediction can be refused for, before anything is written.
+    """Check models, imagery, options and outputs before anything is written.
 
-    Parameters and exceptions are those of `predict`.
+    Parameters
+    ----------
+    models, scenes, output, probabilities, uncertainty, aoi, min_area_px, resume, dask, cog, device, reporter, **settings
+        As in `predict`.
 
     Returns
     -------
     PlannedPrediction
         Its ``run`` writes the map.
+
+    Raises
+    ------
+    GeopointsegError
+        As in `predict`.
     """
     started = time.monotonic()
     reporter = reporter or Reporter()
@@ -198,7 +206,7 @@ def plan_prediction(
             min_area_px=min_area_px, cog=cog,
         )  # fmt: skip
         refuse_overwriting_inputs(filter(None, outputs.values()), job.plan.mosaic.files())
-        require_asked_backend(job, reporter)
+        require_requested_backend(job, reporter)
         if dask is not None:
             require_dask(dask)
         _log_weights(job, reporter)
@@ -210,27 +218,27 @@ def plan_prediction(
 @described
 @dataclass(frozen=True)
 class PlannedPrediction:
-    """A prediction that nothing speaks against.
+    """A prediction whose inputs and outputs were checked.
 
     Parameters
     ----------
     job
-        What is predicted.
+        The prediction.
     outputs
-        The file of each product, None where it is not wanted.
+        The file of each product; None where it is not written.
     identity
-        What the journal knows the job by.
+        Everything that the result depends on; see `PredictionJob.identity`.
     resume
         Whether to finish an earlier run.
     dask
         Address of the workers; None for this process.
     started
-        When the planning began, by the monotonic clock.
+        Start of the planning, by the monotonic clock, in seconds.
     reporter
-        Told of progress; may cancel.
+        Gets progress; may cancel.
     """
 
-    job: Job
+    job: PredictionJob
     outputs: Mapping[str, Path | None] = field(repr=False)
     identity: Mapping[str, Any] = field(repr=False)
     resume: bool
@@ -247,7 +255,7 @@ class PlannedPrediction:
             if self.dask is not None:
                 client = stack.enter_context(open_workers(self.dask, path.absolute().parent))
             work = stack.enter_context(
-                open_journal(path.absolute(), self.identity, resume=self.resume)
+                open_work_folder(path.absolute(), self.identity, resume=self.resume)
             )
             job = replace(
                 self.job,
@@ -260,8 +268,8 @@ class PlannedPrediction:
         return _summary(job, self.outputs, counts, computed, time.monotonic() - self.started)
 
 
-def _log_weights(job: Job, reporter: Reporter) -> None:
-    """Log the weights of several models, where they differ."""
+def _log_weights(job: PredictionJob, reporter: Reporter) -> None:
+    """Log the weights of several models if they differ."""
     weights = [model.weight for model in job.plain.models]
     if len(set(weights)) > 1:
         named = ", ".join(
@@ -277,7 +285,7 @@ def _as_list(value: Any) -> list[Any]:
     single = isinstance(value, (str, os.PathLike, ModelBundle, Scene))
     found = [value] if single else list(value)
     if not found:
-        raise ConfigError("No model or no raster was named. Expected at least one of each.")
+        raise ConfigError("No model or no raster was given. Expected at least one of each.")
     return found
 
 
@@ -287,7 +295,7 @@ def _require_outputs(outputs: dict[str, Path | None]) -> None:
         require_writable_folder(path)
     if len({path.absolute() for path in paths}) < len(paths):
         raise OutputError(
-            f"The output '{paths[0]}' was named for two products. Each product goes into a file of its own; "
+            f"The output '{paths[0]}' was named for two products. Each product needs a file of its own; "
             "choose different names."
         )
 
@@ -304,15 +312,15 @@ def _make_job(
     uncertainty: bool,
     min_area_px: int,
     cog: bool,
-) -> Job:
+) -> PredictionJob:
     target = str(resolve_device(device))
     bundles = load_models(_as_list(models), target)
     opened = open_imagery(_as_list(scenes), bundles, reporter)
     mosaic = Mosaic.of(opened, reporter)
-    area = Area.read(aoi, mosaic.grid) if aoi is not None else None
+    area = AreaOfInterest.read(aoi, mosaic.grid) if aoi is not None else None
     if area is not None:
         check_area(area, mosaic)
-    return Job(
+    return PredictionJob(
         tuple(str(bundle.folder.absolute()) for bundle in bundles),
         opened,
         bundles[0].config.updated({"prediction": settings}).prediction,
@@ -328,33 +336,33 @@ def _make_job(
 
 
 def _compute(
-    job: Job, work: WorkFolder, client: Any, reporter: Reporter
+    job: PredictionJob, work: WorkFolder, client: Any, reporter: Reporter
 ) -> tuple[dict[str, int], int]:
-    """Compute all tiles; return the pixels of each code, and the pixels of the raster that were computed by this run."""
-    ledger = Ledger(job.plan, work)
-    computed = sum(job.plan.lattice.pixels(tile) for tile in ledger.missing)
-    progress = TileProgress(job.plan, ledger, reporter)
+    """Compute all tiles; return the number of pixels per class code, and the number of pixels that this run computed."""
+    status = TileStatus(job.plan, work)
+    computed = sum(job.plan.lattice.pixels(tile) for tile in status.missing)
+    progress = TileProgress(job.plan, status, reporter)
     if client is None:
-        undeclared = ledger.run(job.ensemble, progress)
+        undeclared = status.run(job.ensemble, progress)
     else:
-        undeclared = DaskRun(client, job, work).run(ledger, progress, reporter)
+        undeclared = DaskRun(client, job, work).run(status, progress, reporter)
     if undeclared:
         share = undeclared / max(job.plan.mosaic.grid.height * job.plan.mosaic.grid.width, 1)
         reporter.warn(
             f"{undeclared} pixels ({share:.1%}) are NaN, which the raster does not declare as nodata. They are "
-            "taken as nodata; declare NaN as the nodata value to silence this."
+            "treated as nodata; declare NaN as the nodata value to silence this."
         )
     counts: dict[str, int] = {}
     for tile in output_tiles(job.plan):
-        for code, pixels in ArrayFile(work.output_tile(tile)).facts.items():
-            counts[code] = counts.get(code, 0) + pixels
+        for code, pixels in ArrayFile(work.output_tile(tile)).metadata.items():
+            counts[code] = counts.get(code, 0) + int(pixels)
     return counts, computed
 
 
 def _write_outputs(
-    job: Job, work: WorkFolder, outputs: Mapping[str, Path | None], reporter: Reporter
+    job: PredictionJob, work: WorkFolder, outputs: Mapping[str, Path | None], reporter: Reporter
 ) -> None:
-    """Put the files together; the class map comes last, so that it stands for a finished run."""
+    """Write the output files. The class map is last, so that its existence means a finished run."""
     layouts, legend = job.plan.layouts, job.plan.products.legend
     for name in reversed(list(layouts)):
         path = outputs[name]
@@ -372,7 +380,7 @@ def _write_outputs(
 
 
 def _summary(
-    job: Job,
+    job: PredictionJob,
     outputs: Mapping[str, Path | None],
     counts: dict[str, int],
     computed: int,
@@ -401,16 +409,16 @@ def predict_array(
     reporter: Reporter | None = None,
     **settings: Any,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the probabilities of a scene that fits in memory, blended like those of `predict`.
+    """Return the probabilities of a scene that fits in memory, blended as in `predict`.
 
     Parameters
     ----------
     model
-        A model, several, or members of one.
+        A model, several models, or members of one model.
     scene
         The scene, with the bands of the models as `union_bands` returns them.
     reporter
-        Told of progress; may cancel.
+        Gets progress; may cancel.
     **settings
         ``window_px``, ``overlap_px``, ``batch_size``, ``blend``, ``tta`` of the section [prediction].
 
@@ -419,7 +427,7 @@ def predict_array(
     probabilities : float32 ``(class, row, col)``
         Zero where invalid.
     valid : bool ``(row, col)``
-        Where the scene holds an image.
+        True where the scene has an image.
     """
     reporter = reporter or Reporter()
     chosen = Config().updated({"prediction": settings}).prediction
@@ -427,7 +435,9 @@ def predict_array(
     lattice = lay_windows(scene.shape, ensemble, chosen, channels=1, sums_bytes=2**62)
     device = "cpu" if all(map(_is_on_cpu, ensemble.members)) else "cuda"
     batch_size = resolve_batch_size(chosen, device)
-    plan = Plan(Mosaic.of([scene]), None, lattice, _Sums(Legend(())), {}, batch_size)
+    plan = Plan(
+        Mosaic.of([scene]), None, lattice, _BlendedProbabilities(Legend(())), {}, batch_size
+    )
     kept: Arrays = {}
     with reporter.stage("predict", lattice.window_count) as advance:
         compute_tiles(
@@ -441,11 +451,11 @@ def predict_array(
     return found, found.any(axis=0)
 
 
-class _Sums(Products):
-    """The blended probabilities themselves."""
+class _BlendedProbabilities(Products):
+    """The blended probabilities, without derived products."""
 
     def derive(self, sums: NDArray[np.float32]) -> Arrays:
-        """Return a copy of them."""
+        """Return a copy of the sums."""
         return {"sums": sums.copy()}
 
 

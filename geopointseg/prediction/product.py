@@ -1,4 +1,4 @@
-"""What is written for each pixel: class, probabilities, and measures of doubt, all from the same probabilities."""
+"""Products per pixel: class, probabilities and uncertainty, derived from the same blended probabilities."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ Arrays = dict[str, NDArray[Any]]
 
 CLASSES, PROBABILITIES, UNCERTAINTY = "classes", "probabilities", "uncertainty"
 STEP = 0.004
-"""Stored unit of byte-encoded products: 0 to 250 stand for 0 to 1, 255 is nodata."""
+"""Unit of uint8 products: the values 0 to 250 encode 0 to 1, and 255 is nodata."""
 
 _BYTE_NODATA = 255
 _ROWS_AT_ONCE = 64
-"""Rows derived together, few enough for a processor's cache."""
+"""Number of rows that are derived together, so that they fit in the CPU cache."""
 
 
 @dataclass(frozen=True)
 class Products:
-    """Which products are made of a pixel's probabilities, and how they are stored.
+    """The products that are derived from probabilities, and how they are stored.
 
     Parameters
     ----------
     legend
         The classes.
     probabilities, uncertainty
-        Whether these are wanted besides the classes.
+        Whether these are written besides the classes.
     disagreement
-        Whether the sums carry the members' mean entropy as a last channel, for a band of disagreement.
+        Whether the last channel of the sums is the mean entropy of the members, for the band *disagreement*.
     encoding
-        ``uint8`` stores steps of 0.004, ``float32`` stores numbers in full.
+        ``uint8`` stores multiples of 0.004, ``float32`` stores the values.
 
     Notes
     -----
-    Uncertainty has the bands *confidence* (the largest probability), *entropy* (divided by its largest value, so
-    that it runs from 0 to 1), *margin* (between the two largest probabilities) and, for several members,
-    *disagreement*: the entropy of the mean minus the mean entropy of the members, scaled likewise. It is zero
-    where all members say the same, however unsure they are.
+    Uncertainty has the bands *confidence* (the largest probability), *entropy* (divided by its maximum, so that it ranges
+    from 0 to 1), *margin* (difference of the two largest probabilities) and, for several members, *disagreement*: the
+    entropy of the mean minus the mean entropy of the members, also divided by the maximum. Disagreement is zero where
+    all members have equal probabilities, even if these are uncertain.
 
     References
     ----------
@@ -64,18 +64,35 @@ class Products:
 
     @property
     def channels(self) -> int:
-        """Values kept a pixel while windows are blended."""
+        """Number of values per pixel while windows are blended."""
         return len(self.legend) + self.disagreement
 
     @property
     def uncertainty_names(self) -> tuple[str, ...]:
-        """Bands of the uncertainty file."""
+        """Names of the bands of the uncertainty file."""
         return ("confidence", "entropy", "margin", *(["disagreement"] * self.disagreement))
 
     def layouts(
         self, grid: Grid, tags: Mapping[str, str], *, fingerprint: str, cog: bool
     ) -> dict[str, Layout]:
-        """Return how each product's file is stored."""
+        """Return the layout of the file of each product.
+
+        Parameters
+        ----------
+        grid
+            Grid of the map.
+        tags
+            Tags of all files.
+        fingerprint
+            Fingerprint of the models, for the tags.
+        cog
+            Whether files are cloud-optimized.
+
+        Returns
+        -------
+        dict
+            Layout by product, the classes first.
+        """
         layouts = {
             CLASSES: class_layout(self.legend, grid, fingerprint=fingerprint, tags=tags, cog=cog)
         }
@@ -112,13 +129,13 @@ class Products:
         Parameters
         ----------
         sums
-            float32 ``(channel, row, col)``: probabilities, all zero where there is nodata, and the mean entropy
-            of the members as the last channel where disagreement is wanted.
+            float32 ``(channel, row, col)``: probabilities, all zero at nodata; with ``disagreement``, the last channel is
+            the mean entropy of the members.
 
         Returns
         -------
         dict
-            Per product, an array ``(band, row, col)`` as it is stored.
+            By product, the stored values ``(band, row, col)``.
         """
         found = self.empty(*sums.shape[1:])
         for top in range(0, sums.shape[1], _ROWS_AT_ONCE):
@@ -152,7 +169,7 @@ class Products:
 def _two_largest(
     values: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp]]:
-    """Return the largest and second largest value along the first axis, and the index of the largest."""
+    """Return the largest and the second largest value along the first axis, and the index of the largest one."""
     best = values[0].copy()
     second = np.zeros_like(best)
     index = np.zeros(best.shape, dtype=np.intp)

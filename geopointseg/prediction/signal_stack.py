@@ -1,8 +1,8 @@
-"""Room for signals on processors with matrix registers.
+"""Larger signal stacks for CPUs with matrix registers (Intel AMX).
 
-What a thread holds in registers is saved on a stack when a signal arrives: eleven kibibytes where there are matrix
-registers (Intel AMX). OpenVINO gives the thread that loads it a signal stack of just that size, which leaves no room
-for the handler: the next Ctrl-C, or the end of a child process, then ends the program without a word.
+When a signal arrives, the registers of a thread are saved on its signal stack: 11 KiB on a CPU with matrix registers.
+OpenVINO gives the thread that loads it a signal stack of this size, so no space is left for the signal handler. Then the
+next Ctrl-C, or the end of a child process, ends the program without a message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 SIGNAL_STACK_BYTES = 256 * 1024
 _KEPT: list[ctypes.Array[ctypes.c_char]] = []
-"""Stacks that threads use; they must outlive them."""
+"""Stacks in use; they must exist as long as their threads."""
 
 
 class _Stack(ctypes.Structure):
@@ -31,7 +31,7 @@ def signal_stack_bytes() -> int:
 
 
 def widen_signal_stack() -> None:
-    """Give this thread a signal stack with room, if it has one that is smaller.
+    """Replace the signal stack of this thread by a larger one, if it has a smaller one.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def widen_signal_stack() -> None:
 
 
 def _exchange(new: _Stack | None, old: _Stack | None) -> bool:
-    """Call sigaltstack(2); return whether it worked."""
+    """Call sigaltstack(2); return whether it succeeded."""
     if sys.platform != "linux":
         return False
     pointers = [None if stack is None else ctypes.byref(stack) for stack in (new, old)]

@@ -1,8 +1,8 @@
-"""Reading striped files tile by tile without decoding each strip once a tile.
+"""Tile-by-tile reading of striped rasters, with one decoding of each strip per row of windows.
 
-Many rasters are stored in strips as wide as the raster. A tile needs a piece of each strip, and to get it the whole
-strip is decoded: in a raster of twenty tiles across, every strip would be decoded twenty times. `StripScene` decodes
-strips once for a row of windows and keeps their values in an unnamed file on disk, from which tiles take their piece.
+Many rasters are stored in strips as wide as the raster. A tile needs a part of each strip, but GDAL decodes whole strips:
+in a raster of 20 tiles across, every strip would be decoded 20 times. `StripScene` decodes the strips once for a row of
+windows and keeps the values in an unnamed temporary file, from which the tiles read.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from geopointseg.prediction.tiling import Lattice
 from geopointseg.raster.scene import Scene
 
 DECODE_BYTES = 16 * 2**20
-"""About how much is decoded at once."""
+"""Approximate number of bytes that are decoded at once."""
 
 
-class RowBand:
-    """Rows of a scene as they are stored, kept in an unnamed file that vanishes with this object.
+class DecodedRows:
+    """Decoded rows of a scene in an unnamed temporary file, which is deleted with this object.
 
     Parameters
     ----------
     scene
         The scene.
     top, bottom
-        First row, and the one after the last.
+        First row, and the row after the last one.
     folder
-        Where the file lies.
+        Folder of the file.
     """
 
     def __init__(self, scene: Scene, top: int, bottom: int, folder: Path) -> None:
@@ -53,7 +53,7 @@ class RowBand:
         self._valid.flush()
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return the stored values ``(source_band, row, col)`` and where they are valid."""
+        """Return the stored values ``(source_band, row, col)``, and bool ``(row, col)``: where they are valid."""
         bands, width = self._shape
         first = window.row_off - self._top
         rows = slice(first, first + window.height)
@@ -64,7 +64,7 @@ class RowBand:
 
 
 def _pieces(scene: Scene, top: int, bottom: int) -> list[Window]:
-    """Cut rows into pieces of whole strips, few enough to be decoded at once."""
+    """Divide rows into windows of whole strips, each of about `DECODE_BYTES`."""
     strip, width = scene.block_shape[0], scene.grid.width
     row_bytes = len(scene.source_bands) * width * np.dtype(scene.dtype).itemsize
     step = max(DECODE_BYTES // row_bytes // strip, 1) * strip
@@ -74,48 +74,53 @@ def _pieces(scene: Scene, top: int, bottom: int) -> list[Window]:
 
 @dataclass(frozen=True)
 class StripScene(Scene):
-    """A scene in strips whose rows are decoded once for all tiles side by side.
+    """A striped scene whose rows are decoded once for all tiles in a row.
 
     Parameters
     ----------
     folder
-        Where decoded rows are kept.
-    most_bands
-        How many bands of rows are kept: those of the windows one above the other in a tile.
+        Folder of the decoded rows.
+    kept
+        Number of rows of windows that are kept: those of one tile.
     """
 
     folder: Path = Path()
-    most_bands: int = 2
-    _bands: OrderedDict[tuple[int, int], RowBand] = field(
+    kept: int = 2
+    _decoded: OrderedDict[tuple[int, int], DecodedRows] = field(
         default_factory=OrderedDict, repr=False, compare=False
     )
 
     def read_stored(
         self, window: Window, shape: tuple[int, ...] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Read a window as it is on disk, its rows decoded whole the first time."""
+        """Read the stored values of a window; its rows are decoded in full the first time."""
         if shape is not None or window.width == self.grid.width:
             return Scene.read_stored(self, window, shape)
         key = int(window.row_off), int(window.row_off + window.height)
-        if key not in self._bands:
-            while len(self._bands) >= self.most_bands:
-                self._bands.popitem(last=False)
-            self._bands[key] = RowBand(self, *key, self.folder)
-        self._bands.move_to_end(key)
-        return self._bands[key].read(window)
+        if key not in self._decoded:
+            while len(self._decoded) >= self.kept:
+                self._decoded.popitem(last=False)
+            self._decoded[key] = DecodedRows(self, *key, self.folder)
+        self._decoded.move_to_end(key)
+        return self._decoded[key].read(window)
 
 
 def decode_strips_once(mosaic: Mosaic, lattice: Lattice, folder: Path) -> Mosaic:
-    """Return the mosaic with striped scenes read by `StripScene`, if several tiles lie side by side.
+    """Return the mosaic with striped scenes read by `StripScene`, if a row has several tiles.
 
     Parameters
     ----------
     mosaic
-        What is read, tile by tile and row by row.
+        The imagery, which is read tile by tile, row by row.
     lattice
         The tiles.
     folder
-        Where decoded rows are kept; it needs room for one row of tiles, uncompressed.
+        Folder of the decoded rows; it needs space for one row of tiles, uncompressed.
+
+    Returns
+    -------
+    Mosaic
+        With the same pixels.
     """
     if lattice.shape[1] < 2:
         return mosaic
@@ -129,4 +134,4 @@ def _is_striped(scene: Scene) -> bool:
 
 
 def _strip_scene(scene: Scene, folder: Path, high: int) -> StripScene:
-    return StripScene(**vars(scene), folder=folder, most_bands=high)
+    return StripScene(**vars(scene), folder=folder, kept=high)

@@ -1,4 +1,4 @@
-"""Which tiles are computed, which parts of the output follow from them, and how far the run is."""
+"""Status of the tiles of a run: which must be computed, which output tiles they complete, and the progress."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from geopointseg.model.inference import Ensemble
 from geopointseg.prediction.output_tiles import finish_tile, needed_parts, output_tiles
 from geopointseg.prediction.product import Arrays
 from geopointseg.prediction.strip_reader import decode_strips_once
-from geopointseg.prediction.tile_pipeline import Batch, Plan, compute_tiles
+from geopointseg.prediction.tile_pipeline import Plan, WindowBatch, compute_tiles
 from geopointseg.prediction.tile_store import write_arrays
 from geopointseg.prediction.tiling import Tile
 from geopointseg.prediction.work_folder import WorkFolder
 from geopointseg.progress import Reporter
 
 LARGEST_MAP = 4096
-"""Tiles up to which every event carries the whole tile map."""
+"""Largest number of tiles for which every progress event includes the map of finished tiles."""
 
 
-class Ledger:
-    """Keeps account of a run: what is to be computed, and what can be finished.
+class TileStatus:
+    """The tiles that a run must compute, and the output tiles that it can finish.
 
     Parameters
     ----------
     plan
         The map.
     work
-        Its work folder; what is finished there is not done again.
+        Its work folder; finished tiles in it are not computed again.
 
     Attributes
     ----------
     missing
         Tiles that must be computed, row by row.
     ready
-        Output tiles that can be finished at once, because an earlier run computed all they need.
+        Output tiles that can be finished before any tile is computed, because an earlier run computed their tiles.
     """
 
     def __init__(self, plan: Plan, work: WorkFolder) -> None:
@@ -54,7 +54,7 @@ class Ledger:
         self.ready = [tile for tile, parts in self._waiting.items() if not parts]
 
     def part_done(self, part: Tile) -> list[Tile]:
-        """Note a computed tile; return the output tiles that can be finished now."""
+        """Record a computed tile; return the output tiles that it completes."""
         found = []
         for tile in sorted(self._outputs_of.get(part, ())):
             waiting = self._waiting[tile]
@@ -64,7 +64,7 @@ class Ledger:
         return found
 
     def output_done(self, tile: Tile) -> None:
-        """Note a finished output tile; computed tiles that nothing else needs are removed."""
+        """Record a finished output tile; remove the computed tiles that no other output tile needs."""
         for part in self._parts_of[tile]:
             users = self._outputs_of[part]
             users.discard(tile)
@@ -78,7 +78,7 @@ class Ledger:
             self.output_done(tile)
 
     def run(self, ensemble: Ensemble, progress: TileProgress) -> int:
-        """Compute all that is missing in this process; return the number of undeclared NaN met."""
+        """Compute all missing tiles in this process; return the number of undeclared NaN pixels."""
         self.finish(self.ready)
 
         def take(tile: Tile, arrays: Arrays) -> None:
@@ -91,31 +91,31 @@ class Ledger:
 
 
 class TileProgress:
-    """Tells a reporter how far a run is: share, pixels a second, seconds left, and which tiles are done.
+    """Reports the progress of a run: fraction, pixels per second, remaining seconds, and finished tiles.
 
     Parameters
     ----------
-    plan, ledger
-        The map and what is missing of it.
+    plan, status
+        The map, and the tiles that are missing.
     reporter
-        Told after every batch; may raise `Cancelled`.
+        Gets an event after every batch; may raise `Cancelled`.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, reporter: Reporter) -> None:
+    def __init__(self, plan: Plan, status: TileStatus, reporter: Reporter) -> None:
         self._plan = plan
         self._reporter = reporter
         self._started = time.monotonic()
-        self._queue = list(ledger.missing)
+        self._queue = list(status.missing)
         missing = set(self._queue)
         self._done = {tile for tile in plan.lattice.tiles if tile not in missing}
         self._total = plan.mosaic.grid.height * plan.mosaic.grid.width
         self._earlier = sum(plan.lattice.pixels(tile) for tile in self._done)
         self._pixels = self._earlier
         self._within = 0
-        self._tell()
+        self._report()
 
-    def batch_done(self, batch: Batch | None) -> None:
-        """Note a batch, or the end of a tile, of the tiles in their order."""
+    def batch_done(self, batch: WindowBatch | None) -> None:
+        """Record a batch of the current tile, or the end of that tile (None)."""
         if batch is None:
             self.tile_done(self._queue[0])
             return
@@ -124,25 +124,25 @@ class TileProgress:
         windows = (rows.groups[tile[0]], cols.groups[tile[1]])
         count = (windows[0][1] - windows[0][0]) * (windows[1][1] - windows[1][0])
         self._within += self._plan.lattice.pixels(tile) * len(batch.windows) // count
-        self._tell()
+        self._report()
 
     def tile_done(self, tile: Tile) -> None:
-        """Note a computed tile."""
+        """Record a computed tile."""
         self._queue.remove(tile)
         self._done.add(tile)
         self._pixels += self._plan.lattice.pixels(tile)
         self._within = 0
-        self._tell(tile)
+        self._report(tile)
 
-    def _tell(self, tile: Tile | None = None) -> None:
-        seen = self._pixels + self._within
-        fraction = min(seen / max(self._total, 1), 1.0)
+    def _report(self, tile: Tile | None = None) -> None:
+        done = self._pixels + self._within
+        fraction = min(done / max(self._total, 1), 1.0)
         seconds = time.monotonic() - self._started
-        speed = (seen - self._earlier) / seconds if seconds > 0.5 else 0.0
-        facts: dict[str, Any] = {"pixels": seen, "pixels_per_s": round(speed)}
+        speed = (done - self._earlier) / seconds if seconds > 0.5 else 0.0
+        facts: dict[str, Any] = {"pixels": done, "pixels_per_s": round(speed)}
         message = ""
         if speed > 0:
-            facts["remaining_s"] = round((self._total - seen) / speed, 1)
+            facts["remaining_s"] = round((self._total - done) / speed, 1)
             message = f"{speed / 1e6:.2f} Mpx/s"
         if tile is not None:
             facts |= {"tile": list(tile), "tiles": list(self._plan.lattice.shape)}
@@ -151,7 +151,7 @@ class TileProgress:
         self._reporter.progress("predict", fraction, message, **facts)
 
     def tile_map(self) -> list[str]:
-        """Return one text a row of tiles, ``#`` where a tile is done and ``.`` where not."""
+        """Return one string per row of tiles, with ``#`` for a finished tile and ``.`` for another."""
         rows, cols = self._plan.lattice.shape
         return [
             "".join("#" if (row, col) in self._done else "." for col in range(cols))

@@ -1,106 +1,117 @@
-"""Arrays in files that can be read in part, and that exist only when they are whole."""
+"""Arrays of one tile in a safetensors file, which is read in part and appears only when complete."""
 
 from __future__ import annotations
 
-import json
-import struct
+import re
 import uuid
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from geopointseg.raster.publishing import explain_write_error
 
-_MAGIC = b"geopointseg arrays 1"
-_ALIGNMENT = 64
+_ERROR_NUMBER = re.compile(r"(?:os error|code:) (\d+)")
 
 
 def write_arrays(
-    path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any] | None = None
+    path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write named arrays and a few facts to one file, under a temporary name first.
+    """Write named arrays and metadata to one file, under a temporary name first.
+
+    Parameters
+    ----------
+    path
+        The file; an existing one is replaced.
+    arrays
+        Any shapes, also empty ones, and any numeric dtypes.
+    metadata
+        Texts by name.
 
     Raises
     ------
     OutputError
         If the disk is full or the folder cannot be written to.
     """
-    table: dict[str, Any] = {}
-    position = 0
-    for name, array in arrays.items():
-        table[name] = {"dtype": array.dtype.str, "shape": array.shape, "start": position}
-        position += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-    head = json.dumps({"arrays": table, "facts": dict(facts or {}), "size": position}).encode()
-    front = _MAGIC + struct.pack("<Q", len(head)) + head
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     try:
-        with temporary.open("wb") as file:
-            file.write(front + bytes(-len(front) % _ALIGNMENT))
-            for array in arrays.values():
-                file.write(np.ascontiguousarray(array))
-                file.write(bytes(-array.nbytes % _ALIGNMENT))
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(contiguous, temporary, metadata=dict(metadata) if metadata else None)
+        temporary.chmod(mode)  # safetensors makes files that other users cannot read
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
-        raise explain_write_error(error, path) from error
+        raise explain_write_error(_as_os_error(error), path) from error
+
+
+def _as_os_error(error: Exception) -> OSError:
+    """Return the error of the operating system that a message of safetensors reports."""
+    if isinstance(error, OSError):
+        return error
+    number = _ERROR_NUMBER.search(str(error))
+    return OSError(int(number[1]), str(error)) if number else OSError(str(error))
 
 
 class ArrayFile:
-    """A file of named arrays; they are read where they are touched.
+    """A complete file of named arrays, mapped into memory.
 
     Parameters
     ----------
     path
         As written by `write_arrays`.
 
+    Attributes
+    ----------
+    metadata
+        Texts by name.
+
     Raises
     ------
-    ValueError
-        If the file is not whole.
+    OSError
+        If there is no such file.
+    SafetensorError
+        If the file is incomplete or of another format.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        with path.open("rb") as file:
-            front = file.read(len(_MAGIC) + 8)
-            if not front.startswith(_MAGIC) or len(front) < len(_MAGIC) + 8:
-                raise ValueError(f"'{path}' is not a file of arrays.")
-            (length,) = struct.unpack("<Q", front[len(_MAGIC) :])
-            head = file.read(length)
-        described = json.loads(head)
-        self.facts: dict[str, Any] = described["facts"]
-        self._table: dict[str, Any] = described["arrays"]
-        self._start = -(-(len(front) + length) // _ALIGNMENT) * _ALIGNMENT
-        if path.stat().st_size != self._start + described["size"]:
-            raise ValueError(f"'{path}' is cut off.")
+        self._file = safe_open(path, framework="numpy")
+        self._names = frozenset(self._file.keys())
+        self.metadata: dict[str, str] = self._file.metadata() or {}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._table
+        return name in self._names
 
-    @cached_property
-    def _bytes(self) -> NDArray[np.uint8]:
-        return np.memmap(self.path, dtype=np.uint8, mode="r", offset=0)
+    def read(self, name: str, *where: slice) -> NDArray[Any]:
+        """Return a copy of an array, or of a part of it; only that part is read.
 
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return an array as a view of the file."""
-        row = self._table[name]
-        dtype = np.dtype(row["dtype"])
-        count = int(np.prod(row["shape"], dtype=np.int64))
-        if not count:
-            return np.empty(row["shape"], dtype=dtype)
-        start = self._start + row["start"]
-        content = self._bytes[start : start + count * dtype.itemsize]
-        return np.asarray(content.view(dtype).reshape(row["shape"]))
+        Parameters
+        ----------
+        name
+            Which array.
+        where
+            Ranges within the bounds of the first axes; none returns the whole array.
+
+        Returns
+        -------
+        ndarray
+            Of the stored dtype and number of axes.
+        """
+        stored = self._file.get_slice(name)
+        is_empty = 0 in stored.get_shape()
+        found = self._file.get_tensor(name)[where] if is_empty or not where else stored[where]
+        return np.asarray(found)
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a file of arrays is there and complete."""
+def is_complete(path: Path) -> bool:
+    """Return whether a file of arrays exists and is complete."""
     try:
         ArrayFile(path)
-    except (OSError, ValueError, KeyError):
+    except (OSError, SafetensorError):
         return False
     return True

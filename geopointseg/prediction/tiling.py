@@ -1,10 +1,10 @@
-"""Which windows cover a raster, which of them make up a tile, and where tiles meet.
+"""Windows that cover a raster, tiles of windows, and seams between tiles.
 
-Windows lie on one fixed lattice, on multiples of the network's stride, so that a pixel's prediction depends on
-the raster and the settings alone. Lattice windows are grouped into *tiles*, the unit of work: each window
-belongs to one tile and is computed once. Around the borders of tiles lie *seams*, strips where windows of both
-sides overlap; tiles hand over their weighted sums there, and whoever finishes the output adds them up in a
-fixed order. So the result does not depend on who computes which tile when.
+Windows start at fixed multiples of the network's stride. So the prediction of a pixel depends only on the raster and the
+settings. Windows are grouped into *tiles*, the unit of work. Each window belongs to one tile and is computed once.
+*Seams* lie between tiles, where windows of both tiles overlap. On a seam, each tile stores its weighted sums, which are
+added in a fixed order when the output is assembled. So the result does not depend on the order in which tiles are
+computed, nor on the process that computes them.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ Tile = tuple[int, int]
 """Row and column of a tile."""
 
 SUMS_BYTES = 112 * 2**20
-"""About how much memory the sums of one tile may take."""
+"""Approximate memory limit of the sums of one tile, in bytes."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of pixels along an axis that one tile covers alone, or that two tiles share as a seam.
+    """A range of pixels along an axis that belongs to one tile, or to the seam of two tiles.
 
     Parameters
     ----------
     start, stop
-        First pixel, and the one after the last.
+        First pixel, and the pixel after the last one.
     tiles
-        The tiles along this axis that contribute.
+        Positions of the contributing tiles along this axis.
     """
 
     start: int
@@ -50,7 +50,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Axis:
-    """The windows along the rows or along the columns of a raster.
+    """The windows along the rows or the columns of a raster.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Axis:
     origins
         First pixel of each window, ascending.
     groups
-        The windows of each tile, as the first and the one after the last.
+        For each tile, its first window and the window after its last one.
     """
 
     length: int
@@ -70,13 +70,13 @@ class Axis:
     groups: tuple[tuple[int, int], ...]
 
     def extent(self, tile: int) -> tuple[int, int]:
-        """Return the first pixel of a tile's windows and the one after the last; it may pass the border."""
+        """Return the first pixel of a tile's windows and the pixel after the last one, which may lie beyond the border."""
         first, last = self.groups[tile]
         return self.origins[first], self.origins[last - 1] + self.size
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
-        """All stretches in order: tile, seam, tile, seam ... tile."""
+        """All segments in order: tile, seam, tile, seam ... tile."""
         found = []
         position = 0
         for tile in range(len(self.groups)):
@@ -89,14 +89,14 @@ class Axis:
         return tuple(found)
 
     def segments_between(self, start: int, stop: int) -> Iterator[Segment]:
-        """Yield the stretches between two pixels, clipped to them."""
+        """Yield the segments between two pixels, clipped to them."""
         for segment in self.segments:
             part = segment.clipped(start, stop)
             if part.start < part.stop:
                 yield part
 
     def own_segment(self, tile: int) -> Segment:
-        """Return the stretch that a tile covers alone."""
+        """Return the segment that belongs to a tile only."""
         return self.segments[2 * tile]
 
     def tiles_between(self, start: int, stop: int) -> range:
@@ -105,21 +105,26 @@ class Axis:
         return range(min(tiles), max(tiles) + 1)
 
 
-def lay_axis(length: int, size: int, overlap: int, stride: int, windows_a_tile: int) -> Axis:
-    """Cover an axis with windows, evenly spread, on multiples of the stride.
+def lay_axis(length: int, size: int, overlap: int, stride: int, windows_per_tile: int) -> Axis:
+    """Cover an axis with evenly spaced windows that start at multiples of the stride.
 
     Parameters
     ----------
     length
         Pixels of the raster.
     size
-        Wanted pixels of a window; a raster smaller than that gets one window, just large enough.
+        Pixels of a window. A smaller raster gets one window of its size, rounded up to the stride.
     overlap
-        Pixels that neighbours share at least; at most half a window.
+        Smallest overlap of neighbours in pixels; at most half a window.
     stride
-        Windows start and end at multiples of this.
-    windows_a_tile
+        Windows start and end at multiples of this, in pixels.
+    windows_per_tile
         The largest number of windows in a tile; at least two.
+
+    Returns
+    -------
+    Axis
+        The windows and their tiles.
 
     Examples
     --------
@@ -131,7 +136,7 @@ def lay_axis(length: int, size: int, overlap: int, stride: int, windows_a_tile: 
     count = max(math.ceil((length - overlap) / (size - overlap)), 1)
     reach = _round_up(max(length - size, 0), stride)
     places = np.linspace(0, reach, count) // stride * stride
-    step = max(windows_a_tile, 2)  # so that a tile never meets its neighbour's neighbour
+    step = max(windows_per_tile, 2)  # so that a tile overlaps its direct neighbours only
     groups = tuple((first, min(first + step, count)) for first in range(0, count, step))
     return Axis(length, size, tuple(places.astype(int).tolist()), groups)
 
@@ -142,14 +147,14 @@ def _round_up(value: int, step: int) -> int:
 
 @dataclass(frozen=True)
 class Lattice:
-    """All windows of a raster and their grouping into tiles.
+    """All windows of a raster, grouped into tiles.
 
     Parameters
     ----------
     rows, cols
         The windows along the rows and along the columns.
     blend, margin
-        How overlapping windows are combined; see `blend_profiles`.
+        Weights of overlapping windows; see `blend_profiles`.
     """
 
     rows: Axis
@@ -181,18 +186,18 @@ class Lattice:
         )
 
     def weights(self, row: int, col: int) -> NDArray[np.float32]:
-        """Return the weights of the window in a row and column of the lattice, ``(row, col)``."""
+        """Return the weights of the pixels of one window, float32 ``(row, col)``."""
         by_row, by_col = self.profiles
         return np.asarray(by_row[row][:, None] * by_col[col][None, :])
 
     def extent(self, tile: Tile) -> Window:
-        """Return the pixels that a tile's windows see; they may pass the raster's border."""
+        """Return the extent of a tile's windows, which may reach beyond the border of the raster."""
         top, bottom = self.rows.extent(tile[0])
         left, right = self.cols.extent(tile[1])
         return Window(left, top, right - left, bottom - top)
 
     def pixels(self, tile: Tile) -> int:
-        """Return how many pixels of the raster lie in a tile and its seams, each counted once over all tiles."""
+        """Return the number of pixels of a tile and its seams; each pixel is counted in one tile only."""
         counts = []
         for axis, position in zip((self.rows, self.cols), tile, strict=True):
             stop = axis.segments[min(2 * position + 1, len(axis.segments) - 1)].stop
@@ -224,20 +229,25 @@ def lay_lattice(
     shape
         Rows and columns of the raster.
     window_px, overlap_px
-        Side of the windows, and how much neighbours share at least.
+        Side of the windows, and the smallest overlap of neighbours, in pixels.
     stride
-        Windows lie on multiples of this.
+        Windows start at multiples of this, in pixels.
     channels
-        Values kept a pixel: the classes, and one more for disagreement.
+        Number of values per pixel: the classes, and one more for disagreement.
     blend, margin_px
-        How overlapping windows are combined.
+        Weights of overlapping windows; see `blend_profiles`.
     sums_bytes
-        About how much memory the sums of one tile may take.
+        Approximate memory limit of the sums of one tile, in bytes.
+
+    Returns
+    -------
+    Lattice
+        Windows and tiles.
     """
     side = math.sqrt(sums_bytes / (4 * channels))
     step = max(window_px - overlap_px, 1)
-    windows_a_tile = max(int((side - overlap_px) / step), 2)
+    windows_per_tile = max(int((side - overlap_px) / step), 2)
     rows, cols = (
-        lay_axis(length, window_px, overlap_px, stride, windows_a_tile) for length in shape
+        lay_axis(length, window_px, overlap_px, stride, windows_per_tile) for length in shape
     )
     return Lattice(rows, cols, blend, margin_px)

@@ -1,9 +1,8 @@
-"""The work folder of a prediction: what is finished, for which job, and who works on it.
+"""The work folder of a prediction: finished tiles, the job that they belong to, and a lock.
 
-Beside the output ``map.tif`` lies ``map.tif.partial/`` while a prediction runs. Each finished tile is a file
-there, moved into place when whole; these files are the journal. ``job.json`` says which models, rasters and
-settings they were made with, and an operating system lock, which vanishes with its process however that ends,
-keeps a second run out.
+While a prediction writes ``map.tif``, the folder ``map.tif.partial/`` lies beside it. Each finished tile is a file in it,
+which appears only when complete. ``job.json`` holds the models, rasters and settings. A lock of the operating system,
+which ends with its process, excludes a second run.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg.errors import Cancelled, ConfigError, OutputError
-from geopointseg.prediction.tile_store import is_whole
+from geopointseg.prediction.tile_store import is_complete
 from geopointseg.prediction.tiling import Tile
 from geopointseg.raster.lock import hold_lock
 from geopointseg.raster.publishing import beside, explain_write_error, require_writable_folder
@@ -29,22 +28,22 @@ LOCK_FILE = "lock"
 
 @dataclass(frozen=True)
 class WorkFolder:
-    """The folder of a prediction in progress.
+    """The folder of a running prediction.
 
     Parameters
     ----------
     path
         For example ``map.tif.partial``.
     key
-        Key of the job, part of the name of every tile: a worker of an earlier run may still write a tile when the run
-        has ended, and that tile must not become part of another map.
+        Key of the job, which is part of the file name of every tile. A worker of an earlier run may still write a tile
+        after that run has ended; the key keeps this tile out of another map.
     """
 
     path: Path
     key: str = ""
 
     def of_job(self, job: Mapping[str, Any]) -> WorkFolder:
-        """Return the folder with the key of a job, which is the same in every process."""
+        """Return the folder with the key of a job; the key is the same in every process."""
         text = json.dumps(dict(job), sort_keys=True, ensure_ascii=False)
         return replace(self, key=hashlib.sha256(text.encode()).hexdigest()[:32])
 
@@ -54,57 +53,57 @@ class WorkFolder:
         return cls(beside(output, ".partial"))
 
     def part(self, tile: Tile) -> Path:
-        """Return where a computed tile lies until the output tiles around it are finished."""
+        """Return the file of a computed tile, which is kept until the output tiles around it are finished."""
         return self.path / "parts" / self._name(tile)
 
     def output_tile(self, tile: Tile) -> Path:
-        """Return where a finished tile of the output lies."""
+        """Return the file of a finished output tile."""
         return self.path / "tiles" / self._name(tile)
 
     def _name(self, tile: Tile) -> str:
         return f"{tile[0]:05d}-{tile[1]:05d}" + (f".{self.key}" if self.key else "")
 
     def has_part(self, tile: Tile) -> bool:
-        """Whether a tile is computed and still at hand."""
-        return is_whole(self.part(tile))
+        """Return whether a tile is computed and its file still exists."""
+        return is_complete(self.part(tile))
 
     def has_output_tile(self, tile: Tile) -> bool:
-        """Whether a tile of the output is finished."""
-        return is_whole(self.output_tile(tile))
+        """Return whether an output tile is finished."""
+        return is_complete(self.output_tile(tile))
 
     def prepare(self, job: Mapping[str, Any]) -> None:
-        """Make the folder and write down the job."""
+        """Make the folder and write ``job.json``."""
         for folder in ("parts", "tiles"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         text = json.dumps(dict(job), indent=1, ensure_ascii=False)
         (self.path / JOB_FILE).write_text(text, encoding="utf-8")
 
     def job(self) -> dict[str, Any] | None:
-        """Return the job that the folder belongs to; None where nothing usable was written down."""
+        """Return the job of the folder; None where ``job.json`` is missing or damaged."""
         try:
             found = json.loads((self.path / JOB_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
 
-    def note(self, name: str) -> str:
-        """Return what an earlier run decided, empty where it did not."""
+    def decision(self, name: str) -> str:
+        """Return a decision of an earlier run; empty where there is none."""
         path = self.path / f"{name}.txt"
         return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
-    def write_note(self, name: str, text: str) -> None:
-        """Write down a decision that a resumed run must follow."""
+    def write_decision(self, name: str, text: str) -> None:
+        """Store a decision that a resumed run must follow."""
         (self.path / f"{name}.txt").write_text(text, encoding="utf-8")
 
     def clear(self) -> None:
-        """Remove what earlier runs left, but not the lock."""
+        """Remove the files of earlier runs, but not the lock."""
         for file in (self.path / JOB_FILE, *self.path.glob("*.txt")):
             file.unlink(missing_ok=True)
         for folder in ("parts", "tiles"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def is_empty(self) -> bool:
-        """Whether nothing was computed and nothing decided, so that there is nothing to resume."""
+        """Return whether there is nothing to resume: no tile and no decision."""
         tiles = (self.path / folder for folder in ("parts", "tiles"))
         made = (file for folder in tiles for file in folder.glob("[!.]*"))
         return not any(made) and not any(self.path.glob("*.txt"))
@@ -115,28 +114,33 @@ class WorkFolder:
 
 
 @contextmanager
-def open_journal(output: Path, job: Mapping[str, Any], *, resume: bool) -> Iterator[WorkFolder]:
-    """Lock the work folder of an output, start afresh or go on, and remove it when the block ends well.
+def open_work_folder(output: Path, job: Mapping[str, Any], *, resume: bool) -> Iterator[WorkFolder]:
+    """Lock the work folder of an output, start or resume the job, and remove the folder when the block succeeds.
 
     Parameters
     ----------
     output
         The map.
     job
-        All that decides the map's content, as names and JSON values.
+        Everything that the content of the map depends on, as names and JSON values.
     resume
-        Whether to go on with what is there; otherwise it is thrown away.
+        Whether to keep the finished tiles of an earlier run; otherwise they are removed.
+
+    Yields
+    ------
+    WorkFolder
+        The prepared folder.
 
     Raises
     ------
     OutputError
-        If another run works on the same output, or the folder cannot be made.
+        If another run writes the same output, or the folder cannot be made.
     ConfigError
-        If the job to resume is another one; the message names the first difference.
+        If the job of the earlier run differs; the message names the first difference.
 
     Notes
     -----
-    A run that fails before anything is computed leaves no folder; one that is cancelled can be resumed at any time.
+    A run that fails before any tile is computed leaves no folder. A cancelled run can always be resumed.
     """
     require_writable_folder(output)
     work = WorkFolder.beside(output)
@@ -154,7 +158,7 @@ def open_journal(output: Path, job: Mapping[str, Any], *, resume: bool) -> Itera
         explained = explain_write_error(error, output)
         if "The disk is full" in str(explained):
             raise OutputError(
-                f"The disk is full: '{output}' could not be finished. What is done is kept in '{work.path}'; free some "
+                f"The disk is full: '{output}' could not be finished. Finished tiles are kept in '{work.path}'; free some "
                 "space and run again with --resume."
             ) from error
         raise explained from error

@@ -419,12 +419,12 @@ def empty_task(number: int) -> int:
 def measure_scheduler(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Measure what Dask's scheduler takes for tiles that cost nothing, handed out as predictions are."""
     del folder
-    from geopointseg.prediction.distributed import TASKS_A_THREAD, open_client
+    from geopointseg.prediction.distributed import TASKS_PER_THREAD, open_client
 
     started = time.perf_counter()
     with open_client(f"local:{args.workers}") as client:
         begun = time.perf_counter()
-        at_once = TASKS_A_THREAD * args.workers
+        at_once = TASKS_PER_THREAD * args.workers
         for first in range(0, args.tiles, at_once):
             numbers = range(first, min(first + at_once, args.tiles))
             client.gather([client.submit(empty_task, number, pure=False) for number in numbers])

@@ -366,8 +366,8 @@ def test_map_is_not_tested_on_its_training_points_unawares(place, tiny, tmp_path
     with pytest.raises(PointsError, match=r"60 of 60 test points are training points"):
         assess(tmp_path / "map.tif", place.points)
     card = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
-    assert "## What this folder gives away" in card
-    assert "salted digests of the places of the training points" in card
+    assert "## Privacy: what this folder reveals" in card
+    assert "salted digests of the positions of the training points" in card
 
 
 def test_pixels_of_masks_are_remembered_on_all_scenes(place, make_place, tiny, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The backbone holds ImageNet's weights under timm's names, takes no other file, and says what is missing."""
+"""The backbone has the ImageNet weights under the names of timm, accepts no other file, and reports missing ones."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ def test_weights_of_another_network_are_refused():
 def test_unknown_models_and_depths_are_refused():
     with pytest.raises(ConfigError, match=r"timm has no model 'efficientnet_lite9'"):
         Backbone("efficientnet_lite9")
-    with pytest.raises(ConfigError, match=r"has 7 stages and 9 were asked for"):
+    with pytest.raises(ConfigError, match=r"has 7 stages, and 9 were requested"):
         Backbone(depth=9)
 
 

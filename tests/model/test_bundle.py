@@ -240,5 +240,5 @@ def test_devices() -> None:
 
 
 def test_normalization_needs_one_number_a_band() -> None:
-    with pytest.raises(ModelError, match=r"one number a band"):
+    with pytest.raises(ModelError, match=r"one number per band"):
         Normalization(np.zeros(2), np.ones(3))

@@ -176,7 +176,7 @@ def test_many_bands_are_filtered_in_few_components() -> None:
     mixing = np.random.default_rng(6).normal(size=(40, 2)).astype(np.float32)
     many = np.tensordot(mixing, image, axes=1).astype(np.float32)
     forest = fitted(many, points_on(truth, 40), "filters", 3)
-    assert forest.view.count == 40 + forest.view.bank.count(8)
+    assert forest.extractor.count == 40 + forest.extractor.bank.count(8)
     assert accuracy(forest, many, truth) > 0.85
 
 

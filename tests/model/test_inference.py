@@ -312,15 +312,15 @@ def test_context_ends_at_the_border_and_on_the_lattice(stride: int) -> None:
 
 
 def test_nothing_else_runs_members() -> None:
-    """Only the doors call members; backends are measured, and a forest's own parts and training steps are no maps."""
+    """Only the inference functions call members, apart from backend measurements, forests and training steps."""
     inside = {
         "consistency",
         "forest",
-        "growth",
+        "forest_fitting",
         "inference",
         "member",
         "objective",
-        "trees",
+        "tree_table",
         "backend",
     }
     package = Path(geopointseg.__file__).parent

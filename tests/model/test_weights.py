@@ -115,7 +115,7 @@ def test_bands_without_a_kernel_are_told() -> None:
     assert told.of("warning")[0].startswith("The weights 'x' have no band for nir, ndvi; theirs")
     told = Told()
     apply_weights(build(4), weights, bands("", "", "", ""), Reporter(told))
-    assert "Their kernels are repeated in order" in told.of("warning")[0]
+    assert "The kernels are repeated in order" in told.of("warning")[0]
 
 
 def test_a_sensors_weights_refuse_bands_that_are_not_the_sensors() -> None:

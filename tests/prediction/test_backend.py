@@ -1,4 +1,4 @@
-"""Backends say what PyTorch says, and the choice among them is told."""
+"""Backends agree with PyTorch, and the choice among them is logged."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from geopointseg.prediction.backend import (
 from geopointseg.prediction.backend_choice import (
     decide_backend,
     name_backend,
-    require_asked_backend,
+    require_requested_backend,
 )
-from geopointseg.prediction.prediction_job import Job
+from geopointseg.prediction.prediction_job import PredictionJob
 from geopointseg.prediction.predictor import predict
 from geopointseg.prediction.work_folder import WorkFolder
 from geopointseg.progress import Reporter
@@ -110,10 +110,10 @@ def test_the_fastest_that_agrees_is_chosen(tmp_path, monkeypatch):
     assert chosen == "onnxruntime"
     message = said[-1].message
     assert "the fastest that agrees with torch to 0.001" in message
-    assert "openvino 0.500 s a window but off by 0.01" in message
+    assert "openvino 0.500 s per window but a difference of 0.01" in message
     assert "broken failed (RuntimeError: no such operation)" in message
     assert choose_backend([bundle], *windows(), 1, Reporter(Listener(said))) == "torch"
-    assert "1 windows take it about 5 s" in said[-1].message
+    assert "1 windows take about 5 s with it" in said[-1].message
 
 
 def test_auto_choice_is_kept_on_resume(tmp_path, small_tiles, monkeypatch):
@@ -153,7 +153,7 @@ def test_a_lacking_backend_is_refused_before_anything_is_made(tmp_path, no_packa
     bundle = network_bundle(tmp_path / "m", **UNET)
     scene = write_scene(tmp_path / "s.tif", image_of((150, 130)))
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(MissingDependencyError, match=rf"'{name}' was asked for"):
+    with pytest.raises(MissingDependencyError, match=rf"'{name}' was requested"):
         predict(bundle, scene, tmp_path / "a.tif", backend=name, **SMALL)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -167,7 +167,7 @@ def test_models_without_networks_need_no_backend(tmp_path, no_packages, name):
 
 
 def test_what_is_told_is_what_ran_on_a_gpu(tmp_path, no_packages):
-    """Networks on a GPU run in PyTorch whatever was asked for, so no package is needed for them."""
+    """Networks on a GPU run in PyTorch for any requested backend, so no package is needed for them."""
     bundle = network_bundle(tmp_path / "m", **UNET)
     [member] = bundle.members
     on_gpu = replace(bundle, members=(replace(member, device=torch.device("cuda")),))
@@ -179,12 +179,14 @@ def test_what_is_told_is_what_ran_on_a_gpu(tmp_path, no_packages):
         ((on_gpu, bundle), "onnxruntime, torch"),
     ):
         settings = Config().updated({"prediction": {"backend": "onnxruntime"}}).prediction
-        job = Job(("m",) * len(bundles), (scene,), settings, device="cuda", bundles=bundles)
+        job = PredictionJob(
+            ("m",) * len(bundles), (scene,), settings, device="cuda", bundles=bundles
+        )
         if bundles == (on_gpu,):
-            require_asked_backend(job, Reporter(Listener(said)))
+            require_requested_backend(job, Reporter(Listener(said)))
         else:
-            with pytest.raises(MissingDependencyError, match="'onnxruntime' was asked for"):
-                require_asked_backend(job, Reporter(Listener(said)))
+            with pytest.raises(MissingDependencyError, match="'onnxruntime' was requested"):
+                require_requested_backend(job, Reporter(Listener(said)))
         chosen = decide_backend(job, WorkFolder(tmp_path), Reporter(Listener(said)))
         assert name_backend(replace(job, backend=chosen)) == told
     assert [event.message for event in said] == [

@@ -7,8 +7,7 @@ import pytest
 
 from geopointseg.errors import Cancelled, ConfigError
 from geopointseg.prediction import distributed as module
-from geopointseg.prediction import predictor
-from geopointseg.prediction import tile_status as ledger
+from geopointseg.prediction import predictor, tile_status
 from geopointseg.prediction.distributed import Task, open_client, run_task
 from geopointseg.prediction.predictor import plan_prediction, predict
 from geopointseg.prediction.work_folder import WorkFolder
@@ -122,7 +121,7 @@ def test_late_tiles_of_another_job_stay_out(tmp_path, small_tiles, monkeypatch):
     predict(second, scene, tmp_path / "whole.tif", **SMALL)
     planned = plan_prediction(first, scene, tmp_path / "map.tif", **SMALL)
     work = WorkFolder.beside(tmp_path / "map.tif").of_job(planned.identity)
-    write, late = ledger.write_arrays, []
+    write, late = tile_status.write_arrays, []
 
     def write_and_be_overtaken(path, arrays):
         write(path, arrays)
@@ -130,7 +129,7 @@ def test_late_tiles_of_another_job_stay_out(tmp_path, small_tiles, monkeypatch):
             tasks = [Task("compute", tile) for tile in planned.job.plan.lattice.tiles]
             late.extend([run_task("late", planned.job, work, task) for task in tasks])
 
-    monkeypatch.setattr(ledger, "write_arrays", write_and_be_overtaken)
+    monkeypatch.setattr(tile_status, "write_arrays", write_and_be_overtaken)
     predict(second, scene, tmp_path / "map.tif", **SMALL)
     assert len(late) > 3
     assert not any(late)
@@ -145,7 +144,7 @@ def test_keys_tell_jobs_apart_and_are_the_same_everywhere(tmp_path):
 
 @pytest.mark.parametrize("address", ["local:many", "tcp://127.0.0.1:9", "nonsense"])
 def test_refused_addresses_leave_nothing(tmp_path, monkeypatch, address):
-    monkeypatch.setattr(module, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(module, "WORKER_TIMEOUT_S", 0.5)
     scene = write_scene(tmp_path / "s.tif", image_of((64, 64)))
     bundle = loose_bundle(tmp_path / "m", BlurMember())
     before = sorted(tmp_path.iterdir())

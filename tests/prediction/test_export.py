@@ -1,4 +1,4 @@
-"""What export writes is what Deepness reads, and says what the model says."""
+"""The exported file has the metadata of Deepness and the probabilities of the model."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from geopointseg.errors import (
 )
 from geopointseg.prediction import output_tiles as finishing
 from geopointseg.prediction import predictor
-from geopointseg.prediction.mosaic import Area
+from geopointseg.prediction.mosaic import AreaOfInterest
 from geopointseg.prediction.predictor import predict, predict_array
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
@@ -139,7 +139,7 @@ def test_undeclared_nan_is_nodata_with_a_warning(tmp_path, small_tiles):
     image = image_of((64, 64))
     image[:, :5] = np.nan
     scene = write_scene(tmp_path / "s.tif", image)
-    with pytest.warns(UserWarning, match=r"320 pixels .* are NaN.*taken as nodata"):
+    with pytest.warns(UserWarning, match=r"320 pixels .* are NaN.*treated as nodata"):
         predict(loose_bundle(tmp_path / "m", BlurMember()), scene, tmp_path / "map.tif", **SMALL)
     assert not ClassMap.open(tmp_path / "map.tif").read()[1][:5].any()
 
@@ -314,10 +314,8 @@ def test_an_area_of_interest_in_two_layers_is_asked_about(tmp_path):
     for layer in ("old", "new"):
         frame = geopandas.GeoDataFrame(geometry=[box(0, 0, 1, 1)], crs="EPSG:32633")
         frame.to_file(tmp_path / "area.gpkg", layer=layer)
-    with pytest.raises(
-        InputFileError, match=r"holds 2 layers with polygons \(old, new\)\. Expected"
-    ):
-        Area.read(tmp_path / "area.gpkg", frame.crs)
+    with pytest.raises(InputFileError, match=r"has 2 layers with polygons \(old, new\)\. Expected"):
+        AreaOfInterest.read(tmp_path / "area.gpkg", frame.crs)
 
 
 def test_minimum_mapping_unit(tmp_path, small_tiles):
@@ -574,7 +572,9 @@ def test_another_resolution_is_warned_of(tmp_path, small_tiles):
     scene = write_scene(
         tmp_path / "s.tif", image_of((64, 64)), transform=Affine(2, 0, 5e5, 0, -2, 57e5)
     )
-    with pytest.warns(UserWarning, match="pixels of 's.tif' are 2 m.* from 10 m"):
+    with pytest.warns(
+        UserWarning, match="pixels of 's.tif' are 2 m wide, those of the training 10 m"
+    ):
         predict(loose_bundle(tmp_path / "m", BlurMember()), scene, tmp_path / "map.tif", **SMALL)
 
 

@@ -13,13 +13,10 @@ import numpy as np
 import pytest
 
 from geopointseg.errors import ConfigError, OutputError
-from geopointseg.prediction import output_tiles as finishing
-from geopointseg.prediction import tile_status as ledger
-from geopointseg.prediction import tile_store as store
-from geopointseg.prediction import work_folder as journal
+from geopointseg.prediction import output_tiles, tile_status, tile_store
 from geopointseg.prediction.predictor import plan_prediction, predict
-from geopointseg.prediction.tile_status import Ledger
-from geopointseg.prediction.work_folder import WorkFolder, open_journal
+from geopointseg.prediction.tile_status import TileStatus
+from geopointseg.prediction.work_folder import WorkFolder, open_work_folder
 from geopointseg.raster import publishing as raster_output
 from tests.prediction.conftest import SMALL, BlurMember, image_of, loose_bundle, write_scene
 
@@ -98,11 +95,11 @@ def test_stopped_after_any_file(tmp_path, small_tiles, monkeypatch, after):
         if len(written) > after:
             path.with_name(f".{path.name}.tmp").write_bytes(b"half")
             raise Killed
-        store.write_arrays(path, arrays, facts)
+        tile_store.write_arrays(path, arrays, facts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "write_arrays", write_and_crash)
-        patch.setattr(finishing, "write_arrays", write_and_crash)
+        patch.setattr(tile_status, "write_arrays", write_and_crash)
+        patch.setattr(output_tiles, "write_arrays", write_and_crash)
         with pytest.raises(Killed):
             predict(bundle, scene, tmp_path / "map.tif", **options)
     assert not (tmp_path / "map.tif").exists()
@@ -117,7 +114,7 @@ def interrupt(tmp_path, monkeypatch, bundle, scene, **options):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(finishing, "write_arrays", crash)
+        patch.setattr(output_tiles, "write_arrays", crash)
         with pytest.raises(Killed):
             predict(bundle, scene, tmp_path / "map.tif", **SMALL, **options)
 
@@ -148,7 +145,7 @@ def test_speed_counts_only_what_a_run_computed(tmp_path, small_tiles, monkeypatc
         {**planned.identity, "the backend": "torch"}
     )
     missing = sum(
-        planned.job.plan.lattice.pixels(t) for t in Ledger(planned.job.plan, left).missing
+        planned.job.plan.lattice.pixels(t) for t in TileStatus(planned.job.plan, left).missing
     )
     assert 0 < missing < 300 * 330
     done = predict(bundle, scene, tmp_path / "map.tif", resume=True, **SMALL)
@@ -158,7 +155,7 @@ def test_speed_counts_only_what_a_run_computed(tmp_path, small_tiles, monkeypatc
 @pytest.mark.parametrize("error", [ConfigError("no"), RuntimeError("no")])
 def test_a_run_that_computed_nothing_leaves_nothing(tmp_path, error):
     def fail():
-        with open_journal(tmp_path / "map.tif", {"a": 1}, resume=False):
+        with open_work_folder(tmp_path / "map.tif", {"a": 1}, resume=False):
             raise error
 
     with pytest.raises(type(error)):
@@ -210,10 +207,10 @@ def test_another_job_is_refused_with_the_difference_named(tmp_path, small_tiles,
 
 
 def test_a_second_run_on_the_same_output_is_refused(tmp_path):
-    with open_journal(tmp_path / "map.tif", {}, resume=False):
+    with open_work_folder(tmp_path / "map.tif", {}, resume=False):
         code = (
-            "from geopointseg.prediction.work_folder import open_journal; from pathlib import Path\n"
-            f"with open_journal(Path({str(tmp_path / 'map.tif')!r}), {{}}, resume=True): pass"
+            "from geopointseg.prediction.work_folder import open_work_folder; from pathlib import Path\n"
+            f"with open_work_folder(Path({str(tmp_path / 'map.tif')!r}), {{}}, resume=True): pass"
         )
         said = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False
@@ -226,11 +223,11 @@ def test_a_second_run_on_the_same_output_is_refused(tmp_path):
     assert not WorkFolder.beside(tmp_path / "map.tif").path.exists()
 
 
-def test_full_disk_is_one_sentence_and_keeps_the_journal(tmp_path, small_tiles, monkeypatch):
+def test_full_disk_is_one_sentence_and_keeps_the_work_folder(tmp_path, small_tiles, monkeypatch):
     scene = write_scene(tmp_path / "s.tif", image_of((300, 330)))
     bundle = loose_bundle(tmp_path / "m", BlurMember())
     predict(bundle, scene, tmp_path / "whole.tif", **SMALL)
-    real = store.write_arrays
+    real = tile_store.write_arrays
 
     def full(path, arrays, facts=None):
         if path.parent.name == "tiles":
@@ -238,13 +235,13 @@ def test_full_disk_is_one_sentence_and_keeps_the_journal(tmp_path, small_tiles, 
         real(path, arrays, facts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(finishing, "write_arrays", full)
+        patch.setattr(output_tiles, "write_arrays", full)
         with pytest.raises(
             OutputError,
-            match=r"The disk is full: .* is kept in .*; free some space and run again with --resume",
+            match=r"The disk is full: .* are kept in .*; free some space and run again with --resume",
         ):
             predict(bundle, scene, tmp_path / "map.tif", **SMALL)
     assert not (tmp_path / "map.tif").exists()
-    assert journal.WorkFolder.beside(tmp_path / "map.tif").job() is not None
+    assert WorkFolder.beside(tmp_path / "map.tif").job() is not None
     predict(bundle, scene, tmp_path / "map.tif", resume=True, **SMALL)
     assert (tmp_path / "map.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
