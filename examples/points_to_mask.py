@@ -7,7 +7,7 @@ nor nodata.
 from pathlib import Path
 
 import geopointseg as gps
-from geopointseg.lab.landscape import draw_points, write_scene
+from geopointseg.landscape import draw_points, write_scene
 from geopointseg.labels.sparse_mask import write_mask
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from geopointseg.assessment.accuracy import Assessment, assess
     from geopointseg.config import Config
     from geopointseg.errors import GeopointsegError
-    from geopointseg.lab.landscape import make_landscape
+    from geopointseg.landscape import make_landscape
     from geopointseg.labels.block_split import split_points
     from geopointseg.labels.point_check import check_points
     from geopointseg.labels.points import Points, read_points, write_points
@@ -50,7 +50,7 @@ _HOME = {
     "SparseMask": "labels.sparse_mask",
     "assess": "assessment.accuracy",
     "check_points": "labels.point_check",
-    "make_landscape": "lab.landscape",
+    "make_landscape": "landscape",
     "predict": "prediction.predictor",
     "rasterize_points": "labels.sparse_mask",
     "read_points": "labels.points",

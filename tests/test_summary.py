@@ -15,7 +15,7 @@ import pytest
 
 import geopointseg as gps
 from geopointseg import sampling
-from geopointseg.lab.landscape import draw_points, write_scene
+from geopointseg.landscape import draw_points, write_scene
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.sampling import GridSampler, PointSampler, SceneDataset, SparseMaskDataset
 from geopointseg.summary import WIDTH, identify

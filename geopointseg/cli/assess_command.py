@@ -19,7 +19,7 @@ from geopointseg.cli.invocation import (
 from geopointseg.cli.setting_options import settings_options
 
 
-@click.command()
+@click.command("assess")
 @click.argument("map_path", metavar="MAP.tif")
 @click.option(
     "--points", default=None, metavar="TEST", help="Test points, or a raster with the true classes."
@@ -73,7 +73,7 @@ from geopointseg.cli.setting_options import settings_options
     "--figures", default=None, metavar="DIR", help="Also save the report's figures, as PNG and SVG."
 )
 @common_options
-def assess(
+def assess_command(
     run: Invocation,
     map_path: str,
     output: str | None,
@@ -143,7 +143,7 @@ def _assess_map(
     run.finish(assessed.to_json() | {"report": output}, *tables, *said)
 
 
-@click.command()
+@click.command("validate")
 @scene_arguments
 @points_options()
 @settings_options(("optimization", "minutes", "M"), ("optimization", "steps", "N"))
@@ -177,7 +177,7 @@ def _assess_map(
 )  # fmt: skip
 @click.option("-o", "--output", default=None, metavar="REPORT.html", help="Also write a report.")
 @common_options
-def validate(
+def validate_command(
     run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Cross-validate the recipe on blocks of other ground, beside the majority class and the forests."""
@@ -196,7 +196,7 @@ def validate(
     run.finish(validated.to_json(), *tables, *said)
 
 
-@click.command()
+@click.command("suggest")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL_DIR [MODEL_DIR ...]")
 @raster_option
 @click.option("--count", type=int, required=True, metavar="N", help="Points to suggest.")
@@ -215,7 +215,7 @@ def validate(
     help="Points there are already; by default those that the model was trained on.",
 )
 @common_options
-def suggest(
+def suggest_command(
     run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, **options: Any
 ) -> None:
     """Suggest where the next points help most."""

@@ -15,11 +15,11 @@ from geopointseg.errors import InputFileError
 _SCRIPTS = {"predict": "bench_predict.py", "sample": "bench_sampling.py", "points": "bench_mask.py"}
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command("bench", context_settings={"ignore_unknown_options": True})
 @click.argument("what", type=click.Choice(list(_SCRIPTS)))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @common_options
-def bench(run: Invocation, what: str, arguments: tuple[str, ...]) -> None:
+def bench_command(run: Invocation, what: str, arguments: tuple[str, ...]) -> None:
     """Time prediction, sampling or rasterizing against the usual alternatives, as ratios.
 
     Further ARGUMENTS go to the benchmark; --help after them lists its options.

@@ -7,7 +7,7 @@ import click
 from geopointseg.cli.invocation import Invocation, Table, common_options
 
 
-@click.command()
+@click.command("demo")
 @click.argument("folder", metavar="[DIR]", default="demo")
 @click.option(
     "--scene", default=None, metavar="R", help="Use this raster instead of the synthetic landscape."
@@ -23,7 +23,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     help="Time for training; without it, a number of steps that takes about a minute on two cores.",
 )
 @common_options
-def demo(
+def demo_command(
     run: Invocation,
     folder: str,
     scene: str | None,

@@ -96,9 +96,9 @@ def _disk() -> Finding:
     return Finding("free disk", f"{free_gb:.0f} GB here", "" if free_gb > 1 else "Free some space.")
 
 
-@click.command()
+@click.command("doctor")
 @common_options
-def doctor(run: Invocation) -> None:
+def doctor_command(run: Invocation) -> None:
     """Say whether this installation can do its work, and what is missing."""
     from geopointseg import __version__
 

@@ -18,8 +18,8 @@ from geopointseg.cli.invocation import (
 from geopointseg.cli.setting_options import settings_options
 
 
-@click.group()
-def points() -> None:
+@click.group("points")
+def points_command() -> None:
     """Check, simulate, split and rasterize labelled points."""
 
 
@@ -30,7 +30,7 @@ def _output_option(metavar: str) -> Callable[[Callable[..., None]], Callable[...
     return click.option("-o", "--output", required=True, metavar=metavar, help="File to write.")
 
 
-@points.command()
+@points_command.command()
 @_points_argument
 @raster_option
 @layer_options
@@ -81,7 +81,7 @@ def check(
         click.get_current_context().exit(1)
 
 
-@points.command()
+@points_command.command()
 @click.argument("masks", nargs=-1, required=True, metavar="MASK [MASK ...]")
 @_output_option("OUT.gpkg")
 @click.option("--per-class", type=int, default=None, metavar="N", help="Points a class.")
@@ -148,7 +148,7 @@ def simulate(run: Invocation, masks: tuple[str, ...], output: str, **options: An
     )
 
 
-@points.command()
+@points_command.command()
 @_points_argument
 @_output_option("OUT.gpkg")
 @layer_options
@@ -213,7 +213,7 @@ def split(
     )
 
 
-@points.command()
+@points_command.command()
 @_points_argument
 @click.option(
     "--raster", "--like", "like", required=True, metavar="R", help="Raster whose grid is used."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from geopointseg.report.applicability_section import ApplicabilityMap
 
 
-@click.command()
+@click.command("predict")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL_DIR [MODEL_DIR ...]")
 @raster_option
 @click.option("-o", "--output", required=True, metavar="MAP.tif", help="Class map to write.")
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     "--cog/--no-cog", default=True, show_default=True, help="Cloud-optimized layout with overviews."
 )
 @common_options
-def predict(
+def predict_command(
     run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, applicability: str | None,
     trained_on: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
@@ -141,11 +141,11 @@ def _map_applicability(
     )  # fmt: skip
 
 
-@click.command()
+@click.command("export")
 @click.argument("model", metavar="MODEL_DIR")
 @click.option("-o", "--output", required=True, metavar="MODEL.onnx", help="ONNX file to write.")
 @common_options
-def export(run: Invocation, model: str, output: str) -> None:
+def export_command(run: Invocation, model: str, output: str) -> None:
     """Write a model's network as ONNX, with the metadata that QGIS's Deepness plugin reads."""
     from geopointseg.prediction.export import export_onnx
 

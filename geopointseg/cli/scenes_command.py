@@ -9,7 +9,7 @@ import click
 from geopointseg.cli.invocation import Invocation, Table, common_options
 
 
-@click.command()
+@click.command("match")
 @click.argument("raster", metavar="R")
 @click.option(
     "--reference",
@@ -51,7 +51,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     help="Also draw histograms and quick looks, before and after.",
 )
 @common_options
-def match(
+def match_command(
     run: Invocation,
     raster: str,
     references: tuple[str, ...],

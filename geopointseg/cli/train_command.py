@@ -20,7 +20,7 @@ from geopointseg.cli.setting_options import settings_options
 ModelKind = Literal["auto", "network", "linear", "forest"]
 
 
-@click.command(cls=CommandWithLists)
+@click.command("train", cls=CommandWithLists)
 @scene_arguments
 @points_options()
 @click.option(
@@ -41,7 +41,7 @@ ModelKind = Literal["auto", "network", "linear", "forest"]
 )  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
 @common_options
-def train(
+def train_command(
     run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None, output: str,
     model: ModelKind, unlabelled: tuple[str, ...], resume: bool,
 ) -> None:  # fmt: skip
@@ -71,7 +71,7 @@ def train(
     )
 
 
-@click.command()
+@click.command("pretrain")
 @scene_arguments
 @click.option(
     "-o", "--output", required=True, metavar="WEIGHTS_DIR", help="Folder of the weights to write."
@@ -79,7 +79,7 @@ def train(
 @settings_options(("optimization", "minutes", "M"), ("optimization", "steps", "N"))
 @click.option("--resume", is_flag=True, help="Go on with a pretraining that was stopped.")
 @common_options
-def pretrain(run: Invocation, rasters: tuple[str, ...], output: str, resume: bool) -> None:
+def pretrain_command(run: Invocation, rasters: tuple[str, ...], output: str, resume: bool) -> None:
     """Learn from unlabelled rasters R; 'train --weights WEIGHTS_DIR' starts from there."""
     from geopointseg.learning.pretraining import pretrain as pretrain_network
 

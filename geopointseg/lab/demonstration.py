@@ -19,7 +19,7 @@ from geopointseg.assessment.assessment_result import Assessment
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.config import Config
 from geopointseg.errors import OutputError
-from geopointseg.lab.landscape import Landscape, draw_points, make_landscape, write_scene
+from geopointseg.lab.synthetic_landscape import Landscape, draw_points, make_landscape, write_scene
 from geopointseg.labels.block_split import split_points
 from geopointseg.labels.points import Points, read_points, write_points
 from geopointseg.learning.training import train

@@ -42,7 +42,7 @@ def test_importing_stays_light(module, banned):
 def test_another_installations_geodata_does_no_harm(tmp_path):
     program = """
 import geopointseg as gps
-from geopointseg.lab.landscape import write_scene
+from geopointseg.landscape import write_scene
 gps.Points.from_arrays([0.0], [0.0], [0], gps.Legend.from_names(["a"]), 32633)
 landscape = gps.make_landscape(40, 40)
 write_scene(landscape, "s.tif")
@@ -139,4 +139,4 @@ print("PROJ_LIB" in os.environ, keep_freed_memory())
 
 
 def test_all_modules_import():
-    importlib.import_module("geopointseg.cli.reference")
+    importlib.import_module("geopointseg.cli.command_reference")

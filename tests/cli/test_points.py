@@ -12,7 +12,7 @@ import pytest
 import rasterio
 
 from geopointseg.cli import app as cli_app
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import write_points
 from geopointseg.raster.class_map import write_class_map
 

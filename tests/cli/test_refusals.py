@@ -10,7 +10,7 @@ from affine import Affine
 
 from geopointseg.cli import app as cli_app
 from geopointseg.config import Config
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import write_points
 from geopointseg.learning.training import train
 

@@ -18,7 +18,7 @@ collect_ignore = ["inside"]
 @pytest.fixture(scope="session")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a small scene, points to learn from and to test on, and settings of a quick forest."""
-    from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
+    from geopointseg.landscape import draw_points, make_landscape, write_scene
     from geopointseg.labels.points import write_points
 
     folder = tmp_path_factory.mktemp("ground")

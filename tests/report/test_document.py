@@ -14,7 +14,7 @@ from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.assessment_result import Assessment
 from geopointseg.assessment.calibration import fit_temperature
 from geopointseg.errors import InputFileError, OutputError
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.raster.class_map import write_class_map
 from geopointseg.raster.scene import Scene
 from geopointseg.report.document import write_document, write_report

@@ -11,7 +11,7 @@ import rasterio
 
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, OutputError, PointsError
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.progress import Reporter

@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist
 
 from geopointseg.config import Config
 from geopointseg.errors import OutputError, PointsError
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import Points, read_points, write_points
 from geopointseg.learning.training import train
 from geopointseg.model.bundle import ModelBundle

@@ -1,6 +1,6 @@
 """The command line described as JSON, for forms that are generated from it.
 
-``python -m geopointseg.cli.reference`` prints every command with its arguments and options: help, default,
+``python -m geopointseg.cli.command_reference`` prints every command with its arguments and options: help, default,
 type and choices. The QGIS plugin ships this text, so that its forms say what the command line says.
 """
 
