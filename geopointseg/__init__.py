@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from geopointseg.assessment.accuracy import Assessment, assess
     from geopointseg.config import Config
     from geopointseg.errors import GeopointsegError
-    from geopointseg.landscape import make_landscape
     from geopointseg.labels.block_split import split_points
     from geopointseg.labels.point_check import check_points
     from geopointseg.labels.points import Points, read_points, write_points
     from geopointseg.labels.sparse_mask import SparseMask, rasterize_points
+    from geopointseg.landscape import make_landscape
     from geopointseg.learning.training import train
     from geopointseg.legend import Legend
     from geopointseg.model.bundle import ModelBundle

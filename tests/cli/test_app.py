@@ -10,8 +10,8 @@ import pytest
 
 from geopointseg import __version__
 from geopointseg.cli import app as cli_app
-from geopointseg.cli.invocation import Table, common_options
 from geopointseg.cli.command_reference import describe_commands
+from geopointseg.cli.invocation import Table, common_options
 from geopointseg.errors import PointsError
 
 

@@ -12,8 +12,8 @@ from rasterio.crs import CRS
 
 from geopointseg.cli import app as cli_app
 from geopointseg.config import Config
-from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import Points, write_points
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import ClassMap, write_class_map

@@ -15,10 +15,10 @@ from geopointseg.lab import experiment
 from geopointseg.lab.chart import draw_curves, draw_factor
 from geopointseg.lab.factor_study import run_study
 from geopointseg.lab.gallery import worst_squares
-from geopointseg.lab.synthetic_landscape import LEGEND, make_landscape, write_scene
 from geopointseg.lab.paper import pool
 from geopointseg.lab.study_data import StudyData
 from geopointseg.lab.study_plan import StudyRun
+from geopointseg.lab.synthetic_landscape import LEGEND, make_landscape, write_scene
 from geopointseg.raster.class_map import write_class_map
 from geopointseg.raster.scene import Scene
 
