@@ -1,6 +1,6 @@
 """Land-cover maps from a few clicked points.
 
-The promised API. Names are imported when they are first used, so that ``import geopointseg`` is light::
+The public API. Names are imported at their first use, so that ``import geopointseg`` is fast::
 
     import geopointseg as gps
 
@@ -11,8 +11,7 @@ The promised API. Names are imported when they are first used, so that ``import 
     report = gps.assess("map.tif", gps.read_points("test.gpkg"))
     print(report.overall_accuracy, report.class_areas)
 
-Importing changes nothing in the process; what calls change, and how to switch that off, is said in
-`geopointseg.process`.
+Importing does not change the process. `geopointseg.process` documents what calls change, and how to switch that off.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `geopointseg.config` declares every setting with these functions.
 
 pydantic is not used: its messages would have to be translated into the sentences below, which takes more code than the
-type checks that it would save, and importing it takes a third of the time allowed for ``geopointseg --help``.
+type checks that it would save, and importing it takes 0.11 to 0.16 s of the 0.5 s allowed for ``geopointseg --help``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`geopointseg demo`: the whole road on a synthetic landscape, or on the user's own data."""
+"""`geopointseg demo`: the typical workflow on a synthetic landscape, or on the user's data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     "--minutes",
     type=float,
     default=None,
-    help="Time for training; without it, a number of steps that takes about a minute on two cores.",
+    help="Time limit of the training; by default a number of steps that takes about a minute on two cores.",
 )
 @common_options
 def demo_command(
@@ -31,7 +31,7 @@ def demo_command(
     class_field: str | None,
     minutes: float | None,
 ) -> None:
-    """Train, predict and assess in three minutes, and draw the result into DIR."""
+    """Train, predict and assess in three minutes, and write the results and a figure to DIR."""
     if (scene is None) != (points is None):
         raise click.UsageError("--scene and --points go together: a demo on your data needs both.")
     from geopointseg.lab.demonstration import run_demo
