@@ -15,9 +15,9 @@ from geopointseg.lab import experiment
 from geopointseg.lab.chart import draw_curves, draw_factor
 from geopointseg.lab.factor_study import run_study
 from geopointseg.lab.gallery import worst_squares
-from geopointseg.lab.paper import pool
 from geopointseg.lab.study_data import StudyData
 from geopointseg.lab.study_plan import StudyRun
+from geopointseg.lab.study_report import pool
 from geopointseg.lab.synthetic_landscape import LEGEND, make_landscape, write_scene
 from geopointseg.raster.class_map import write_class_map
 from geopointseg.raster.scene import Scene
@@ -101,7 +101,9 @@ def test_every_picture_that_the_report_links_is_there(result):
 def test_scores_of_classes_follow_from_the_confusion_that_is_kept(result):
     best = result.columns("landscape")["points a class 40"]
     matrix = pool(best)
-    table = (result.folder / "report.md").read_text(encoding="utf-8").split("## Class by class")[1]
+    table = (
+        (result.folder / "report.md").read_text(encoding="utf-8").split("## Scores per class")[1]
+    )
     row = next(line for line in table.splitlines() if line.startswith("| lake "))
     cells = [float(cell.strip(" %")) for cell in row.strip("|").split("|")[1:]]
     position = matrix.legend.names.index("lake")
@@ -189,7 +191,7 @@ def test_parts_of_images_of_one_name_stay_apart(tmp_path):
     data = StudyData(
         "towns", tuple(images[:2]), tuple(masks[:2]), (images[2],), (masks[2],), "", "centre", "centre"
     )  # fmt: skip
-    material = experiment.read_material(data, tmp_path)
+    material = experiment.read_study_scenes(data, tmp_path)
     for path, part in zip(images, (*material.scenes, *material.test_scenes), strict=True):
         assert (part.read().image == Scene.open(path).read().image).all()
 
