@@ -2,8 +2,10 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -128,6 +130,7 @@ for limits in ({}, {"GDAL_CACHEMAX": "128"}):
 def test_the_switch_keeps_the_callers_process(tmp_path, switch, kept):
     program = """
 import os
+import re
 from geopointseg.model.allocator import keep_freed_memory
 from geopointseg.process import use_own_geodata
 use_own_geodata()
@@ -140,3 +143,16 @@ print("PROJ_LIB" in os.environ, keep_freed_memory())
 
 def test_all_modules_import():
     importlib.import_module("geopointseg.cli.command_reference")
+
+
+def test_the_map_of_the_readme_names_files_that_exist():
+    root = Path(__file__).parents[2]
+    development = (root / "README.md").read_text(encoding="utf-8").split("## Development")[1]
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|json))`", development)
+    missing = [
+        name
+        for name in named
+        if not any((root / top / name).exists() for top in ("", "geopointseg"))
+    ]
+    assert len(named) > 20
+    assert missing == []
