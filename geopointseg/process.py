@@ -27,10 +27,7 @@ from pathlib import Path
 
 SWITCH = "GEOPOINTSEG_PROCESS"
 
-_GEODATA = {
-    "proj_data": ("PROJ_LIB", "PROJ_DATA"),
-    "gdal_data": ("GDAL_DATA", "GDAL_DRIVER_PATH"),
-}
+_GEODATA = {"proj_data": ("PROJ_LIB", "PROJ_DATA"), "gdal_data": ("GDAL_DATA", "GDAL_DRIVER_PATH")}
 _LIMITS = {
     "GDAL_CACHEMAX": "64",  # megabytes of decoded blocks; GDAL takes 5 % of the memory
     "GDAL_MAX_DATASET_POOL_SIZE": "32",  # files that virtual rasters hold open

@@ -22,10 +22,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (r"Dataset has no geotransform", ""),  # functions that need a georeference raise an error
-    (
-        r"tight_layout|constrained_layout|Tight layout",
-        "",
-    ),  # the figure is complete
+    (r"tight_layout|constrained_layout|Tight layout", ""),  # the figure is complete
     (r"Measured \(M\) geometry types", ""),  # only x and y are used
 )
 """Pattern of a library's warning, and the sentence that replaces it; empty suppresses the warning."""

@@ -69,9 +69,7 @@ def check(
         write_questionable(checked, output)
     headings, rows = checked.to_table()
     problems = Table(
-        "Problems",
-        ["severity", "problem"],
-        [(p.severity, p.message) for p in checked.problems],
+        "Problems", ["severity", "problem"], [(p.severity, p.message) for p in checked.problems]
     )
     verdict = (
         "The points are usable." if checked.usable else "The points are not usable yet; see above."

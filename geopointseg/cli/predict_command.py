@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geopointseg.cli.invocation import (
-    Invocation,
-    Table,
-    common_options,
-    raster_option,
-)
+from geopointseg.cli.invocation import Invocation, Table, common_options, raster_option
 from geopointseg.cli.setting_options import setting_option
 from geopointseg.errors import OutputError
 

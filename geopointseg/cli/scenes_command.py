@@ -35,9 +35,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     help="Weight of several references: number of pixels, or area.",
 )
 @click.option(
-    "--invariant",
-    is_flag=True,
-    help="Fit only to pixels of the shared area that did not change.",
+    "--invariant", is_flag=True, help="Fit only to pixels of the shared area that did not change."
 )
 @click.option(
     "--mix-bands",

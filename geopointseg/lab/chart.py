@@ -153,10 +153,12 @@ def panels(columns: int, height_in: float, rows: int = 1) -> tuple[Figure, list[
 
     Parameters
     ----------
-    columns, rows
-        Number of panels.
+    columns
+        Number of panels in a row.
     height_in
         Height of the figure in inches.
+    rows
+        Number of rows.
 
     Returns
     -------
@@ -180,11 +182,7 @@ def panels(columns: int, height_in: float, rows: int = 1) -> tuple[Figure, list[
 
 
 def _draw_line(
-    axis: Axes,
-    positions: NDArray[Any],
-    groups: Sequence[Sequence[float]],
-    color: str,
-    label: str,
+    axis: Axes, positions: NDArray[Any], groups: Sequence[Sequence[float]], color: str, label: str
 ) -> None:
     means = [np.mean(values) if values else np.nan for values in groups]
     axis.plot(positions, means, "-", color=color, linewidth=1.8, label=label)

@@ -412,10 +412,7 @@ def _copy_image(pair: MaskPair, path: Path) -> None:
         "compress": "deflate",
         "bigtiff": "if_safer",
     }
-    with (
-        whole_file(path) as temporary,
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-    ):
+    with whole_file(path) as temporary, rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         with open_dataset(ET.tostring(root, encoding="unicode")) as placed:
             rasterio.shutil.copy(placed, temporary, driver="GTiff", **options)
         keep_crs(temporary, grid.crs)

@@ -302,10 +302,7 @@ def _common_legend(samples: list[_MaskSample]) -> Legend:
 
 
 def _to_points(
-    samples: list[_MaskSample],
-    seed: int,
-    label_noise: float,
-    position_error_m: float,
+    samples: list[_MaskSample], seed: int, label_noise: float, position_error_m: float
 ) -> Points:
     legend = _common_legend(samples)
     parts = []
