@@ -51,7 +51,7 @@ VALIDATE = "validate scene.tif --points points.gpkg --model forest "
     [
         ("predict model --raster one.tif -o m.tif", "has no band 'blue'"),
         ("predict nothing --raster scene.tif -o m.tif", "does not exist"),
-        (PREDICT + "--aoi none.gpkg", "cannot be read"),
+        (PREDICT + "--aoi none.gpkg", "does not exist"),
         (PREDICT + "--probabilities no/p.tif", "does not exist"),
         (PREDICT + "--uncertainty m.tif", "was named for two products"),
         (PREDICT + "--overlap 5000", "The overlap is 5000 pixels"),
