@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchgeo.datasets import stack_samples
 
 import geopointseg as gps
-from geopointseg.lab.landscape import draw_points, write_scene
+from geopointseg.landscape import draw_points, write_scene
 from geopointseg.learning.loss import PartialFocalLoss
 from geopointseg.sampling import PointSampler, SceneDataset, SparseMaskDataset
 

@@ -7,8 +7,8 @@ nor nodata.
 from pathlib import Path
 
 import geopointseg as gps
-from geopointseg.lab.landscape import draw_points, write_scene
 from geopointseg.labels.sparse_mask import write_mask
+from geopointseg.landscape import draw_points, write_scene
 
 
 def main(folder: Path) -> gps.SparseMask:

@@ -8,7 +8,7 @@ with QGIS.
 from pathlib import Path
 
 import geopointseg as gps
-from geopointseg.lab.landscape import draw_points, write_scene
+from geopointseg.landscape import draw_points, write_scene
 from geopointseg.validation.suggestion import SuggestedPoints, suggest
 
 

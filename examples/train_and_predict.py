@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import geopointseg as gps
-from geopointseg.lab.landscape import draw_points, write_scene
+from geopointseg.landscape import draw_points, write_scene
 
 
 def main(folder: Path, minutes: float = 1.0) -> Path:

@@ -1,6 +1,6 @@
 """Land-cover maps from a few clicked points.
 
-The promised API. Names are imported when they are first used, so that ``import geopointseg`` is light::
+The public API. Names are imported at their first use, so that ``import geopointseg`` is fast::
 
     import geopointseg as gps
 
@@ -11,8 +11,7 @@ The promised API. Names are imported when they are first used, so that ``import 
     report = gps.assess("map.tif", gps.read_points("test.gpkg"))
     print(report.overall_accuracy, report.class_areas)
 
-Importing changes nothing in the process; what calls change, and how to switch that off, is said in
-`geopointseg.process`.
+Importing does not change the process. `geopointseg.process` documents what calls change, and how to switch that off.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
     from geopointseg.assessment.accuracy import Assessment, assess
     from geopointseg.config import Config
     from geopointseg.errors import GeopointsegError
-    from geopointseg.lab.landscape import make_landscape
     from geopointseg.labels.block_split import split_points
     from geopointseg.labels.point_check import check_points
     from geopointseg.labels.points import Points, read_points, write_points
     from geopointseg.labels.sparse_mask import SparseMask, rasterize_points
+    from geopointseg.landscape import make_landscape
     from geopointseg.learning.training import train
     from geopointseg.legend import Legend
     from geopointseg.model.bundle import ModelBundle
@@ -50,7 +49,7 @@ _HOME = {
     "SparseMask": "labels.sparse_mask",
     "assess": "assessment.accuracy",
     "check_points": "labels.point_check",
-    "make_landscape": "lab.landscape",
+    "make_landscape": "landscape",
     "predict": "prediction.predictor",
     "rasterize_points": "labels.sparse_mask",
     "read_points": "labels.points",

@@ -1,7 +1,7 @@
-"""Colours for classes: those that maps of land cover usually give them, and others that stay apart.
+"""Colours of classes: the conventional colour of a land-cover class, or one of a palette for colour-blind readers.
 
-A map with blue forest and red water is misread, so classes with a common name get the colour that readers expect.
-All other classes take what is left of a palette that colour-blind readers can tell apart.
+Classes with a common name get the colour that land-cover maps conventionally use for them, because a map with blue
+forest is misread. All other classes get colours of a palette that colour-blind readers can distinguish.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _PALETTE = (
     "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499",
 )  # fmt: skip
 
-# Words of English, German, French and Spanish; the first class with a word of the name counts. Else a name's word may
-# also end with one of four letters or more (Nadelwald, greenhouse).
+# Words in English, German, French and Spanish. The first row that holds a word of the class name decides; otherwise the
+# first row with a word of four letters or more that ends a word of the name (Nadelwald, greenhouse).
 _USUAL = (
     ("#777777", "road street paved asphalt pavement highway impervious parking strasse straße weg route chaussée carretera camino"),
     ("#c8a27a", "bare barren soil sand beach dune sediment gravel rock unpaved clearcut deforested boden fels sable roche suelo arena roca"),
@@ -41,15 +41,15 @@ _APART = 60.0
 
 
 def default_colors(count: int) -> list[str]:
-    """Return colours that stay apart for colour-blind readers.
+    """Return colours that colour-blind readers can distinguish.
 
-    Sixteen hand-picked colours come first; beyond them hues are spread by the golden angle, which keeps any
-    number of colours distinct though no longer safe for every form of colour blindness.
+    The first sixteen are a fixed palette. Further hues are spaced by the golden angle: they are distinct, but not for
+    every form of colour blindness.
 
     Parameters
     ----------
     count
-        How many colours are wanted.
+        Number of colours.
 
     Returns
     -------
@@ -69,19 +69,19 @@ def default_colors(count: int) -> list[str]:
 
 
 def class_colors(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """Return a colour for each class: the usual one where its name says what it is, else one that stays apart.
+    """Return a colour for each class: the conventional one where its name is known, else one of the palette.
 
     Parameters
     ----------
     names
-        Class names, in any of the languages of the usual words.
+        Class names in English, German, French or Spanish.
     taken
-        Colours that are in use already.
+        Colours that are already in use.
 
     Returns
     -------
     list of str
-        ``#rrggbb`` strings, no two alike.
+        ``#rrggbb`` strings, all different.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def class_colors(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
 
 
 def usual_color(name: str) -> str:
-    """Return the colour that maps usually give a class of this name; empty where the name says nothing.
+    """Return the conventional colour of a class with this name; empty where the name is not known.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def usual_color(name: str) -> str:
 
 
 def _shades(color: str) -> list[str]:
-    """Return a colour, a lighter and a darker one, for classes of one kind."""
+    """Return a colour, a lighter and a darker one, for similar classes."""
     rgb = _rgb(color)
     lighter = [round(c + 0.4 * (255 - c)) for c in rgb]
     darker = [round(0.65 * c) for c in rgb]

@@ -1,9 +1,8 @@
-"""What can go wrong, as a small tree of exceptions.
+"""Exceptions of geopointseg.
 
-Every error that geopointseg raises on purpose is a `GeopointsegError`. Each kind also inherits the builtin
-that a Python user would expect (`ValueError`, `OSError` ...), so neither ``except ValueError`` nor
-``except GeopointsegError`` surprises anyone. A message is one sentence group of three parts: what was found,
-what was expected, and what to do about it.
+Every error that geopointseg raises on purpose is a `GeopointsegError`. Each class also inherits the builtin
+exception of its kind (`ValueError`, `OSError` ...), so that ``except ValueError`` and ``except GeopointsegError`` both
+catch it. A message has three parts: what was found, what was expected, and what to do.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Iterable
 
 
 class GeopointsegError(Exception):
-    """The root of all errors that geopointseg raises on purpose."""
+    """Base class of all errors that geopointseg raises on purpose."""
 
 
 class InputFileError(GeopointsegError, OSError):
@@ -25,7 +24,7 @@ class OutputError(GeopointsegError, OSError):
 
 
 class RasterError(GeopointsegError, ValueError):
-    """A raster's grid, bands or values cannot be used for what was asked."""
+    """The grid, bands or values of a raster do not fit the task."""
 
 
 class PointsError(GeopointsegError, ValueError):
@@ -33,7 +32,7 @@ class PointsError(GeopointsegError, ValueError):
 
 
 class LegendError(GeopointsegError, ValueError):
-    """A class code, name or colour is unknown, doubled or malformed."""
+    """A class code, name or colour is unknown, duplicated or malformed."""
 
 
 class ConfigError(GeopointsegError, ValueError):
@@ -41,34 +40,34 @@ class ConfigError(GeopointsegError, ValueError):
 
 
 class ModelError(GeopointsegError, ValueError):
-    """A model, its architecture or its weights do not fit what was asked of them."""
+    """A model, its architecture or its weights do not fit the task."""
 
 
 class TrainingError(GeopointsegError, RuntimeError):
-    """Training cannot go on, for example because the loss is no longer a number."""
+    """Training cannot continue, for example because the loss is NaN."""
 
 
 class MissingDependencyError(GeopointsegError, ImportError):
-    """An optional package is needed for what was asked and is not installed."""
+    """An optional package is needed for the task and is not installed."""
 
 
 class DataWarning(UserWarning):
-    """Something in the user's data was corrected or left out on reading; the message says what in one sentence."""
+    """Warning: a part of the input was corrected or left out when it was read; the message names it."""
 
 
 class Cancelled(GeopointsegError):
-    """The run was cancelled by the user; nothing that looks finished was left behind."""
+    """The user cancelled the run; no output that looks complete was left."""
 
 
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
-    """Return a phrase that names the known names nearest to a misspelt one.
+    """Return a phrase with the known names that are most similar to a misspelt one.
 
     Parameters
     ----------
     name
-        What the user wrote.
+        The misspelt name.
     known
-        The names that would have been accepted.
+        All valid names.
     count
         The largest number of suggestions.
 
@@ -76,7 +75,7 @@ def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
     -------
     str
         For example ``"Did you mean 'resnet18', 'resnet34'?"``, or a list of the first known names
-        where nothing is near.
+        where none is similar.
 
     Examples
     --------

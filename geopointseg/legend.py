@@ -1,8 +1,7 @@
 """The class table: code in the data, index in the network, name and colour.
 
-Three numberings meet in land-cover mapping and are never mixed up here. A class *code* is the value in the
-user's data (10, 20, 255; zero may be a real class). A class *index* is the position 0..K-1 in the network's
-output. A *name* is what the mapper reads. The `Legend` is the only place that translates between them.
+A class *code* is the value in the user's data (10, 20, 255; zero may be a class). A class *index* is the position
+0..K-1 in the output of the network. A class has also a *name* and a *colour*. Only `Legend` converts between them.
 """
 
 from __future__ import annotations
@@ -94,7 +93,27 @@ class Legend:
         codes: Sequence[int] | None = None,
         colors: Sequence[str] | None = None,
     ) -> Legend:
-        """Build a legend from names; codes default to 1..K, colours to those that maps usually give such classes."""
+        """Build a legend from class names.
+
+        Parameters
+        ----------
+        names
+            Class names in index order.
+        codes
+            Class codes; 1..K by default.
+        colors
+            ``#rrggbb`` strings; by default those of `class_colors`.
+
+        Returns
+        -------
+        Legend
+            One entry for each name.
+
+        Raises
+        ------
+        LegendError
+            If a code is negative, a colour malformed, or a code or name occurs twice.
+        """
         codes = range(1, len(names) + 1) if codes is None else codes
         colors = class_colors([str(name) for name in names]) if colors is None else colors
         rows = zip(codes, names, colors, strict=True)
@@ -102,7 +121,13 @@ class Legend:
 
     @classmethod
     def from_json(cls, rows: Iterable[dict[str, Any]]) -> Legend:
-        """Build a legend from the list of ``{"code", "name", "color"}`` objects of a model folder."""
+        """Build a legend from the list of ``{"code", "name", "color"}`` objects of a model folder.
+
+        Raises
+        ------
+        LegendError
+            If a key is missing, or an entry is not valid.
+        """
         try:
             return cls(
                 tuple(LegendEntry(int(r["code"]), str(r["name"]), str(r["color"])) for r in rows)
@@ -142,7 +167,13 @@ class Legend:
         ).reshape(-1, 3)
 
     def index_of(self, code: int) -> int:
-        """Return the class index of one code."""
+        """Return the class index of one code.
+
+        Raises
+        ------
+        LegendError
+            If the code is not in the legend.
+        """
         try:
             return self._index_by_code[int(code)]
         except KeyError:
@@ -152,7 +183,7 @@ class Legend:
             ) from None
 
     def encode(self, codes: ArrayLike) -> NDArray[np.int64]:
-        """Turn class codes of any shape into class indices of the same shape.
+        """Convert class codes to class indices, int64 of the same shape.
 
         Raises
         ------
@@ -169,7 +200,7 @@ class Legend:
         return indices
 
     def decode(self, indices: ArrayLike) -> NDArray[np.int64]:
-        """Turn class indices of any shape into class codes of the same shape."""
+        """Convert class indices to class codes, int64 of the same shape."""
         return self.codes[np.asarray(indices, dtype=np.int64)]
 
     def _known(self) -> str:

@@ -1,8 +1,8 @@
-"""Names that people type: of classes, fields, layers and scenes.
+"""Names of classes, fields, layers and scenes: cleaning, and search without regard to spelling.
 
-One name can be stored in several ways. Letters with accents have a composed form (NFC), which files from Windows and
-Linux hold, and a decomposed form (NFD), which macOS writes; capitals, spaces and underscores vary. Names are brought
-to NFC on reading. They are compared exactly first, and loosely only where that gives one answer.
+The same name can be encoded in several ways. Letters with accents have a composed form (NFC), in files from Windows
+and Linux, and a decomposed form (NFD), in files from macOS; capitals, spaces and underscores vary. Names are converted
+to NFC when they are read. A search takes the exact name first, and a similar spelling only where it is unique.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SPACES = re.compile(r"[\t\n\r]+")
 def allowed_in_xml(text: str) -> str:
     r"""Return a text, such as a whole document, without the characters that XML 1.0 forbids.
 
-    These are most control characters, lone surrogates, U+FFFE and U+FFFF, and character references to them. No XML
-    parser takes a document that holds one.
+    These are most control characters, lone surrogates, U+FFFE and U+FFFF, and character references to them. XML
+    parsers reject a document that contains one.
 
     Examples
     --------
@@ -60,10 +60,10 @@ def clean_name(name: str) -> str:
 
 
 def fold_name(name: str) -> str:
-    r"""Return a form in which spellings of one name are alike, for comparison only.
+    r"""Return a normal form of a name, for comparison only.
 
-    Capitals, spaces, underscores, full-width letters, accents' encodings, ß and ss, dotted and dotless i, and invisible
-    characters make no difference.
+    Names have the same form if they differ only in capitals, spaces, underscores, full-width letters, the encoding of
+    accents, ß and ss, dotted and dotless i, or invisible characters.
 
     Examples
     --------
@@ -77,12 +77,12 @@ def fold_name(name: str) -> str:
 
 
 class NameTable:
-    """Names in an order, found by their spelling.
+    """An ordered list of names with search.
 
     Parameters
     ----------
     names
-        The names; the first of several equal ones is found.
+        The names; of several equal ones the first is found.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class NameTable:
                 self._folded.setdefault(fold_name(name), []).append(position)
 
     def find(self, name: str) -> int | None:
-        """Return the position of the exact name, else of the only one that is alike when folded, else None."""
+        """Return the position of the exact name, else of the only name with the same folded form, else None."""
         exact = self._exact.get(unicodedata.normalize("NFC", name))
         alike = self._folded.get(fold_name(name), [])
         if exact is None and len(alike) == 1:
@@ -112,7 +112,7 @@ class NameTable:
         return exact
 
     def alike(self, name: str) -> list[str]:
-        """Return all names that are alike when folded."""
+        """Return all names with the same folded form."""
         return [self._names[position] for position in self._folded.get(fold_name(name), [])]
 
 

@@ -1,15 +1,15 @@
-"""State of the process that GDAL, PROJ and the C library share with the caller, and who may change it.
+"""Environment variables and limits of the process that GDAL, PROJ and the C library read.
 
-Importing geopointseg changes nothing. The ``geopointseg`` command runs in a process of its own and sets there what it
-needs (`own_process`); the environment is put back at its end. Functions that are called from Python change this much of
-the caller's process:
+Importing geopointseg changes nothing. The ``geopointseg`` command sets the environment of its own process
+(`own_process`) and restores it at its end. Functions that are called from Python change this state of the caller's
+process:
 
 - The first call that opens a raster or makes points drops ``PROJ_LIB``, ``PROJ_DATA``, ``GDAL_DATA`` and
   ``GDAL_DRIVER_PATH`` from the environment where rasterio brings folders of its own, because QGIS and conda export
-  folders in which that rasterio finds no CRS (`use_own_geodata`).
+  folders that do not fit that rasterio (`use_own_geodata`).
 - `predict` asks glibc to keep freed memory (`geopointseg.model.allocator`), and limits GDAL's cache of blocks while it
   runs. OpenVINO, where it is used, gets a larger stack for signal handlers.
-- `train` sets torch's random state and puts it back.
+- `train` sets the random state of torch and restores it.
 
 The environment variable ``GEOPOINTSEG_PROCESS=keep`` switches the first two off. Limits that the caller sets
 (``GDAL_CACHEMAX``, ``GDAL_MAX_DATASET_POOL_SIZE``) are never replaced by the command.
@@ -27,27 +27,24 @@ from pathlib import Path
 
 SWITCH = "GEOPOINTSEG_PROCESS"
 
-_GEODATA = {
-    "proj_data": ("PROJ_LIB", "PROJ_DATA"),
-    "gdal_data": ("GDAL_DATA", "GDAL_DRIVER_PATH"),
-}
+_GEODATA = {"proj_data": ("PROJ_LIB", "PROJ_DATA"), "gdal_data": ("GDAL_DATA", "GDAL_DRIVER_PATH")}
 _LIMITS = {
     "GDAL_CACHEMAX": "64",  # megabytes of decoded blocks; GDAL takes 5 % of the memory
     "GDAL_MAX_DATASET_POOL_SIZE": "32",  # files that virtual rasters hold open
 }
-"""GDAL's own limits grow with the machine and are fixed at its first use; memory and open files must not."""
+"""The default limits of GDAL grow with the machine and are fixed at its first use."""
 
 
 def may_change_process() -> bool:
-    """Whether functions may change state of the process that belongs to the caller."""
+    """Whether functions may change the state of the caller's process."""
     return os.environ.get(SWITCH, "").strip().lower() != "keep"
 
 
 def use_own_geodata() -> None:
-    """Drop another installation's PROJ and GDAL folders from the environment, unless the caller forbids it.
+    """Remove PROJ and GDAL folders of another installation from the environment, unless the caller forbids it.
 
-    A rasterio wheel carries matching folders and finds no CRS in foreign ones. rasterio reads the variables whenever
-    it enters an environment, so they are dropped and not hidden for the length of a call.
+    A rasterio wheel contains its own folders and finds no CRS in others. rasterio reads the variables whenever it
+    enters an environment, so they are removed for good.
     """
     if may_change_process():
         found = [os.environ.pop(variable, None) for variable in _foreign_variables()]
@@ -68,7 +65,7 @@ def _point_to_own_geodata() -> None:
 
 @contextmanager
 def own_process() -> Iterator[None]:
-    """Set up the environment of the command while the block lasts: own geodata, and GDAL's limits."""
+    """Set the environment of the command within the block: folders of PROJ and GDAL, and limits of GDAL."""
     before = dict(os.environ)
     use_own_geodata()
     for name, value in _LIMITS.items():
@@ -84,7 +81,7 @@ def own_process() -> Iterator[None]:
 
 @cache
 def _foreign_variables() -> tuple[str, ...]:
-    """Return the variables that name folders which the installed rasterio brings itself."""
+    """Return the variables of the folders that the installed rasterio contains."""
     home = _rasterio_home()
     if home is None:
         return ()

@@ -1,8 +1,8 @@
-"""Progress events, and the one way to cancel a run.
+"""Progress events, and cancellation of a run.
 
-Library functions take a `Reporter` and tell it what happens; where the telling goes (a bar, JSON lines for a
-parent process, nowhere) is the caller's choice of *sink*. The same reporter carries cancellation: long loops
-call `Reporter.check_cancelled` at least once a batch, so that a run ends within one batch of the request.
+Library functions take a `Reporter` and send it events. The caller chooses the *sink* of the events: a progress bar,
+JSON lines for a parent process, or none. The reporter also carries cancellation: long loops call
+`Reporter.check_cancelled` at least once per batch, so that a run ends within one batch of the request.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ EventKind = Literal["progress", "log", "warning", "error", "result"]
 @described
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened: a step of progress, a message, or a result.
+    """One event: progress, a message, or a result.
 
     Parameters
     ----------
     kind
         ``progress``, ``log``, ``warning``, ``error`` or ``result``.
     message
-        A sentence for the user.
+        Sentence for the user.
     stage
-        The part of the run, for example ``"train"``; empty for plain messages.
+        Part of the run, for example ``"train"``; empty for messages.
     fraction
-        How much of the stage is done, 0..1; None where not known.
+        Completed part of the stage, 0..1; None where not known.
     data
-        Further facts, for machines (pixels a second, remaining seconds ...).
+        Further values for programs (pixels per second, remaining seconds ...).
     """
 
     kind: EventKind
@@ -61,10 +61,10 @@ class Event:
 
 
 class Sink(Protocol):
-    """Anything that takes events."""
+    """Receiver of events."""
 
     def emit(self, event: Event) -> None:
-        """Take one event."""
+        """Receive one event."""
 
     def close(self) -> None:
         """Release the terminal or stream."""
@@ -83,7 +83,7 @@ class SilentSink:
 
 
 class NullSink:
-    """A sink that drops everything, warnings too; for steps whose warnings say nothing new."""
+    """A sink that drops all events, also warnings; for steps whose warnings repeat earlier ones."""
 
     def emit(self, event: Event) -> None:
         """Drop the event."""
@@ -93,7 +93,7 @@ class NullSink:
 
 
 class JsonSink:
-    """A sink that writes one JSON object a line, flushed, for a parent process to read."""
+    """A sink that writes one JSON object per line, flushed, for a parent process."""
 
     def __init__(self, stream: TextIO | None = None, min_interval_s: float = 0.1) -> None:
         self._stream = stream or sys.stderr
@@ -102,7 +102,7 @@ class JsonSink:
         self._lock = threading.Lock()
 
     def emit(self, event: Event) -> None:
-        """Write the event; progress events that follow too fast are dropped, the last of a stage never."""
+        """Write the event; progress events within the shortest interval are dropped, except the last of a stage."""
         now = time.monotonic()
         with self._lock:
             if event.kind == "progress" and (event.fraction or 0.0) < 1.0:
@@ -118,14 +118,14 @@ class JsonSink:
 
 
 class BarSink:
-    """A sink that draws rich progress bars on stderr and prints messages above them.
+    """A sink that shows progress bars on stderr and prints messages above them.
 
     Parameters
     ----------
     quiet
-        Whether to draw no bars and print warnings only.
+        Whether to print only warnings.
     bars
-        Whether to draw bars; messages are printed without them, too.
+        Whether to show bars.
     """
 
     def __init__(self, *, quiet: bool = False, bars: bool = True) -> None:
@@ -186,25 +186,25 @@ def _escape(text: str) -> str:
 
 
 class Flag(Protocol):
-    """An event of a thread or of a process."""
+    """A flag that threads or processes share, such as `threading.Event`."""
 
     def set(self) -> None:
-        """Raise the flag."""
+        """Set the flag."""
 
     def is_set(self) -> bool:
-        """Whether it is raised."""
+        """Whether the flag is set."""
 
 
 @described
 class Reporter:
-    """What library functions report to: progress by stage, messages, and cancellation.
+    """Receiver of progress and messages of library functions; also carries cancellation.
 
     Parameters
     ----------
     sink
         Where events go; silent by default.
     cancelled
-        Says whether to cancel; one of its own by default. One that several processes share cancels them together.
+        Flag that requests cancellation; a new one by default. Processes that share a flag are cancelled together.
 
     Examples
     --------
@@ -223,40 +223,57 @@ class Reporter:
         self._cancelled: Flag = cancelled or threading.Event()
 
     def silent(self) -> Reporter:
-        """Return a silent reporter for a part of the run, cancelled together with this one."""
+        """Return a silent reporter for a part of the run that is cancelled together with this one."""
         return Reporter(cancelled=self._cancelled)
 
     def log(self, message: str, **data: Any) -> None:
-        """Tell the user something worth knowing."""
+        """Send a message to the user."""
         self.sink.emit(Event("log", message, data=data))
 
     def warn(self, message: str, **data: Any) -> None:
-        """Tell the user about something that may spoil the result."""
+        """Send a warning about something that may impair the result."""
         self.sink.emit(Event("warning", message, data=data))
 
     def progress(self, stage: str, fraction: float, message: str = "", **data: Any) -> None:
-        """Say how much of a stage is done (0..1); raises `Cancelled` once a cancel was asked for."""
+        """Send the progress of a stage.
+
+        Parameters
+        ----------
+        stage
+            Part of the run.
+        fraction
+            Completed part of the stage, 0..1.
+        message
+            Sentence for the user.
+        **data
+            Further values for programs.
+
+        Raises
+        ------
+        Cancelled
+            If cancellation was requested.
+        """
         self.check_cancelled()
         self.sink.emit(Event("progress", message, stage, min(max(fraction, 0.0), 1.0), data))
 
     @contextmanager
     def stage(self, name: str, total: float) -> Iterator[_Advance]:
-        """Run a loop of ``total`` units; the yielded callable advances it by some of them."""
+        """Report a loop of ``total`` units; the yielded callable counts completed units."""
         self.progress(name, 0.0)
         yield _Advance(self, name, max(total, 1e-9))
         self.progress(name, 1.0)
 
     def cancel(self) -> None:
-        """Ask the run to end; safe to call from a signal handler or another thread."""
+        """Request cancellation; may be called from a signal handler or another thread."""
         self._cancelled.set()
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether a cancel was asked for."""
+        """Whether cancellation was requested."""
         return self._cancelled.is_set()
 
     def check_cancelled(self) -> None:
-        """Raise `Cancelled` if a cancel was asked for."""
+        """Raise `Cancelled` if cancellation was requested."""
         if self._cancelled.is_set():
             raise Cancelled("Cancelled; no output was written.")
 

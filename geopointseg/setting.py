@@ -1,6 +1,9 @@
 """One setting: how it is declared, checked and written.
 
-`geopointseg.config` declares every setting with these; nothing else needs them.
+`geopointseg.config` declares every setting with these functions.
+
+pydantic is not used: its messages would have to be translated into the sentences below, which takes more code than the
+type checks that it would save, and importing it takes 0.11 to 0.16 s of the 0.5 s allowed for ``geopointseg --help``.
 """
 
 from __future__ import annotations
@@ -28,20 +31,25 @@ def setting[T](
     ascending: bool = False,
     shortest: int = 0,
 ) -> T:
-    """Declare one setting: its default, what it does, and the values it may take.
+    """Declare one setting: its default, its help text and its range.
 
     Parameters
     ----------
     default
-        Value where nothing is given; its type annotation is the setting's type.
+        Value where nothing is given. The annotation of the field is the type of the setting.
     help
         One sentence or two.
     minimum, maximum
         Range of the number, or of each number of a list. Numbers are always finite.
     ascending
-        Whether the numbers of a list must not fall, as in a range.
+        Whether the numbers of a list must not decrease, as in a range.
     shortest
-        Least number of values in a list.
+        Smallest number of values in a list.
+
+    Returns
+    -------
+    T
+        A field of a dataclass, typed as its value.
     """
     metadata = {
         "help": help,
@@ -56,6 +64,20 @@ def setting[T](
 
 def update_section(section: str, current: Any, changes: Mapping[str, Any]) -> Any:
     """Return a section with some settings changed, each checked for its name, type and range.
+
+    Parameters
+    ----------
+    section
+        Name of the section, for messages.
+    current
+        The section, a frozen dataclass.
+    changes
+        New values by name.
+
+    Returns
+    -------
+    object
+        A section of the same class.
 
     Raises
     ------
@@ -72,7 +94,21 @@ def update_section(section: str, current: Any, changes: Mapping[str, Any]) -> An
 
 
 def check_values(section: str, kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of known settings of a section, each checked and in its own type.
+    """Return the values of known settings of a section, each checked and converted to its type.
+
+    Parameters
+    ----------
+    section
+        Name of the section, for messages.
+    kind
+        Class of the section.
+    values
+        Values by name.
+
+    Returns
+    -------
+    dict
+        Converted values by name.
 
     Raises
     ------
@@ -109,7 +145,12 @@ def require_number(
     minimum, maximum
         Smallest and largest value.
     above, below
-        Bounds that are not values themselves.
+        Exclusive bounds.
+
+    Raises
+    ------
+    ConfigError
+        If the number is not finite or out of range.
 
     Examples
     --------

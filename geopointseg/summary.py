@@ -1,4 +1,4 @@
-"""What people see of an object: one to five lines of text, and a table in notebooks."""
+"""Representations of objects for people: one to five lines of text, and a table in notebooks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, cast
 
 MOST_LINES = 5
 WIDTH = 110
-"""Most characters in a line."""
+"""Largest number of characters in a line."""
 
 _MOST_NAMES = 10
 _MOST_ROWS = 60
@@ -20,11 +20,11 @@ _LONGEST_VALUE = 70
 
 
 def described[T: type](kind: T) -> T:
-    """Give a class a ``repr`` of one to five lines that never prints arrays, and ``_repr_html_`` where it has a table.
+    """Add a ``repr`` of one to five lines without arrays to a class, and ``_repr_html_`` if the class has a table.
 
-    A class with a method ``_summary`` returns its own lines there, the first one with its name. Others, which must be
-    dataclasses, show the names and values of their fields, arrays as data type and shape. A class with a method
-    ``_table`` returns headings and rows there for notebooks, or a list of titled tables.
+    The lines are those of the method ``_summary``; the first one begins with the name of the class. A dataclass without
+    this method shows the names and values of its fields, and arrays as data type and shape. The method ``_table``
+    returns headings and rows for notebooks, or a list of titled tables.
 
     Examples
     --------
@@ -45,12 +45,12 @@ def described[T: type](kind: T) -> T:
 
 
 def count_classes(names: Iterable[str], counts: Iterable[float]) -> str:
-    """Return counts for people, like ``water 12, forest 30``; of many classes the first ten."""
+    """Return counts as text, like ``water 12, forest 30``; of many classes the first ten."""
     return join_names([f"{name} {count:g}" for name, count in zip(names, counts, strict=True)])
 
 
 def join_names(names: Iterable[object], most: int = _MOST_NAMES) -> str:
-    """Return names joined by commas; of more than ``most`` the first ones and how many more there are.
+    """Return names joined by commas; of more than ``most`` the first ones and the number of the others.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def join_names(names: Iterable[object], most: int = _MOST_NAMES) -> str:
 
 
 def summarize_fields(value: Any) -> str:
-    """Return the name of a dataclass with its fields, each in a few words."""
+    """Return the name of a dataclass with a short text for each field."""
     shown = [
         f"{field.name}={_brief(getattr(value, field.name))}"
         for field in dataclasses.fields(value)
@@ -73,9 +73,9 @@ def summarize_fields(value: Any) -> str:
 
 
 def identify(value: Any) -> str:
-    """Return a text that is the same for equal values and another one for others, with the content of all arrays.
+    """Return a text that is equal for equal values and different for others; it covers the contents of arrays.
 
-    For fingerprints, which must not depend on what `repr` leaves out.
+    Fingerprints use it, because `repr` omits the contents of arrays.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def _html_cell(value: Any) -> str:
 
 
 def _brief(value: Any) -> str:
-    """Return a value in a few words."""
+    """Return a value as a short text."""
     if hasattr(value, "dtype") and hasattr(value, "shape") and len(value.shape):
         text = f"{value.dtype} {tuple(value.shape)}"
     elif isinstance(value, Mapping):
@@ -153,7 +153,7 @@ def _brief(value: Any) -> str:
 
 
 def _brief_object(value: Any) -> str:
-    """Return an object in a few words: its own, where it is plain or described here; else the name of its type."""
+    """Return an object as a short text: its ``repr`` if it is short, else the name of its type."""
     if getattr(type(value), "__repr__", None) == _show:
         return repr(value).partition("\n")[0]
     if type(value).__module__.split(".")[0] in ("geopointseg", "torch"):

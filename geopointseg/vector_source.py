@@ -1,10 +1,9 @@
-"""How a vector file is opened: whatever it is called, wherever it lies, and without a trace.
+"""Opening of vector files with any name, in any folder, without changes to the folder.
 
-Reading never changes a file. SQLite, which GeoPackage is built on, leaves ``-wal`` and ``-shm`` files beside a
-file that another program (QGIS, usually) keeps in write-ahead mode; such a file is read from a temporary copy,
-which also sees edits that were saved but not yet merged.
+SQLite, the format of GeoPackage, creates ``-wal`` and ``-shm`` files beside a file in write-ahead mode, which QGIS
+uses. Such a file is read from a temporary copy, which includes edits that were saved but not yet merged.
 
-pyogrio takes a path for a URL: ``!`` separates an archive from its member, ``;`` and line breaks are dropped. A file
+pyogrio parses a path as a URL: ``!`` separates an archive from its member, ``;`` and line breaks are removed. A file
 with such a path is opened through links with plain names in a temporary folder.
 """
 
@@ -21,23 +20,23 @@ from pathlib import Path, PurePosixPath
 from geopointseg.errors import InputFileError, PointsError
 
 PLAIN_STEM = "linked"
-"""Name, without its ending, of a link to a file whose own name pyogrio would misread."""
+"""Name without suffix of a link to a file whose own name pyogrio would misread."""
 
 _MEMBERS = (".gpkg", ".shp", ".geojson", ".fgb", ".kml", ".gml", ".sqlite", ".tab")
 _ARCHIVES_OF_DRIVERS = (".shp.zip", ".gpkg.zip", ".gdb.zip")
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names something that is no file of this machine, such as a URL."""
+    """Whether a path is a URL or a virtual path of GDAL, and not a local file."""
     text = os.fspath(path)
     return (text.startswith("/vsi") or "://" in text) and not os.path.lexists(text)
 
 
 @contextmanager
 def unchanged(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Give a path that can be opened without a trace in the file's folder.
+    """Yield a path that can be opened without changes to the folder of the file.
 
-    Usually the path itself; a temporary copy where SQLite's write-ahead mode would leave files behind.
+    Usually the path itself; a temporary copy where the file is in write-ahead mode.
 
     Raises
     ------
@@ -64,7 +63,7 @@ def unchanged(path: str | os.PathLike[str]) -> Iterator[str]:
 
 @contextmanager
 def openable(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Give a name by which GDAL opens a vector file for reading; for a zip archive, what lies in it.
+    """Yield a path by which GDAL opens a vector file for reading; for a zip archive, the path of its member.
 
     Raises
     ------
@@ -87,7 +86,7 @@ def openable(path: str | os.PathLike[str]) -> Iterator[str]:
 
 @contextmanager
 def writable(path: Path) -> Iterator[Path]:
-    """Give a path that pyogrio writes to as it stands, for a file of a plain name in any folder."""
+    """Yield a path that pyogrio does not misread, for writing a file with a plain name in any folder."""
     absolute = path.absolute()
     if _is_plain(absolute):
         yield absolute
@@ -99,7 +98,7 @@ def writable(path: Path) -> Iterator[Path]:
 
 
 def _is_plain(path: Path) -> bool:
-    """Whether pyogrio hands a path to GDAL as it is, or as that of an archive."""
+    """Whether pyogrio passes a path to GDAL unchanged, or as the path of an archive."""
     from pyogrio.util import vsi_path
 
     try:
@@ -110,7 +109,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def _link(file: Path, folder: Path) -> Path:
-    """Link a file and those beside it that have its stem (the parts of a shapefile, a style) into a folder."""
+    """Link a file, and files beside it with the same stem (parts of a shapefile, a style), into a folder."""
     link = folder / f"{PLAIN_STEM}{file.suffix if file.suffix.isascii() else ''}"
     link.symlink_to(file, target_is_directory=file.is_dir())
     for name in os.listdir(file.parent):  # noqa: PTH208 - Path.iterdir makes an object of each of very many files
@@ -122,7 +121,7 @@ def _link(file: Path, folder: Path) -> Path:
 
 
 def _look_inside(file: Path, path: str) -> str:
-    """Return the name of the only vector file, or folder of vector files, in a zip archive; else the file's own."""
+    """Return the path of the only vector file, or folder of vector files, in a zip archive; else the path itself."""
     name = file.name.lower()
     if not name.endswith(".zip") or name.endswith(_ARCHIVES_OF_DRIVERS) or not file.is_file():
         return str(file)

@@ -27,7 +27,7 @@ MESSAGE = re.compile(r"<source>(.*?)</source>\s*<translation(.*?)>(.*?)</transla
 
 def reference_text() -> str:
     """Return the library's description of its options; a default said in a help becomes one."""
-    described = importlib.import_module("geopointseg.cli.reference").describe_commands()
+    described = importlib.import_module("geopointseg.cli.command_reference").describe_commands()
     for command in described["commands"].values():
         for option in command["options"].values():
             said = DEFAULT.search(option["help"])

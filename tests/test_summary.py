@@ -15,7 +15,7 @@ import pytest
 
 import geopointseg as gps
 from geopointseg import sampling
-from geopointseg.lab.landscape import draw_points, write_scene
+from geopointseg.landscape import draw_points, write_scene
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.sampling import GridSampler, PointSampler, SceneDataset, SparseMaskDataset
 from geopointseg.summary import WIDTH, identify
@@ -23,10 +23,10 @@ from geopointseg.summary import WIDTH, identify
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 FUNCTIONS = [
-    "study.suggestion:suggest", "study.validation:validate", "study.demo:run_demo", "raster.matching:match_raster",
-    "study.applicability:map_applicability", "assessment.design:design_sample", "labels.simulate:simulate_points",
-    "prediction.predictor:plan_prediction", "learning.pretraining:pretrain", "labels.mask:rasterize_points",
-    "labels.dense:read_dense_mask", "raster.class_map:write_class_map", "raster.stack:stack_bands",
+    "validation.suggestion:suggest", "validation.cross_validation:validate", "lab.demonstration:run_demo", "radiometry.histogram_matching:match_raster",
+    "validation.applicability:map_applicability", "assessment.design:design_sample", "lab.point_simulation:simulate_points",
+    "prediction.predictor:plan_prediction", "learning.pretraining:pretrain", "labels.sparse_mask:rasterize_points",
+    "lab.dense_mask:read_dense_mask", "raster.class_map:write_class_map", "bands.stack:stack_bands",
 ]  # fmt: skip
 OWN = {"GeopointsegError", "Member", "ChipIndex"}
 """An exception shows its message; a protocol has no instances; a chip index is a slice of three numbers."""

@@ -1,6 +1,6 @@
-"""The `geopointseg` command: parses arguments, calls one library function, prints its result.
+"""The `geopointseg` command: each command parses its arguments, calls a library function and prints the result.
 
-Nothing heavy is imported before a command runs, so that ``geopointseg --help`` answers at once.
+Large packages are imported when a command runs, so that ``geopointseg --help`` is fast.
 """
 
 from geopointseg.cli.app import main

@@ -1,4 +1,4 @@
-"""The root command: finds commands when they are called, and turns errors into exit codes."""
+"""The root command: imports commands when they are called, and converts errors to exit codes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
 
 class _LazyGroup(click.Group):
-    """A group that imports the module of a command only when the command is asked for."""
+    """A group that imports the module of a command when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -49,7 +49,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"geopointseg.cli.{_COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
     def resolve_command(
@@ -84,16 +84,16 @@ def app() -> None:
     """Make land-cover maps from imagery and a few clicked points.
 
     \b
-    The main road is three commands:
+    Typical workflow:
       geopointseg train scene.tif --points survey.gpkg -o model
       geopointseg predict model --raster scene.tif -o map.tif
       geopointseg assess map.tif --points test.gpkg
-    and "geopointseg demo" shows it on a synthetic landscape.
-    """  # noqa: D301 - click takes the backspace as "keep these lines"
+    "geopointseg demo" runs it on a synthetic landscape.
+    """  # noqa: D301 - click keeps the line breaks of a paragraph after a backspace
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with 0 (done), 1 (failed), 2 (wrong usage) or 130 (cancelled)."""
+    """Run the command line and exit with 0 (success), 1 (failure), 2 (wrong usage) or 130 (cancelled)."""
     state: dict[str, Any] = {"reporter": Reporter(), "debug": False}
     with _signals_cancel(state), own_process(), answered_warnings(state):
         code = _run(arguments, state)
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
-    """Run a command; say every failure in one sentence and return the exit code."""
+    """Run a command, print a failure as one sentence, and return the exit code."""
     try:
         code: int = (
             app.main(args=arguments, prog_name="geopointseg", standalone_mode=False, obj=state) or 0
@@ -114,19 +114,19 @@ def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
         error.show()
         code = EXIT_USAGE
     except (Cancelled, KeyboardInterrupt, click.Abort) as error:
-        _tell(state, str(error) or "Cancelled.")
+        _print_failure(state, str(error) or "Cancelled.")
         code = EXIT_CANCELLED
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - nobody reads on; leave quietly
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the reader has closed the pipe; end without a message
         code = EXIT_FAILED
-    except Exception as error:  # noqa: BLE001 - the last stop: every failure becomes one sentence
-        _tell(state, _sentence(error), error)
+    except Exception as error:  # noqa: BLE001 - every failure becomes one sentence
+        _print_failure(state, _sentence(error), error)
         code = EXIT_FAILED
     return code
 
 
-def _tell(state: dict[str, Any], sentence: str, error: Exception | None = None) -> None:
-    """Write the one sentence to stderr, as an event where a parent process listens."""
+def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None = None) -> None:
+    """Write a sentence to stderr, as a JSON event where progress is JSON."""
     reporter: Reporter = state["reporter"]
     reporter.close()
     if isinstance(reporter.sink, JsonSink):
@@ -156,9 +156,9 @@ def _sentence(error: Exception) -> str:
 
 @contextmanager
 def _signals_cancel(state: dict[str, Any]) -> Iterator[None]:
-    """Let SIGINT and SIGTERM ask for a cancel; the second time, end at once.
+    """Let SIGINT and SIGTERM request cancellation; the second signal ends the process.
 
-    The handlers of before come back: a notebook that calls `main` keeps its own Ctrl-C.
+    The previous handlers are restored, so that a notebook that calls `main` keeps its own.
     """
 
     def cancel(signum: int, frame: types.FrameType | None) -> None:

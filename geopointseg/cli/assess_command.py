@@ -19,7 +19,7 @@ from geopointseg.cli.invocation import (
 from geopointseg.cli.setting_options import settings_options
 
 
-@click.command()
+@click.command("assess")
 @click.argument("map_path", metavar="MAP.tif")
 @click.option(
     "--points", default=None, metavar="TEST", help="Test points, or a raster with the true classes."
@@ -37,25 +37,25 @@ from geopointseg.cli.setting_options import settings_options
     type=int,
     default=None,
     metavar="N",
-    help="Draw N points to be labelled for an honest assessment (with -o OUT.gpkg).",
+    help="Draw N points to be labelled as a probability sample for the assessment (with -o OUT.gpkg).",
 )
 @click.option("--sampling", type=click.Choice(["unknown", "simple", "stratified"]), default="unknown", show_default=True,
-    help="How the test points were drawn; areas and intervals need a probability sample.")  # fmt: skip
+    help="Sampling design of the test points; areas and intervals need a probability sample.")  # fmt: skip
 @click.option(
     "--strata", default=None, metavar="S.tif",
-    help="Raster whose classes the sample was drawn from, where these are not the map's own.",
+    help="Raster with the strata of the sample, where they are not the classes of the map.",
 )  # fmt: skip
 @click.option(
     "--force",
     is_flag=True,
-    help="Assess even on points that the model was trained on; the report says so.",
+    help="Assess also on points that the model was trained on; the report states it.",
 )
 @click.option(
     "--raster", default=None, metavar="R", help="Show the scene of the map in the report."
 )
 @click.option(
     "--model", default=None, metavar="MODEL_DIR",
-    help="Model that made the map: its training points are kept out of the test, and the report describes it.",
+    help="Model of the map: its training points are excluded from the test, and the report describes it.",
 )  # fmt: skip
 @click.option(
     "--training", default=None, metavar="POINTS",
@@ -63,17 +63,17 @@ from geopointseg.cli.setting_options import settings_options
 )  # fmt: skip
 @click.option(
     "--applicability", default=None, metavar="A.tif",
-    help="Show the area of applicability that 'predict --applicability' wrote, and how test points fare in it.",
+    help="Show the area of applicability written by 'predict --applicability', and the accuracy inside and outside it.",
 )  # fmt: skip
 @click.option(
     "--learning-curve", is_flag=True,
-    help="Show whether more training points would pay; takes a minute or more.",
+    help="Show whether more training points would raise the accuracy; takes a minute or more.",
 )  # fmt: skip
 @click.option(
     "--figures", default=None, metavar="DIR", help="Also save the report's figures, as PNG and SVG."
 )
 @common_options
-def assess(
+def assess_command(
     run: Invocation,
     map_path: str,
     output: str | None,
@@ -83,7 +83,7 @@ def assess(
 ) -> None:
     """Compare a class map with test points: accuracy, confusion matrix, areas.
 
-    With -o, a report for any browser is written; --raster, --model and the options after them add to it.
+    With -o, write a report as HTML; --raster, --model and the options after them add sections to it.
     """
     if design is not None:
         _design_sample(run, map_path, design, output)
@@ -139,48 +139,48 @@ def _assess_map(
             assessed, output, inputs, figures=figures, seed=run.seed, reporter=run.reporter
         )
     tables = [Table(title, headings, rows) for title, headings, rows in assessed.tables()]
-    said = [line for line in assessed.sentences() if line not in assessed.warnings]
-    run.finish(assessed.to_json() | {"report": output}, *tables, *said)
+    sentences = [line for line in assessed.sentences() if line not in assessed.warnings]
+    run.finish(assessed.to_json() | {"report": output}, *tables, *sentences)
 
 
-@click.command()
+@click.command("validate")
 @scene_arguments
 @points_options()
 @settings_options(("optimization", "minutes", "M"), ("optimization", "steps", "N"))
 @click.option(
     "--by", type=click.Choice(["block", "scene"]), default="block", show_default=True,
-    help="Hold out blocks of ground, or whole scenes (other dates, other sensors), in turn.",
+    help="Hold out spatial blocks, or whole scenes (other dates, other sensors), in turn.",
 )  # fmt: skip
 @click.option(
     "--folds", type=int, default=5, show_default=True, metavar="K",
-    help="Number of folds; with --by scene as many as scenes.",
+    help="Number of folds; with --by scene the number of scenes.",
 )  # fmt: skip
 @click.option(
     "--block-size-m",
     type=float,
     default=None,
     metavar="M",
-    help="Side of a block; from the labels by default.",
+    help="Side of a block; by default the range of the variogram of the labels.",
 )
 @click.option(
     "--buffer-m", type=float, default=None, metavar="M",
-    help="Leave out training points this near to a test point; as far as training chips reach by default, less where "
-    "too few points would be left.",
+    help="Exclude training points within this distance of a test point; by default the reach of a training chip, less "
+    "where too few points would be left.",
 )  # fmt: skip
 @click.option(
     "--strict", is_flag=True,
-    help="Fail where a test point lies within reach of a training chip, instead of warning.",
+    help="Fail, instead of warning, where a training chip reaches a test point.",
 )  # fmt: skip
 @click.option(
     "--model", type=click.Choice(["auto", "network", "linear", "forest"]), default="auto", show_default=True,
-    help="What the recipe trains, as for 'train'.",
+    help="Kind of model to train, as for 'train'.",
 )  # fmt: skip
 @click.option("-o", "--output", default=None, metavar="REPORT.html", help="Also write a report.")
 @common_options
-def validate(
+def validate_command(
     run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None, **options: Any,
 ) -> None:  # fmt: skip
-    """Cross-validate the recipe on blocks of other ground, beside the majority class and the forests."""
+    """Cross-validate the training on spatial blocks, and compare it with the majority class and with forests."""
     from geopointseg.labels.points import read_points
     from geopointseg.raster.publishing import require_writable_folder
     from geopointseg.validation.cross_validation import validate as cross_validate
@@ -192,11 +192,11 @@ def validate(
         device=run.device, reporter=run.reporter, **options,
     )  # fmt: skip
     tables = [Table(title, headings, rows) for title, headings, rows in validated.tables()]
-    said = [line for line in validated.sentences() if line not in validated.warnings]
-    run.finish(validated.to_json(), *tables, *said)
+    sentences = [line for line in validated.sentences() if line not in validated.warnings]
+    run.finish(validated.to_json(), *tables, *sentences)
 
 
-@click.command()
+@click.command("suggest")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL_DIR [MODEL_DIR ...]")
 @raster_option
 @click.option("--count", type=int, required=True, metavar="N", help="Points to suggest.")
@@ -212,13 +212,13 @@ def validate(
     "--points",
     default=None,
     metavar="POINTS",
-    help="Points there are already; by default those that the model was trained on.",
+    help="Existing points; by default those that the model was trained on.",
 )
 @common_options
-def suggest(
+def suggest_command(
     run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, **options: Any
 ) -> None:
-    """Suggest where the next points help most."""
+    """Suggest the places where new points improve the model most."""
     from geopointseg.validation.suggestion import suggest as suggest_points
 
     suggested = suggest_points(

@@ -1,4 +1,4 @@
-"""The command that times this machine: bench."""
+"""The command that runs benchmarks on this machine: bench."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from geopointseg.errors import InputFileError
 _SCRIPTS = {"predict": "bench_predict.py", "sample": "bench_sampling.py", "points": "bench_mask.py"}
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command("bench", context_settings={"ignore_unknown_options": True})
 @click.argument("what", type=click.Choice(list(_SCRIPTS)))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @common_options
-def bench(run: Invocation, what: str, arguments: tuple[str, ...]) -> None:
-    """Time prediction, sampling or rasterizing against the usual alternatives, as ratios.
+def bench_command(run: Invocation, what: str, arguments: tuple[str, ...]) -> None:
+    """Measure prediction, sampling or rasterizing relative to other software.
 
-    Further ARGUMENTS go to the benchmark; --help after them lists its options.
+    Further ARGUMENTS are passed to the benchmark; --help after them lists its options.
     """
     script = Path(geopointseg.__file__).parent.parent / "tests" / "benchmarks" / _SCRIPTS[what]
     if not script.exists():

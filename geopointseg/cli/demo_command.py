@@ -1,4 +1,4 @@
-"""`geopointseg demo`: the whole road on a synthetic landscape, or on the user's own data."""
+"""`geopointseg demo`: the typical workflow on a synthetic landscape, or on the user's data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from geopointseg.cli.invocation import Invocation, Table, common_options
 
 
-@click.command()
+@click.command("demo")
 @click.argument("folder", metavar="[DIR]", default="demo")
 @click.option(
     "--scene", default=None, metavar="R", help="Use this raster instead of the synthetic landscape."
@@ -20,13 +20,13 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     "--minutes",
     type=float,
     default=None,
-    help="Time for training; without it, a number of steps that takes about a minute on two cores.",
+    help="Time limit of the training; by default a number of steps that takes about a minute on two cores.",
 )
 @click.option(
     "--data-only", is_flag=True, help="Write the synthetic landscape and its points, and stop."
 )
 @common_options
-def demo(
+def demo_command(
     run: Invocation,
     folder: str,
     scene: str | None,
@@ -35,7 +35,7 @@ def demo(
     minutes: float | None,
     data_only: bool,
 ) -> None:
-    """Train, predict and assess in three minutes, and draw the result into DIR."""
+    """Train, predict and assess in three minutes, and write the results and a figure to DIR."""
     if (scene is None) != (points is None):
         raise click.UsageError("--scene and --points go together: a demo on your data needs both.")
     from geopointseg.lab.demonstration import run_demo, write_demo_data

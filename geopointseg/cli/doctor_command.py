@@ -1,4 +1,4 @@
-"""The command that examines the installation: doctor."""
+"""The command that checks the installation: doctor."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _OPTIONAL = {"dask": "dask", "onnxruntime": "onnxruntime", "openvino": "openvino
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: what it is, what was found, and what to do if it is not fine."""
+class CheckedItem:
+    """One checked part of the installation: what it is, what was found, and what to do if it is not right."""
 
     what: str
     found: str
@@ -33,31 +33,33 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing needs to be done."""
+        """Whether it is right."""
         return not self.advice
 
 
-def examine_environment() -> list[Finding]:
-    """Look at Python, packages, coordinate systems, processors and disk."""
+def examine_environment() -> list[CheckedItem]:
+    """Check Python, packages, coordinate systems, processors and disk."""
     findings = [_python()]
     findings += [_package(name) for name in _REQUIRED]
     findings += [_coordinate_systems(), _processor(), _disk()]
     return findings
 
 
-def _python() -> Finding:
+def _python() -> CheckedItem:
     found = f"{platform.python_version()} at {sys.executable}"
-    return Finding("Python", found, "" if sys.version_info >= (3, 12) else "Install Python 3.12.")
+    return CheckedItem(
+        "Python", found, "" if sys.version_info >= (3, 12) else "Install Python 3.12."
+    )
 
 
-def _package(name: str) -> Finding:
+def _package(name: str) -> CheckedItem:
     try:
-        return Finding(name, importlib.metadata.version(name))
+        return CheckedItem(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "missing", f"Install it: python -m pip install {name}")
+        return CheckedItem(name, "missing", f"Install it: python -m pip install {name}")
 
 
-def _coordinate_systems() -> Finding:
+def _coordinate_systems() -> CheckedItem:
     what = "coordinate systems"
     advice = "Unset PROJ_LIB, PROJ_DATA and GDAL_DATA, or reinstall rasterio."
     try:
@@ -66,19 +68,19 @@ def _coordinate_systems() -> Finding:
 
         x, _ = transform(CRS.from_epsg(4326), CRS.from_epsg(32633), [15.0], [50.0])[:2]
     except Exception as error:  # noqa: BLE001 - whatever is wrong with PROJ is the finding
-        return Finding(what, str(error), advice)
+        return CheckedItem(what, str(error), advice)
     if abs(x[0] - 500_000) > 1:
-        return Finding(what, f"longitude 15 in EPSG:32633 is {x[0]}, not 500000", advice)
-    return Finding(what, "EPSG:4326 to EPSG:32633 is right")
+        return CheckedItem(what, f"longitude 15 in EPSG:32633 is {x[0]}, not 500000", advice)
+    return CheckedItem(what, "EPSG:4326 to EPSG:32633 is right")
 
 
-def _processor() -> Finding:
+def _processor() -> CheckedItem:
     try:
         import torch
     except Exception as error:  # noqa: BLE001 - a broken installation of torch is the finding
-        return Finding("processor", str(error), "Reinstall torch.")
+        return CheckedItem("processor", str(error), "Reinstall torch.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Finding(
+    return CheckedItem(
         "processor", f"{cores} cores, {_gpu_name() or 'no GPU'} (torch {torch.__version__})"
     )
 
@@ -91,15 +93,17 @@ def _gpu_name() -> str:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 
 
-def _disk() -> Finding:
+def _disk() -> CheckedItem:
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
-    return Finding("free disk", f"{free_gb:.0f} GB here", "" if free_gb > 1 else "Free some space.")
+    return CheckedItem(
+        "free disk", f"{free_gb:.0f} GB here", "" if free_gb > 1 else "Free some space."
+    )
 
 
-@click.command()
+@click.command("doctor")
 @common_options
-def doctor(run: Invocation) -> None:
-    """Say whether this installation can do its work, and what is missing."""
+def doctor_command(run: Invocation) -> None:
+    """Check whether this installation is complete, and name what is missing."""
     from geopointseg import __version__
 
     findings = examine_environment()
@@ -116,9 +120,14 @@ def doctor(run: Invocation) -> None:
     }
     rows = [(f.what, "ok" if f.ok else "PROBLEM", f.found, f.advice) for f in findings]
     rows += [
-        (f"extra: {n}", "there" if there else "not there", "", "") for n, there in extras.items()
+        (f"extra: {n}", "installed" if there else "not installed", "", "")
+        for n, there in extras.items()
     ]
-    verdict = "All is well." if result["ok"] else "Something is missing; see the advice above."
+    verdict = (
+        "The installation is complete."
+        if result["ok"]
+        else "Something is missing; see the advice above."
+    )
     run.finish(
         result,
         Table(f"geopointseg {__version__}", ["what", "state", "found", "advice"], rows),

@@ -1,4 +1,4 @@
-"""What all commands share: common options, results on stdout, everything else on stderr."""
+"""Common options of all commands; results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from geopointseg.progress import BarSink, Event, JsonSink, Reporter, Sink
 
 @dataclass(frozen=True)
 class Invocation:
-    """One run of a command: how it was asked to behave.
+    """Common options of one run of a command.
 
     Parameters
     ----------
     seed
-        Seed of everything random.
+        Seed of all random numbers.
     device
         ``auto``, ``cpu`` or ``cuda``.
     as_json
         Whether the result is printed as one JSON object.
     reporter
-        Where progress goes; carries cancellation.
+        Receives progress; carries cancellation.
     settings
         All settings, from the file and the options given.
     """
@@ -41,7 +41,7 @@ class Invocation:
     settings: Config
 
     def finish(self, result: dict[str, Any], *shown: Table | str) -> None:
-        """Print a command's result: as JSON where asked for, else as tables and sentences."""
+        """Print the result of a command: as JSON with ``--json``, else as tables and sentences."""
         if isinstance(self.reporter, ImageryReporter) and self.reporter.imagery:
             result = result | {"imagery": self.reporter.imagery}
         self.reporter.sink.emit(Event("result", data={"result": result}))
@@ -63,11 +63,11 @@ class Table:
     Parameters
     ----------
     title
-        What the table shows.
+        Title of the table.
     headings
-        One for each column; text columns come first and are aligned left.
+        One for each column.
     rows
-        Cells; numbers between 0 and 1 are printed with three decimals, NaN as a dash.
+        Cells; floats below 10 are printed with three decimals, NaN as a dash; columns of numbers are aligned right.
     """
 
     title: str
@@ -112,18 +112,18 @@ def _cell(value: Any) -> str:
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that every command takes, and hand them over as an `Invocation`."""
+    """Add the common options to a command, which receives them as an `Invocation`."""
 
     @click.option(
-        "--seed", type=int, default=0, show_default=True, help="Seed of everything random."
+        "--seed", type=int, default=0, show_default=True, help="Seed of all random numbers."
     )
     @click.option(
         "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-        help="Where networks run; auto takes a GPU where there is one.",
+        help="Device of the network; auto takes a GPU if there is one.",
     )  # fmt: skip
     @click.option(
         "--progress", type=click.Choice(["bar", "json", "none"]), default="bar", show_default=True,
-        help="How progress is shown on stderr.",
+        help="Format of progress on stderr.",
     )  # fmt: skip
     @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
     @click.option("--quiet", is_flag=True, help="Show warnings and errors only.")
@@ -155,14 +155,14 @@ def _sink(progress: str, *, quiet: bool) -> Sink:
 
 
 class ImageryReporter(Reporter):
-    """A reporter that keeps which scenes, bands and files were used, for the result of the command."""
+    """A reporter that collects which scenes, bands and files were used, for the result of the command."""
 
     def __init__(self, sink: Sink) -> None:
         super().__init__(sink)
         self.imagery: list[dict[str, Any]] = []
 
     def log(self, message: str, **data: Any) -> None:
-        """Tell the user something; what `open_scenes` tells is kept."""
+        """Send a message to the user, and keep the data of `open_scenes`."""
         if "left_out" in data and data not in self.imagery:
             self.imagery.append(data)
         super().log(message, **data)
@@ -173,10 +173,10 @@ class ListOption(click.Option):
 
 
 class CommandWithLists(click.Command):
-    """A command that understands `ListOption`."""
+    """A command with options of the class `ListOption`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat such an option before each of its values, which end where the next option begins."""
+        """Repeat such an option before each of its values, which end at the next option."""
         lists = {flag for p in self.params if isinstance(p, ListOption) for flag in p.opts}
         spread: list[str] = []
         current = ""
@@ -211,7 +211,7 @@ def points_options(
         command = layer_options(command)
         return click.option(
             "--points", required=required, metavar="POINTS",
-            help="Vector file with labelled points (GeoPackage first).",
+            help="Vector file with labelled points (GeoPackage recommended).",
         )(command)  # fmt: skip
 
     return decorate

@@ -1,4 +1,4 @@
-"""Warnings of libraries, told like our own or not at all: never with a line of somebody's source code."""
+"""Warnings of libraries, as sentences without source code, or suppressed."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
             "that has them, such as Noto Sans, and run again."
         ),
     ),
-    (r"Dataset has no geotransform", ""),  # who needs a georeference says so
-    (
-        r"tight_layout|constrained_layout|Tight layout",
-        "",
-    ),  # a figure with long names is drawn all the same
-    (r"Measured \(M\) geometry types", ""),  # only x and y count
+    (r"Dataset has no geotransform", ""),  # functions that need a georeference raise an error
+    (r"tight_layout|constrained_layout|Tight layout", ""),  # the figure is complete
+    (r"Measured \(M\) geometry types", ""),  # only x and y are used
 )
-"""What is said instead of a library's warning; nothing where it says nothing to the user."""
+"""Pattern of a library's warning, and the sentence that replaces it; empty suppresses the warning."""
 
 
 def answer_warning(message: str, category: type[Warning], filename: str = "") -> str:
-    """Return what the user is told of a warning; empty where it is not meant for users.
+    """Return the sentence for the user that replaces a warning; empty where it is suppressed.
 
     Parameters
     ----------
     message
         The warning.
     category
-        Its kind. Deprecations and numeric warnings are for developers.
+        Its class. Deprecations and numeric warnings are suppressed.
     filename
-        The source file that warns. What pyogrio warns of was said by GDAL of a vector file.
+        The source file that warns. Warnings of pyogrio are those of GDAL about a vector file.
+
+    Returns
+    -------
+    str
+        The sentence.
 
     Examples
     --------
@@ -55,16 +57,16 @@ def answer_warning(message: str, category: type[Warning], filename: str = "") ->
             return answer
     sentence = " ".join(message.split())
     if "pyogrio" in Path(filename).parts:
-        return f"GDAL says of a vector file: {sentence}"
+        return f"GDAL warns about a vector file: {sentence}"
     for_developers = (DeprecationWarning, FutureWarning, RuntimeWarning, ResourceWarning)
     return "" if issubclass(category, for_developers) else sentence
 
 
 @contextmanager
 def answered_warnings(state: dict[str, Any]) -> Iterator[None]:
-    """Hand Python's warnings to the reporter of a command, each sentence once, while the block lasts.
+    """Send warnings of Python to the reporter of a command within the block, each sentence once.
 
-    With ``--debug`` they are shown as Python shows them, and so are the logs of libraries.
+    With ``--debug`` they are printed in full, and so are the logs of libraries.
 
     Parameters
     ----------
@@ -102,7 +104,7 @@ def answered_warnings(state: dict[str, Any]) -> Iterator[None]:
 
 
 class _DebugOnly(logging.StreamHandler[TextIO]):
-    """Write log records to stderr with ``--debug`` only: what they report of GDAL is raised as an error, too."""
+    """Write log records to stderr with ``--debug`` only, because the errors of GDAL in them are also raised."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         super().__init__()

@@ -18,8 +18,8 @@ from geopointseg.cli.invocation import (
 from geopointseg.cli.setting_options import settings_options
 
 
-@click.group()
-def points() -> None:
+@click.group("points")
+def points_command() -> None:
     """Check, simulate, split and rasterize labelled points."""
 
 
@@ -30,7 +30,7 @@ def _output_option(metavar: str) -> Callable[[Callable[..., None]], Callable[...
     return click.option("-o", "--output", required=True, metavar=metavar, help="File to write.")
 
 
-@points.command()
+@points_command.command()
 @_points_argument
 @raster_option
 @layer_options
@@ -39,7 +39,7 @@ def _output_option(metavar: str) -> Callable[[Callable[..., None]], Callable[...
     "--output",
     default=None,
     metavar="OUT.gpkg",
-    help="Write questionable points here, with reasons.",
+    help="Write questionable points with their reasons to this file.",
 )
 @settings_options()
 @common_options
@@ -47,7 +47,7 @@ def check(
     run: Invocation, points: str, rasters: tuple[str, ...], class_field: str | None, layer: str | None,
     output: str | None,
 ) -> None:  # fmt: skip
-    """Say whether points are usable on the rasters, before any training."""
+    """Check whether points can be used with the rasters, before training."""
     from geopointseg.bands.band_names import require_distinct_bands
     from geopointseg.bands.opening import open_scenes
     from geopointseg.labels.layer import require_free_geopackage
@@ -69,9 +69,7 @@ def check(
         write_questionable(checked, output)
     headings, rows = checked.to_table()
     problems = Table(
-        "What was noticed",
-        ["severity", "what"],
-        [(p.severity, p.message) for p in checked.problems],
+        "Problems", ["severity", "problem"], [(p.severity, p.message) for p in checked.problems]
     )
     verdict = (
         "The points are usable." if checked.usable else "The points are not usable yet; see above."
@@ -81,26 +79,26 @@ def check(
         click.get_current_context().exit(1)
 
 
-@points.command()
+@points_command.command()
 @click.argument("masks", nargs=-1, required=True, metavar="MASK [MASK ...]")
 @_output_option("OUT.gpkg")
-@click.option("--per-class", type=int, default=None, metavar="N", help="Points a class.")
-@click.option("--per-image", type=int, default=None, metavar="N", help="Points an image.")
-@click.option("--per-instance", type=int, default=None, metavar="N", help="Points an object.")
+@click.option("--per-class", type=int, default=None, metavar="N", help="Points per class.")
+@click.option("--per-image", type=int, default=None, metavar="N", help="Points per image.")
+@click.option("--per-instance", type=int, default=None, metavar="N", help="Points per object.")
 @click.option("--fraction", type=float, default=None, metavar="F", help="Share of the pixels.")
 @click.option(
-    "--each-image", is_flag=True, help="Give the number in each image, not in all together."
+    "--each-image", is_flag=True, help="Apply the number to each image, not to all together."
 )
 @click.option(
     "--placement", type=click.Choice(["uniform", "stratified", "boundary", "interior", "instance", "clustered"]),
-    default="stratified", show_default=True, help="Where points are put.",
+    default="stratified", show_default=True, help="Placement of the points.",
 )  # fmt: skip
 @click.option(
     "--min-distance-m",
     type=float,
     default=0.0,
     show_default=True,
-    help="Smallest distance of two points.",
+    help="Smallest distance between two points.",
 )
 @click.option(
     "--label-noise",
@@ -114,17 +112,20 @@ def check(
     type=float,
     default=0.0,
     show_default=True,
-    help="Deviation of the position.",
+    help="Standard deviation of the position.",
 )
 @click.option(
     "--palette", default=None, help="Colours of a colour-coded mask: a file or a built-in name."
 )
 @click.option(
-    "--like", default=None, metavar="R", help="Image that a mask without georeference belongs to."
+    "--like",
+    default=None,
+    metavar="R",
+    help="Image that gives the georeference to a mask without one.",
 )
 @common_options
 def simulate(run: Invocation, masks: tuple[str, ...], output: str, **options: Any) -> None:
-    """Draw points from dense masks, as a person would click them."""
+    """Simulate points from dense masks."""
     from geopointseg.lab.point_simulation import simulate_points
     from geopointseg.labels.layer import POINTS_LAYER, require_free_geopackage
     from geopointseg.labels.points import write_points
@@ -148,13 +149,13 @@ def simulate(run: Invocation, masks: tuple[str, ...], output: str, **options: An
     )
 
 
-@points.command()
+@points_command.command()
 @_points_argument
 @_output_option("OUT.gpkg")
 @layer_options
 @click.option(
     "--block-size-m", type=float, default=None, metavar="M",
-    help="Side of a block on the ground; by default the range of the labels' variogram.",
+    help="Side of a spatial block; by default the range of the variogram of the labels.",
 )  # fmt: skip
 @click.option("--folds", type=int, default=None, metavar="K", help="Number of folds.")
 @click.option(
@@ -176,7 +177,7 @@ def simulate(run: Invocation, masks: tuple[str, ...], output: str, **options: An
     type=float,
     default=0.0,
     show_default=True,
-    help="Drop training points this near to test points.",
+    help="Drop training points within this distance of a test point.",
 )
 @common_options
 def split(
@@ -187,7 +188,7 @@ def split(
     layer: str | None,
     **options: Any,
 ) -> None:
-    """Split points by blocks of ground, so that test points lie on other ground than training points."""
+    """Split points by spatial blocks, so that test points and training points lie in different blocks."""
     from geopointseg.labels.block_split import split_points
     from geopointseg.labels.layer import POINTS_LAYER, require_free_geopackage
     from geopointseg.labels.points import read_points, write_points
@@ -213,7 +214,7 @@ def split(
     )
 
 
-@points.command()
+@points_command.command()
 @_points_argument
 @click.option(
     "--raster", "--like", "like", required=True, metavar="R", help="Raster whose grid is used."
@@ -224,7 +225,7 @@ def split(
 def rasterize(
     run: Invocation, points: str, like: str, output: str, class_field: str | None, layer: str | None
 ) -> None:
-    """Turn points into a sparse mask on a raster's grid; all other pixels are unlabelled."""
+    """Rasterize points into a sparse mask on the grid of a raster; all other pixels are unlabelled."""
     from geopointseg.labels.points import read_points
     from geopointseg.labels.sparse_mask import rasterize_points, write_mask
     from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geopointseg.cli.invocation import (
-    Invocation,
-    Table,
-    common_options,
-    raster_option,
-)
+from geopointseg.cli.invocation import Invocation, Table, common_options, raster_option
 from geopointseg.cli.setting_options import setting_option
 from geopointseg.errors import OutputError
 
@@ -20,7 +15,7 @@ if TYPE_CHECKING:
     from geopointseg.report.applicability_section import ApplicabilityMap
 
 
-@click.command()
+@click.command("predict")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL_DIR [MODEL_DIR ...]")
 @raster_option
 @click.option("-o", "--output", required=True, metavar="MAP.tif", help="Class map to write.")
@@ -35,13 +30,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--applicability", default=None, metavar="A.tif",
-    help="Also write how unlike the training points each place is, and beside it, as A_mask.tif, where that is too "
-    "unlike for the model to be trusted.",
+    help="Also write the dissimilarity index to the training points, and the area of applicability as A_mask.tif.",
 )  # fmt: skip
 @click.option(
     "--trained-on", multiple=True, metavar="R",
-    help="Raster that the training points lie on, for --applicability; the mapped one by default. May be given "
-    "several times.",
+    help="Raster of the training points, for --applicability; by default the mapped one. May be given several times.",
 )  # fmt: skip
 @setting_option("prediction", "tta")
 @setting_option("prediction", "overlap_px", "--overlap", metavar="PX")
@@ -60,9 +53,9 @@ if TYPE_CHECKING:
     type=int,
     default=0,
     show_default=True,
-    help="Merge patches smaller than this into their surroundings.",
+    help="Merge patches of fewer pixels into their neighbours.",
 )
-@click.option("--resume", is_flag=True, help="Finish a prediction that was stopped.")
+@click.option("--resume", is_flag=True, help="Continue a prediction that was stopped.")
 @click.option(
     "--dask", default=None, metavar="ADDRESS", help="Dask scheduler, or local:N for N workers here."
 )
@@ -70,11 +63,11 @@ if TYPE_CHECKING:
     "--cog/--no-cog", default=True, show_default=True, help="Cloud-optimized layout with overviews."
 )
 @common_options
-def predict(
+def predict_command(
     run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, applicability: str | None,
     trained_on: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
-    """Write a georeferenced class map of rasters with one or more models."""
+    """Predict a georeferenced class map of rasters with one or more models."""
     from geopointseg.prediction.predictor import plan_prediction
 
     _check_applicability(models, rasters, applicability, trained_on)
@@ -102,20 +95,20 @@ def predict(
 def _check_applicability(
     models: tuple[str, ...], rasters: tuple[str, ...], output: str | None, trained_on: tuple[str, ...]
 ) -> None:  # fmt: skip
-    """Refuse what an area of applicability cannot be made of."""
+    """Refuse options that do not fit an area of applicability."""
     if output is None:
         if trained_on:
             raise click.UsageError("--trained-on is for --applicability A.tif; give both.")
         return
     if len(models) > 1 or len(rasters) > 1:
         raise click.UsageError(
-            f"--applicability is about one model on one raster, and {len(models)} models and {len(rasters)} rasters "
-            "were given. Write it for one pair at a time."
+            f"--applicability takes one model and one raster, but {len(models)} models and {len(rasters)} rasters "
+            "were given. Run it for each pair."
         )
 
 
 def _check_distinct(applicability: str | None, *outputs: str | None) -> None:
-    """Refuse an area of applicability that would be written over by another product."""
+    """Refuse an area of applicability with the path of another product."""
     if applicability is None:
         return
     from geopointseg.report.applicability_section import mask_path
@@ -132,7 +125,7 @@ def _check_distinct(applicability: str | None, *outputs: str | None) -> None:
 def _map_applicability(
     run: Invocation, model: str, raster: str, output: str, trained_on: tuple[str, ...]
 ) -> ApplicabilityMap:
-    """Write the area of applicability: after all checks, and before the map, so that what is lacking shows early."""
+    """Write the area of applicability: before the map, so that an error ends the run early."""
     from geopointseg.validation.applicability import map_applicability
 
     return map_applicability(
@@ -141,11 +134,11 @@ def _map_applicability(
     )  # fmt: skip
 
 
-@click.command()
+@click.command("export")
 @click.argument("model", metavar="MODEL_DIR")
 @click.option("-o", "--output", required=True, metavar="MODEL.onnx", help="ONNX file to write.")
 @common_options
-def export(run: Invocation, model: str, output: str) -> None:
+def export_command(run: Invocation, model: str, output: str) -> None:
     """Write a model's network as ONNX, with the metadata that QGIS's Deepness plugin reads."""
     from geopointseg.prediction.export import export_onnx
 

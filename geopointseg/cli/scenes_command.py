@@ -1,4 +1,4 @@
-"""Commands on the look of scenes: match."""
+"""Commands on the radiometry of scenes: match."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from geopointseg.cli.invocation import Invocation, Table, common_options
 
 
-@click.command()
+@click.command("match")
 @click.argument("raster", metavar="R")
 @click.option(
     "--reference",
@@ -17,7 +17,7 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     multiple=True,
     required=True,
     metavar="REF",
-    help="Raster, folder, or model folder, whose look is taken; may be given several times.",
+    help="Raster, folder, or model folder to match to; may be given several times.",
 )
 @click.option("-o", "--output", required=True, metavar="OUT.tif", help="Raster to write.")
 @click.option(
@@ -25,33 +25,31 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     type=click.Choice(["histogram", "midpoint", "mean-std", "percentile", "equalize"]),
     default="histogram",
     show_default=True,
-    help="How the look is matched.",
+    help="Method of the matching.",
 )
 @click.option(
     "--weighting",
     type=click.Choice(["pixel", "area"]),
     default="pixel",
     show_default=True,
-    help="How several references are put together: by pixels or by ground area.",
+    help="Weight of several references: number of pixels, or area.",
 )
 @click.option(
-    "--invariant",
-    is_flag=True,
-    help="Fit only to pixels of shared ground that did not change.",
+    "--invariant", is_flag=True, help="Fit only to pixels of the shared area that did not change."
 )
 @click.option(
     "--mix-bands",
     is_flag=True,
-    help="With --invariant: mix the bands linearly before, for images of different cameras.",
+    help="With --invariant: first mix the bands linearly, for images of different cameras.",
 )
 @click.option(
     "--figure",
     default=None,
     metavar="F.png",
-    help="Also draw histograms and quick looks, before and after.",
+    help="Also draw histograms and quick looks before and after.",
 )
 @common_options
-def match(
+def match_command(
     run: Invocation,
     raster: str,
     references: tuple[str, ...],
@@ -59,7 +57,7 @@ def match(
     figure: str | None,
     **options: Any,
 ) -> None:
-    """Give raster R the histogram of a reference, band by band."""
+    """Match the histogram of R to a reference, per band."""
     from geopointseg.radiometry.histogram_matching import match_raster
 
     if figure is not None:

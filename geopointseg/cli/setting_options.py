@@ -1,4 +1,4 @@
-"""Options that stand for settings: their help, choices and defaults come from the settings themselves."""
+"""Options for settings; help, choices and defaults come from `geopointseg.config`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,24 @@ def setting_option(
 ) -> Callable[[Command], Command]:
     """Return an option for one setting.
 
-    The option itself defaults to None (not given), so that neither a settings file nor a model's own settings are
-    overruled by a default.
+    The option defaults to None (not given), so that its default does not override a settings file or the settings of a
+    model.
+
+    Parameters
+    ----------
+    section, name
+        The setting.
+    flag
+        Flag of the option; by default ``--NAME``.
+    destination
+        Name of the argument of the command; by default the name of the setting.
+    **attributes
+        Further arguments of `click.option`.
+
+    Returns
+    -------
+    callable
+        Decorator of a command.
     """
     default = default_value(section, name)
     allowed = choices(section, name)
@@ -39,14 +55,19 @@ def setting_option(
 def settings_options(
     *named: tuple[str, str] | tuple[str, str, str],
 ) -> Callable[[Command], Command]:
-    """Take a settings file, ``--set``, ``--bands`` and an option for each named setting.
+    """Add ``--config``, ``--set``, ``--bands``, ``--print-config`` and an option for each named setting.
 
-    What is given ends in `Invocation.settings` (see `gather_settings`), not in the command's own arguments.
+    Their values become `Invocation.settings` (see `gather_settings`), not arguments of the command.
 
     Parameters
     ----------
     *named
         Section, name and, for the help, a placeholder of the value.
+
+    Returns
+    -------
+    callable
+        Decorator of a command.
     """
 
     def decorate(command: Command) -> Command:
@@ -60,7 +81,7 @@ def settings_options(
         )(command)  # fmt: skip
         command = click.option(
             "--print-config", is_flag=True, is_eager=True, expose_value=False, callback=_print_config,
-            help="Print all settings with their defaults and what they do, as TOML, and stop.",
+            help="Print all settings with their defaults and help as TOML, and stop.",
         )(command)  # fmt: skip
         command = click.option(
             "--set", "assignments", multiple=True, metavar="SECTION.NAME=VALUE",
@@ -74,7 +95,10 @@ def settings_options(
 
 
 def gather_settings(arguments: dict[str, Any]) -> Config:
-    """Take the settings out of a command's arguments: file first, then ``--set``, then single options."""
+    """Remove the settings from the arguments of a command, and return them.
+
+    Single options override ``--set``, which overrides the settings file.
+    """
     path = arguments.pop("config", None)
     settings = Config.read(path) if path else Config()
     for assignment in arguments.pop("assignments", ()):

@@ -7,16 +7,18 @@ import click
 from geopointseg.cli.invocation import Invocation, Table, common_options
 
 
-@click.command()
+@click.command("study")
 @click.argument("study_file", metavar="STUDY.toml")
 @click.option(
     "-o", "--output", required=True, metavar="DIR", help="Folder of tables, figures and the report."
 )
-@click.option("--quick", is_flag=True, help="Run a small version: fewest seeds, shortest budget.")
+@click.option(
+    "--quick", is_flag=True, help="Run a small version: one data set, one seed, a few steps."
+)
 @click.option("--jobs", type=int, default=1, show_default=True, help="Runs at the same time.")
 @common_options
-def study(run: Invocation, study_file: str, output: str, quick: bool, jobs: int) -> None:
-    """Vary factors, train and assess again and again, and write the report."""
+def study_command(run: Invocation, study_file: str, output: str, quick: bool, jobs: int) -> None:
+    """Train and assess at all levels of the factors of a study, and write the report."""
     from geopointseg.lab.factor_study import level_name, run_study
 
     done = run_study(

@@ -1,4 +1,4 @@
-"""Commands that make models: train, pretrain."""
+"""Commands that train models: train, pretrain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from geopointseg.cli.setting_options import settings_options
 ModelKind = Literal["auto", "network", "linear", "forest"]
 
 
-@click.command(cls=CommandWithLists)
+@click.command("train", cls=CommandWithLists)
 @scene_arguments
 @points_options()
 @click.option(
@@ -33,15 +33,15 @@ ModelKind = Literal["auto", "network", "linear", "forest"]
 )
 @click.option(
     "--model", type=click.Choice(get_args(ModelKind)), default="auto", show_default=True,
-    help="What to train; auto keeps what is best on held-out points and says why.",
+    help="Kind of model; auto keeps what scores best on held-out points, and gives the reason.",
 )  # fmt: skip
 @click.option(
     "--unlabelled", cls=ListOption, multiple=True, metavar="R [R ...]",
-    help="Scenes without points that will be mapped; the model learns their look.",
+    help="Scenes without points that will be mapped; the model is adapted to them.",
 )  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
+@click.option("--resume", is_flag=True, help="Continue a training that was stopped.")
 @common_options
-def train(
+def train_command(
     run: Invocation, rasters: tuple[str, ...], points: str, class_field: str | None, layer: str | None, output: str,
     model: ModelKind, unlabelled: tuple[str, ...], resume: bool,
 ) -> None:  # fmt: skip
@@ -71,16 +71,16 @@ def train(
     )
 
 
-@click.command()
+@click.command("pretrain")
 @scene_arguments
 @click.option(
     "-o", "--output", required=True, metavar="WEIGHTS_DIR", help="Folder of the weights to write."
 )
 @settings_options(("optimization", "minutes", "M"), ("optimization", "steps", "N"))
-@click.option("--resume", is_flag=True, help="Go on with a pretraining that was stopped.")
+@click.option("--resume", is_flag=True, help="Continue a pretraining that was stopped.")
 @common_options
-def pretrain(run: Invocation, rasters: tuple[str, ...], output: str, resume: bool) -> None:
-    """Learn from unlabelled rasters R; 'train --weights WEIGHTS_DIR' starts from there."""
+def pretrain_command(run: Invocation, rasters: tuple[str, ...], output: str, resume: bool) -> None:
+    """Pretrain a network on unlabelled rasters R; 'train --weights WEIGHTS_DIR' starts from it."""
     from geopointseg.learning.pretraining import pretrain as pretrain_network
 
     summary = pretrain_network(

@@ -1,4 +1,4 @@
-"""Charts of a study: scores by level, scores by class, and how the losses fell."""
+"""Charts of a study: scores by level, scores by class, and learning curves."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _BINS = 20
 def draw_factor(result: StudyResult, factor: Factor) -> Figure:
     """Draw mean F1 against the levels of one factor, a panel for each data set.
 
-    With two factors, each level of the other one has its own line: lines that are not parallel say that one factor
-    matters more at some levels of the other. Dots are runs; baselines are grey lines at their mean.
+    With two factors, each level of the other one has its own line; lines that are not parallel show an interaction.
+    Dots are runs; baselines are grey lines at their mean.
 
     Parameters
     ----------
     result
-        What the study found.
+        The scores.
     factor
-        What is on the x axis.
+        The factor on the x axis.
     """
     figure, axes = panels(len(result.plan.data), 3.6)
     positions = np.arange(len(factor.levels))
@@ -90,16 +90,16 @@ def draw_classes(result: StudyResult) -> Figure:
 
 
 def draw_curves(result: StudyResult, factor: Factor) -> Figure:
-    """Draw how the loss on points fell and how the score on held-out points rose, by level of a factor.
+    """Draw the loss on points and the score on held-out points against the step, by level of a factor.
 
-    Means over seeds and the levels of other factors.
+    Curves are means over seeds and the levels of other factors.
 
     Parameters
     ----------
     result
-        What the study found; its folder holds ``runs/KEY/metrics.csv``.
+        The scores; the folder holds ``runs/KEY/metrics.csv``.
     factor
-        Whose levels have lines of their own.
+        The factor whose levels have a curve each.
     """
     quantities = {"points": "loss on points", "held_out_mean_f1": "held-out mean F1"}
     figure, axes = panels(len(result.plan.data), 5.2, rows=2)
@@ -121,7 +121,7 @@ def draw_curves(result: StudyResult, factor: Factor) -> Figure:
 
 
 def read_curve(folder: Path, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read one column of a run's ``metrics.csv``: steps and values; empty where the run kept none."""
+    """Read one column of the ``metrics.csv`` of a run: steps and values; empty where there is none."""
     path = folder / "metrics.csv"
     if not path.exists():
         return np.empty(0), np.empty(0)
@@ -134,7 +134,7 @@ def read_curve(folder: Path, name: str) -> tuple[NDArray[np.float64], NDArray[np
 def mean_curve(
     curves: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean of several curves; of long ones in bins of steps, so that the noise of batches goes."""
+    """Return the mean of several curves; long ones are averaged in 20 bins of steps."""
     if not curves:
         return np.empty(0), np.empty(0)
     steps, values = (np.concatenate(parts) for parts in zip(*curves, strict=True))
@@ -149,7 +149,24 @@ def mean_curve(
 
 
 def panels(columns: int, height_in: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels side by side, in the look of all charts."""
+    """Return a figure with panels side by side, in the common style of the charts.
+
+    Parameters
+    ----------
+    columns
+        Number of panels in a row.
+    height_in
+        Height of the figure in inches.
+    rows
+        Number of rows.
+
+    Returns
+    -------
+    figure : Figure
+        The figure.
+    axes : list of Axes
+        Its panels, row by row.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -165,11 +182,7 @@ def panels(columns: int, height_in: float, rows: int = 1) -> tuple[Figure, list[
 
 
 def _draw_line(
-    axis: Axes,
-    positions: NDArray[Any],
-    groups: Sequence[Sequence[float]],
-    color: str,
-    label: str,
+    axis: Axes, positions: NDArray[Any], groups: Sequence[Sequence[float]], color: str, label: str
 ) -> None:
     means = [np.mean(values) if values else np.nan for values in groups]
     axis.plot(positions, means, "-", color=color, linewidth=1.8, label=label)

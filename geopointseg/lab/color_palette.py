@@ -1,8 +1,8 @@
-"""Colour-coded masks: from colours to classes, with a report on the colours that are not in the palette.
+"""Colour-coded masks: conversion of colours to classes, with a report on colours that the palette lacks.
 
-Many published data sets store their dense masks as pictures. A `Palette` says which colour means which class, and
-which colours (or codes) mean that nobody knows. Colours that lossy compression has moved a little are snapped to the
-nearest one of the palette; those that are too far from all of them are counted and left unlabelled.
+Many published data sets store dense masks as colour images. A `Palette` assigns colours to classes, and other colours
+(or codes) to unlabelled pixels. Colours that lossy compression has changed are replaced by the nearest one of the
+palette. Colours far from all of them are counted and stay unlabelled.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _VOID_NAMES = ("unknown", "void", "nothing", "nodata", "unlabelled", "unlabeled"
 
 @dataclass(frozen=True)
 class Palette:
-    """Which colour or code means which class, and which mean nothing.
+    """Assignment of colours and codes to classes or to unlabelled pixels.
 
     Parameters
     ----------
     legend
         The classes with their codes and colours.
     void_colors
-        Colours of pixels without label, as ``#rrggbb``.
+        Colours of unlabelled pixels, as ``#rrggbb``.
     void_codes
-        Codes of pixels without label, where the mask is an index raster.
+        Codes of unlabelled pixels, where the mask is an index raster.
     """
 
     legend: Legend
@@ -86,12 +86,12 @@ PALETTES: Mapping[str, Palette] = MappingProxyType(
         ),
     }
 )
-"""Palettes of well-known data sets by name; codes are those of the data set's index masks where it has such."""
+"""Palettes of published data sets by name, with the codes of their index masks."""
 
 
 @dataclass(frozen=True)
 class ColorReport:
-    """How the colours of a mask met its palette.
+    """Number of pixels of a mask by the match of their colour with the palette.
 
     Parameters
     ----------
@@ -127,24 +127,24 @@ class ColorReport:
 def decode_colors(
     image: NDArray[np.uint8], palette: Palette, *, snap_distance: float | None = None
 ) -> tuple[NDArray[np.int16], ColorReport]:
-    """Turn a colour-coded mask into class indices.
+    """Convert a colour-coded mask to class indices.
 
     Parameters
     ----------
     image
         uint8 ``(3, row, col)`` red, green, blue; or ``(4, row, col)``, where alpha 0 means unlabelled.
     palette
-        What the colours mean.
+        Classes of the colours.
     snap_distance
-        Largest Euclidean distance in RGB at which a colour counts as the nearest one of the palette; by default half
-        the distance of the two nearest palette colours, at most 64. Zero accepts exact colours only.
+        Largest Euclidean distance in RGB at which a colour is replaced by the nearest one of the palette; by default
+        half the distance of the two nearest palette colours, at most 64. Zero accepts exact colours only.
 
     Returns
     -------
     class_index : int16 ``(row, col)``
         Index into the palette's legend; -1 (`UNLABELLED`) for void and unknown colours.
     report : ColorReport
-        How many pixels were snapped, and which colours were unknown.
+        Number of replaced colours, and the unknown colours.
 
     Examples
     --------
@@ -181,9 +181,8 @@ def read_palette(name_or_path: str | Path) -> Palette:
     """Return a built-in palette by its name, or read one from a file.
 
     Files are JSON (a list of ``{"code", "name", "color"}`` objects, as in a model folder) or text with one class a
-    line: a name and a colour as ``r g b`` or ``#rrggbb``, separated by commas, semicolons, tabs or spaces, with the
-    code first where there is one, and a line of headings if wanted. Classes called unknown, void or nothing, and
-    the like, count as unlabelled.
+    line: optionally a code, a name, and a colour as ``r g b`` or ``#rrggbb``, separated by commas, semicolons, tabs or
+    spaces. A line of headings is skipped. Classes called unknown, void, nothing or similar are unlabelled.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""Compare levels of a factor run by run, and judge hypotheses by intervals.
+"""Paired comparison of two levels of a factor, and tests of hypotheses by confidence intervals.
 
 Scores of two levels are paired: the same data set, the same seed, the same levels of all other factors. The
-difference of a pair is free of what data and seed do to both, so few seeds say more than two unpaired means. Runs of
-one data set and seed share points and starting weights and so err together: their differences are averaged over the
-other factors first and count as one pair.
+difference of a pair does not contain the effect of data set and seed, so that its variance is smaller. Runs of one data
+set and seed share points and starting weights, so their errors are correlated: their differences are averaged over the
+other factors and are one pair.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RunScore:
     Parameters
     ----------
     data, levels, seed
-        Which run it was.
+        Data set, level by factor, and seed of the run.
     mean_f1, overall_accuracy
         Scores on the test images, 0..1.
     class_f1
@@ -37,13 +37,13 @@ class RunScore:
     failure
         Why there is no score; empty where there is one.
     key
-        Short name of the run; what is kept of it lies in ``runs/KEY``.
+        Short name of the run; its files are in ``runs/KEY``.
     cpu_seconds
-        Processor time of training and mapping, which other work on the machine does not lengthen.
+        CPU time of training and mapping.
     steps
         Optimizer steps of the network; 0 where only a forest was trained.
     confusion
-        Counts of the test pixels, ``[map class][reference class]``; all other scores follow from them.
+        Counts of the test pixels, ``[map class][reference class]``; all other scores are computed from them.
     """
 
     data: str
@@ -123,7 +123,7 @@ def compare_levels(scores: Sequence[RunScore], factor: str, better: Any, than: A
 
 
 def judge(hypothesis: Hypothesis, scores: Sequence[RunScore]) -> tuple[Outcome, Comparison]:
-    """Say whether a hypothesis held: its interval lies above the margin, below it, or on both sides."""
+    """Test a hypothesis: the interval of the difference lies above the margin, below it, or contains it."""
     compared = compare_levels(scores, hypothesis.factor, hypothesis.better, hypothesis.than)
     if not compared.pairs:
         return "not run", compared

@@ -1,7 +1,7 @@
-"""The demo: from points to an assessed map, beside the forest that a mapper has today.
+"""The demo: from points to an assessed map, compared with random forests.
 
-On the synthetic landscape points are clicked in the west only, and maps are scored in the east, ground on which
-no point lies. On the user's own data a part of the points is kept for testing, block by block.
+On the synthetic landscape points are placed in the west only, and maps are scored in the east. On the user's data
+some spatial blocks of points are held out for testing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from geopointseg.assessment.assessment_result import Assessment
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.config import Config
 from geopointseg.errors import OutputError
-from geopointseg.lab.landscape import Landscape, draw_points, make_landscape, write_scene
+from geopointseg.lab.synthetic_landscape import Landscape, draw_points, make_landscape, write_scene
 from geopointseg.labels.block_split import split_points
 from geopointseg.labels.points import Points, read_points, write_points
 from geopointseg.learning.training import train
@@ -31,21 +31,21 @@ from geopointseg.raster.scene import Scene
 from geopointseg.summary import described, join_names
 
 TRAINING_SHARE = 0.58
-"""Share of the landscape's width, from the west, in which points are clicked."""
+"""Share of the width of the landscape, from the west, with training points."""
 TEST_SHARE = 0.64
-"""Scores are taken east of this share of the width; between the two nothing is clicked or scored."""
+"""Maps are scored east of this share of the width; the strip between the two is a buffer."""
 POINTS_PER_CLASS = 50
 SIZE = (640, 960)
 """Rows and columns of the landscape."""
 STEPS = 350
 """Optimizer steps of the network."""
 BLOCKS_ACROSS = 8
-"""Own data: a scene's longer side is divided into this many blocks to choose test points from."""
+"""Number of spatial blocks along the longer side of a user's scene."""
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    """One of the models that the demo trains: its name, how it is trained, and what it writes."""
+class _DemoModel:
+    """One of the models of the demo: its name, its settings, and its files."""
 
     title: str
     model: Literal["auto", "forest"]
@@ -54,42 +54,42 @@ class _Recipe:
     map_name: str
 
 
-_RECIPES = (
-    _Recipe(
+_MODELS = (
+    _DemoModel(
         "forest, single pixels",
         "forest",
         {"features": "pixel", "trees": 100},
         "model_pixel_forest",
         "map_pixel_forest.tif",
     ),
-    _Recipe(
+    _DemoModel(
         "forest, filter features",
         "forest",
         {"features": "filters"},
         "model_forest",
         "map_forest.tif",
     ),
-    _Recipe("geopointseg", "auto", {}, "model", "map.tif"),
+    _DemoModel("geopointseg", "auto", {}, "model", "map.tif"),
 )
 
 
 @described
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made.
+    """Files, scores and times of the demo.
 
     Parameters
     ----------
     folder
-        Where everything lies.
+        Folder of all files.
     files
-        Name of the file by what it is.
+        File name by content.
     scores
-        Confusion matrix on ground without training points, by model.
+        Confusion matrix on the test area, by model.
     seconds
         Wall time by step.
     tested_on
-        A phrase that says where the scores come from.
+        Phrase that describes the test area.
     """
 
     folder: Path
@@ -134,11 +134,11 @@ class DemoResult:
         return [(f"F1 by class, {self.tested_on}", ["class", *names], rows)]
 
     def sentences(self) -> list[str]:
-        """Return what to say below the tables."""
+        """Return the sentences to print below the tables."""
         total = sum(self.seconds.values())
         parts = ", ".join(f"{name} {value:.0f} s" for name, value in self.seconds.items())
         return [
-            f"Look at {self.folder / self.files['picture']} and {self.folder / self.files['report']}.",
+            f"See {self.folder / self.files['picture']} and {self.folder / self.files['report']}.",
             (
                 f"Open in QGIS: {self.folder / self.files['map']}, {self.folder / self.files['scene']} and "
                 f"{self.folder / self.files['points']}; names and colours come with them."
@@ -148,8 +148,8 @@ class DemoResult:
 
 
 @dataclass(frozen=True)
-class _Ground:
-    """What a demo runs on: a scene, training points, and the reference that maps are scored against."""
+class _DemoData:
+    """Data of a demo: a scene, training points, and the reference of the scores."""
 
     scene: Scene
     points: Points
@@ -175,11 +175,11 @@ def run_demo(
     Parameters
     ----------
     folder
-        Where files go; made where it does not exist. Files of an earlier demo are replaced.
+        Output folder; created if it does not exist. Files of an earlier demo are replaced.
     scene, points, class_field
-        Own raster, own points and their class field; the synthetic landscape where not given.
+        Raster, points and class field of the user; by default the synthetic landscape.
     minutes
-        Time for training; None takes `STEPS` steps, so that every machine draws the same map.
+        Time limit of the training; None takes `STEPS` steps, so that the result is reproducible.
     size
         Rows and columns of the synthetic landscape.
     seed
@@ -187,12 +187,17 @@ def run_demo(
     device
         ``auto``, ``cpu`` or ``cuda``.
     reporter
-        Where progress goes.
+        Receives progress.
 
     Returns
     -------
     DemoResult
         Files, scores and times.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be created.
     """
     reporter = reporter or Reporter()
     length = {"steps": STEPS} if minutes is None else {"minutes": minutes}
@@ -202,24 +207,24 @@ def run_demo(
     seconds: dict[str, float] = {}
     with _Stopwatch(seconds, "scene and points"):
         if scene is None or points is None:
-            ground = _synthetic_ground(folder, size, seed)
+            data = _synthetic_data(folder, size, seed)
         else:
-            ground = _own_ground(folder, scene, points, class_field, seed)
+            data = _user_data(folder, scene, points, class_field, seed)
     assessed: dict[str, Assessment] = {}
-    for recipe in _RECIPES:
+    for recipe in _MODELS:
         reporter.log(f"Training {recipe.title} ...")
         with _Stopwatch(seconds, recipe.title):
             assessed[recipe.title] = _train_and_map(
-                folder, ground, recipe, config, seed, device, reporter
+                folder, data, recipe, config, seed, device, reporter
             )
     scores = {title: found.confusion for title, found in assessed.items()}
     with _Stopwatch(seconds, "picture and report"):
-        _draw(folder, ground, scores)
-        _report(folder, ground, assessed[_RECIPES[-1].title])
-    files = ground.files | {
+        _draw(folder, data, scores)
+        _report(folder, data, assessed[_MODELS[-1].title])
+    files = data.files | {
         "map": "map.tif", "model": "model", "picture": "overview.png", "report": "report.html"
     }  # fmt: skip
-    return DemoResult(folder, files, scores, seconds, ground.tested_on)
+    return DemoResult(folder, files, scores, seconds, data.tested_on)
 
 
 def write_demo_data(
@@ -254,14 +259,14 @@ def _prepare(folder: Path) -> None:
         ) from error
 
 
-def _synthetic_ground(folder: Path, size: tuple[int, int], seed: int) -> _Ground:
+def _synthetic_data(folder: Path, size: tuple[int, int], seed: int) -> _DemoData:
     landscape = make_landscape(*size, seed=seed)
     _prepare(folder)
     write_scene(landscape, str(folder / "scene.tif"))
     points = draw_points(landscape, POINTS_PER_CLASS, seed, columns=(0.0, TRAINING_SHARE))
     write_points(points, folder / "points.gpkg")
     _write_truth(landscape, folder)
-    return _Ground(
+    return _DemoData(
         scene=Scene.open(folder / "scene.tif"),
         points=points,
         reference=str(folder / "truth_east.tif"),
@@ -271,7 +276,7 @@ def _synthetic_ground(folder: Path, size: tuple[int, int], seed: int) -> _Ground
 
 
 def _write_truth(landscape: Landscape, folder: Path) -> None:
-    """Write the true map, and the part of it that scores are taken from."""
+    """Write the true map, and the part of it that is the reference of the scores."""
     east = np.zeros(landscape.grid.shape, dtype=bool)
     east[:, round(TEST_SHARE * landscape.grid.width) :] = True
     truth = landscape.truth.astype(np.int32)
@@ -279,10 +284,10 @@ def _write_truth(landscape: Landscape, folder: Path) -> None:
         write_class_map(folder / name, truth, landscape.grid, landscape.legend, valid=valid)
 
 
-def _own_ground(
+def _user_data(
     folder: Path, scene_path: str, points_path: str, class_field: str | None, seed: int
-) -> _Ground:
-    """Keep the points of about a third of the blocks for testing."""
+) -> _DemoData:
+    """Hold out the points of about 30 % of the blocks for testing."""
     scene = Scene.open(scene_path)
     points = read_points(points_path, class_field=class_field)
     extent_m = max(scene.grid.shape) * scene.grid.resolution_m
@@ -293,7 +298,7 @@ def _own_ground(
     training = divided.select(~is_test)
     _prepare(folder)
     write_points(divided, folder / "points.gpkg")
-    return _Ground(
+    return _DemoData(
         scene=scene,
         points=training,
         reference=divided.select(is_test),
@@ -304,16 +309,16 @@ def _own_ground(
 
 def _train_and_map(
     folder: Path,
-    ground: _Ground,
-    recipe: _Recipe,
+    data: _DemoData,
+    recipe: _DemoModel,
     config: Config,
     seed: int,
     device: str,
     reporter: Reporter,
 ) -> Assessment:
     model = train(
-        [ground.scene.path],
-        ground.points,
+        [data.scene.path],
+        data.points,
         output=folder / recipe.folder,
         config=config.updated({"forest": recipe.forest}),
         seed=seed,
@@ -321,35 +326,35 @@ def _train_and_map(
         device=device,
         reporter=reporter,
     )
-    predict(model, ground.scene, folder / recipe.map_name, device=device, reporter=reporter)
+    predict(model, data.scene, folder / recipe.map_name, device=device, reporter=reporter)
     muted = Reporter(NullSink())
-    return assess(folder / recipe.map_name, ground.reference, reporter=muted)
+    return assess(folder / recipe.map_name, data.reference, reporter=muted)
 
 
-def _report(folder: Path, ground: _Ground, assessed: Assessment) -> None:
+def _report(folder: Path, data: _DemoData, assessed: Assessment) -> None:
     """Write the report of the last map."""
     from geopointseg.report.document import write_report
 
-    recipe = _RECIPES[-1]
+    recipe = _MODELS[-1]
     write_report(
-        assessed, folder / "report.html", scene=ground.scene, training_points=ground.points,
+        assessed, folder / "report.html", scene=data.scene, training_points=data.points,
         model=folder / recipe.folder,
     )  # fmt: skip
 
 
-def _draw(folder: Path, ground: _Ground, scores: dict[str, ConfusionMatrix]) -> None:
+def _draw(folder: Path, data: _DemoData, scores: dict[str, ConfusionMatrix]) -> None:
     """Draw scene, points, maps and truth side by side."""
     from geopointseg.report.figures import draw_overview
 
-    maps = {recipe.title: ClassMap.open(folder / recipe.map_name) for recipe in _RECIPES[1:]}
-    truth = ClassMap.open(folder / "truth.tif") if "truth" in ground.files else None
-    draw_overview(ground.scene, ground.points, maps, truth, scores).savefig(
+    maps = {recipe.title: ClassMap.open(folder / recipe.map_name) for recipe in _MODELS[1:]}
+    truth = ClassMap.open(folder / "truth.tif") if "truth" in data.files else None
+    draw_overview(data.scene, data.points, maps, truth, scores).savefig(
         folder / "overview.png", dpi=110
     )
 
 
 class _Stopwatch:
-    """Notes the seconds of a step."""
+    """Measures the seconds of a step."""
 
     def __init__(self, seconds: dict[str, float], name: str) -> None:
         self._seconds, self._name = seconds, name

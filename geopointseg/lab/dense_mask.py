@@ -1,8 +1,7 @@
-"""Dense masks: rasters in which every pixel has a class, as data sets publish them.
+"""Dense masks: rasters with a class for every pixel, as published data sets contain them.
 
-They come as index rasters, as colour-coded pictures, with or without a place on the ground, sometimes with an
-instance raster beside them. `read_dense_mask` turns them all into one noun, from which points can be simulated or
-which can serve as a reference.
+They are index rasters or colour-coded images, with or without georeference, with or without an instance raster.
+`read_dense_mask` converts all of them to `DenseMask`, from which points can be simulated.
 """
 
 from __future__ import annotations
@@ -49,15 +48,15 @@ class DenseMask:
     Parameters
     ----------
     class_index
-        int16 ``(row, col)``, index into ``legend``; `UNLABELLED` where nobody knows.
+        int16 ``(row, col)``, index into ``legend``; `UNLABELLED` for unlabelled pixels.
     grid
-        Where the pixels lie.
+        Grid of the pixels.
     legend
         The classes.
     name
-        Name of the image it belongs to, or of the mask.
+        Name of the image, or of the mask.
     instance
-        Number of the object that a pixel belongs to, ``(row, col)``, 0 for none; None where not known.
+        int32 ``(row, col)``, number of the object of a pixel, 0 for none; None where not known.
     """
 
     class_index: NDArray[np.int16]
@@ -95,37 +94,42 @@ def read_dense_mask(
     name: str = "",
     reporter: Reporter | None = None,
 ) -> DenseMask:
-    """Read a dense mask of any of the usual kinds.
+    """Read a dense mask from an index raster or a colour-coded image.
 
     Parameters
     ----------
     path
         A raster with one band of class codes, or a colour-coded picture with three or four bands.
     palette
-        What the colours mean: a `Palette`, a built-in name, or a palette file. For index rasters it gives names,
-        colours and the codes that mean nothing.
+        Classes of the colours: a `Palette`, a built-in name, or a palette file. For index rasters it gives names,
+        colours and the codes of unlabelled pixels.
     legend
-        The classes of an index raster; by default those of the palette, of the file's attribute table or QGIS style,
-        or at last the codes that occur.
+        The classes of an index raster; by default those of the palette, else of the file's attribute table or QGIS
+        style, else the codes that occur.
     ignore
-        Codes that mean *unlabelled*, besides the file's nodata value.
+        Codes of unlabelled pixels, in addition to the nodata value.
     grid
-        Where the pixels lie, for masks without georeference; usually the image's.
+        Grid of a mask without georeference; usually that of its image.
     instances
         A raster of the same size with the number of the object at each pixel.
     instance_divisor
-        Where codes hold class and object together: class = code // divisor, object = code % divisor.
+        Where codes combine class and object: class = code // divisor, object = code % divisor.
     name
         Name for messages and for the ``scene`` of points; the file's by default.
     reporter
-        Warned of snapped and unknown colours.
+        Receives messages about replaced and unknown colours.
+
+    Returns
+    -------
+    DenseMask
+        Class indices, grid, legend and, where given, objects.
 
     Raises
     ------
     InputFileError
         If a file is missing or no raster.
     RasterError
-        If sizes differ, there is no place on the ground, more than 2 % of the pixels have unknown colours or any has
+        If sizes differ, there is no georeference, more than 2 % of the pixels have unknown colours or any has
         a code that the legend lacks, or a picture comes without palette.
     """
     reporter = reporter or Reporter()
@@ -149,7 +153,7 @@ def read_dense_mask(
 
 
 def row_strips(shape: tuple[int, int]) -> Iterator[slice]:
-    """Yield slices of rows that hold about four million pixels each."""
+    """Yield slices of rows with about four million pixels each."""
     rows = max(_STRIP_PX // max(shape[1], 1), 1)
     for top in range(0, shape[0], rows):
         yield slice(top, min(top + rows, shape[0]))
@@ -169,7 +173,7 @@ def _grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
     refuse_control_points(dataset, str(path))
     if dataset.crs is None:
         raise RasterError(
-            f"The mask '{path}' has no coordinate reference system. Points need a place on the ground; give the image "
+            f"The mask '{path}' has no coordinate reference system. Points need a georeference; give the image "
             "that it belongs to (--like), or let georeference_pairs assign one."
         )
     return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
@@ -185,7 +189,7 @@ def _require_size(dataset: DatasetReader, grid: Grid, path: str | Path) -> None:
 
 
 def _is_picture(dataset: DatasetReader, palette: Palette | None, path: str | Path) -> bool:
-    """Whether colours tell the class: three bands, or a colour table that shares colours with the palette."""
+    """Whether colours encode the class: three bands, or a colour table that shares colours with the palette."""
     if dataset.count >= 3 and palette is None:
         raise RasterError(
             f"The mask '{path}' is a picture of {dataset.count} bands. Expected one band of class codes, or a palette "
@@ -274,7 +278,7 @@ def _read_objects(path: str | Path) -> NDArray[np.int32]:
 
 
 def _own_legend(dataset: DatasetReader, path: str | Path) -> Legend | None:
-    """Return the legend that the file or its sidecars carry; None where they carry none."""
+    """Return the legend in the file or its sidecars; None where there is none."""
     tag = dataset.tags().get(LEGEND_TAG)
     return Legend.from_json(json.loads(tag)) if tag else read_sidecar_legend(Path(path))
 
@@ -282,7 +286,7 @@ def _own_legend(dataset: DatasetReader, path: str | Path) -> Legend | None:
 def _encode(
     codes: NDArray[np.int32], legend: Legend | None, void: set[int], path: str
 ) -> tuple[NDArray[np.int16], Legend]:
-    """Turn codes into class indices; the legend is that of the codes that occur, where none is given."""
+    """Convert codes to class indices; without a legend, make one of the codes that occur."""
     found, counts = np.unique(codes, return_counts=True)
     known = (found >= 0) & ~np.isin(found, list(void))
     if legend is None:

@@ -1,4 +1,4 @@
-"""Do the runs of a study: resumably, and several at the same time where cores allow."""
+"""Execution of the runs of a study: resumable, optionally in several processes."""
 
 from __future__ import annotations
 
@@ -20,25 +20,45 @@ from geopointseg.lab.study_plan import StudyPlan, StudyRun
 from geopointseg.progress import Flag, Reporter
 
 POLL_S = 0.2
-"""How often processes at work are asked whether they are done, and the reporter whether to cancel."""
+"""Seconds between two checks of running processes and of cancellation."""
 _WORKER_REPORTER = Reporter()
-"""In a process that does runs: cancelled together with the study."""
+"""Reporter of a worker process: cancelled together with the study."""
 
 
 Waiting = Sequence[tuple[int, StudyRun]]
 Keep = Callable[[int, RunScore], None]
-"""Takes the number of a run and its score."""
+"""Receives the number of a run and its score."""
 
 
 def do_runs(
     plan: StudyPlan, runs: Sequence[StudyRun], folder: Path, jobs: int, device: str, reporter: Reporter
 ) -> list[RunScore]:  # fmt: skip
-    """Do the runs that are not in a folder yet, and return the scores of all in their order.
+    """Execute the runs that have no result in a folder yet, and return the scores of all runs.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    runs
+        Its runs.
+    folder
+        Folder of the results.
+    jobs
+        Number of processes.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    reporter
+        Receives progress.
+
+    Returns
+    -------
+    list of RunScore
+        One for each run, in the order of the runs.
 
     Raises
     ------
     Cancelled
-        If the reporter was asked to cancel: trainings at work end at their next step, and runs that are done stay.
+        If cancellation was requested: running trainings end at their next step, and finished results stay.
     """
     scores: dict[int, RunScore] = {}
 
@@ -50,8 +70,8 @@ def do_runs(
 
         def tell(number: int) -> None:
             failure = scores[number].failure
-            said = f"failed: {failure}" if failure else f"mean F1 {scores[number].mean_f1:.3f}"
-            advance(1, f"{runs[number].label}: {said}")
+            outcome = f"failed: {failure}" if failure else f"mean F1 {scores[number].mean_f1:.3f}"
+            advance(1, f"{runs[number].label}: {outcome}")
 
         waiting = []
         for number, run in enumerate(runs):
@@ -103,13 +123,13 @@ def _result_of(future: Future[RunScore], reporter: Reporter) -> RunScore:
     try:
         return future.result()
     except BrokenProcessPool:
-        reporter.check_cancelled()  # what ended the process was meant for the study
+        reporter.check_cancelled()  # the signal that ended the process was sent to the study
         raise
 
 
 def _begin_worker(cancelled: Flag) -> None:
-    """Let the study alone say when to cancel; what a terminal or scheduler sends reaches all its processes."""
-    global _WORKER_REPORTER  # noqa: PLW0603 - what a process begins with
+    """Ignore signals in a worker, because a terminal sends them to all processes; the study decides on cancellation."""
+    global _WORKER_REPORTER  # noqa: PLW0603 - state of the worker process
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_study, daemon=True).start()
@@ -117,7 +137,7 @@ def _begin_worker(cancelled: Flag) -> None:
 
 
 def _end_with_the_study() -> None:
-    """Wait for the study's process to end, and end with it."""
+    """End this process when the process of the study has ended."""
     study = parent_process()
     if study is not None:
         connection.wait([study.sentinel])
@@ -132,7 +152,7 @@ def _attempt_in_worker(plan: StudyPlan, run: StudyRun, folder: Path, device: str
 def _attempt(
     plan: StudyPlan, run: StudyRun, folder: Path, device: str, reporter: Reporter
 ) -> RunScore:
-    """Do one run; a failure becomes part of the result. Models are removed afterwards."""
+    """Execute one run; a failure becomes part of the result. Models are removed afterwards."""
     from geopointseg.lab.experiment import keep_results, run_experiment
 
     workspace = folder / f"{run.key}.work"
@@ -144,7 +164,7 @@ def _attempt(
         keep_results(workspace, folder / run.key, maps=run.seed == plan.seeds[0])
     except Cancelled:
         raise
-    except Exception as error:  # noqa: BLE001 - one failed run must not end the study
+    except Exception as error:  # noqa: BLE001 - a failed run does not end the study
         return RunScore(run.data, run.levels, run.seed, failure=f"{type(error).__name__}: {error}")
     else:
         return score
@@ -153,7 +173,7 @@ def _attempt(
 
 
 def _read_score(path: Path, run: StudyRun) -> RunScore | None:
-    """Return the score of a run that was done before, under this study's names of its levels."""
+    """Return the score of an earlier execution of a run, with the names of the levels in this study."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         score = RunScore(**kept)

@@ -36,8 +36,8 @@ from geopointseg.raster.scene import Scene
 
 
 @dataclass(frozen=True)
-class Material:
-    """A data set, read: scenes with dense masks in one legend."""
+class StudyScenes:
+    """Scenes of a data set with dense masks in one legend."""
 
     scenes: tuple[Scene, ...]
     masks: tuple[DenseMask, ...]
@@ -54,7 +54,7 @@ def run_experiment(
     device: str = "auto",
     reporter: Reporter | None = None,
 ) -> RunScore:
-    """Do one run of a study.
+    """Execute one run of a study.
 
     Parameters
     ----------
@@ -63,20 +63,20 @@ def run_experiment(
     data
         The data set's files.
     folder
-        Where model folders and maps go.
+        Folder for models and maps.
     device
         ``auto``, ``cpu`` or ``cuda``.
     reporter
-        Where progress goes.
+        Receives progress.
 
     Returns
     -------
     RunScore
-        Scores over all test images together.
+        Scores of all test images together.
     """
     reporter = reporter or Reporter()
     started, worked = time.perf_counter(), time.process_time()
-    material = read_material(data, folder, reporter)
+    material = read_study_scenes(data, folder, reporter)
     steps = 0
     if run.baseline == "majority":
         matrix = _majority(material)
@@ -101,16 +101,16 @@ def run_experiment(
 
 
 def keep_results(folder: Path, kept: Path, *, maps: bool) -> None:
-    """Keep what a report shows of a run: the losses, the points, and its maps where asked for.
+    """Copy the files that a report shows of a run: losses, points and, optionally, maps.
 
     Parameters
     ----------
     folder
-        Where the run worked.
+        Folder of the run.
     kept
-        Where the files go.
+        Folder for the copies.
     maps
-        Whether to keep the maps, too.
+        Whether to copy the maps.
     """
     training = folder / "model_0" / "training"
     wanted = [training / "metrics.csv", training / POINTS_FILE]
@@ -120,17 +120,24 @@ def keep_results(folder: Path, kept: Path, *, maps: bool) -> None:
         shutil.copy2(path, kept / path.name)
 
 
-def read_material(data: StudyData, folder: Path, reporter: Reporter | None = None) -> Material:
-    """Read scenes and masks; classes that training or testing lacks altogether are left unlabelled in both.
+def read_study_scenes(
+    data: StudyData, folder: Path, reporter: Reporter | None = None
+) -> StudyScenes:
+    """Read scenes and masks; a class that occurs only in training or only in testing is left unlabelled in both.
 
     Parameters
     ----------
     data
         The data set's files.
     folder
-        Where copies of parts of images go.
+        Folder for copies of parts of images.
     reporter
-        Warned of colours that no palette names.
+        Receives warnings.
+
+    Returns
+    -------
+    StudyScenes
+        Scenes and masks in the legend of the common classes.
 
     Raises
     ------
@@ -155,7 +162,7 @@ def read_material(data: StudyData, folder: Path, reporter: Reporter | None = Non
             "Expected at least two; choose masks that show the same classes."
         )
     legend = _joint_legend([*masks, *test_masks], shared)
-    return Material(
+    return StudyScenes(
         scenes,
         tuple(_translate(mask, legend) for mask in masks),
         test_scenes,
@@ -208,7 +215,7 @@ def part_window(grid: Grid, part: str) -> Window:
 
 
 def _crop_scene(scene: Scene, window: Window, path: Path) -> Scene:
-    """Copy a window of a scene into a file of its own, so that no run sees the other part."""
+    """Copy a window of a scene to a file, so that no run reads the other part."""
     import rasterio
 
     with rasterio.open(scene.path) as source:
@@ -240,31 +247,31 @@ def _translate(mask: DenseMask, legend: Legend) -> DenseMask:
     return replace(mask, class_index=table[mask.class_index], legend=legend)
 
 
-def _majority(material: Material) -> ConfusionMatrix:
-    """Score the map that shows the commonest training class everywhere."""
+def _majority(material: StudyScenes) -> ConfusionMatrix:
+    """Score a map with the most frequent training class at every pixel."""
     counts = sum(
         np.bincount(m.class_index[m.class_index >= 0], minlength=len(material.legend))
         for m in material.masks
     )
-    commonest = int(np.argmax(counts))
+    most_frequent = int(np.argmax(counts))
     return _sum(
         ConfusionMatrix.from_labels(
-            np.full_like(m.class_index, commonest), m.class_index, material.legend
+            np.full_like(m.class_index, most_frequent), m.class_index, material.legend
         )
         for m in material.test_masks
     )
 
 
 def _steps_of(model: Path) -> int:
-    """Return how many steps a model's network was trained for."""
+    """Return the number of training steps of a model's network."""
     document = json.loads((model / "model.json").read_text(encoding="utf-8"))
     return int(document.get("steps", 0))
 
 
 def _train_models(
-    material: Material, run: StudyRun, config: Config, folder: Path, device: str, reporter: Reporter
+    material: StudyScenes, run: StudyRun, config: Config, folder: Path, device: str, reporter: Reporter
 ) -> list[Path]:  # fmt: skip
-    """Train the run's models; more than one only where the ensemble is a factor."""
+    """Train the models of a run; more than one only where the ensemble is a factor."""
     values, baseline, seed = run.values, run.baseline, run.seed
     paths = [scene.path for scene in material.scenes]
     labels: Points | list[SparseMask]
@@ -314,13 +321,13 @@ def _configure(values: Mapping[str, Any], baseline: str) -> Config:
     if baseline.endswith("forest"):
         features = "pixel" if baseline.startswith("pixel") else "filters"
         config = config.updated({"forest": {"features": features}})
-    if baseline == "dense":  # no pixel is left for the forest to speak of
+    if baseline == "dense":  # no unlabelled pixel is left for distillation
         config = config.updated({"teaching": {"distillation_weight": 0.0}})
     return config
 
 
-def _draw_points(material: Material, values: Mapping[str, Any], seed: int) -> Points:
-    """Draw the budget of points, shared by the training images."""
+def _draw_points(material: StudyScenes, values: Mapping[str, Any], seed: int) -> Points:
+    """Simulate the points of all training images together."""
     options = {name.partition(".")[2]: values[name] for name in POINT_FACTORS if name in values}
     return simulate_points(material.masks, seed=seed, **options)
 
@@ -330,7 +337,7 @@ def _as_sparse(mask: DenseMask) -> SparseMask:
 
 
 def _score(
-    models: Sequence[Path], material: Material, settings: PredictionConfig, folder: Path, device: str,
+    models: Sequence[Path], material: StudyScenes, settings: PredictionConfig, folder: Path, device: str,
     reporter: Reporter,
 ) -> ConfusionMatrix:  # fmt: skip
     matrices = []

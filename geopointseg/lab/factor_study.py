@@ -1,4 +1,4 @@
-"""Run a factor study: all runs of a plan, then tables and the report."""
+"""Factor studies: all runs of a plan, tables and the report."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from geopointseg.progress import Reporter
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study found.
+    """Results of a study.
 
     Parameters
     ----------
     plan
-        What was planned.
+        The plan.
     scores
-        One for each run, in the plan's order; those that failed say why.
+        One for each run, in the order of the plan; failed runs have a reason.
     folder
-        Where tables, figures and report are.
+        Folder of tables, figures and report.
     """
 
     plan: StudyPlan
@@ -39,7 +39,7 @@ class StudyResult:
     folder: Path
 
     def ours(self, data: str) -> list[RunScore]:
-        """Return the finished runs of a data set that are no baselines."""
+        """Return the finished runs of a data set that are not baselines."""
         return [
             s
             for s in self.scores
@@ -52,7 +52,7 @@ class StudyResult:
         return [s for s in own if s.levels.get("baseline") == name]
 
     def columns(self, data: str) -> dict[str, list[RunScore]]:
-        """Return the runs of a data set's best combination of levels, then of each baseline at its best levels."""
+        """Return the runs of the best combination of levels on a data set, and of each baseline at its best levels."""
         ours = _best_group(self.ours(data))
         columns = {level_name(ours[0]): ours} if ours else {}
         for name in self.plan.baselines:
@@ -62,7 +62,7 @@ class StudyResult:
         return columns
 
     def level_rows(self) -> list[tuple[str, ...]]:
-        """Return one row for each combination of levels: name, then mean F1 +- deviation by data set."""
+        """Return one row for each combination of levels: name, then mean F1 +- standard deviation by data set."""
         rows: list[tuple[str, ...]] = []
         for name in dict.fromkeys(level_name(score) for score in self.scores):
             chosen = [score for score in self.scores if level_name(score) == name]
@@ -71,7 +71,7 @@ class StudyResult:
         return rows
 
     def hypothesis_rows(self) -> list[tuple[str, str, str]]:
-        """Return one row for each hypothesis: its text, its outcome, and the difference measured."""
+        """Return one row for each hypothesis: its text, its outcome, and the measured difference."""
         rows: list[tuple[str, str, str]] = []
         for hypothesis in self.plan.hypotheses:
             outcome, compared = judge(hypothesis, self.scores)
@@ -84,7 +84,7 @@ class StudyResult:
         seeds = len(self.plan.seeds)
         tables: list[tuple[str, Sequence[str], list[tuple[str, ...]]]] = [
             (
-                f"Mean F1 in percent +- deviation over {seeds} seeds",
+                f"Mean F1 in percent +- standard deviation over {seeds} seeds",
                 ["levels", *names],
                 self.level_rows(),
             )
@@ -121,27 +121,27 @@ def run_study(
     device: str = "auto",
     reporter: Reporter | None = None,
 ) -> StudyResult:
-    """Do all runs of a study file and write tables, figures and the report.
+    """Execute all runs of a study file and write tables, figures and the report.
 
-    Runs that are already in the output folder, done with the same data, levels and settings, are not done again.
-    A run that fails leaves a hole in the table and the others go on.
+    Runs with results in the output folder for the same data, levels and settings are not repeated. If a run fails, the
+    others continue.
 
     Parameters
     ----------
     study_file
         The plan; see `geopointseg.lab.study_plan`.
     output
-        Folder to write to.
+        Output folder.
     quick
-        Run the plan's small version, to see that everything works.
+        Run a small version of the plan, as a test.
     jobs
-        Runs at the same time, each in a process of its own.
+        Number of runs at the same time, each in its own process.
     seed
         Added to every seed of the plan.
     device
         ``auto``, ``cpu`` or ``cuda``.
     reporter
-        Where progress goes.
+        Receives progress.
 
     Returns
     -------
@@ -151,13 +151,13 @@ def run_study(
     Raises
     ------
     ConfigError, InputFileError
-        If the plan is wrong.
+        If the plan is not valid.
     OutputError
         If the folder cannot be written.
     Cancelled
-        If the reporter was asked to cancel: trainings at work end at their next step, and runs that are done stay.
+        If cancellation was requested: running trainings end at their next step, and finished results stay.
     """
-    from geopointseg.lab.paper import write_paper
+    from geopointseg.lab.study_report import write_study_report
 
     reporter = reporter or Reporter()
     plan = StudyPlan.read(study_file)
@@ -178,12 +178,12 @@ def run_study(
         scores = do_runs(plan, runs, folder / "runs", jobs, device, reporter)
     except Cancelled:
         raise Cancelled(
-            "Cancelled; the runs that are done are kept. Repeat the command to go on."
+            "Cancelled; the finished runs are kept. Repeat the command to continue."
         ) from None
     result = StudyResult(plan, tuple(scores), folder)
     _write_csv(scores, folder / "scores.csv")
     _write_tensorboard(scores, folder / "tensorboard")
-    write_paper(result)
+    write_study_report(result)
     return result
 
 
@@ -196,7 +196,7 @@ def _best_group(scores: Sequence[RunScore]) -> list[RunScore]:
 
 
 def level_name(score: RunScore | StudyRun) -> str:
-    """Return what tables call a combination of levels."""
+    """Return the name of a combination of levels in tables."""
     levels = dict(score.levels)
     start = [str(levels.pop("baseline"))] if "baseline" in levels else []
     return ", ".join(start + [f"{title_of(name)} {level}" for name, level in levels.items()])

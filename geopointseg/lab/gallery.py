@@ -1,4 +1,4 @@
-"""Pictures of a study: its maps beside the reference, and the places where the best maps are most often wrong."""
+"""Map figures of a study: maps and reference side by side, and the squares with most errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from geopointseg.lab.experiment import Material
+    from geopointseg.lab.experiment import StudyScenes
     from geopointseg.lab.factor_study import StudyResult
     from geopointseg.lab.study_data import StudyData
 
@@ -31,22 +31,22 @@ WRONG = (214, 39, 40)
 CROP_PX = 192
 LONGEST_PX = 620
 STRIPES = (225, 225, 225), (150, 150, 150)
-"""Colours where nobody knows the class; no map has stripes of its own."""
+"""Colours of the stripes that mark unlabelled pixels."""
 STRIPE_PX = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """One test image with its reference and maps, all of one shape.
+class MappedImage:
+    """One test image with its reference and maps, all of the same shape.
 
     Parameters
     ----------
     image
         Natural colours, uint8 ``(row, col, 4)``.
     reference
-        Class indices, -1 where there is none, ``(row, col)``.
+        int ``(row, col)``, class indices, -1 where unlabelled.
     maps
-        Class indices by name of the map; the first is that of the best combination of levels.
+        Class indices by name of the map; the first one is of the best combination of levels.
     legend
         The classes.
     """
@@ -58,14 +58,21 @@ class Shown:
 
 
 def draw_maps(result: StudyResult, data: StudyData) -> Figure | None:
-    """Draw a data set's test images: image, reference, and the maps of the first seed.
+    """Draw the test images of a data set: image, reference, and the maps of the first seed.
+
+    Parameters
+    ----------
+    result
+        The scores and maps.
+    data
+        One of the data sets.
 
     Returns
     -------
     Figure or None
-        None where no run kept its maps.
+        None where no run has maps.
     """
-    shown = read_shown(result, data)
+    shown = read_mapped_images(result, data)
     if not shown or not shown[0].maps:
         return None
     names = list(shown[0].maps)
@@ -83,20 +90,25 @@ def draw_maps(result: StudyResult, data: StudyData) -> Figure | None:
 
 
 def draw_failures(result: StudyResult, data: StudyData, count: int = 4) -> Figure | None:
-    """Draw the squares where the best combination of levels is most often wrong.
+    """Draw the squares with most errors of the best combination of levels.
 
     From left to right: image, reference, map, and the wrong pixels in red on the image. Squares do not overlap.
 
     Parameters
     ----------
     result
-        What the study found.
+        The scores and maps.
     data
-        One of its data sets.
+        One of the data sets.
     count
         Number of squares.
+
+    Returns
+    -------
+    Figure or None
+        None where no run has maps, or no pixel is wrong.
     """
-    shown = [one for one in read_shown(result, data) if one.maps]
+    shown = [one for one in read_mapped_images(result, data) if one.maps]
     if not shown:
         return None
     pairs = [(one.reference, next(iter(one.maps.values()))) for one in shown]
@@ -126,18 +138,21 @@ def draw_failures(result: StudyResult, data: StudyData, count: int = 4) -> Figur
 def worst_squares(
     pairs: list[tuple[Classes, Classes]], count: int, size: int = CROP_PX
 ) -> list[tuple[int, int, int]]:
-    """Return where most pixels are wrong: number of the pair, first row and column of squares that do not overlap.
-
-    Squares without a mistake are left out.
+    """Return the squares with most wrong pixels; squares do not overlap, and those without an error are left out.
 
     Parameters
     ----------
     pairs
         Reference and map, class indices ``(row, col)``; a negative reference is not counted.
     count
-        How many squares.
+        Number of squares.
     size
-        Their side in pixels.
+        Side of a square in pixels.
+
+    Returns
+    -------
+    list of tuple
+        Number of the pair, first row and first column of each square.
 
     Examples
     --------
@@ -158,16 +173,16 @@ def worst_squares(
 
 
 def paint(class_index: Classes, legend: Legend) -> Picture:
-    """Return class indices in the colours of their legend, uint8 ``(row, col, 3)``; grey stripes where there is none."""
+    """Return class indices in the colours of their legend, uint8 ``(row, col, 3)``; unlabelled pixels have grey stripes."""
     row, col = np.indices(class_index.shape)
     stripes = np.where(((row + col) // STRIPE_PX % 2 == 0)[..., None], STRIPES[0], STRIPES[1])
     colors = legend.rgb[np.maximum(class_index, 0)]
     return np.where((class_index >= 0)[..., None], colors, stripes).astype(np.uint8)
 
 
-def read_shown(result: StudyResult, data: StudyData) -> list[Shown]:
-    """Read the test images of a data set with the maps that were kept of its first seed."""
-    from geopointseg.lab.experiment import read_material
+def read_mapped_images(result: StudyResult, data: StudyData) -> list[MappedImage]:
+    """Read the test images of a data set with the maps of its first seed."""
+    from geopointseg.lab.experiment import read_study_scenes
 
     columns = {
         ("best levels" if number == 0 else name): scores[0]
@@ -175,7 +190,7 @@ def read_shown(result: StudyResult, data: StudyData) -> list[Shown]:
         if name != "majority"
     }
     with TemporaryDirectory() as folder:
-        material = read_material(data, Path(folder))
+        material = read_study_scenes(data, Path(folder))
         return [
             _read_one(result, material, number, columns)
             for number in range(len(material.test_scenes))
@@ -183,8 +198,8 @@ def read_shown(result: StudyResult, data: StudyData) -> list[Shown]:
 
 
 def _read_one(
-    result: StudyResult, material: Material, number: int, columns: dict[str, RunScore]
-) -> Shown:
+    result: StudyResult, material: StudyScenes, number: int, columns: dict[str, RunScore]
+) -> MappedImage:
     scene: Scene = material.test_scenes[number]
     maps = {}
     for name, score in columns.items():
@@ -192,10 +207,10 @@ def _read_one(
         if path.exists():
             maps[name] = np.asarray(ClassMap.open(path).read()[0])
     image = picture_scene(scene, longest=max(scene.grid.shape))
-    return Shown(image, material.test_masks[number].class_index, maps, material.legend)
+    return MappedImage(image, material.test_masks[number].class_index, maps, material.legend)
 
 
-def _aspect(shown: list[Shown]) -> float:
+def _aspect(shown: list[MappedImage]) -> float:
     height, width = shown[0].image.shape[:2]
     return float(height / width)
 
@@ -219,7 +234,7 @@ def _grid(rows: int, columns: int, aspect: float) -> tuple[Figure, list[list[Axe
     return figure, [list(row) for row in axes]
 
 
-def _name_classes(figure: Figure, shown: list[Shown]) -> None:
+def _name_classes(figure: Figure, shown: list[MappedImage]) -> None:
     from matplotlib.patches import Patch
 
     legend = shown[0].legend

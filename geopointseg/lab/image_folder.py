@@ -1,8 +1,8 @@
-"""Folders of images and masks: which mask belongs to which image, and where they lie.
+"""Folders of images and masks: pairs of image and mask, and their grids.
 
-Data sets come as folders of pictures, often without any place on the ground. `find_pairs` matches images with their
-masks by name and gives every pair a grid: the image's own, or one that is assigned, side by side so that no two
-overlap. `georeference_pairs` writes them out as GeoTIFFs, with which everything else works as usual.
+Published data sets are folders of images, often without georeference. `find_pairs` pairs images and masks by name and
+assigns a grid to every pair: that of the image, or a new one that overlaps no other. `georeference_pairs` writes the
+pairs as GeoTIFFs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from geopointseg.raster.publishing import whole_file
 from geopointseg.raster.raster_access import describe_as_virtual, open_dataset
 
 ASSIGNED_EPSG = 32631
-"""CRS of grids that are assigned because the image has none; the place means nothing, the metre does."""
+"""CRS of assigned grids; their position is arbitrary, their pixel size is not."""
 
 _RASTERS = (".tif", ".tiff", ".gtif", ".png", ".jpg", ".jpeg", ".jp2", ".bmp")
 _SUFFIXES = re.compile(
@@ -43,8 +43,8 @@ _GAP_PX = 100
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """How a published data set lies in its folder.
+class DatasetLayout:
+    """File patterns of a published data set.
 
     Parameters
     ----------
@@ -62,34 +62,34 @@ class Dataset:
     resolution_m: float
 
 
-DATASETS: Mapping[str, Dataset] = MappingProxyType(
+DATASETS: Mapping[str, DatasetLayout] = MappingProxyType(
     {
-        "deepglobe": Dataset(("**/*_sat.jpg",), ("**/*_mask.png",), "deepglobe", 0.5),
-        "loveda": Dataset(("**/images_png/*.png",), ("**/masks_png/*.png",), "loveda", 0.3),
-        "potsdam": Dataset(
+        "deepglobe": DatasetLayout(("**/*_sat.jpg",), ("**/*_mask.png",), "deepglobe", 0.5),
+        "loveda": DatasetLayout(("**/images_png/*.png",), ("**/masks_png/*.png",), "loveda", 0.3),
+        "potsdam": DatasetLayout(
             ("**/top_potsdam_*_RGBIR.tif", "**/top_potsdam_*_RGB.tif", "**/top_potsdam_*_IRRG.tif"),
             ("**/top_potsdam_*_label.tif",),
             "isprs",
             0.05,
         ),
-        "vaihingen": Dataset(
+        "vaihingen": DatasetLayout(
             ("**/top/top_mosaic_*.tif",),
             ("top_mosaic_*.tif", "**/gts*/top_mosaic_*.tif"),
             "isprs",
             0.09,
         ),
-        "landcoverai": Dataset(
+        "landcoverai": DatasetLayout(
             ("output/*.jpg", "images/*.tif"), ("output/*_m.png", "masks/*.tif"), "landcoverai", 0.5
         ),
-        "chesapeake": Dataset(("**/*_naip-new.tif",), ("**/*_lc.tif",), "chesapeake", 1.0),
+        "chesapeake": DatasetLayout(("**/*_naip-new.tif",), ("**/*_lc.tif",), "chesapeake", 1.0),
     }
 )
-"""Data sets that torchgeo also knows, by name, in the folders that it unpacks them to."""
+"""Data sets by name, in the folder structure of torchgeo."""
 
 
 @dataclass(frozen=True)
 class MaskPair:
-    """An image, its mask, and where they lie.
+    """An image, its mask, and their grid.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ class MaskPair:
     image, mask
         The two files.
     grid
-        Where the pixels lie.
+        Grid of the pixels.
     palette
-        What the mask's colours or codes mean; None for an index raster without palette.
+        Classes of the colours or codes of the mask; None for an index raster without palette.
     """
 
     name: str
@@ -110,7 +110,7 @@ class MaskPair:
     palette: Palette | str | None = None
 
     def read_mask(self, reporter: Reporter | None = None) -> DenseMask:
-        """Read the mask on the image's grid."""
+        """Read the mask on the grid of the image."""
         return read_dense_mask(
             self.mask, palette=self.palette, grid=self.grid, name=self.image.name, reporter=reporter
         )
@@ -135,17 +135,17 @@ def find_pairs(
     root
         The folder.
     dataset
-        Name of a known data set (`DATASETS`), which sets patterns, palette and resolution.
+        Name of a data set in `DATASETS`, which sets patterns, palette and resolution.
     images, masks
         Patterns below the root, for other data. A mask belongs to the image of the same name, apart from endings
         like ``_sat``, ``_mask``, ``_label``.
     split
-        Part of the data set: a folder on the way (``train``, ``Train``, ``training_data``), or a file ``train.txt``
+        Part of the data set: a folder in the path (``train``, ``Train``, ``training_data``), or a file ``train.txt``
         in the root.
     split_file
-        Text file with the name of one image a line, instead.
+        Text file with the name of one image per line, instead.
     palette
-        What the masks' colours or codes mean.
+        Classes of the colours or codes of the masks.
     resolution_m
         Side of a pixel in metres where images have no georeference.
     crs
@@ -196,14 +196,19 @@ def pair_files(
     resolution_m: float = 1.0,
     crs: CRS | None = None,
 ) -> list[MaskPair]:
-    """Pair images and masks that are named one by one, in the same order.
+    """Pair images and masks that are listed in the same order.
 
     Parameters
     ----------
     images, masks
-        The files; pairs are called after their images, with a number so that no two names agree.
+        The files. The name of a pair is a number and the name of its image.
     palette, resolution_m, crs
         As for `find_pairs`.
+
+    Returns
+    -------
+    list of MaskPair
+        In the given order.
 
     Raises
     ------
@@ -221,7 +226,7 @@ def pair_files(
 
 
 def has_crs(image: Path) -> bool:
-    """Return whether a picture says where on the ground it lies."""
+    """Whether an image has a CRS."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with open_dataset(str(image)) as dataset:
@@ -231,10 +236,23 @@ def has_crs(image: Path) -> bool:
 def georeference_pairs(
     pairs: Iterable[MaskPair], folder: str | Path, *, reporter: Reporter | None = None
 ) -> list[MaskPair]:
-    """Write images and masks as GeoTIFFs with a place on the ground, and return the pairs of these.
+    """Write images and masks as georeferenced GeoTIFFs.
 
-    Images keep their values and get their grid; masks become class rasters with names and colours, named
-    ``NAME_mask.tif``.
+    Images keep their values; masks become class rasters with names and colours.
+
+    Parameters
+    ----------
+    pairs
+        Images and masks with their grids.
+    folder
+        Output folder, for ``NAME.tif`` and ``NAME_mask.tif``.
+    reporter
+        Receives progress.
+
+    Returns
+    -------
+    list of MaskPair
+        The pairs of the written files.
 
     Raises
     ------
@@ -257,9 +275,9 @@ def georeference_pairs(
     return written
 
 
-def _layout(dataset: str | None, images: str, masks: str) -> Dataset:
+def _layout(dataset: str | None, images: str, masks: str) -> DatasetLayout:
     if dataset is None:
-        return Dataset((images,), (masks,), "", 1.0)
+        return DatasetLayout((images,), (masks,), "", 1.0)
     if dataset not in DATASETS:
         raise InputFileError(
             f"There is no data set '{dataset}' among the known ones. {nearest_names(dataset, DATASETS)} "
@@ -394,10 +412,7 @@ def _copy_image(pair: MaskPair, path: Path) -> None:
         "compress": "deflate",
         "bigtiff": "if_safer",
     }
-    with (
-        whole_file(path) as temporary,
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-    ):
+    with whole_file(path) as temporary, rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         with open_dataset(ET.tostring(root, encoding="unicode")) as placed:
             rasterio.shutil.copy(placed, temporary, driver="GTiff", **options)
         keep_crs(temporary, grid.crs)

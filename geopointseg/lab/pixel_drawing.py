@@ -1,9 +1,9 @@
-"""Drawing pixels from a dense mask: random priorities, groups, quotas.
+"""Random samples of pixels of a dense mask: priorities, groups, quotas.
 
-Every pixel has a random priority that depends on nothing but the seed, the name of the image and the pixel's
-position. A draw takes the pixels of smallest priority in each group, so that a draw of 50 contains the draw of 20,
-and what happens in one image does not change another. `thin`, which keeps a smallest distance, is the exception:
-classes take turns and compete for room, so the draw of 50 need not hold all of the draw of 20.
+Every pixel has a random priority that depends only on the seed, the name of the image and the position of the pixel. A
+sample contains the pixels of smallest priority in each group. So a sample of 50 contains the sample of 20, and samples
+of different images are independent. `thin`, which keeps a smallest distance, is an exception: classes compete for
+space, so that the sample of 50 may lack some pixels of the sample of 20.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ _USUAL_RADIUS_PX = 10.0
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Pixels drawn from one mask, in the order of their priority within each group.
+class PixelSample:
+    """A sample of pixels of one mask, in the order of their priority within each group.
 
     Parameters
     ----------
     flat
         Flat pixel position (``row * width + col``), int64 ``(pixel,)``.
     group
-        Number of the group that the quota counts, int64 ``(pixel,)``.
+        Group of the quota, int64 ``(pixel,)``.
     priority
-        The smaller the earlier, uint64 ``(pixel,)``.
+        Priority, smallest first, uint64 ``(pixel,)``.
     """
 
     flat: NDArray[np.int64]
@@ -59,38 +59,38 @@ class Draw:
     def __len__(self) -> int:
         return len(self.flat)
 
-    def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Draw:
-        """Return the pixels that a mask or an index array chooses."""
-        return Draw(self.flat[chosen], self.group[chosen], self.priority[chosen])
+    def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> PixelSample:
+        """Return the pixels of a mask or an index array."""
+        return PixelSample(self.flat[chosen], self.group[chosen], self.priority[chosen])
 
-    def joined(self, other: Draw) -> Draw:
-        """Return the pixels of both."""
-        return Draw(
+    def joined(self, other: PixelSample) -> PixelSample:
+        """Return the pixels of both samples."""
+        return PixelSample(
             np.concatenate([self.flat, other.flat]),
             np.concatenate([self.group, other.group]),
             np.concatenate([self.priority, other.priority]),
         )
 
 
-NO_PIXELS = Draw(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint64))
+NO_PIXELS = PixelSample(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint64))
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Where and how pixels are drawn.
+class DrawSettings:
+    """Placement of the pixels of a sample.
 
     Parameters
     ----------
     placement
-        Where: see `simulate_points`.
+        See `simulate_points`.
     seed
-        Same seed, same pixels.
+        Seed of the priorities.
     zone_px
         Width of the zone along class boundaries.
     min_distance_m
         Smallest distance of two pixels' centres on the ground.
     cluster_size, cluster_radius_m
-        Pixels in a cluster, and how far they lie from its centre on the ground; a radius of 0 is one of 10 pixels.
+        Pixels in a cluster, and their largest distance from its centre on the ground; 0 takes 10 pixels.
     """
 
     placement: Placement = "stratified"
@@ -101,49 +101,73 @@ class Recipe:
     cluster_radius_m: float = 0.0
 
 
-def draw_pixels(mask: DenseMask, recipe: Recipe, quota: NDArray[np.int64]) -> Draw:
-    """Draw pixels by class, or from all classes together.
+def draw_pixels(mask: DenseMask, settings: DrawSettings, quota: NDArray[np.int64]) -> PixelSample:
+    """Draw pixels per class, or of all classes together.
 
     Parameters
     ----------
     mask
-        Where to draw.
-    recipe
-        How.
+        The classes.
+    settings
+        Placement, seed and distances.
     quota
-        How many pixels of each class, ``(class,)``; for uniform placement of all classes together, ``(1,)``.
+        Number of pixels per class, int64 ``(class,)``; for uniform placement of all classes together, ``(1,)``.
+
+    Returns
+    -------
+    PixelSample
+        The drawn pixels; groups are the classes.
     """
     wanted = quota
-    if recipe.min_distance_m > 0:
+    if settings.min_distance_m > 0:
         wanted = np.where(quota > 0, np.maximum(quota * _OVERSAMPLING, _LEAST_CANDIDATES), 0)
-    if recipe.placement == "clustered":
-        drawn = _draw_clusters(mask, recipe, wanted)
-    elif recipe.placement == "instance":
-        drawn = _draw_over_instances(mask, recipe, wanted)
+    if settings.placement == "clustered":
+        drawn = _draw_clusters(mask, settings, wanted)
+    elif settings.placement == "instance":
+        drawn = _draw_over_instances(mask, settings, wanted)
     else:
-        drawn = _draw_by_priority(mask, recipe, wanted)
-    return thin(drawn, mask.grid, recipe.min_distance_m, quota)
+        drawn = _draw_by_priority(mask, settings, wanted)
+    return thin(drawn, mask.grid, settings.min_distance_m, quota)
 
 
-def draw_per_instance(mask: DenseMask, recipe: Recipe, quota: int) -> Draw:
-    """Draw the same number of pixels in every object of a mask; groups are the classes."""
-    ranked, rank, _ = _rank_in_instances(mask, recipe)
+def draw_per_instance(mask: DenseMask, settings: DrawSettings, quota: int) -> PixelSample:
+    """Draw the same number of pixels in every object of a mask.
+
+    Parameters
+    ----------
+    mask
+        The classes and objects.
+    settings
+        Placement, seed and distances.
+    quota
+        Number of pixels per object.
+
+    Returns
+    -------
+    PixelSample
+        The drawn pixels; groups are the classes.
+    """
+    ranked, rank, _ = _rank_in_instances(mask, settings)
     drawn = ranked.select(rank < quota)
-    drawn = Draw(drawn.flat, mask.class_index.ravel()[drawn.flat].astype(np.int64), drawn.priority)
-    return thin(drawn, mask.grid, recipe.min_distance_m, None)
+    drawn = PixelSample(
+        drawn.flat, mask.class_index.ravel()[drawn.flat].astype(np.int64), drawn.priority
+    )
+    return thin(drawn, mask.grid, settings.min_distance_m, None)
 
 
-def take_first(draw: Draw, quota: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return positions of the pixels of smallest priority, as many in each group as the quota says."""
+def take_first(draw: PixelSample, quota: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the positions, int64, of the pixels of smallest priority in each group, at most the quota."""
     order = np.lexsort((draw.flat, draw.priority, draw.group))
     return np.asarray(order[_rank(draw.group[order]) < quota[draw.group[order]]])
 
 
-def thin(draw: Draw, grid: Grid, min_distance_m: float, quota: NDArray[np.int64] | None) -> Draw:
-    """Drop pixels that lie too near to one that comes before them; groups take turns.
+def thin(
+    draw: PixelSample, grid: Grid, min_distance_m: float, quota: NDArray[np.int64] | None
+) -> PixelSample:
+    """Drop pixels that are too near to one of smaller priority.
 
-    Because groups take turns, a larger quota of one may take a place that another had under a smaller quota: draws
-    with a smallest distance are not strictly nested.
+    One pixel of each group is taken in turn. So a larger quota of one group may exclude pixels of another: samples with
+    a smallest distance are not nested.
 
     Parameters
     ----------
@@ -152,9 +176,14 @@ def thin(draw: Draw, grid: Grid, min_distance_m: float, quota: NDArray[np.int64]
     grid
         The grid of the pixels.
     min_distance_m
-        Smallest distance on the ground that is kept; zero keeps everything.
+        Smallest distance on the ground; zero keeps all.
     quota
-        How many to keep of each group; None for all.
+        Number of pixels to keep of each group, int64 ``(group,)``; None for all.
+
+    Returns
+    -------
+    PixelSample
+        The kept pixels.
     """
     order = np.lexsort((draw.flat, draw.priority, draw.group))
     rank = _rank(draw.group[order])
@@ -180,9 +209,25 @@ def thin(draw: Draw, grid: Grid, min_distance_m: float, quota: NDArray[np.int64]
 
 
 def random_bits(flat: NDArray[np.int64], seed: int, name: str, stream: str = "") -> Priority:
-    """Return 64 random bits for each pixel, fixed by seed, image and pixel.
+    """Return 64 random bits for each pixel, a function of seed, image and pixel only.
 
-    The finalizer of SplitMix64 over a counter: every pixel gets its bits without the others.
+    The bits are those of the finalizer of SplitMix64 on a counter.
+
+    Parameters
+    ----------
+    flat
+        Flat pixel positions, int64.
+    seed
+        Seed.
+    name
+        Name of the image.
+    stream
+        Name of the use, so that different uses get different bits.
+
+    Returns
+    -------
+    NDArray
+        uint64, of the shape of ``flat``.
 
     References
     ----------
@@ -199,7 +244,20 @@ def random_bits(flat: NDArray[np.int64], seed: int, name: str, stream: str = "")
 def random_numbers(
     flat: NDArray[np.int64], seed: int, name: str, stream: str
 ) -> NDArray[np.float64]:
-    """Return a random number between 0 and 1 (never either) for each pixel."""
+    """Return a random number for each pixel, in the open interval from 0 to 1.
+
+    Parameters
+    ----------
+    flat
+        Flat pixel positions, int64.
+    seed, name, stream
+        As for `random_bits`.
+
+    Returns
+    -------
+    NDArray
+        float64, of the shape of ``flat``.
+    """
     bits = random_bits(flat, seed, name, stream) >> np.uint64(11)
     return np.asarray((bits.astype(np.float64) + 0.5) / 2.0**53)
 
@@ -207,7 +265,7 @@ def random_numbers(
 def boundary_zone(class_index: NDArray[np.int16], zone_px: int) -> NDArray[np.bool_]:
     """Return which labelled pixels have a pixel of another class within a square of ``zone_px``.
 
-    Unlabelled pixels and the border of the mask are no boundary.
+    Unlabelled pixels and the border of the mask are not boundaries.
     """
     from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -233,80 +291,94 @@ def label_objects(mask: DenseMask) -> NDArray[np.int32]:
     return objects
 
 
-def _draw_by_priority(mask: DenseMask, recipe: Recipe, quota: NDArray[np.int64]) -> Draw:
+def _draw_by_priority(
+    mask: DenseMask, settings: DrawSettings, quota: NDArray[np.int64]
+) -> PixelSample:
     drawn = NO_PIXELS
     for part in _prioritize(
-        mask, recipe, together=len(quota) == 1 and recipe.placement == "uniform"
+        mask, settings, together=len(quota) == 1 and settings.placement == "uniform"
     ):
         drawn = drawn.joined(part.select(take_first(part, quota)))
         drawn = drawn.select(take_first(drawn, quota))
     return drawn
 
 
-def _prioritize(mask: DenseMask, recipe: Recipe, *, together: bool = False) -> Iterator[Draw]:
-    """Yield all labelled pixels, strip by strip, with their priority; out of the wanted zone comes last."""
+def _prioritize(
+    mask: DenseMask, settings: DrawSettings, *, together: bool = False
+) -> Iterator[PixelSample]:
+    """Yield all labelled pixels, strip by strip, with their priority; pixels outside the zone come last."""
     height, width = mask.class_index.shape
-    zoned = recipe.placement in ("boundary", "interior")
+    zoned = settings.placement in ("boundary", "interior")
     for rows in row_strips((height, width)):
-        halo = slice(max(rows.start - recipe.zone_px, 0), min(rows.stop + recipe.zone_px, height))
+        halo = slice(
+            max(rows.start - settings.zone_px, 0), min(rows.stop + settings.zone_px, height)
+        )
         labels = mask.class_index[rows]
         inside = np.flatnonzero(labels.ravel() >= 0)
         flat = inside + rows.start * width
-        priority = random_bits(flat, recipe.seed, mask.name) >> np.uint64(1)
+        priority = random_bits(flat, settings.seed, mask.name) >> np.uint64(1)
         if zoned:
-            zone = boundary_zone(mask.class_index[halo], recipe.zone_px)
+            zone = boundary_zone(mask.class_index[halo], settings.zone_px)
             zone = zone[rows.start - halo.start :][: labels.shape[0]].ravel()[inside]
-            last = zone if recipe.placement == "interior" else ~zone
+            last = zone if settings.placement == "interior" else ~zone
             priority |= last.astype(np.uint64) << np.uint64(63)
         group = labels.ravel()[inside].astype(np.int64)
-        yield Draw(flat, np.zeros_like(group) if together else group, priority)
+        yield PixelSample(flat, np.zeros_like(group) if together else group, priority)
 
 
 def _rank_in_instances(
-    mask: DenseMask, recipe: Recipe
-) -> tuple[Draw, NDArray[np.int64], NDArray[np.int64]]:
+    mask: DenseMask, settings: DrawSettings
+) -> tuple[PixelSample, NDArray[np.int64], NDArray[np.int64]]:
     """Return all pixels of objects, their rank within their object, and the object."""
     objects = label_objects(mask).ravel()
     pixels = NO_PIXELS
-    for part in _prioritize(mask, recipe):
+    for part in _prioritize(mask, settings):
         pixels = pixels.joined(part.select(objects[part.flat] > 0))
     owner = objects[pixels.flat].astype(np.int64)
     order = np.lexsort((pixels.priority, owner))
     return pixels.select(order), _rank(owner[order]), owner[order]
 
 
-def _draw_over_instances(mask: DenseMask, recipe: Recipe, quota: NDArray[np.int64]) -> Draw:
-    """Give each object one pixel, in random order, before any gets a second."""
-    pixels, rank, owner = _rank_in_instances(mask, recipe)
-    turn = random_bits(owner, recipe.seed, mask.name, "objects") >> np.uint64(24)
+def _draw_over_instances(
+    mask: DenseMask, settings: DrawSettings, quota: NDArray[np.int64]
+) -> PixelSample:
+    """Draw one pixel of each object, in random order of the objects, before a second one of any."""
+    pixels, rank, owner = _rank_in_instances(mask, settings)
+    turn = random_bits(owner, settings.seed, mask.name, "objects") >> np.uint64(24)
     priority = (np.minimum(rank, 2**24 - 1).astype(np.uint64) << np.uint64(40)) | turn
-    drawn = Draw(pixels.flat, pixels.group, priority)
+    drawn = PixelSample(pixels.flat, pixels.group, priority)
     return drawn.select(take_first(drawn, quota))
 
 
-def _draw_clusters(mask: DenseMask, recipe: Recipe, quota: NDArray[np.int64]) -> Draw:
-    """Draw centres, and around each some pixels of its class, as people click several at one place."""
-    size = max(recipe.cluster_size, 1)
-    centres = _draw_by_priority(mask, recipe, quota)
+def _draw_clusters(
+    mask: DenseMask, settings: DrawSettings, quota: NDArray[np.int64]
+) -> PixelSample:
+    """Draw centres, and around each some pixels of its class."""
+    size = max(settings.cluster_size, 1)
+    centres = _draw_by_priority(mask, settings, quota)
     clusters = NO_PIXELS
     filled = np.zeros(len(quota), dtype=np.int64)
     for position in range(len(centres)):
         group = int(centres.group[position])
         if filled[group] < quota[group]:
-            members = _cluster_around(mask, recipe, int(centres.flat[position]), size)
+            members = _cluster_around(mask, settings, int(centres.flat[position]), size)
             members = members[~np.isin(members, clusters.flat)]
             numbers = np.arange(len(members), dtype=np.uint64)
             first = centres.priority[position] >> np.uint64(_MEMBER_BITS) << np.uint64(_MEMBER_BITS)
-            clusters = clusters.joined(Draw(members, np.full(len(members), group), first | numbers))
+            clusters = clusters.joined(
+                PixelSample(members, np.full(len(members), group), first | numbers)
+            )
             filled[group] += len(members)
     return clusters.select(take_first(clusters, quota))
 
 
-def _cluster_around(mask: DenseMask, recipe: Recipe, centre: int, size: int) -> NDArray[np.int64]:
+def _cluster_around(
+    mask: DenseMask, settings: DrawSettings, centre: int, size: int
+) -> NDArray[np.int64]:
     height, width = mask.class_index.shape
     row, col = divmod(centre, width)
     wide, high = mask.grid.crop(Window(col, row, 1, 1)).pixel_sides_m
-    radius = recipe.cluster_radius_m or _USUAL_RADIUS_PX * math.sqrt(wide * high)
+    radius = settings.cluster_radius_m or _USUAL_RADIUS_PX * math.sqrt(wide * high)
     down, across = math.ceil(1.01 * radius / high), math.ceil(1.01 * radius / wide)
     rows = np.arange(max(row - down, 0), min(row + down + 1, height))
     cols = np.arange(max(col - across, 0), min(col + across + 1, width))
@@ -317,7 +389,7 @@ def _cluster_around(mask: DenseMask, recipe: Recipe, centre: int, size: int) -> 
     )
     flat = (rows[:, None] * width + cols)[near & same]
     flat = flat[flat != centre]
-    order = np.argsort(random_bits(flat, recipe.seed, mask.name, "cluster"))
+    order = np.argsort(random_bits(flat, settings.seed, mask.name, "cluster"))
     return np.concatenate([[centre], flat[order[: size - 1]]])
 
 

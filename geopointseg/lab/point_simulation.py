@@ -1,9 +1,8 @@
-"""Points from dense masks, drawn as a person would click them.
+"""Simulation of labelled points from dense masks.
 
-With a dense mask one can ask what points would have achieved: how many, where, how careful. A draw is fixed by its
-seed and the names of the images, so that a budget is a budget: the larger one contains the smaller, and adding an
-image changes nothing in the others. Only with a smallest distance between points do budgets not nest strictly: a
-class that gets more points takes places that another class would have had, so a few points differ.
+A sample is determined by its seed and the names of the images. A larger number of points contains the smaller one, and
+another image does not change the points of the others. Only with a smallest distance between points, some points of
+the smaller sample may be missing in the larger one.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from geopointseg.lab.dense_mask import DenseMask, read_dense_mask
 from geopointseg.lab.image_folder import MaskPair
 from geopointseg.lab.pixel_drawing import (
     PLACEMENTS,
-    Draw,
+    DrawSettings,
+    PixelSample,
     Placement,
-    Recipe,
     draw_per_instance,
     draw_pixels,
     random_numbers,
@@ -41,21 +40,21 @@ Mask = DenseMask | MaskPair | str | PathLike[str]
 
 
 @dataclass(frozen=True)
-class Budget:
-    """How many points are drawn; exactly one of the numbers is given.
+class PointBudget:
+    """Number of points to draw; exactly one of the numbers is given.
 
     Parameters
     ----------
     per_class
-        Points of each class.
+        Points per class.
     per_image
-        Points in each image, shared evenly by its classes (uniform placement: wherever they fall).
+        Points per image, the same number for each class (uniform placement: of all classes together).
     per_instance
-        Points in each object.
+        Points per object.
     fraction
-        Share of the labelled pixels, of each class and at least one (uniform placement: of all).
+        Share of the labelled pixels per class, at least one pixel (uniform placement: of all classes together).
     each_image
-        Whether ``per_class`` counts in each image instead of in all together.
+        Whether ``per_class`` applies to each image instead of all together.
     """
 
     per_class: int | None = None
@@ -78,7 +77,7 @@ class Budget:
 
     @property
     def is_shared(self) -> bool:
-        """Whether all images share one budget."""
+        """Whether the number applies to all images together."""
         return self.per_class is not None and not self.each_image
 
 
@@ -109,37 +108,37 @@ def simulate_points(
     masks
         One or several: a `DenseMask`, a `MaskPair`, or the path of a mask.
     seed
-        Same seed and names, same points.
+        Seed of the random numbers.
     per_class, per_image, per_instance, fraction, each_image
-        How many; see `Budget`. Exactly one of the first four.
+        Number of points; see `PointBudget`. Exactly one of the first four.
     placement
-        ``uniform``: anywhere, so that classes come as often as they cover ground. ``stratified``: anywhere within
-        each class. ``boundary``: within ``zone_px`` of another class. ``interior``: farther than that from any
-        other class. ``instance``: each object gets a point before any gets a second. ``clustered``: several at one
-        place, as people click. Where a class has too few pixels in the wanted zone, the rest is drawn beside it.
+        ``uniform``: anywhere, in proportion to the areas of the classes. ``stratified``: anywhere within each class.
+        ``boundary``: within ``zone_px`` of another class. ``interior``: farther than that from any other class.
+        ``instance``: one point per object before a second one of any. ``clustered``: several points at one place.
+        Where a class has too few pixels in the zone, the others are drawn outside it.
     min_distance_m
-        Smallest distance of two points in one image, of all classes. With it a larger budget shares most, but not
-        always all, of its points with a smaller one, because classes compete for room.
+        Smallest distance of two points in one image, of all classes. With it, a larger sample may lack some points of
+        the smaller one.
     label_noise
-        Chance of each point to get a wrong class, 0..1.
+        Probability of a wrong class per point, 0..1.
     position_error_m
-        Standard deviation of the point's place along each axis; the label stays that of the true place.
+        Standard deviation of the position along each axis in metres; the label stays that of the true position.
     zone_px
         Width of the zone along class boundaries.
     cluster_size, cluster_radius_m
         Points in a cluster and their largest distance from its centre; by default 10 pixels.
     palette
-        What the colours of colour-coded masks mean; a name, a file or a `Palette`.
+        Classes of the colours of colour-coded masks: a name, a file or a `Palette`.
     like
-        The image that a mask without georeference belongs to.
+        Image that gives the georeference to a mask without one.
     reporter
-        Told of progress; warned of classes with fewer pixels than wanted.
+        Receives progress, and warnings about classes with too few pixels.
 
     Returns
     -------
     Points
-        At pixel centres (apart from position errors), in the CRS of the first mask, of the classes that occur in
-        the masks. For pairs of image and mask, ``scene`` names the image.
+        At pixel centres plus position errors, in the CRS of the first mask, with the classes that occur in the masks.
+        For pairs of image and mask, ``scene`` is the name of the image.
 
     Raises
     ------
@@ -159,36 +158,38 @@ def simulate_points(
     array([5, 5])
     """
     reporter = reporter or Reporter()
-    budget = Budget(per_class, per_image, per_instance, fraction, each_image)
+    budget = PointBudget(per_class, per_image, per_instance, fraction, each_image)
     _check_settings(placement, label_noise, min_distance_m, position_error_m, cluster_radius_m)
-    recipe = Recipe(placement, seed, zone_px, min_distance_m, cluster_size, cluster_radius_m or 0.0)
+    settings = DrawSettings(
+        placement, seed, zone_px, min_distance_m, cluster_size, cluster_radius_m or 0.0
+    )
     several = [masks] if isinstance(masks, (DenseMask, MaskPair, str, PathLike)) else list(masks)
-    harvests = []
+    samples = []
     with reporter.stage("simulate", total=len(several)) as advance:
         for source in several:
             mask = _open_mask(source, palette, like, reporter)
             scene = source.image.name if isinstance(source, MaskPair) else ""
-            harvests.append(_harvest(mask, scene, recipe, budget))
+            samples.append(_sample_mask(mask, scene, settings, budget))
             advance(1)
     if budget.is_shared:
-        harvests = _share_budget(harvests, budget, placement)
-    _warn_of_shortage(harvests, budget, placement, reporter)
-    return _to_points(harvests, seed, label_noise, position_error_m)
+        samples = _share_budget(samples, budget, placement)
+    _warn_of_shortage(samples, budget, placement, reporter)
+    return _to_points(samples, seed, label_noise, position_error_m)
 
 
 @dataclass(frozen=True)
-class _Harvest:
-    """What was drawn from one mask, and what is kept of the mask itself."""
+class _MaskSample:
+    """The sample of one mask, with the properties of the mask."""
 
     name: str
     scene: str
     grid: Grid
     legend: Legend
     pixels: NDArray[np.int64]
-    drawn: Draw
+    drawn: PixelSample
     codes: NDArray[np.int64]
 
-    def select(self, chosen: NDArray[np.bool_]) -> _Harvest:
+    def select(self, chosen: NDArray[np.bool_]) -> _MaskSample:
         return replace(self, drawn=self.drawn.select(chosen), codes=self.codes[chosen])
 
 
@@ -226,18 +227,22 @@ def _open_mask(
     return read_dense_mask(Path(source), palette=palette, grid=grid, reporter=reporter)
 
 
-def _harvest(mask: DenseMask, scene: str, recipe: Recipe, budget: Budget) -> _Harvest:
+def _sample_mask(
+    mask: DenseMask, scene: str, settings: DrawSettings, budget: PointBudget
+) -> _MaskSample:
     pixels = mask.counts()
     if budget.per_instance is not None:
-        drawn = draw_per_instance(mask, recipe, budget.per_instance)
+        drawn = draw_per_instance(mask, settings, budget.per_instance)
     else:
-        drawn = draw_pixels(mask, recipe, _quota(pixels, budget, recipe.placement))
+        drawn = draw_pixels(mask, settings, _quota(pixels, budget, settings.placement))
     codes = mask.legend.decode(mask.class_index.ravel()[drawn.flat])
-    return _Harvest(mask.name, scene, mask.grid, mask.legend, pixels, drawn, codes)
+    return _MaskSample(mask.name, scene, mask.grid, mask.legend, pixels, drawn, codes)
 
 
-def _quota(pixels: NDArray[np.int64], budget: Budget, placement: Placement) -> NDArray[np.int64]:
-    """Return how many pixels to draw of each class, or of all together for uniform placement."""
+def _quota(
+    pixels: NDArray[np.int64], budget: PointBudget, placement: Placement
+) -> NDArray[np.int64]:
+    """Return the number of pixels per class, or of all classes together for uniform placement."""
     present = pixels > 0
     if budget.per_class is not None:
         quota = present * budget.per_class
@@ -250,31 +255,33 @@ def _quota(pixels: NDArray[np.int64], budget: Budget, placement: Placement) -> N
     return quota.sum(keepdims=True) if placement == "uniform" else quota
 
 
-def _share_budget(harvests: list[_Harvest], budget: Budget, placement: Placement) -> list[_Harvest]:
-    """Keep the pixels of smallest priority over all images, of each class or of all together."""
-    known = np.unique(np.concatenate([h.legend.codes[h.pixels > 0] for h in harvests]))
-    codes = np.concatenate([h.codes for h in harvests])
+def _share_budget(
+    samples: list[_MaskSample], budget: PointBudget, placement: Placement
+) -> list[_MaskSample]:
+    """Keep the pixels of smallest priority of all images, per class or of all classes together."""
+    known = np.unique(np.concatenate([s.legend.codes[s.pixels > 0] for s in samples]))
+    codes = np.concatenate([s.codes for s in samples])
     group = np.searchsorted(known, codes)
     quota = np.full(len(known), budget.per_class or 0, dtype=np.int64)
     if placement == "uniform":
         group, quota = np.zeros_like(group), quota.sum(keepdims=True)
-    together = Draw(
-        np.arange(len(codes)), group, np.concatenate([h.drawn.priority for h in harvests])
+    together = PixelSample(
+        np.arange(len(codes)), group, np.concatenate([s.drawn.priority for s in samples])
     )
     kept = np.zeros(len(codes), dtype=bool)
     kept[take_first(together, quota)] = True
-    ends = np.cumsum([len(h.codes) for h in harvests])[:-1]
-    return [h.select(k) for h, k in zip(harvests, np.split(kept, ends), strict=True)]
+    ends = np.cumsum([len(s.codes) for s in samples])[:-1]
+    return [s.select(k) for s, k in zip(samples, np.split(kept, ends), strict=True)]
 
 
 def _warn_of_shortage(
-    harvests: list[_Harvest], budget: Budget, placement: Placement, reporter: Reporter
+    samples: list[_MaskSample], budget: PointBudget, placement: Placement, reporter: Reporter
 ) -> None:
     if not budget.is_shared or placement == "uniform":
         return
-    codes = np.concatenate([h.codes for h in harvests])
+    codes = np.concatenate([s.codes for s in samples])
     short = []
-    for entry in _common_legend(harvests).entries:
+    for entry in _common_legend(samples).entries:
         count = int((codes == entry.code).sum())
         if count < (budget.per_class or 0):
             short.append(f"{entry.name} ({count})")
@@ -285,37 +292,34 @@ def _warn_of_shortage(
         )
 
 
-def _common_legend(harvests: list[_Harvest]) -> Legend:
+def _common_legend(samples: list[_MaskSample]) -> Legend:
     entries: dict[int, LegendEntry] = {}
-    for harvest in harvests:
-        for entry, count in zip(harvest.legend.entries, harvest.pixels, strict=True):
+    for sample in samples:
+        for entry, count in zip(sample.legend.entries, sample.pixels, strict=True):
             if count:
                 entries.setdefault(entry.code, entry)
     return Legend(tuple(entries[code] for code in sorted(entries)))
 
 
 def _to_points(
-    harvests: list[_Harvest],
-    seed: int,
-    label_noise: float,
-    position_error_m: float,
+    samples: list[_MaskSample], seed: int, label_noise: float, position_error_m: float
 ) -> Points:
-    legend = _common_legend(harvests)
+    legend = _common_legend(samples)
     parts = []
-    for harvest in harvests:
-        flat, name, grid = harvest.drawn.flat, harvest.name, harvest.grid
+    for sample in samples:
+        flat, name, grid = sample.drawn.flat, sample.name, sample.grid
         row, col = np.divmod(flat, grid.width)
-        row, col = _shift(row + 0.5, col + 0.5, position_error_m, flat, seed, harvest)
+        row, col = _shift(row + 0.5, col + 0.5, position_error_m, flat, seed, sample)
         x, y = grid.pixel_to_world(row, col)
-        index = _confuse(legend.encode(harvest.codes), label_noise, flat, seed, name, len(legend))
-        crs = harvests[0].grid.crs
+        index = _confuse(legend.encode(sample.codes), label_noise, flat, seed, name, len(legend))
+        crs = samples[0].grid.crs
         x, y = transform_coordinates(x, y, grid.crs, crs)
-        scene = np.full(len(flat), harvest.scene)
+        scene = np.full(len(flat), sample.scene)
         parts.append(Points.from_arrays(x, y, index, legend, crs, scene=scene))
     points = Points.concatenate(parts)
     if len(points) == 0:
         raise PointsError(
-            f"The {len(harvests)} masks have no labelled pixel to draw points from. Expected classes in them; check the "
+            f"The {len(samples)} masks have no labelled pixel to draw points from. Expected classes in them; check the "
             "nodata value, the codes to ignore and the palette."
         )
     return replace(points, fid=np.arange(1, len(points) + 1))
@@ -327,16 +331,16 @@ def _shift(
     error_m: float,
     flat: NDArray[np.int64],
     seed: int,
-    harvest: _Harvest,
+    sample: _MaskSample,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Move places by a normal error, by the method of Box and Muller; they stay on the image."""
+    """Add normal errors to positions by the Box-Muller transform; positions stay on the image."""
     if error_m == 0:
         return row, col
-    first, second = (random_numbers(flat, seed, harvest.name, s) for s in ("distance", "direction"))
+    first, second = (random_numbers(flat, seed, sample.name, s) for s in ("distance", "direction"))
     distance = error_m * np.sqrt(-2 * np.log(first))
     angle = 2 * np.pi * second
-    height, width = harvest.grid.shape
-    wide, high = harvest.grid.pixel_sides_m
+    height, width = sample.grid.shape
+    wide, high = sample.grid.pixel_sides_m
     return (
         np.clip(row + distance / high * np.sin(angle), 0.01, height - 0.01),
         np.clip(col + distance / wide * np.cos(angle), 0.01, width - 0.01),
@@ -351,7 +355,7 @@ def _confuse(
     name: str,
     classes: int,
 ) -> NDArray[np.int64]:
-    """Give some points another class, any of the others with equal chance."""
+    """Change the class of some points to any other class with equal probability."""
     if label_noise == 0 or classes < 2:
         return index
     wrong = random_numbers(flat, seed, name, "noise") < label_noise

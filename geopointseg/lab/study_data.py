@@ -21,7 +21,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.raster_access import fingerprint_files
 
 PARTS = ("all", "top", "bottom", "left", "right", "centre")
-"""Parts of an image that training or testing may be confined to."""
+"""Parts of an image for training or testing."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class StudyData:
     Parameters
     ----------
     name
-        What tables call it.
+        Name in tables.
     images, masks
         Training images and their dense masks, in the same order.
     test_images, test_masks
@@ -39,7 +39,7 @@ class StudyData:
     palette
         Colours of colour-coded masks: a file or a built-in name; empty for index masks.
     part, test_part
-        Which part of each image is used: all, a half (top, bottom, left, right), or a small piece in the centre.
+        Part of each image: all, a half (top, bottom, left, right), or at most 768 x 768 pixels in the centre.
     resolution_m
         Side of a pixel in metres where images have no georeference; 0 takes 1 m.
     """
@@ -55,9 +55,9 @@ class StudyData:
     resolution_m: float = 0.0
 
     def fingerprint(self) -> str:
-        """Return a short text that changes when the files, the palette, the parts or the pixel size change.
+        """Return a hash of the files, the palette, the parts and the pixel size.
 
-        Names, sizes and times of the files are taken; their contents are not read.
+        It covers names, sizes and times of the files, not their contents.
         """
         files = (self.images, self.masks, self.test_images, self.test_masks)
         palette = Path(self.palette)
@@ -70,7 +70,7 @@ class StudyData:
 
 
 def _describe_file(path: Path) -> tuple[Any, ...]:
-    """Return what changes when a file changes, or one that a virtual raster shows."""
+    """Return path, size and time of a file, and of the sources of a virtual raster."""
     facts = path.stat()
     behind = fingerprint_files(str(path)) if path.suffix.lower() == ".vrt" else None
     return str(path.resolve()), facts.st_size, facts.st_mtime_ns, behind
@@ -89,16 +89,21 @@ def parse_data(name: str, row: Mapping[str, Any], root: Path) -> StudyData:
     Parameters
     ----------
     name
-        What tables call it.
+        Name in tables.
     row
         The section: lists of files, or a ``folder`` with a known ``dataset`` or patterns and the names of its splits.
     root
-        What paths are relative to.
+        Folder that paths are relative to.
+
+    Returns
+    -------
+    StudyData
+        The data set.
 
     Raises
     ------
     ConfigError
-        If a key is unknown or missing, or the lists do not fit together.
+        If a key is unknown or missing, or the lists differ in length.
     InputFileError
         If a file is missing.
     """
@@ -171,17 +176,22 @@ def _find_files(name: str, row: Mapping[str, Any], root: Path) -> _Files:
 
 
 def place_data(data: StudyData, folder: Path, reporter: Reporter | None = None) -> StudyData:
-    """Check that masks fit their images, and give pictures without georeference a place on the ground.
+    """Check that masks fit their images, and georeference images without CRS.
 
     Parameters
     ----------
     data
         The data set.
     folder
-        Where GeoTIFFs of such pictures go, in a folder of their own for each state of the pictures; those that are
-        there are taken as they are.
+        Folder for the GeoTIFFs of such images, with a subfolder for each version of the data set; existing files are
+        used again.
     reporter
-        Where progress goes.
+        Receives progress.
+
+    Returns
+    -------
+    StudyData
+        The data set with the paths of the GeoTIFFs.
 
     Raises
     ------
@@ -193,16 +203,16 @@ def place_data(data: StudyData, folder: Path, reporter: Reporter | None = None) 
     resolution_m = data.resolution_m or 1.0
     pairs = pair_files(images, masks, palette=data.palette or None, resolution_m=resolution_m)
     placed = [folder / f"{pair.name}.tif" for pair in pairs]
-    homeless = [not has_crs(image) for image in images]
+    unplaced = [not has_crs(image) for image in images]
     waiting = [
         pair
-        for pair, path, is_homeless in zip(pairs, placed, homeless, strict=True)
-        if is_homeless and not _is_placed(path)
+        for pair, path, is_unplaced in zip(pairs, placed, unplaced, strict=True)
+        if is_unplaced and not _is_placed(path)
     ]
     if waiting:
         georeference_pairs(waiting, folder, reporter=reporter)
-    for number, (path, is_homeless) in enumerate(zip(placed, homeless, strict=True)):
-        if is_homeless:
+    for number, (path, is_unplaced) in enumerate(zip(placed, unplaced, strict=True)):
+        if is_unplaced:
             images[number], masks[number] = path, path.with_name(f"{path.stem}_mask.tif")
     count = len(data.images)
     return replace(

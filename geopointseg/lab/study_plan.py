@@ -1,9 +1,9 @@
 """The plan of a factor study: data, factors and their levels, seeds, baselines, and hypotheses stated beforehand.
 
-A study is one TOML file, so that it can be read, kept and run again::
+A study is one TOML file::
 
     title = "How many points, and where?"
-    purpose = "Find out what ten more points a class are worth."
+    purpose = "Measure the effect of ten more points per class."
     seeds = [0, 1, 2]
     baselines = ["majority", "pixel forest", "filter forest", "dense"]
 
@@ -16,7 +16,7 @@ A study is one TOML file, so that it can be read, kept and run again::
     test_masks = ["east_mask.png"]
     palette = "swiss_drone"           # only for colour-coded masks
 
-    [data.globe]                      # or a folder; pictures need no place on the ground
+    [data.globe]                      # or a folder; images need no georeference
     folder = "deepglobe"
     dataset = "deepglobe"             # one of those that find_pairs knows; or patterns: images = "img/*.png", masks = "gt/*.png"
     split = "train"                   # a folder or list of that name; split_file = "train.txt" names a list elsewhere
@@ -39,14 +39,14 @@ A study is one TOML file, so that it can be read, kept and run again::
     [factors.levels.forest]
     "teaching.distillation_weight" = 0.7
 
-    [baseline_levels]                 # where baselines need not be run at all levels of the points
+    [baseline_levels]                 # optional: levels of the points for the baselines
     "points.placement" = ["stratified"]
 
-    [fixed]                           # everything else; any setting of geopointseg
+    [fixed]                           # any other setting of geopointseg
     "optimization.minutes" = 2.0
 
     [[hypotheses]]
-    text = "Points near boundaries teach more than points anywhere."
+    text = "Points near boundaries give higher scores than points anywhere."
     factor = "points.placement"
     better = "boundary"
     than = "stratified"
@@ -71,49 +71,49 @@ from geopointseg.errors import ConfigError, InputFileError, nearest_names
 from geopointseg.lab.study_data import StudyData, parse_data
 
 POINT_FACTORS = {
-    "points.per_class": "Points a class.",
-    "points.placement": "Where points are put: uniform, stratified, boundary, interior, instance, clustered.",
+    "points.per_class": "Points per class.",
+    "points.placement": "Placement of the points: uniform, stratified, boundary, interior, instance, clustered.",
     "points.label_noise": "Share of points with a wrong class.",
-    "points.position_error_m": "Deviation of the position in metres.",
+    "points.position_error_m": "Standard deviation of the position in metres.",
     "points.min_distance_m": "Smallest distance of two points in metres.",
 }
 """Factors of the simulated points."""
 
 TITLES = {
-    "points.per_class": "points a class",
+    "points.per_class": "points per class",
     "points.min_distance_m": "smallest distance of points (m)",
 }
-"""What tables and figures call factors whose names do not speak for themselves."""
+"""Names of some factors in tables and figures."""
 
 RUN_FACTORS = {
-    "model": "What is trained: auto, network or forest.",
+    "model": "Kind of model: auto, network, linear or forest.",
     "ensemble": "Number of models, of different seeds, whose probabilities are averaged.",
     "pretraining": "Whether the network starts from self-supervised pretraining on the training images.",
 }
 """Factors of the run as a whole."""
 
 ALIASES = {"match": "scene.matching", "tta": "prediction.tta"}
-"""Settings that factors may call by the name of their command or option."""
+"""Short names of settings: those of their command or option."""
 
 DEFAULT_POINTS: dict[str, Any] = {"points.per_class": 50, "points.placement": "stratified"}
-"""The points where a study does not say."""
+"""Default values of the factors of the points."""
 
 BASELINES = ("majority", "pixel forest", "filter forest", "dense")
-"""What every table can show beside the factors' levels."""
+"""Methods that a study can be compared with."""
 
 
 @dataclass(frozen=True)
 class Factor:
-    """Something that is varied: its name and the levels that it takes.
+    """A factor: its name and its levels.
 
     Parameters
     ----------
     name
-        A setting; or any name, where each level stands for several settings.
+        A setting; or any name, where each level sets several settings.
     levels
-        Values of the setting; or names.
+        Values of the setting; or names of levels.
     settings
-        Values by setting of each named level; empty for a factor that is a setting.
+        Value by setting for each named level; empty for a factor that is a setting.
     """
 
     name: str
@@ -121,32 +121,32 @@ class Factor:
     settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def values(self, level: Any) -> Mapping[str, Any]:
-        """Return what a level sets: value by setting."""
+        """Return the values of a level by setting."""
         return self.settings[level] if self.settings else {self.name: level}
 
     @property
     def title(self) -> str:
-        """The name in words, for figures."""
+        """The name as text, for figures."""
         return title_of(self.name)
 
 
 def title_of(name: str) -> str:
-    """Return a factor's name in words, without its section."""
+    """Return the name of a factor as text, without its section."""
     return TITLES.get(name, name.rpartition(".")[2].replace("_", " "))
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A claim stated before the run: one level of a factor scores better than another, by a margin.
+    """A hypothesis stated before the runs: one level of a factor scores higher than another, by a margin.
 
     Parameters
     ----------
     text
-        The claim as a sentence.
+        The hypothesis as a sentence.
     factor, better, than
-        Which two levels are compared, paired by data set, seed and the other factors.
+        The two levels, compared in pairs of the same data set, seed and other factors.
     margin
-        By how many points of mean F1 at least.
+        Smallest difference in percentage points of mean F1.
     """
 
     text: str
@@ -169,7 +169,7 @@ class StudyRun:
     seed
         Seed of points and training.
     values
-        Value by setting: what the levels set, and what is fixed.
+        Value by setting: of the levels and of the fixed settings.
     data_print
         Fingerprint of the data set.
     """
@@ -182,19 +182,19 @@ class StudyRun:
 
     @property
     def baseline(self) -> str:
-        """Which baseline this is; empty for a combination of levels."""
+        """Name of the baseline; empty for a combination of levels."""
         return str(self.levels.get("baseline", ""))
 
     @property
     def key(self) -> str:
-        """A short name, the same for all runs that do the same, for resuming."""
+        """A hash that is equal for runs with the same values, for resuming."""
         done = [self.data, self.data_print, self.baseline, dict(self.values), self.seed]
         text = json.dumps(done, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def label(self) -> str:
-        """A phrase for progress and tables."""
+        """Name of the run in progress messages."""
         levels = ", ".join(
             str(v) if k == "baseline" else f"{title_of(k)} {v}" for k, v in self.levels.items()
         )
@@ -203,7 +203,7 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """Everything that a study will do, fixed before it starts."""
+    """The plan of a study, fixed before it starts."""
 
     title: str
     purpose: str
@@ -224,7 +224,7 @@ class StudyPlan:
         InputFileError
             If the file or an image or mask that it names is missing, or it is not TOML.
         ConfigError
-            If it names an unknown factor, baseline or key; the message gives the nearest names.
+            If a factor, baseline or key is unknown; the message names the nearest ones.
         """
         path = Path(path)
         try:
@@ -244,7 +244,7 @@ class StudyPlan:
         return _parse(document, Path(root))
 
     def quick(self) -> StudyPlan:
-        """Return a small version: one data set, of whole images their centre, few levels, seeds and baselines, a few steps."""
+        """Return a small version: one data set, the centre of its images, two levels, one seed, a few steps."""
         factors = tuple(dataclasses.replace(f, levels=f.levels[:2]) for f in self.factors)
         budget = {"optimization.steps": 12, "optimization.minutes": 0.2, "forest.trees": 30}
         data = self.data[0]
@@ -301,7 +301,7 @@ def known_factors() -> list[str]:
 
 
 def _join_settings(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values by the full names of their settings; where two parts set one, the later holds."""
+    """Return values by the full names of their settings; later parts override earlier ones."""
     return {ALIASES.get(name, name): value for part in parts for name, value in part.items()}
 
 

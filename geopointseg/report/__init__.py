@@ -1,1 +1,1 @@
-"""Pictures and documents that show what was found."""
+"""Figures and documents that show results."""

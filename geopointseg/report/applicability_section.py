@@ -1,4 +1,4 @@
-"""The area of applicability in a report: where a model is out of its depth, and how test points fare there."""
+"""The area of applicability in a report, with the accuracy of test points inside and outside it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from geopointseg.report.section import Illustration, Section
 from geopointseg.summary import described
 
 INSIDE_LEGEND = Legend.from_names(
-    ["within the area of applicability", "unlike anything trained on"],
+    ["within the area of applicability", "unlike the training points"],
     codes=[1, 2],
     colors=["#a6dba0", "#c51b7d"],
 )
@@ -39,9 +39,9 @@ class ApplicabilityMap:
     dissimilarity, mask
         The files.
     threshold
-        Largest dissimilarity that counts as known.
+        Largest dissimilarity inside the area of applicability.
     share_inside
-        Share of the imaged area that lies within the area of applicability.
+        Share of the valid pixels that lie inside the area of applicability.
     """
 
     dissimilarity: Path
@@ -51,7 +51,7 @@ class ApplicabilityMap:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> ApplicabilityMap:
-        """Describe a map of applicability that was written before.
+        """Open a map of applicability.
 
         Parameters
         ----------
@@ -88,42 +88,42 @@ class ApplicabilityMap:
         }
 
     def sentences(self) -> list[str]:
-        """Return what it means."""
+        """Return the result as sentences."""
         return [
             (
-                f"{100 * self.share_inside:.1f} % of the scene looks like ground that the model was trained on. In the "
-                "rest its scores do not hold; points there would help most."
+                f"{100 * self.share_inside:.1f} % of the scene is similar to the training points. The "
+                "accuracy of the model does not apply to the rest; new points there improve it most."
             )
         ]
 
 
 def mask_path(dissimilarity: Path) -> Path:
-    """Return where the mask of a dissimilarity index lies."""
+    """Return the path of the mask of a dissimilarity index."""
     return dissimilarity.with_name(f"{dissimilarity.stem}_mask.tif")
 
 
 def applicability_section(found: ApplicabilityMap, assessment: Assessment | None = None) -> Section:
-    """Return the part of a report that shows where a model can be trusted at all.
+    """Return the section of a report on the area of applicability.
 
     Parameters
     ----------
     found
         The map of applicability.
     assessment
-        Of the model's map; its test points are then counted inside and outside.
+        Assessment of the map of the model; its test points are counted inside and outside.
     """
     sentences = found.sentences()
     picture = Illustration(
         "applicability",
         draw_map(ClassMap.open(found.mask)),
         f"Map of the area of applicability. {sentences[0]}",
-        f"Dissimilarity above {found.threshold:.2f} counts as unlike the training points (Meyer & Pebesma 2021).",
+        f"Dissimilarity above {found.threshold:.2f} is outside the area of applicability (Meyer & Pebesma 2021).",
         is_picture=True,
         legend=INSIDE_LEGEND,
     )
     if assessment is not None and assessment.pixels is not None:
         sentences += _compare_inside_with_outside(found, assessment)
-    return Section("Where the model is out of its depth", sentences, illustrations=[picture])
+    return Section("Area of applicability", sentences, illustrations=[picture])
 
 
 def _compare_inside_with_outside(found: ApplicabilityMap, assessment: Assessment) -> list[str]:

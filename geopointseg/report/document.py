@@ -1,4 +1,4 @@
-"""Reports as one HTML file that opens from disk, without a network and without any other file."""
+"""Reports as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.publishing import whole_file
 from geopointseg.raster.scene import Scene
 from geopointseg.report import figures
+from geopointseg.report.explanation import explain, headline_tiles
 from geopointseg.report.provenance import ModelRecord
-from geopointseg.report.reading import explain, headline_tiles
 from geopointseg.report.section import DataTable, Document, Illustration, Section
 
 TEMPLATE = "document.html.jinja"
 
-_WORDS = (
+_TERMS = (
     (
-        "User's accuracy: of the places where the map shows a class, the share that are this class. Low values mean that "
-        "the map shows the class where it is not (also called precision; one minus it is the commission error)."
+        "User's accuracy: share of the places mapped as a class that belong to it in the reference. Low values mean that the "
+        "map shows the class where it is not (also called precision; 1 minus it is the commission error)."
     ),
     (
-        "Producer's accuracy: of the places that are a class, the share that the map shows as such. Low values mean that "
-        "the map overlooks the class (also called recall; one minus it is the omission error)."
+        "Producer's accuracy: share of the places of a class in the reference that the map shows as this class. Low values "
+        "mean that the map omits the class (also called recall; 1 minus it is the omission error)."
     ),
     (
-        "F1: one number for both, between 0 and 1 (also called Dice). IoU: stricter, the overlap of map and truth "
-        "divided by their union."
+        "F1: harmonic mean of both, between 0 and 1 (also called Dice). IoU: intersection of map and reference divided by "
+        "their union; never larger than F1."
     ),
     (
-        "Point counts treat every test point alike. Area-adjusted figures weigh each map class by its area (Olofsson et "
+        "Point counts give every test point the same weight. Area-adjusted figures weight each map class by its area (Olofsson et "
         "al. 2014, doi:10.1016/j.rse.2014.02.015; Stehman 2014, doi:10.1080/01431161.2014.930207)."
     ),
-    "95 % interval: if the sampling were repeated many times, 95 of 100 such intervals would hold the true value.",
+    "95 % interval: if the sampling were repeated many times, 95 of 100 such intervals would contain the true value.",
 )
 
 
@@ -52,32 +52,34 @@ def write_report(
     extra: Sequence[Section] = (),
     figure_folder: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Write an assessment as a report for people.
+    """Write an assessment as an HTML report.
 
     Parameters
     ----------
     assessment
-        What was found.
+        The result of the assessment.
     path
         The HTML file.
     scene, training_points
-        Shown beside the map where given.
+        Scene and training points to show with the map.
     model
-        Model folder, for training curves, calibration and provenance.
+        Model folder, for learning curves, calibration and provenance.
     extra
         Further sections, for example on cross-validation or applicability.
     figure_folder
-        Folder to save each figure in, as PNG and SVG; made where it is missing.
+        Folder for each figure as PNG and SVG; created if it does not exist.
 
     Returns
     -------
     Path
-        Where the report is.
+        Path of the report.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the report cannot be written.
+    InputFileError
+        If the model folder cannot be read.
     """
     record = None if model is None else ModelRecord.read(Path(model))
     name = Path(assessment.map_path).name
@@ -90,10 +92,10 @@ def write_report(
         *_model_sections(record),
         *extra,
         _provenance_section(assessment, record),
-        Section("Words", points=_WORDS),
+        Section("Terms", points=_TERMS),
     ]
     subtitle = f"compared with {Path(assessment.reference).name or 'test points'}"
-    document = Document(f"How good is {name}?", subtitle, headline_tiles(assessment), sections)
+    document = Document(f"Accuracy of {name}", subtitle, headline_tiles(assessment), sections)
     return write_document(document, path, figure_folder=figure_folder)
 
 
@@ -103,16 +105,26 @@ def write_document(
     *,
     figure_folder: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Write a report as one HTML file: light and dark, on screen and on paper, read out by screen readers.
+    """Write a report as one HTML file, for light and dark screens, print and screen readers.
 
     Parameters
     ----------
     document
-        What to write.
+        The report.
     path
         The HTML file; replaced if it exists.
     figure_folder
-        Folder to save each figure in, as PNG and SVG.
+        Folder for each figure as PNG and SVG.
+
+    Returns
+    -------
+    Path
+        Path of the report.
+
+    Raises
+    ------
+    OutputError
+        If the report cannot be written.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -132,7 +144,7 @@ def write_document(
 
 
 def _keep_percent_together(value: Any) -> Any:
-    """Let no line end between a number and its percent sign."""
+    """Replace the space between a number and its percent sign by a no-break space."""
     return value.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(value, str) else value
 
 
@@ -162,7 +174,7 @@ def _map_sections(
     try:
         class_map = ClassMap.open(assessment.map_path, assessment.legend)
     except InputFileError:
-        class_map = None  # moved since it was assessed; the figures still hold
+        class_map = None  # the map was moved; the scores are still valid
     if class_map is not None:
         wrong = _count_points(assessment)
         classes = ", ".join(class_map.legend.names)
@@ -177,7 +189,7 @@ def _map_sections(
         illustrations.append(
             Illustration(
                 "scene", figures.draw_scene(scene, training_points),
-                "The image that the map was made from, with the training points where given.",
+                "The image that the map was predicted from, with the training points where given.",
                 "The scene" + (" and the training points." if training_points is not None else "."),
                 is_picture=True,
             )
@@ -190,7 +202,7 @@ def _count_points(assessment: Assessment) -> str:
         return ""
     wrong = int((assessment.pixels.mapped != assessment.pixels.reference).sum())
     right = assessment.confusion.total - wrong
-    return f" Black dots: {right:,} test points where it is right. Red crosses: {wrong:,} where it is wrong."
+    return f" Black dots: {right:,} test points where the map is right. Red crosses: {wrong:,} where it is wrong."
 
 
 def _class_section(assessment: Assessment) -> Section:
@@ -204,7 +216,7 @@ def _class_section(assessment: Assessment) -> Section:
         "User's and producer's accuracy of each class; the table below holds the same numbers.",
         _chart_caption(assessment),
     )  # fmt: skip
-    return Section("Class by class", illustrations=[chart], tables=tables)
+    return Section("Accuracy by class", illustrations=[chart], tables=tables)
 
 
 def _chart_caption(assessment: Assessment) -> str:
@@ -224,11 +236,11 @@ def _confusion_section(assessment: Assessment) -> Section:
     table = DataTable("Confusion matrix, rows = map, columns = reference", headings, rows)
     chart = Illustration(
         "confusion", figures.draw_confusion(assessment.confusion),
-        "Confusion matrix; rows are what the map says, columns what the reference says. The table below holds the "
+        "Confusion matrix; rows are classes of the map, columns classes of the reference. The table below holds the "
         "same numbers.",
-        "Rows are the map, columns the reference. The fuller a cell's colour, the larger its share of the reference class.",
+        "Rows: map. Columns: reference. The darker the cell, the larger its share of the reference class.",
     )  # fmt: skip
-    return Section("What is taken for what", illustrations=[chart], tables=[table], folded=True)
+    return Section("Confusion matrix", illustrations=[chart], tables=[table], folded=True)
 
 
 def _area_section(assessment: Assessment) -> Section:
@@ -238,13 +250,13 @@ def _area_section(assessment: Assessment) -> Section:
         "Area of each class as mapped and as estimated on the ground; the table below holds the same numbers.",
     )  # fmt: skip
     sentence = (
-        "Counting a map's pixels gives biased areas, because mistakes do not cancel. The estimate corrects the map's "
-        "areas by the mistakes that the test points reveal."
+        "Areas from pixel counts are biased, because errors of the map do not cancel. The estimate corrects them by the "
+        "errors at the test points."
     )
     sentences = [sentence] if assessment.sampling != "raster" else []
     if assessment.area_note is not None:
         sentences.append(assessment.area_note.sentence)
-    return Section("How large is each class?", sentences, illustrations=[chart],
+    return Section("Area of each class", sentences, illustrations=[chart],
                    tables=[DataTable(title, headings, rows)])  # fmt: skip
 
 
@@ -258,10 +270,10 @@ def _model_sections(record: ModelRecord | None) -> list[Section]:
             before, after = record.reliability
             drawn = figures.draw_reliability(before, None if after.ece == before.ece else after)
             charts = [
-                Illustration("reliability", drawn, "How often the model was right against how sure it was.")
+                Illustration("reliability", drawn, "Accuracy of the model against its confidence.")
             ]  # fmt: skip
         sections.append(
-            Section("Is the model as sure as it is right?", [record.calibration_reason],
+            Section("Reliability of probabilities", [record.calibration_reason],
                     illustrations=charts)
         )  # fmt: skip
     if record.curves:
@@ -278,11 +290,9 @@ def _provenance_section(assessment: Assessment, record: ModelRecord | None) -> S
     rows = [
         ("map", assessment.map_path),
         ("reference", assessment.reference),
-        ("how it was sampled", assessment.sampling),
+        ("sampling design", assessment.sampling),
         ("model fingerprint", assessment.fingerprint or "not in the map's tags"),
         ("geopointseg", __version__),
         *(record.facts() if record else []),
     ]
-    return Section(
-        "Where this comes from", tables=[DataTable("Provenance", ["what", "value"], rows)]
-    )
+    return Section("Provenance", tables=[DataTable("Provenance", ["property", "value"], rows)])

@@ -1,7 +1,7 @@
-"""Figures, drawn off screen with matplotlib; every function returns a `Figure` that the caller saves.
+"""Figures of reports, drawn with matplotlib without a display; every function returns a `Figure`.
 
-All figures share one look: one ink, one grey, colours only where they carry the class or the message. `figure_svg`
-turns a figure into SVG whose ink and paper follow the page's colours, so that it reads on light and dark pages.
+All figures have one style: one text colour, one grey, and colours for classes and highlights. `figure_svg` converts a
+figure to SVG with the text colours of the web page, for light and dark pages.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ACCENT = "#2463a6"
 WARM = "#c4501b"
 
 WIDTH_IN = 5.6
-"""Width of charts; on a page they are never drawn much larger, so that their text matches the page's."""
+"""Width of charts in inches, so that their text has about the size of the text of the page."""
 
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -71,7 +71,7 @@ _MARGIN_COLORS = {INK: "var(--ink)", MUTED: "var(--muted)", FAINT: "var(--faint)
 
 
 def _styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the common look and leave matplotlib's own settings as they were."""
+    """Draw with the common style, and restore the settings of matplotlib."""
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -84,7 +84,7 @@ def _styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def font_families() -> list[str]:
-    """Return the fonts to draw with: the usual one, then installed ones that have the letters of other scripts."""
+    """Return the fonts of figures: the default one, then installed ones with the letters of other scripts."""
     from matplotlib import font_manager
 
     installed = {font.name for font in font_manager.fontManager.ttflist}
@@ -99,20 +99,25 @@ def draw_overview(
     truth: ClassMap | None,
     scores: Mapping[str, ConfusionMatrix],
 ) -> Figure:
-    """Draw scene with points, maps and truth side by side under one legend.
+    """Draw scene with points, maps and reference side by side with one legend.
 
     Parameters
     ----------
     scene
-        The image, shown in natural colours where its bands tell which they are.
+        The image, shown in natural colours where the bands are known.
     points
-        Training points, drawn on the scene in the legend's colours.
+        Training points, drawn on the scene in the colours of the legend.
     maps
         Maps by title.
     truth
-        The true map, where there is one.
+        The reference map; None where there is none.
     scores
-        Confusion matrices by the maps' titles; their mean F1 stands above the map.
+        Confusion matrices by title of the map; their mean F1 is shown above the map.
+
+    Returns
+    -------
+    Figure
+        The figure.
     """
     panels: list[tuple[str, str, Any]] = [("Scene and points", f"{len(points)} points", None)]
     for name, class_map in maps.items():
@@ -136,7 +141,7 @@ def draw_overview(
 
 @_styled
 def draw_map(class_map: ClassMap, assessment: Assessment | None = None) -> Figure:
-    """Draw a map in its colours and, where given, the test points on it: right ones small, wrong ones marked."""
+    """Draw a map in its colours and, where given, its test points: right ones as dots, wrong ones as crosses."""
     height, width = class_map.grid.shape
     figure, axis = _picture_frame(height / width)
     axis.imshow(picture_map(class_map), extent=(0, width, height, 0), interpolation="nearest")
@@ -152,7 +157,7 @@ def draw_map(class_map: ClassMap, assessment: Assessment | None = None) -> Figur
 
 @_styled
 def draw_scene(scene: Scene, points: Points | None = None) -> Figure:
-    """Draw a scene in natural colours and, where given, points on it in the legend's colours."""
+    """Draw a scene in natural colours and, where given, points in the colours of their legend."""
     height, width = scene.grid.shape
     figure, axis = _picture_frame(height / width)
     axis.imshow(picture_scene(scene), extent=(0, width, height, 0), interpolation="nearest")
@@ -185,8 +190,8 @@ def draw_confusion(matrix: ConfusionMatrix) -> Figure:
     )
     axis.set_yticks(range(size), matrix.legend.names)
     axis.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
-    axis.set_ylabel("what the map says (rows)")
-    axis.set_xlabel("what is there: the reference (columns)", labelpad=8)
+    axis.set_ylabel("map (rows)")
+    axis.set_xlabel("reference (columns)", labelpad=8)
     for spine in axis.spines.values():
         spine.set_visible(False)
     return figure
@@ -194,7 +199,7 @@ def draw_confusion(matrix: ConfusionMatrix) -> Figure:
 
 @_styled
 def draw_class_scores(assessment: Assessment) -> Figure:
-    """Draw user's and producer's accuracy of each class, with intervals where they were estimated."""
+    """Draw user's and producer's accuracy of each class, with confidence intervals where they were estimated."""
     matrix, legend = assessment.confusion, assessment.legend
     estimates = assessment.estimates
     users: Sequence[Estimate | float] = matrix.users_accuracy.tolist()
@@ -205,8 +210,8 @@ def draw_class_scores(assessment: Assessment) -> Figure:
     axis = figure.add_subplot()
     positions = np.arange(len(legend))
     for values, offset, color, marker, label in (
-        (users, -0.15, ACCENT, "o", "user's: of what the map shows, this much is right"),
-        (producers, 0.15, WARM, "D", "producer's: of what is there, this much is shown"),
+        (users, -0.15, ACCENT, "o", "user's accuracy (precision)"),
+        (producers, 0.15, WARM, "D", "producer's accuracy (recall)"),
     ):
         _whiskers(axis, values, positions + offset, color, marker, label)
     _class_axis(axis, legend)
@@ -218,7 +223,7 @@ def draw_class_scores(assessment: Assessment) -> Figure:
 
 @_styled
 def draw_areas(assessment: Assessment) -> Figure:
-    """Draw the area of each class as mapped and, where it is known, on the ground with its interval."""
+    """Draw the mapped area of each class and, where known, the estimated area with its confidence interval."""
     areas = list(assessment.class_areas.values())
     figure = _figure(WIDTH_IN, 1.2 + 0.42 * len(areas))
     axis = figure.add_subplot()
@@ -228,7 +233,7 @@ def draw_areas(assessment: Assessment) -> Figure:
     ground = [Estimate(a.estimated_ha, a.standard_error_ha, a.low_ha, a.high_ha) for a in areas]
     if any(math.isfinite(estimate.value) for estimate in ground):
         is_counted = assessment.sampling == "raster"
-        label = "in the reference" if is_counted else "on the ground, with its interval"
+        label = "in the reference" if is_counted else "estimated, with interval"
         _whiskers(axis, ground, positions + 0.26, INK, "o", label)
     _class_axis(axis, assessment.legend)
     axis.set_xlabel("hectares")
@@ -238,11 +243,11 @@ def draw_areas(assessment: Assessment) -> Figure:
 
 @_styled
 def draw_reliability(before: Reliability, after: Reliability | None = None) -> Figure:
-    """Draw how often the model was right against how sure it was, before and after calibration."""
+    """Draw a reliability diagram: accuracy against confidence, before and after calibration."""
     figure = _figure(WIDTH_IN, 5.4)
     axis = figure.add_subplot()
-    axis.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="as sure as right")
-    both = [(before, WARM, "o", "as trained")]
+    axis.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="perfect calibration")
+    both = [(before, WARM, "o", "without calibration")]
     if after is not None:
         both = [(before, WARM, "o", "before calibration"), (after, ACCENT, "D", "after")]
     for measured, color, marker, label in both:
@@ -251,9 +256,9 @@ def draw_reliability(before: Reliability, after: Reliability | None = None) -> F
         spread = np.maximum([y - measured.low[used], measured.high[used] - y], 0)
         axis.errorbar(
             x, y, spread, color=color, marker=marker, markersize=5, linewidth=1.4, elinewidth=0.8,
-            label=f"{label}: off by {measured.ece:.3f} on average",
+            label=f"{label}: calibration error {measured.ece:.3f}",
         )  # fmt: skip
-    axis.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal", xlabel="how sure the model was", ylabel="how often it was right")  # fmt: skip
+    axis.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal", xlabel="confidence", ylabel="accuracy")  # fmt: skip
     axis.grid(visible=True)
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
     return figure
@@ -264,18 +269,23 @@ def draw_learning_curve(
     points_per_class: Sequence[float],
     curves: Mapping[str, Sequence[Sequence[float]]],
     *,
-    score: str = "mean F1 on held-out ground",
+    score: str = "mean F1 on held-out blocks",
 ) -> Figure:
     """Draw scores against the number of training points.
 
     Parameters
     ----------
     points_per_class
-        Training points a class, ascending.
+        Training points per class, ascending.
     curves
         By name of the model, the scores of repeated runs at each number of points.
     score
-        What the scores are.
+        Name of the score.
+
+    Returns
+    -------
+    Figure
+        The figure.
     """
     figure = _figure(WIDTH_IN, 3.8)
     axis = figure.add_subplot()
@@ -289,7 +299,7 @@ def draw_learning_curve(
     axis.set_xscale("log", base=2)
     axis.set_xticks(x, [f"{value:g}" for value in x])
     axis.minorticks_off()
-    axis.set(xlabel="training points a class", ylabel=score)
+    axis.set(xlabel="training points per class", ylabel=score)
     axis.grid(visible=True)
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.2)
     return figure
@@ -319,7 +329,7 @@ def draw_training(history: Mapping[str, tuple[Sequence[float], Sequence[float]]]
 def draw_cross_validation(
     scores: Mapping[str, Sequence[tuple[float, float, float]]], names: Sequence[str], score: str
 ) -> Figure:
-    """Draw a score with its interval for each class and method.
+    """Draw a score with its confidence interval for each class and method.
 
     Parameters
     ----------
@@ -328,7 +338,12 @@ def draw_cross_validation(
     names
         Classes, and further rows such as the mean.
     score
-        What the score is.
+        Name of the score.
+
+    Returns
+    -------
+    Figure
+        The figure.
     """
     figure = _figure(WIDTH_IN, 1.4 + 0.15 * len(names) * (1 + len(scores)))
     axis = figure.add_subplot()
@@ -348,14 +363,19 @@ def draw_cross_validation(
 
 
 def figure_svg(figure: Figure, description: str) -> str:
-    """Return a figure as SVG for a web page, with its text as text and its ink in the page's colours.
+    """Return a figure as SVG for a web page, with text as text, in the text colours of the page.
 
     Parameters
     ----------
     figure
         The figure.
     description
-        What it shows, read out by screen readers.
+        Content of the figure, for screen readers.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
     """
     import html
 
@@ -365,7 +385,7 @@ def figure_svg(figure: Figure, description: str) -> str:
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Glyph .* missing"
-        )  # the text stays text; the browser has the letters
+        )  # the browser has the fonts of the text
         figure.savefig(
             stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
         )
@@ -411,7 +431,7 @@ def _panel_grid(
 
 
 def _picture_frame(aspect: float) -> tuple[Figure, Axes]:
-    """Return a figure that is all picture."""
+    """Return a figure whose axes fill it."""
     width = 7.5 / max(1.0, aspect / 1.3)
     figure = _figure(width, width * aspect)
     figure.set_layout_engine("none")
@@ -470,7 +490,7 @@ def _whiskers(
     marker: str,
     label: str,
 ) -> None:
-    """Draw values as markers with their intervals; what is undefined is left out."""
+    """Draw values as markers with their intervals; NaN is left out."""
     shown = [
         (v.value, v.low, v.high) if isinstance(v, Estimate) else (v, float("nan"), float("nan"))
         for v in values

@@ -1,4 +1,4 @@
-"""Rasters as small pictures: what a scene looks like, and what a map shows in its own colours."""
+"""Scenes and maps as small RGBA images."""
 
 from __future__ import annotations
 
@@ -15,24 +15,29 @@ from geopointseg.raster.raster_access import open_dataset
 from geopointseg.raster.scene import Scene
 
 LONGEST_PX = 1000
-"""Length of a picture's longer side; larger rasters are read at reduced resolution."""
+"""Longer side of an image in pixels; larger rasters are read at reduced resolution."""
 
 Picture = NDArray[np.uint8]
 """Red, green, blue and opacity, uint8 ``(row, col, 4)``."""
 
 
 def picture_scene(scene: Scene, longest: int = LONGEST_PX) -> Picture:
-    """Return a scene as a picture in natural colours, each band stretched from its 2nd to its 98th percentile.
+    """Return a scene in natural colours, each band stretched from its 2nd to its 98th percentile.
 
-    Red, green and blue are found by the bands' names or by their colour interpretation; otherwise the first three
-    bands are shown, or one band in grey. Pixels without image are transparent.
+    Red, green and blue are found by the names of the bands or by their colour interpretation; otherwise the first three
+    bands are shown, or one band in grey. Nodata is transparent.
 
     Parameters
     ----------
     scene
-        What to show.
+        The scene.
     longest
-        Length of the longer side in pixels.
+        Longer side in pixels.
+
+    Returns
+    -------
+    NDArray
+        uint8 ``(row, col, 4)``, red, green, blue and opacity.
     """
     indices = _color_bands(scene)
     shape = reduced_shape(scene.grid, longest)
@@ -53,14 +58,19 @@ def picture_scene(scene: Scene, longest: int = LONGEST_PX) -> Picture:
 
 
 def picture_map(class_map: ClassMap, longest: int = LONGEST_PX) -> Picture:
-    """Return a class map as a picture in its legend's colours; nodata is transparent.
+    """Return a class map in the colours of its legend; nodata is transparent.
 
     Parameters
     ----------
     class_map
-        What to show.
+        The map.
     longest
-        Length of the longer side in pixels; larger maps are thinned out.
+        Longer side in pixels; larger maps are read by nearest neighbour.
+
+    Returns
+    -------
+    NDArray
+        uint8 ``(row, col, 4)``, red, green, blue and opacity.
     """
     shape = reduced_shape(class_map.grid, longest)
     with open_dataset(class_map.path) as dataset:

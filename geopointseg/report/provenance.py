@@ -1,4 +1,4 @@
-"""Where a map came from: what its model folder tells, read without loading the model."""
+"""Provenance of a map: facts of its model folder, read without loading the model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ModelRecord:
 
     @property
     def reliability(self) -> tuple[Reliability, Reliability] | None:
-        """Reliability before and after calibration, where the model was calibrated."""
+        """Reliability before and after calibration; None where the model was not calibrated."""
         kept = self.description.get("calibration")
         if not isinstance(kept, Mapping) or not kept.get("before"):
             return None
@@ -68,12 +68,12 @@ class ModelRecord:
 
     @property
     def calibration_reason(self) -> str:
-        """The sentence on whether and how the model was calibrated; empty where it says nothing."""
+        """Sentence on the calibration of the model; empty where there is none."""
         kept = self.description.get("calibration")
         return str(kept.get("reason", "")) if isinstance(kept, Mapping) else ""
 
     def facts(self) -> list[tuple[str, str]]:
-        """Return name and value of what is worth knowing about the model."""
+        """Return names and values of the facts about the model."""
         d = self.description
         members = ", ".join(
             f"{m.get('kind', '?')} (weight {m.get('weight', 1):.2f})" for m in d.get("members", [])
@@ -84,8 +84,8 @@ class ModelRecord:
             ("bands", ", ".join(map(str, d.get("bands", [])))),
             ("pixel size", f"{d['resolution_m']:.4g} m" if "resolution_m" in d else ""),
             ("chip size", f"{d['chip_size']} px" if "chip_size" in d else ""),
-            ("why this model", str(d.get("reason", ""))),
-            ("on points held out of training", _held_out(d.get("scores"))),
+            ("reason for this model", str(d.get("reason", ""))),
+            ("score on held-out points", _held_out(d.get("scores"))),
             ("seed", str(d.get("seed", ""))),
             ("weights", str(d.get("weights_sha256", ""))[:16]),
         ]
@@ -93,7 +93,7 @@ class ModelRecord:
 
 
 def _held_out(scores: object) -> str:
-    """Return the scores of the members, and of the forest beside a network, on points held out of training."""
+    """Return the scores of the members, and of the forest as baseline, on held-out points."""
     if not isinstance(scores, Mapping):
         return ""
     rows = {name: row for name, row in scores.items() if isinstance(row, Mapping)}

@@ -1,4 +1,4 @@
-"""Pictures of matching: histograms before and after, counted and normalized, and quick looks."""
+"""Figures of radiometric matching: histograms before and after, as counts and as densities, and quick looks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COLORS = {"before": "#b2182b", "after": "#2166ac", "reference": "#4d4d4d"}
 
 
 def draw_matching(matching: Matching) -> Figure:
-    """Draw raster, matched raster and reference in one stretch, and their histograms band by band.
+    """Draw raster, matched raster and reference with the same stretch, and their histograms per band.
 
     One row of quick looks; below for each band (six at most) the counts before and after, and the densities of
     both with the reference's.
@@ -37,12 +37,12 @@ def draw_matching(matching: Matching) -> Figure:
     Parameters
     ----------
     matching
-        What `match_raster` returned.
+        Result of `match_raster`.
 
     Returns
     -------
     Figure
-        Ready for ``savefig``.
+        The figure.
     """
     from matplotlib.figure import Figure
 
@@ -75,9 +75,9 @@ def draw_histograms(
     Parameters
     ----------
     axis
-        Where to draw.
+        Axes of the plot.
     distributions
-        ``before``, ``after`` and ``reference``; the reference is only drawn as a density, since scenes differ
+        ``before``, ``after`` and ``reference``; the reference is drawn only as a density, because scenes differ
         in size.
     normalized
         Whether to draw densities.
@@ -101,7 +101,7 @@ def _edges(distributions: Sequence[BandStatistics]) -> NDArray[np.float64]:
     if high <= low:
         low, high = low - 0.5, high + 0.5
     whole = all(np.array_equal(d.values, np.rint(d.values)) for d in distributions[:1])
-    if whole and high - low < 4 * _BINS:  # bins of whole values, or the comb of integers shows
+    if whole and high - low < 4 * _BINS:  # bins of whole values avoid empty bins between integers
         step = max(1.0, np.ceil((high - low) / _BINS))
         return np.arange(np.floor(low) - 0.5, np.ceil(high) + step + 0.5, step)
     return np.linspace(low, high, _BINS + 1)
@@ -125,21 +125,21 @@ def _draw_quick_looks(axes: Sequence[Axes], matching: Matching) -> None:
 def picture_in_stretch(
     scene: Scene, channels: Sequence[int], stretch: SceneStatistics
 ) -> NDArray[np.float64]:
-    """Return a scene as colours between the 2nd and 98th percentile of given statistics.
+    """Return a scene as colours, stretched from the 2nd to the 98th percentile of given statistics.
 
     Parameters
     ----------
     scene
-        What to show.
+        The scene.
     channels
-        Which of its bands, from 0, are red, green and blue.
+        Indices of its red, green and blue band, from 0.
     stretch
-        Whose percentiles are black and white, so that several scenes can be compared.
+        Statistics of the stretch; the same for several scenes that are to be compared.
 
     Returns
     -------
     NDArray
-        Red, green, blue and opacity, 0..1, ``(row, col, 4)``.
+        float64 ``(row, col, 4)``, red, green, blue and opacity, 0..1.
     """
     chip = scene.read_overview(_QUICK_LOOK_PX)
     picture = np.ones((*chip.valid.shape, 4))
@@ -158,7 +158,7 @@ def _channels(scene: Scene) -> list[int]:
 
 
 def require_picture(path: str | os.PathLike[str]) -> None:
-    """Raise `OutputError` unless a picture can be written at a path and its ending names a picture format."""
+    """Raise `OutputError` if an image cannot be written at a path, or its suffix is not an image format."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     require_writable_folder(Path(path))
@@ -172,12 +172,12 @@ def require_picture(path: str | os.PathLike[str]) -> None:
 
 
 def save_matching(matching: Matching, path: ScenePath) -> None:
-    """Draw a matching into a picture file, whole or not at all.
+    """Draw a matching and save it; the file appears only when it is complete.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, or its ending names no picture format.
+        If the file cannot be written, or its suffix is not an image format.
     """
     require_picture(path)
     with whole_file(path) as temporary:

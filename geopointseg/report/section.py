@@ -1,4 +1,4 @@
-"""What a report is made of: sections of sentences, pictures and tables."""
+"""Parts of a report: sections of sentences, figures and tables."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Illustration:
-    """A figure with what it shows, for readers and for screen readers.
+    """A figure with its caption and its description for screen readers.
 
     Parameters
     ----------
     name
-        File name without ending, where figures are also saved on their own.
+        File name without suffix, for saving the figure.
     figure
         The figure.
     description
-        What it shows, in a sentence or two: the text that screen readers read out.
+        Content of the figure in one or two sentences, for screen readers.
     caption
-        What stands below it; empty for none.
+        Text below the figure; empty for none.
     is_picture
-        Whether it is mostly image (stored as PNG) rather than lines (stored as SVG).
+        Whether it is an image (stored as PNG) and not a chart (stored as SVG).
     legend
-        Classes whose colours are listed below it.
+        Classes whose colours are listed below the figure.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Illustration:
 
     @property
     def markup(self) -> str:
-        """The figure as HTML that needs no other file."""
+        """The figure as self-contained HTML."""
         import html
 
         if not self.is_picture:
@@ -56,18 +56,18 @@ class Illustration:
 
 @dataclass(frozen=True)
 class DataTable:
-    """A table for people: numbers with a sensible number of digits.
+    """A table with rounded numbers.
 
     Parameters
     ----------
     title
-        What it shows.
+        Title of the table.
     headings
-        One a column.
+        One for each column.
     rows
-        Cells; floats and whole numbers are aligned right, NaN is a dash.
+        Cells; numbers are aligned right, NaN is a dash.
     shares
-        Positions of columns that hold shares of one, shown in percent.
+        Positions of columns with shares of 1, shown in percent.
     """
 
     title: str
@@ -77,7 +77,7 @@ class DataTable:
 
     @property
     def cells(self) -> list[list[tuple[str, bool]]]:
-        """All cells as text, each with whether it is a number."""
+        """Text of all cells, each with a flag whether it is a number."""
         return [
             [self._cell(value, position) for position, value in enumerate(row)] for row in self.rows
         ]
@@ -103,9 +103,9 @@ class Tile:
     value
         The number, with its unit.
     label
-        What it is.
+        Name of the number.
     note
-        What it means or how sure it is.
+        Explanation or uncertainty.
     """
 
     value: str
@@ -115,7 +115,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report under its own heading.
+    """A section of a report.
 
     Parameters
     ----------
@@ -126,9 +126,9 @@ class Section:
     points
         A list of sentences.
     illustrations, tables
-        What follows the text; tables are folded away where ``folded`` says so.
+        Figures and tables after the text.
     warnings
-        Sentences set apart, because they may spoil the result.
+        Highlighted sentences about what may impair the result.
     folded
         Whether tables are hidden until the reader opens them.
     """
@@ -154,11 +154,11 @@ class Document:
     Parameters
     ----------
     title, subtitle
-        What it is about.
+        Headings.
     tiles
-        The numbers that matter most.
+        The most important numbers.
     sections
-        Its parts in order.
+        Sections in order.
     """
 
     title: str

@@ -2,8 +2,10 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +44,7 @@ def test_importing_stays_light(module, banned):
 def test_another_installations_geodata_does_no_harm(tmp_path):
     program = """
 import geopointseg as gps
-from geopointseg.lab.landscape import write_scene
+from geopointseg.landscape import write_scene
 gps.Points.from_arrays([0.0], [0.0], [0], gps.Legend.from_names(["a"]), 32633)
 landscape = gps.make_landscape(40, 40)
 write_scene(landscape, "s.tif")
@@ -128,6 +130,7 @@ for limits in ({}, {"GDAL_CACHEMAX": "128"}):
 def test_the_switch_keeps_the_callers_process(tmp_path, switch, kept):
     program = """
 import os
+import re
 from geopointseg.model.allocator import keep_freed_memory
 from geopointseg.process import use_own_geodata
 use_own_geodata()
@@ -139,4 +142,17 @@ print("PROJ_LIB" in os.environ, keep_freed_memory())
 
 
 def test_all_modules_import():
-    importlib.import_module("geopointseg.cli.reference")
+    importlib.import_module("geopointseg.cli.command_reference")
+
+
+def test_the_map_of_the_readme_names_files_that_exist():
+    root = Path(__file__).parents[2]
+    development = (root / "README.md").read_text(encoding="utf-8").split("## Development")[1]
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|json))`", development)
+    missing = [
+        name
+        for name in named
+        if not any((root / top / name).exists() for top in ("", "geopointseg"))
+    ]
+    assert len(named) > 20
+    assert missing == []

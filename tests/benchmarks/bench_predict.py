@@ -353,8 +353,8 @@ def measure_peers(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 def train_model(folder: Path, steps: int) -> tuple[Path, Path]:
     """Train a network on the demo's landscape, unless it is there; return it and the scene."""
     from geopointseg import train
-    from geopointseg.lab.landscape import draw_points, make_landscape
-    from geopointseg.lab.landscape import write_scene as write_landscape
+    from geopointseg.landscape import draw_points, make_landscape
+    from geopointseg.landscape import write_scene as write_landscape
 
     scene, model = folder / "landscape.tif", folder / f"trained_{steps}"
     if not model.exists():

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.config import Config
 from geopointseg.lab.dense_mask import read_dense_mask
-from geopointseg.lab.landscape import make_landscape, write_scene
 from geopointseg.labels.points import Points
+from geopointseg.landscape import make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle

@@ -10,8 +10,8 @@ import pytest
 
 from geopointseg import __version__
 from geopointseg.cli import app as cli_app
+from geopointseg.cli.command_reference import describe_commands
 from geopointseg.cli.invocation import Table, common_options
-from geopointseg.cli.reference import describe_commands
 from geopointseg.errors import PointsError
 
 
@@ -50,12 +50,12 @@ def test_help_and_version_answer_with_success(run):
     assert run("--version") == (0, f"geopointseg {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", list(describe_commands()["commands"]))
-def test_every_command_explains_itself_without_torch(command):
+@pytest.mark.parametrize("command", ["", *describe_commands()["commands"]])
+def test_every_command_explains_itself_without_torch_and_the_laboratory(command):
     program = (
         "import sys; from geopointseg.cli import main\n"
         f"try: main({[*command.split(), '--help']!r})\n"
-        "except SystemExit as stop: sys.exit(stop.code or ('torch' in sys.modules))"
+        "except SystemExit as stop: sys.exit(stop.code or bool({'torch', 'geopointseg.lab'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False

@@ -12,8 +12,8 @@ from rasterio.crs import CRS
 
 from geopointseg.cli import app as cli_app
 from geopointseg.config import Config
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import Points, write_points
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import ClassMap, write_class_map
@@ -71,8 +71,8 @@ def test_the_whole_report(run, folder: Path, tmp_path: Path) -> None:
     assert found["report"] == str(tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     for words in (
-        "The scene and the training points.", "Is the model as sure as it is right?", "model folder",
-        "Where the model is out of its depth", "of them mapped right",
+        "The scene and the training points.", "Reliability of probabilities", "model folder",
+        "Area of applicability", "of them mapped right",
     ):  # fmt: skip
         assert words in text
     names = {path.name for path in (tmp_path / "figures").iterdir()}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from geopointseg.cli import app as cli_app
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import write_points
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 
 LANDSCAPE = make_landscape(80, 90, seed=3)
 

@@ -12,8 +12,8 @@ import pytest
 import rasterio
 
 from geopointseg.cli import app as cli_app
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import write_points
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.raster.class_map import write_class_map
 
 LANDSCAPE = make_landscape(60, 80, seed=3)

@@ -10,8 +10,8 @@ from affine import Affine
 
 from geopointseg.cli import app as cli_app
 from geopointseg.config import Config
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import write_points
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 
 pytestmark = pytest.mark.filterwarnings("ignore")

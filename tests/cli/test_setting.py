@@ -58,9 +58,9 @@ def test_a_malformed_set_says_what_was_expected(settings_of):
 
 
 def test_print_config_prints_toml_and_stops():
-    from geopointseg.cli.train_command import train
+    from geopointseg.cli.train_command import train_command
 
-    printed = CliRunner().invoke(train, ["--print-config"], obj={}).output
+    printed = CliRunner().invoke(train_command, ["--print-config"], obj={}).output
     assert printed.strip() == Config().to_toml().strip()
 
 

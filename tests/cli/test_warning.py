@@ -43,7 +43,7 @@ def warn(message: str, category: type[Warning] = UserWarning, file: str = "/lib/
         (warn("Field\n 'notes' was cut"), "warning: Field 'notes' was cut\n"),
         (warn("Dataset has no geotransform, gcps, or rpcs.", NotGeoreferencedWarning), ""),
         (warn("divide by zero", RuntimeWarning), ""),
-        (warn("Text was cut", RuntimeWarning, "/lib/pyogrio/raw.py"), "warning: GDAL says of a vector file: Text was cut\n"),
+        (warn("Text was cut", RuntimeWarning, "/lib/pyogrio/raw.py"), "warning: GDAL warns about a vector file: Text was cut\n"),
         (lambda: logging.getLogger("rasterio._env").warning("CPLE_AppDefined in /a/b.tif: odd"), ""),
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 
 from geopointseg.errors import Cancelled
 from geopointseg.lab.factor_study import run_study
-from geopointseg.lab.landscape import LEGEND, make_landscape, write_scene
+from geopointseg.lab.synthetic_landscape import LEGEND, make_landscape, write_scene
 from geopointseg.learning.trainer import Learner
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import write_class_map

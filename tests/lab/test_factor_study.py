@@ -15,10 +15,10 @@ from geopointseg.lab import experiment
 from geopointseg.lab.chart import draw_curves, draw_factor
 from geopointseg.lab.factor_study import run_study
 from geopointseg.lab.gallery import worst_squares
-from geopointseg.lab.landscape import LEGEND, make_landscape, write_scene
-from geopointseg.lab.paper import pool
 from geopointseg.lab.study_data import StudyData
 from geopointseg.lab.study_plan import StudyRun
+from geopointseg.lab.study_report import pool
+from geopointseg.lab.synthetic_landscape import LEGEND, make_landscape, write_scene
 from geopointseg.raster.class_map import write_class_map
 from geopointseg.raster.scene import Scene
 
@@ -70,13 +70,13 @@ def test_every_level_has_a_score_and_more_points_help(result):
     names = [row[0] for row in result.level_rows()]
     assert names == [
         "majority",
-        "pixel forest, points a class 3",
-        "pixel forest, points a class 40",
-        "points a class 3",
-        "points a class 40",
+        "pixel forest, points per class 3",
+        "pixel forest, points per class 40",
+        "points per class 3",
+        "points per class 40",
     ]
     by_name = {name: float(cell.split()[0]) for name, cell in result.level_rows()}
-    assert by_name["points a class 40"] > by_name["points a class 3"] > by_name["majority"]
+    assert by_name["points per class 40"] > by_name["points per class 3"] > by_name["majority"]
 
 
 def test_the_report_states_hypotheses_and_outcomes(result):
@@ -99,9 +99,11 @@ def test_every_picture_that_the_report_links_is_there(result):
 
 
 def test_scores_of_classes_follow_from_the_confusion_that_is_kept(result):
-    best = result.columns("landscape")["points a class 40"]
+    best = result.columns("landscape")["points per class 40"]
     matrix = pool(best)
-    table = (result.folder / "report.md").read_text(encoding="utf-8").split("## Class by class")[1]
+    table = (
+        (result.folder / "report.md").read_text(encoding="utf-8").split("## Scores per class")[1]
+    )
     row = next(line for line in table.splitlines() if line.startswith("| lake "))
     cells = [float(cell.strip(" %")) for cell in row.strip("|").split("|")[1:]]
     position = matrix.legend.names.index("lake")
@@ -157,8 +159,8 @@ def test_a_level_that_fails_leaves_a_hole_and_the_rest_goes_on(study, tmp_path, 
     path.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
     done = run_study(path, tmp_path)
     cells = dict(done.level_rows())
-    assert cells["points a class -1"] == "failed"
-    assert float(cells["points a class 40"].split()[0]) > 0
+    assert cells["points per class -1"] == "failed"
+    assert float(cells["points per class 40"].split()[0]) > 0
     assert done.hypothesis_rows()[0][1] == "not run"
     assert "## Runs that failed" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert json.loads(json.dumps(done.to_json()))["failed"] == 2
@@ -189,7 +191,7 @@ def test_parts_of_images_of_one_name_stay_apart(tmp_path):
     data = StudyData(
         "towns", tuple(images[:2]), tuple(masks[:2]), (images[2],), (masks[2],), "", "centre", "centre"
     )  # fmt: skip
-    material = experiment.read_material(data, tmp_path)
+    material = experiment.read_study_scenes(data, tmp_path)
     for path, part in zip(images, (*material.scenes, *material.test_scenes), strict=True):
         assert (part.read().image == Scene.open(path).read().image).all()
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from geopointseg.errors import ConfigError, RasterError
 from geopointseg.lab.color_palette import PALETTES
-from geopointseg.lab.experiment import read_material
+from geopointseg.lab.experiment import read_study_scenes
 from geopointseg.lab.factor_study import run_study
 from geopointseg.lab.study_data import parse_data, place_data
 from geopointseg.raster.scene import Scene
@@ -62,7 +62,7 @@ def test_pictures_get_a_place_each_and_keep_their_classes(globe):
     grids = [Scene.open(path).grid for path in (*placed.images, *placed.test_images)]
     assert all(grid.resolution_m == pytest.approx(0.5) for grid in grids)
     assert len({grid.transform.c for grid in grids}) == 3
-    assert read_material(placed, globe).legend.names == ["urban", "agriculture", "rangeland"]
+    assert read_study_scenes(placed, globe).legend.names == ["urban", "agriculture", "rangeland"]
 
 
 def test_a_palette_of_ones_own_leaves_the_pixel_size_of_the_data_set(globe):
@@ -115,4 +115,4 @@ def test_classes_of_one_side_only_are_named(globe):
     with pytest.warns(
         UserWarning, match=r"water occur in the training masks or in the test masks only"
     ):
-        read_material(data, globe)
+        read_study_scenes(data, globe)

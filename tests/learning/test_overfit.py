@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from geopointseg.config import Config
-from geopointseg.lab.landscape import make_landscape, write_scene
 from geopointseg.labels.sparse_mask import SparseMask
+from geopointseg.landscape import make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.raster.scene import Scene
 

@@ -18,8 +18,8 @@ collect_ignore = ["inside"]
 @pytest.fixture(scope="session")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a small scene, points to learn from and to test on, and settings of a quick forest."""
-    from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
     from geopointseg.labels.points import write_points
+    from geopointseg.landscape import draw_points, make_landscape, write_scene
 
     folder = tmp_path_factory.mktemp("ground")
     landscape = make_landscape(300, 320, seed=1)

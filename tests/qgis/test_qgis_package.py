@@ -108,7 +108,7 @@ def test_metadata_is_complete() -> None:
 
 
 def test_the_forms_say_what_the_library_says() -> None:
-    pytest.importorskip("geopointseg.cli.reference")
+    pytest.importorskip("geopointseg.cli.command_reference")
     shipped = (PLUGIN / "reference.json").read_text(encoding="utf-8")
     assert shipped == build.reference_text(), "run: python -m qgis_plugin.build reference"
 

@@ -14,11 +14,11 @@ from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.assessment_result import Assessment
 from geopointseg.assessment.calibration import fit_temperature
 from geopointseg.errors import InputFileError, OutputError
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.raster.class_map import write_class_map
 from geopointseg.raster.scene import Scene
 from geopointseg.report.document import write_document, write_report
-from geopointseg.report.reading import explain
+from geopointseg.report.explanation import explain
 from geopointseg.report.section import DataTable, Document, Section, Tile
 
 
@@ -121,9 +121,9 @@ def test_sampling_and_warnings_are_told(assessed: Assessment, tmp_path: Path) ->
 def test_reading_names_the_right_classes(assessed: Assessment) -> None:
     """A fifth of the pixels were turned into crop: crop must be the class to distrust."""
     sentences = explain(assessed)
-    assert any("shows crop, believe it least" in sentence for sentence in sentences)
-    assert any(re.search(r"the map shows crop where there is", s) for s in sentences)
-    assert any("Do not count pixels to get areas" in s and "crop" in s for s in sentences)
+    assert any("Least reliable: crop" in sentence for sentence in sentences)
+    assert any(re.search(r"the map shows crop where the reference is", s) for s in sentences)
+    assert any("Do not compute areas from pixel counts" in s and "crop" in s for s in sentences)
 
 
 def test_figures_are_saved_on_their_own(assessed: Assessment, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_report_of_a_map_that_moved_is_still_written(assessed: Assessment, tmp_p
     import dataclasses
 
     moved = dataclasses.replace(assessed, map_path=str(tmp_path / "gone.tif"))
-    assert "How good is gone.tif?" in write_report(moved, tmp_path / "r.html").read_text("utf-8")
+    assert "Accuracy of gone.tif" in write_report(moved, tmp_path / "r.html").read_text("utf-8")
 
 
 def test_documents_of_any_content(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.assessment_result import Assessment
 from geopointseg.assessment.calibration import fit_temperature, measure_reliability
 from geopointseg.assessment.confusion import ConfusionMatrix
-from geopointseg.lab.landscape import Landscape, draw_points, make_landscape, write_scene
+from geopointseg.landscape import Landscape, draw_points, make_landscape, write_scene
 from geopointseg.raster.class_map import ClassMap, write_class_map
 from geopointseg.raster.scene import Scene
 from geopointseg.report import figures

@@ -11,7 +11,7 @@ import rasterio
 
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, OutputError, PointsError
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.progress import Reporter
@@ -68,7 +68,7 @@ def test_report_shows_it(folder: Path, model: ModelBundle, tmp_path: Path) -> No
     )
     document = Document("Map", "", sections=[applicability_section(found)])
     text = write_document(document, tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "unlike anything trained on" in text
+    assert "unlike the training points" in text
     assert f"{100 * found.share_inside:.1f}" in text
 
 

@@ -14,8 +14,8 @@ from sklearn import metrics
 from geopointseg.assessment.bootstrap import score_blocks
 from geopointseg.config import Config
 from geopointseg.errors import PointsError
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import Points
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.prediction.predictor import predict_array

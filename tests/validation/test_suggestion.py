@@ -15,8 +15,8 @@ from scipy.spatial.distance import pdist
 
 from geopointseg.config import Config
 from geopointseg.errors import OutputError, PointsError
-from geopointseg.lab.landscape import draw_points, make_landscape, write_scene
 from geopointseg.labels.points import Points, read_points, write_points
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.raster.scene import Scene

@@ -1,14 +1,13 @@
-"""A synthetic landscape whose truth is known at every pixel.
+"""A synthetic landscape whose true class is known at every pixel.
 
-Demo, documentation and tests need imagery whose right map is known. This one is drawn, not downloaded: parcels
-of crops and meadows, forest, orchards, a lake, a river, villages and the roads between them, seen by a camera
-with noise and haze, with an edge that the camera missed.
+Demo, documentation and tests use it. It contains parcels of crops and meadows, forest, orchards, lakes, rivers,
+villages and roads. The image has noise, haze, and an edge without data.
 
-Single pixels do not tell its classes apart, and that is the point:
+Classes cannot be separated by single pixels:
 
 ========== ==========================================================================================
 forest     and **orchard** have the same distribution of pixel values; they differ by texture only
-           (crowns scattered against crowns in rows)
+           (irregular crowns, and crowns in rows)
 building   and **road** have the same distribution of pixel values; they differ by shape only
 meadow     has the colours of some crops; **crop** shows the rows of the seeder
 lake       and **river** are the same water; they differ by shape only
@@ -64,18 +63,18 @@ _SEALED_COLOR = np.array([1400, 1500, 1600, 1900], dtype=np.float64)
 @described
 @dataclass(frozen=True)
 class Landscape:
-    """A drawn scene and its truth.
+    """A synthetic scene and its true classes.
 
     Parameters
     ----------
     image
         uint16 ``(band, row, col)``, reflectance times 10 000 in blue, green, red and near infrared; 0 is nodata.
     truth
-        uint8 ``(row, col)``, class index into `legend`, known under haze and nodata alike.
+        uint8 ``(row, col)``, class index into `legend`, also where the image is nodata.
     valid
-        bool ``(row, col)``, False on the slanted edge that the camera missed.
+        bool ``(row, col)``, False on the edge without data.
     grid
-        Pixels of one metre in UTM zone 33 north.
+        Pixels of 1 m in UTM zone 33 N.
     legend
         Eight classes with codes 10, 20 ... 80.
     """
@@ -97,14 +96,14 @@ class Landscape:
 
 
 def make_landscape(height: int = 640, width: int = 960, seed: int = 0) -> Landscape:
-    """Draw a landscape.
+    """Generate a landscape.
 
     Parameters
     ----------
     height, width
-        Size in pixels of one metre; all classes are present from about 300 x 300 on.
+        Size in pixels of 1 m; from about 300 x 300 all classes occur.
     seed
-        The same seed draws the same landscape.
+        Seed of the random numbers.
 
     Returns
     -------
@@ -116,7 +115,7 @@ def make_landscape(height: int = 640, width: int = 960, seed: int = 0) -> Landsc
     _draw_woods(rng, truth, reflectance)
     _draw_water(rng, truth, reflectance)
     _draw_settlements(rng, truth, reflectance)
-    image, valid = _photograph(rng, reflectance)
+    image, valid = _simulate_image(rng, reflectance)
     use_own_geodata()
     grid = Grid(CRS.from_epsg(32633), Affine(1, 0, 399_000, 0, -1, 5_650_000), height, width)
     return Landscape(image, truth, valid, grid)
@@ -130,20 +129,20 @@ def draw_points(
     columns: tuple[float, float] = (0.0, 1.0),
     crs: str | CRS = "EPSG:4326",
 ) -> Points:
-    """Click points on a landscape, the same number in each class.
+    """Draw random points of a landscape, the same number in each class.
 
     Parameters
     ----------
     landscape
-        Where to click.
+        The landscape.
     per_class
-        Points a class; fewer where a class has fewer pixels.
+        Points per class; fewer where a class has fewer pixels.
     seed
-        The same seed clicks the same points.
+        Seed of the random numbers.
     columns
-        Share of the width in which to click, for example ``(0, 0.6)`` to keep the east for testing.
+        Range of columns as shares of the width, for example ``(0, 0.6)`` to keep the east for testing.
     crs
-        CRS of the points; by default not the scene's, as is usual with points from the field.
+        CRS of the points; by default not that of the scene, as is usual for field data.
 
     Returns
     -------
@@ -151,13 +150,13 @@ def draw_points(
         Points at pixel centres, in the landscape's legend.
     """
     rng = np.random.default_rng(seed)
-    open_ground = landscape.valid.copy()
+    allowed = landscape.valid.copy()
     width = landscape.grid.width
-    open_ground[:, : round(columns[0] * width)] = False
-    open_ground[:, round(columns[1] * width) :] = False
+    allowed[:, : round(columns[0] * width)] = False
+    allowed[:, round(columns[1] * width) :] = False
     picked: list[NDArray[np.int64]] = []
     for index in range(len(landscape.legend)):
-        candidates = np.flatnonzero((landscape.truth == index) & open_ground)
+        candidates = np.flatnonzero((landscape.truth == index) & allowed)
         picked.append(rng.choice(candidates, min(per_class, candidates.size), replace=False))
     flat = np.concatenate(picked)
     row, col = np.unravel_index(flat, landscape.grid.shape)
@@ -170,7 +169,7 @@ def draw_points(
 
 
 def _smooth_noise(rng: Generator, shape: tuple[int, int], sigma: float) -> Layer:
-    """Return smooth random relief with mean 0 and deviation 1."""
+    """Return smooth noise with mean 0 and standard deviation 1."""
     from scipy.ndimage import zoom
 
     coarse = rng.standard_normal([max(4, int(np.ceil(n / sigma)) + 3) for n in shape])
@@ -182,7 +181,7 @@ def _smooth_noise(rng: Generator, shape: tuple[int, int], sigma: float) -> Layer
 
 
 def _ranked(texture: Layer) -> Layer:
-    """Return a texture with the same order of values but exactly normal ones (deviation 1)."""
+    """Return a texture with the same ranks and a standard normal distribution."""
     from scipy.special import ndtri
 
     ranks = np.empty(texture.size)
@@ -194,7 +193,7 @@ def _ranked(texture: Layer) -> Layer:
 def _draw_parcels(
     rng: Generator, height: int, width: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Cover the ground with parcels of crops (with rows) and meadows (without)."""
+    """Return classes and reflectance of parcels of crops (with rows) and meadows (without)."""
     from scipy.spatial import cKDTree
 
     row, col = np.mgrid[:height, :width].astype(np.float64)
@@ -216,7 +215,7 @@ def _draw_parcels(
 
 
 def _draw_woods(rng: Generator, truth: NDArray[np.uint8], reflectance: Layer) -> None:
-    """Plant forests (crowns scattered) and orchards (crowns in rows) of the very same pixel values."""
+    """Add forests (irregular crowns) and orchards (crowns in rows) with the same distribution of pixel values."""
     from scipy.ndimage import gaussian_filter
 
     shape = truth.shape
@@ -237,7 +236,7 @@ def _draw_woods(rng: Generator, truth: NDArray[np.uint8], reflectance: Layer) ->
 
 
 def _draw_water(rng: Generator, truth: NDArray[np.uint8], reflectance: Layer) -> None:
-    """Let a river meander from north to south in each half, and lakes lie in the hollows."""
+    """Add a river from north to south in each half, and lakes in depressions."""
     height, width = truth.shape
     relief = _smooth_noise(rng, (height, width), 60)
     lake = relief < np.quantile(relief, 0.07)
@@ -255,7 +254,7 @@ def _draw_water(rng: Generator, truth: NDArray[np.uint8], reflectance: Layer) ->
 
 
 def _draw_settlements(rng: Generator, truth: NDArray[np.uint8], reflectance: Layer) -> None:
-    """Build villages of houses, gardens and streets on dry land, and join the villages by roads."""
+    """Add villages of houses, gardens and streets, and roads between them."""
     height, width = truth.shape
     count = max(2, height * width // 75_000)
     across = (np.arange(count) + rng.uniform(0.3, 0.7, count)) / count * width
@@ -283,7 +282,7 @@ def _draw_settlements(rng: Generator, truth: NDArray[np.uint8], reflectance: Lay
 def _draw_village(
     rng: Generator, centre: NDArray[np.float64], road: Region, building: Region, garden: Region
 ) -> None:
-    """Add one village: a turned street grid with a house on most plots."""
+    """Add one village: a rotated street grid with a house on most plots."""
     row, col = np.mgrid[: road.shape[0], : road.shape[1]] - centre[:, None, None]
     turn = rng.uniform(0, np.pi / 2)
     u, v = row * np.cos(turn) + col * np.sin(turn), col * np.cos(turn) - row * np.sin(turn)
@@ -305,7 +304,7 @@ def _draw_village(
 def _distance_to_line(
     shape: tuple[int, ...], start: NDArray[np.float64], end: NDArray[np.float64]
 ) -> Layer:
-    """Return each pixel's distance to the segment between two ``(row, col)`` positions."""
+    """Return the distance of each pixel to the segment between two ``(row, col)`` positions."""
     row, col = np.mgrid[: shape[0], : shape[1]]
     step = end - start
     along = ((row - start[0]) * step[0] + (col - start[1]) * step[1]) / (step @ step)
@@ -314,8 +313,8 @@ def _distance_to_line(
     return distance
 
 
-def _photograph(rng: Generator, reflectance: Layer) -> tuple[NDArray[np.uint16], Region]:
-    """Look through haze with a slightly blurred, noisy camera whose swath misses a slanted edge."""
+def _simulate_image(rng: Generator, reflectance: Layer) -> tuple[NDArray[np.uint16], Region]:
+    """Return the image with haze, blur and noise, and the mask of valid pixels."""
     from scipy.ndimage import gaussian_filter
 
     height, width = reflectance.shape[1:]
@@ -336,9 +335,9 @@ def write_scene(landscape: Landscape, path: str) -> None:
     Parameters
     ----------
     landscape
-        What to write.
+        The landscape.
     path
-        Where to; an existing file is replaced.
+        Output file; replaced if it exists.
     """
     import rasterio
 

@@ -1,7 +1,7 @@
-"""The report of a study: Markdown and one HTML file, with the figures beside them.
+"""The report of a study: Markdown and HTML, with figures.
 
-The order is that of a paper: purpose, hypotheses as they were stated before the runs, process, results, places where
-it fails, runs that failed. Numbers come from the scores and from nowhere else.
+Sections are: purpose, hypotheses as stated before the runs, process, results, squares with most errors, failed runs.
+All numbers are computed from the scores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHART_DPI, PICTURE_DPI = 120, 100
 
 
-def write_paper(result: StudyResult) -> None:
+def write_study_report(result: StudyResult) -> None:
     """Write ``report.md``, ``report.html`` and ``figures/*`` into the study's folder."""
     document = compose(result)
     write_document(document, result.folder / "report.html")
@@ -42,7 +42,7 @@ def write_paper(result: StudyResult) -> None:
 
 
 def _file_name(illustration: Illustration) -> str:
-    """Charts stay sharp; pictures stay small."""
+    """Return the file name of a figure: PNG for charts, JPEG for pictures."""
     return f"{illustration.name}.{'jpg' if illustration.is_picture else 'png'}"
 
 
@@ -58,7 +58,7 @@ def compose(result: StudyResult) -> Document:
         Section("Hypotheses, stated before the runs", points=stated or ["None were stated."]),
         Section("Process", points=_process(result)),
         Section("Results", illustrations=list(_factor_charts(result)), tables=_tables(result)),
-        Section("Class by class", illustrations=[_class_chart(result)], tables=_class_tables(result)),
+        Section("Scores per class", illustrations=[_class_chart(result)], tables=_class_tables(result)),
         Section("Learning curves", illustrations=list(_curve_charts(result))),
         Section("Maps", illustrations=list(_pictures(result))),
         Section("Runs that failed", points=list(_failures(result))),
@@ -80,10 +80,10 @@ def _process(result: StudyResult) -> list[str]:
         ]
     return [
         *lines,
-        f"Fixed: {fixed or 'everything at its default'}.",
-        f"Seeds: {', '.join(map(str, plan.seeds))}. A seed draws points and starting weights; all levels share them.",
+        f"Fixed: {fixed or 'all settings at their defaults'}.",
+        f"Seeds: {', '.join(map(str, plan.seeds))}. A seed determines points and starting weights; all levels share them.",
         f"Baselines: {', '.join(plan.baselines) or 'none'}.",
-        f"{len(result.scores)} runs, {cpu / 60:.1f} minutes of one processor core in all.",
+        f"{len(result.scores)} runs, {cpu / 60:.1f} minutes of one CPU core in total.",
         *(_data_line(result, data.name) for data in plan.data),
     ]
 
@@ -103,7 +103,7 @@ def _tables(result: StudyResult) -> list[DataTable]:
 
 
 def _comparison_table(result: StudyResult) -> DataTable:
-    """Compare each level with the next, over all data sets and for each."""
+    """Return the differences between consecutive levels, over all data sets and for each."""
     rows = []
     for factor in result.plan.factors:
         for than, better in zip(factor.levels, factor.levels[1:], strict=False):
@@ -120,7 +120,7 @@ def _comparison_table(result: StudyResult) -> DataTable:
 
 
 def _class_tables(result: StudyResult) -> list[DataTable]:
-    """Return the scores of each class, of all seeds pooled, for the best combination of levels of each data set."""
+    """Return the scores per class, all seeds pooled, of the best combination of levels on each data set."""
     tables = []
     for data in result.plan.data:
         columns = result.columns(data.name)
@@ -144,7 +144,7 @@ def _class_tables(result: StudyResult) -> list[DataTable]:
 
 
 def pool(scores: Sequence[RunScore]) -> ConfusionMatrix:
-    """Return the confusion matrix of several runs together."""
+    """Return the sum of the confusion matrices of several runs."""
     names = list(scores[0].class_f1 or {})
     counts = np.sum([s.confusion for s in scores if s.confusion is not None], axis=0)
     return ConfusionMatrix(counts, Legend.from_names(names))
@@ -177,7 +177,7 @@ def _pictures(result: StudyResult) -> Iterator[Illustration]:
             yield _illustration(f"maps_{data.name}", maps, caption, is_picture=True)
         failures = draw_failures(result, data)
         if failures is not None:
-            caption = f"{data.name}: where the best combination of levels is wrong most often; wrong pixels in red."
+            caption = f"{data.name}: squares with most errors of the best combination of levels; wrong pixels in red."
             yield _illustration(f"failures_{data.name}", failures, caption, is_picture=True)
 
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from rasterio.crs import CRS
 
-from geopointseg.lab.landscape import LEGEND, NODATA, draw_points, make_landscape, write_scene
+from geopointseg.lab.synthetic_landscape import (
+    LEGEND,
+    NODATA,
+    draw_points,
+    make_landscape,
+    write_scene,
+)
 from geopointseg.raster.grid import transform_coordinates
 from geopointseg.raster.scene import Scene
 

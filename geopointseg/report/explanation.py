@@ -1,4 +1,4 @@
-"""What an assessment means, in sentences that need no statistics to be understood."""
+"""Explanation of an assessment, in sentences for readers without knowledge of statistics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from geopointseg.assessment.estimation import Estimate
 from geopointseg.report.section import Tile
 
 _WIDE = 0.20
-"""An interval wider than this share leaves a class's accuracy open."""
+"""Above this width of the interval, the accuracy of a class is reported as uncertain."""
 
 
 def headline_tiles(assessment: Assessment) -> list[Tile]:
-    """Return the numbers that matter most."""
+    """Return the most important numbers."""
     matrix = assessment.confusion
     overall = percent(assessment.overall_accuracy)
     unit = "pixels" if assessment.sampling == "raster" else "test points"
@@ -32,14 +32,14 @@ def headline_tiles(assessment: Assessment) -> list[Tile]:
     if weakest is not None:
         name = assessment.legend.names[weakest]
         tiles.append(
-            Tile(f"{matrix.f1[weakest]:.3f}", f"lowest F1: {name}", "the class to look at first")
+            Tile(f"{matrix.f1[weakest]:.3f}", f"lowest F1: {name}", "the class to improve first")
         )
     tiles.append(Tile(f"{matrix.total:,}", f"{unit} used", _left_out_note(assessment)))
     return tiles
 
 
 def explain(assessment: Assessment) -> list[str]:
-    """Return what the result means for somebody who wants to use the map."""
+    """Return what the result means for users of the map."""
     sentences = [_overall_meaning(assessment)]
     sentences += _trust(assessment)
     sentences += _mistakes(assessment)
@@ -50,16 +50,16 @@ def explain(assessment: Assessment) -> list[str]:
 
 def _left_out_note(assessment: Assessment) -> str:
     left_out = assessment.outside + assessment.on_nodata
-    return f"{left_out} more lie beyond the map or on its nodata" if left_out else ""
+    return f"{left_out} more lie outside the map or on its nodata" if left_out else ""
 
 
 def _overall_meaning(assessment: Assessment) -> str:
     share = assessment.overall_accuracy
     if math.isnan(share):
-        return "Nothing could be compared."
+        return "No test point lies on the map, so its accuracy is not known."
     tenths = round(10 * share)
-    where = "the map's area" if assessment.is_area_adjusted else "the places that were checked"
-    rough = {0: "almost nothing", 10: "nearly all"}.get(tenths, f"about {tenths} tenths")
+    where = "the map's area" if assessment.is_area_adjusted else "the test points"
+    rough = {0: "almost none", 10: "nearly all"}.get(tenths, f"about {tenths} tenths")
     return f"The map is right for {rough} of {where} ({percent(share)})."
 
 
@@ -84,8 +84,8 @@ def _trust(assessment: Assessment) -> list[str]:
     best, worst = known[np.argmax(users[known])], known[np.argmin(users[known])]
     sentences = [
         (
-            f"Where the map shows {names[best]}, believe it most: {_of_hundred(users[best])} such places are "
-            f"{names[best]}. Where it shows {names[worst]}, believe it least: {_of_hundred(users[worst])}."
+            f"Most reliable: places that the map shows as {names[best]}; {_of_hundred(users[best])} are {names[best]}. "
+            f"Least reliable: {names[worst]}; {_of_hundred(users[worst])} are {names[worst]}."
         )
     ]
     producers = _producers(assessment)
@@ -94,8 +94,7 @@ def _trust(assessment: Assessment) -> list[str]:
         missed = tested[np.argmin(producers[tested])]
         if producers[missed] < 0.9:
             sentences.append(
-                f"What the map overlooks most is {names[missed]}: {percent(1 - producers[missed])} of it is shown "
-                "as something else."
+                f"Most often omitted: {names[missed]}; {percent(1 - producers[missed])} of it is mapped as another class."
             )
     return sentences
 
@@ -104,16 +103,14 @@ def _mistakes(assessment: Assessment) -> list[str]:
     wrong = assessment.confusion.counts.copy()
     np.fill_diagonal(wrong, 0)
     if not wrong.sum():
-        return [
-            "No mistake was found among the places that were checked; that does not mean there is none."
-        ]
+        return ["No error was found at the test points; there can still be errors elsewhere."]
     row, col = np.unravel_index(int(wrong.argmax()), wrong.shape)
     names = assessment.legend.names
     share = wrong[row, col] / wrong.sum()
     return [
         (
-            f"The most common mistake: the map shows {names[row]} where there is {names[col]} "
-            f"({int(wrong[row, col]):,} of {int(wrong.sum()):,} mistakes, {percent(share)})."
+            f"Most frequent error: the map shows {names[row]} where the reference is {names[col]} "
+            f"({int(wrong[row, col]):,} of {int(wrong.sum()):,} errors, {percent(share)})."
         )
     ]
 
@@ -127,8 +124,10 @@ def _areas(assessment: Assessment) -> list[str]:
         if not math.isnan(area.low_ha) and not area.low_ha <= area.mapped_ha <= area.high_ha
     ]
     if off:
-        return [f"Do not count pixels to get areas; the map's area is off for {', '.join(off)}."]
-    return ["The areas on the map agree with the estimated areas within their intervals."]
+        return [
+            f"Do not compute areas from pixel counts: the mapped area is outside the interval for {', '.join(off)}."
+        ]
+    return ["The mapped areas lie within the intervals of the estimated areas."]
 
 
 def _advice(assessment: Assessment) -> list[str]:

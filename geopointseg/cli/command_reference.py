@@ -1,7 +1,7 @@
-"""The command line described as JSON, for forms that are generated from it.
+"""Description of the command line as JSON, from which forms are generated.
 
-``python -m geopointseg.cli.reference`` prints every command with its arguments and options: help, default,
-type and choices. The QGIS plugin ships this text, so that its forms say what the command line says.
+``python -m geopointseg.cli.command_reference`` prints every command with its arguments and options: help, default,
+type and choices. The QGIS plugin contains this text and builds its forms from it.
 """
 
 from __future__ import annotations
