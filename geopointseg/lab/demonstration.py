@@ -246,7 +246,7 @@ def write_demo_data(
     dict
         Name of the file in the folder by what it is: ``scene``, ``points`` and ``truth``.
     """
-    return _synthetic_ground(Path(folder), size, seed).files
+    return _synthetic_data(Path(folder), size, seed).files
 
 
 def _prepare(folder: Path) -> None:
