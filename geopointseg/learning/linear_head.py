@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.learning.ground import Ground
 from geopointseg.model.architecture import Network
 from geopointseg.model.backbone import DEPTH, IMAGENET_MEAN, IMAGENET_STD, LITE0, build_backbone
 from geopointseg.model.linear import (
@@ -23,6 +23,7 @@ from geopointseg.model.member import NetworkMember, Normalization
 from geopointseg.model.weight_bands import match_bands
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
+from geopointseg.sampling.patch import LabelledPixels
 
 PERCENTILES = (1.0, 99.0)
 """Imagery of other than 8 bits is stretched from these percentiles of all colours together."""
