@@ -22,6 +22,7 @@ from geopointseg.sampling.dataset import SceneDataset
 from geopointseg.sampling.grid_dataset import ChipIndex
 from geopointseg.sampling.patch import Patch
 from geopointseg.sampling.sampler import PointSampler, UnlabelledSampler
+from geopointseg.summary import described
 
 ROUND_STEPS = 64
 """Labels are drawn for this many steps at once, so that every label is drawn before any is drawn again."""
@@ -29,6 +30,7 @@ ENDLESS = 2**40
 """Number of steps of a sampler that a training stops when its time is used."""
 
 
+@described
 @dataclass(frozen=True)
 class ChipPlan:
     """How the chips of a step are drawn.
@@ -63,6 +65,7 @@ class ChipPlan:
         return replace(self, batch=max(self.batch // 2, 1), around_points=around_points)
 
 
+@described
 class StepSampler(Sampler[list[ChipIndex]]):
     """The indices of each step's chips, for the ``batch_sampler`` of a ``DataLoader``.
 
@@ -112,6 +115,9 @@ class StepSampler(Sampler[list[ChipIndex]]):
         ]
         self._scene_of = {patch.path: patch.scene for patch in self._patches}
 
+    def _summary(self) -> list[str]:
+        return [f"StepSampler: from step {self.first_step}, {self.plan!r}"]
+
     def __len__(self) -> int:
         return ENDLESS - self.first_step
 
@@ -146,6 +152,7 @@ class StepSampler(Sampler[list[ChipIndex]]):
         return ChipIndex(*chip, chip.scene, chip.window, other.path)
 
 
+@described
 class BatchCollator:
     """Stacks samples to a `Batch` with normalized images, for the ``collate_fn`` of a ``DataLoader``.
 
@@ -159,6 +166,9 @@ class BatchCollator:
         self.mean, self.std = (
             torch.as_tensor(v, dtype=torch.float32)[:, None, None] for v in (mean, std)
         )
+
+    def _summary(self) -> list[str]:
+        return [f"BatchCollator: normalizes {len(self.mean)} bands"]
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> Batch:
         """Return samples of a dataset as one batch."""

@@ -23,7 +23,8 @@ from torchgeo.datasets import GeoDataset, IntersectionDataset, UnionDataset
 
 from geopointseg.errors import RasterError
 from geopointseg.raster.grid import Bounds, Grid, transform_coordinates
-from geopointseg.sampling.combine import Sample, join_samples, overlay_samples
+from geopointseg.sampling.combine import Sample, join_samples, layers_of, overlay_samples
+from geopointseg.summary import described
 
 Interval = tuple[datetime, datetime]
 Coordinates = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -134,6 +135,7 @@ class GridDataset(GeoDataset):
     def _place(self, crs: CRS) -> None:
         """Lay the index out in a CRS, from the grids, so that going back and forth loses nothing."""
         self.raster_crs = crs
+        self._in_crs = [grid.crs == crs for grid in self.grids]
         placed = [_place_item(grid, crs, strict=not self.own_pixels) for grid in self.grids]
         self.boxes = np.array([box for box, _ in placed])
         footprints = [footprint for _, footprint in placed]
@@ -191,9 +193,14 @@ class GridDataset(GeoDataset):
         """Return the item and the pixels of it that an index names; None where it names coordinates alone."""
         window = getattr(index, "window", None)
         item = self.item_of.get(index.scene) if window is not None else None
-        if item is None or not (self.own_pixels or _covers(index, self.grids[item], window)):
+        if item is None or not (self.own_pixels or self._is_at(index, item, window)):
             return None
         return item, window
+
+    def _is_at(self, index: ChipIndex, item: int, window: Window) -> bool:
+        """Whether samples have the pixels of an item, and those of a window lie at the coordinates of an index."""
+        is_unchanged = self._in_crs[item] and self._res == self._resolutions[item]
+        return is_unchanged and _covers(index, self.grids[item], window)
 
     def _own_sample(self, index: ChipIndex, item: int, window: Window) -> Sample:
         """Return the start of a sample: bounds and transform of an item's own pixels."""
@@ -244,6 +251,7 @@ class GridDataset(GeoDataset):
         return sample if self.transforms is None else self.transforms(sample)
 
 
+@described
 class LayerDataset(IntersectionDataset):
     """Layers of one place, joined by `join_samples`, to which more layers can be joined.
 
@@ -263,6 +271,10 @@ class LayerDataset(IntersectionDataset):
             return
         self.names, self.index = first.names, first.index  # type: ignore[attr-defined]
         self.datasets, self.collate_fn, self.transforms = [first, second], join_samples, None
+
+    def _summary(self) -> list[str]:
+        names = " & ".join(type(layer).__name__ for layer in layers_of(self))
+        return [f"LayerDataset: {names}, {len(self)} items"]
 
     def __and__(self, other: GeoDataset) -> IntersectionDataset:
         """Join one more layer."""

@@ -147,6 +147,7 @@ def cut[T: np.generic](
     return out
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class LabelledPixels:
     """Labelled pixels of several patches or scenes, one entry for each pixel.
@@ -189,6 +190,7 @@ class LabelledPixels:
         return np.bincount(self.class_index, minlength=classes).astype(np.int64)
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class PatchLabels(SparseMask):
     """A sparse mask that also keeps the labels of every pixel in memory, so that chips are slices of them.
@@ -206,6 +208,10 @@ class PatchLabels(SparseMask):
 
     dense_index: NDArray[np.int16] = field(kw_only=True)
     dense_weight: NDArray[np.float32] = field(kw_only=True)
+
+    def _summary(self) -> list[str]:
+        dense = int((self.dense_index != UNLABELLED).sum())
+        return [*super()._summary(), f"{dense} labels in memory, grown ones included"]
 
     @classmethod
     def of(
