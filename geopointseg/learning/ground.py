@@ -49,7 +49,7 @@ class Ground:
 
     @cached_property
     def digest(self) -> str:
-        """Tells grounds apart: where the imagery in memory lies, and every eighth row and column of it."""
+        """SHA-256 of the position of each patch and of every eighth row and column of its pixels."""
         digest = hashlib.sha256()
         for patch in self.patches:
             place = [patch.scene, patch.row, patch.col, *patch.image.shape]
@@ -58,7 +58,7 @@ class Ground:
         return digest.hexdigest()
 
     def normalization(self) -> Normalization:
-        """Return mean and deviation of the bands over all valid pixels of all patches."""
+        """Return mean and standard deviation per band over all valid pixels of all patches."""
         count = sum(int(p.valid.sum()) for p in self.patches)
         total = sum(p.image.sum(axis=(1, 2), dtype=np.float64) for p in self.patches)
         mean = np.asarray(total / count)
@@ -80,7 +80,7 @@ def build_ground(
     reporter: Reporter,
     marked: Sequence[SparseMask | None] = (),
 ) -> Ground:
-    """Read what training will look at.
+    """Read the imagery of a training into memory, and find the labelled pixels on it.
 
     Parameters
     ----------
@@ -91,13 +91,13 @@ def build_ground(
     classes
         Number of classes.
     sampling
-        Says how much is kept; see `choose_windows`.
+        Limits the number of pixels in memory; see `choose_windows`.
     seed
         Decides which windows of large scenes are kept.
     reporter
-        Told about progress and about labels that had to be left out.
+        Receives progress and warnings about labels that had to be left out.
     marked
-        Labelled pixels of each scene that are not learnt from, but looked at.
+        Labelled pixels of each scene that are not learnt from, but whose surroundings are kept in memory, too.
 
     Raises
     ------
@@ -105,10 +105,10 @@ def build_ground(
         If there is no valid pixel.
     """
     pixel_bytes = 4 * len(scenes[0].bands) + classes + 9
-    looked_at = [[m for m in each if m] for each in zip_longest(masks, marked)]
+    kept = [[m for m in each if m] for each in zip_longest(masks, marked)]
     windows = choose_windows(
         scenes,
-        looked_at,
+        kept,
         room=min(sampling.memory_mb * 2**20 // pixel_bytes, int(sampling.area_mpx * 1e6)),
         chip_size=sampling.chip_size,
         seed=seed,

@@ -1,8 +1,8 @@
-"""Labels that nobody clicked: points grown to what looks alike around them, and a second round of teaching.
+"""Pseudo-labels: points grown to similar pixels around them, and teachers' maps for a round of self-training.
 
-Grown labels hold the class index plus the number of classes, so that the loss can weigh and fade them on their own.
-Where labels of two classes meet, or a sure forest says another class, none is made: a wrong label costs more than a
-missing one.
+Grown labels hold the class index plus the number of classes, so that the loss can weight them separately. Where grown
+labels of two classes meet, or a confident teacher predicts another class, none is made: a wrong label costs more than
+a missing one.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Maps = tuple[NDArray[np.uint8], ...]
 Grow = Callable[[NDArray[np.float32], NDArray[np.bool_], int], NDArray[np.bool_]]
 
 LIKE = 0.35
-"""Pixels of a region differ from its point by less than this, in deviations of the image (root mean square)."""
+"""Pixels of a region differ from its point by less than this, in standard deviations of the image (root mean square)."""
 SURE = 204
-"""A forest that says another class at this many 255ths or more contradicts a grown label."""
+"""A teacher whose probability of another class is at least this, in 1/255, contradicts a grown label."""
 KEPT_SHARE = 0.5
 """Share of each class's pixels, the surest ones, that teach in the second round."""
 
@@ -32,7 +32,7 @@ KEPT_SHARE = 0.5
 def grow_superpixel(
     image: NDArray[np.float32], valid: NDArray[np.bool_], side_px: int
 ) -> NDArray[np.bool_]:
-    """Return the SLIC superpixel of the middle pixel, less what differs from it by more than a deviation.
+    """Return the SLIC superpixel of the middle pixel, without pixels that differ from it by more than one standard deviation.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def grow_superpixel(
 def grow_region(
     image: NDArray[np.float32], valid: NDArray[np.bool_], reach_px: int
 ) -> NDArray[np.bool_]:
-    """Return the connected pixels around the middle one that look like it, at most ``reach_px`` away.
+    """Return the connected pixels around the middle one that are similar to it, at most ``reach_px`` away.
 
     Parameters
     ----------

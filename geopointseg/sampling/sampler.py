@@ -1,4 +1,4 @@
-"""Where to look: around labels, over a grid, or anywhere with an image.
+"""Samplers of chips: around labels, over a grid, or anywhere with an image.
 
 All samplers are torchgeo `SpatialSampler` and go into any ``DataLoader`` or, by ``@``, together with torchgeo's temporal
 samplers. Chips are cut along the pixels of the scene they come from, never across its lattice, so nothing is
@@ -96,7 +96,7 @@ class _Place:
 
 
 class ChipSampler(SpatialSampler):
-    """What all samplers of this module have in common: square chips, cut along lattices.
+    """Base of the samplers: square chips, cut along the pixels of scenes.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class ChipSampler(SpatialSampler):
     size
         Side of a chip in pixels.
     roi
-        Ground to stay on, in the dataset's CRS; all of it by default.
+        Region to draw from, in the dataset's CRS; all of the dataset by default.
     """
 
     strategy: Literal["random", "sequential"] = "random"
@@ -162,7 +162,7 @@ class PointSampler(_SeededSampler):
     size
         Side of a chip in pixels.
     length
-        Chips an epoch; the number of labels by default.
+        Number of chips in an epoch; the number of labels by default.
     balance
         0 draws labels as they are, 1 draws every class equally often.
     jitter
@@ -170,7 +170,7 @@ class PointSampler(_SeededSampler):
     inside
         Whether chips are moved back over the scene's border. If not, they are padded there.
     roi
-        Ground that the labels must lie on, in the dataset's CRS.
+        Region that the labels must lie in, in the dataset's CRS.
     seed
         Decides all draws, together with the epoch.
 
@@ -259,7 +259,7 @@ class GridSampler(ChipSampler):
     stride
         Distance of neighbouring chips in pixels; by default they touch.
     roi
-        Ground that chips must meet, in the dataset's CRS.
+        Region that chips must meet, in the dataset's CRS.
     """
 
     strategy: Literal["random", "sequential"] = "sequential"
@@ -303,10 +303,10 @@ class GridSampler(ChipSampler):
 
 @described
 class UnlabelledSampler(_SeededSampler):
-    """Chips anywhere with an image, for learning from unlabelled ground.
+    """Chips anywhere with an image, for learning from unlabelled pixels.
 
-    Every pixel of ground is equally likely, so large scenes are drawn more often. Where scenes can hold nodata a chip is
-    looked at before it is yielded, and drawn again while too little of it is valid.
+    Scenes are drawn in proportion to their area. Where scenes can hold nodata, a chip is read before it is yielded, and
+    drawn again while too few of its pixels are valid.
 
     Parameters
     ----------
@@ -315,11 +315,11 @@ class UnlabelledSampler(_SeededSampler):
     size
         Side of a chip in pixels.
     length
-        Chips an epoch; as many as would cover the ground once by default.
+        Number of chips in an epoch; as many as would cover the scenes once by default.
     min_valid
         Share of a chip's pixels that must hold an image, where that can be had.
     roi
-        Ground that the chips' centres must lie on, in the dataset's CRS.
+        Region that the chips' centres must lie in, in the dataset's CRS.
     seed
         Decides all draws, together with the epoch.
     """
@@ -438,27 +438,37 @@ def _collect_labels(dataset: GeoDataset) -> tuple[list[_Place], LabelledPixels]:
     scenes: list[GridDataset] = [layer for layer in layers if isinstance(layer, SceneDataset)]
     places = [place for layer in (scenes or masks) for place in _places_of(layer)]
     boxes = np.concatenate([layer.boxes for layer in (scenes or masks)])
+    named: dict[str | None, list[int]] = {}
+    for number, place in enumerate(places):
+        named.setdefault(place.name, []).append(number)
     found = [
         labels
         for layer in masks
-        for item in range(len(layer.masks))
-        for labels in _place_labels(layer, item, places, boxes)
+        for item, name in enumerate(layer.names)
+        for labels in _place_labels(
+            layer,
+            item,
+            places,
+            named.get(name, []) if layer.is_tied else _meeting(layer, item, boxes),
+        )
     ]
     return places, _without_doubles(LabelledPixels.concatenate(found))
 
 
+def _meeting(layer: GridDataset, item: int, boxes: NDArray[np.float64]) -> list[int]:
+    """Return the numbers of the boxes ``(place, 4)`` that an item meets."""
+    west, south, east, north = layer.boxes[item]
+    meets = (boxes[:, 0] < east) & (boxes[:, 2] > west)
+    meets &= (boxes[:, 1] < north) & (boxes[:, 3] > south)
+    numbers: list[int] = np.flatnonzero(meets).tolist()
+    return numbers
+
+
 def _place_labels(
-    layer: SparseMaskDataset, item: int, places: Sequence[_Place], boxes: NDArray[np.float64]
+    layer: SparseMaskDataset, item: int, places: Sequence[_Place], numbers: Sequence[int]
 ) -> Iterator[LabelledPixels]:
-    """Yield one mask's labels on every lattice that they fall on."""
+    """Yield one mask's labels on each of some places, given by their numbers."""
     mask = layer.masks[item]
-    if layer.is_tied:
-        numbers = [n for n, place in enumerate(places) if place.name == layer.names[item]]
-    else:
-        west, south, east, north = layer.boxes[item]
-        meets = (boxes[:, 0] < east) & (boxes[:, 2] > west)
-        meets &= (boxes[:, 1] < north) & (boxes[:, 3] > south)
-        numbers = np.flatnonzero(meets).tolist()
     for number in numbers:
         lattice = places[number].lattice
         if layer.own_pixels and lattice == mask.grid:
