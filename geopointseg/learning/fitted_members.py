@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from geopointseg.errors import MissingDependencyError, ModelError
-from geopointseg.learning.ground import LabelledPixels
 from geopointseg.learning.linear_head import fit_linear
 from geopointseg.learning.selection import Probabilities, without_prevalence
 from geopointseg.learning.teacher import predict_labelled
 from geopointseg.learning.training_job import TrainingJob
 from geopointseg.model.inference import Ensemble
 from geopointseg.model.member import ForestMember, Member, NetworkMember
+from geopointseg.sampling.patch import LabelledPixels
 
 Fitted = dict[str, ForestMember | NetworkMember]
 """Members by kind, each of weight 1."""

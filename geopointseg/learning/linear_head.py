@@ -1,4 +1,4 @@
-"""The linear model of a training: how frozen features look at the scenes, and the fit to labelled pixels."""
+"""The linear model of a training: normalization for the frozen backbone, and the fit to labelled pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.learning.ground import Ground
 from geopointseg.model.architecture import Network
 from geopointseg.model.backbone import DEPTH, IMAGENET_MEAN, IMAGENET_STD, LITE0, build_backbone
 from geopointseg.model.linear import (
@@ -23,6 +23,7 @@ from geopointseg.model.member import NetworkMember, Normalization
 from geopointseg.model.weight_bands import match_bands
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
+from geopointseg.sampling.patch import LabelledPixels
 
 PERCENTILES = (1.0, 99.0)
 """Imagery of other than 8 bits is stretched from these percentiles of all colours together."""
@@ -137,11 +138,10 @@ def find_colors(bands: Sequence[Band]) -> tuple[int, ...] | None:
 def normalize_for_backbone(
     ground: Ground, scenes: Sequence[Scene], colors: Sequence[int] | None
 ) -> Normalization:
-    """Return the normalization with which a backbone trained on photographs sees the imagery.
+    """Return the normalization of the imagery for a backbone trained on photographs.
 
-    Colours of 8 bits are photographs already: their values are kept, so the same ground has the same features in scenes
-    of other light as far as the light itself allows. Others are stretched from percentiles of all colours together,
-    which keeps the colours. All other bands get mean 0 and standard deviation 1.
+    Colours of 8 bits are taken as photographs: their values are kept, so that features do not depend on the statistics of
+    a scene. Others are stretched from percentiles of all colours together, which keeps the colours. All other bands get mean 0 and standard deviation 1.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ from geopointseg.assessment.calibration import fit_temperature
 from geopointseg.config import Config
 from geopointseg.errors import TrainingError
 from geopointseg.learning.budget import TrainingBudget
-from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
+from geopointseg.learning.chips import TrainingChips, join_layers
 from geopointseg.learning.consistency import has_collapsed
 from geopointseg.learning.early_stopping import EarlyStopping
 from geopointseg.learning.fitted_members import (
@@ -33,7 +33,7 @@ from geopointseg.learning.fitted_members import (
     weighted,
     without_class_shares,
 )
-from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.learning.ground import Ground
 from geopointseg.learning.initial_network import network_options
 from geopointseg.learning.loss import class_weights
 from geopointseg.learning.objective import Objective
@@ -63,6 +63,8 @@ from geopointseg.learning.training_log import TrainingLog
 from geopointseg.model.architecture import Network, receptive_field_px
 from geopointseg.model.inference import Ensemble
 from geopointseg.model.member import Member, NetworkMember
+from geopointseg.sampling.batches import ChipPlan
+from geopointseg.sampling.patch import LabelledPixels, PatchLabels
 
 LEAST_STEPS = 2000
 """Steps that a training by time may take on the smallest ground."""
@@ -228,13 +230,13 @@ class NetworkSession:
         self.objective.has_forest = job.config.teaching.distillation_weight > 0
         self._fitting_s = time.monotonic() - before
 
-    def _chips(self, labelled: LabelledPixels) -> ChipDataset:
-        job, sampling = self.job, self.job.config.sampling
+    def _chips(self, labelled: LabelledPixels) -> TrainingChips:
+        job, sampling, patches = self.job, self.job.config.sampling, self.job.ready.ground.patches
         around = sampling.batch_size * sampling.point_share
-        lessons = Lessons.of(job.ready.ground, labelled)
-        if job.config.teaching.distillation_weight > 0 and job.has_unlabelled:
-            lessons = replace(lessons, soft=self.maps)
-        lessons = expand_labels(job.ready.ground, lessons, job.normalization, job.config.teaching)
+        is_taught = job.config.teaching.distillation_weight > 0 and job.has_unlabelled
+        soft = self.maps if is_taught else None
+        masks = PatchLabels.of(patches, labelled, job.ready.legend)
+        masks = expand_labels(patches, masks, job.normalization, job.config.teaching, soft)
         plan = ChipPlan(
             size=sampling.chip_size,
             batch=sampling.batch_size,
@@ -244,7 +246,7 @@ class NetworkSession:
             seed=job.seed,
             style=job.config.augmentation.style,
         )
-        return ChipDataset(job.ready.ground, lessons, job.normalization, plan)
+        return TrainingChips(join_layers(patches, masks, soft), job.normalization, plan)
 
     def _measure(self, progress: float) -> Score:
         result = score(self._network_at_held_out(), self.job.ready.held_out.class_index)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geopointseg.bands.band_names import band_specs, require_distinct_bands
 from geopointseg.bands.opening import open_scenes
@@ -19,13 +18,7 @@ from geopointseg.labels.points import Points
 from geopointseg.labels.reserved_fields import KINDS as OWN_FIELD_KINDS
 from geopointseg.labels.sparse_mask import SparseMask, rasterize_points
 from geopointseg.labels.trainable import describe_none_left, describe_shortage, select_training
-from geopointseg.learning.ground import (
-    Ground,
-    LabelledPixels,
-    build_ground,
-    locate_labels,
-    require_labels,
-)
+from geopointseg.learning.ground import Ground, build_ground, require_labels
 from geopointseg.learning.selection import hold_out
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
@@ -34,6 +27,7 @@ from geopointseg.raster.class_map import class_dtype
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.warp import in_resolution
+from geopointseg.sampling.patch import LabelledPixels, locate_labels
 
 FEW_A_CLASS = 20
 """Classes with fewer labelled pixels than this are warned of."""
@@ -273,12 +267,3 @@ def with_budget(
     if weights is not None:
         changes["model"] = {"weights": str(weights)}
     return config.updated(changes)
-
-
-def merge_labels(first: LabelledPixels, second: LabelledPixels) -> LabelledPixels:
-    """Return the pixels of both."""
-    arrays: dict[str, NDArray[np.generic]] = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in LabelledPixels.__dataclass_fields__
-    }
-    return replace(first, **arrays)  # type: ignore[arg-type]

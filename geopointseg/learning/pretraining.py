@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from geopointseg.bands.band_names import band_specs, common_name
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, TrainingError
 from geopointseg.learning.budget import TrainingBudget
-from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
+from geopointseg.learning.chips import TrainingChips, join_layers
 from geopointseg.learning.consistency import AveragedNetwork
 from geopointseg.learning.ground import Ground, build_ground
 from geopointseg.learning.initial_network import network_options
@@ -56,6 +57,7 @@ from geopointseg.model.weights import apply_weights
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.sampling.augmentation import Batch
+from geopointseg.sampling.batches import ChipPlan
 
 VISIBLE_WEIGHT = 0.1
 """Weight of a visible pixel in the loss; a masked one has weight 1."""
@@ -328,16 +330,14 @@ class _Pretraining:
         objective = Reconstruction(self.config)
         return Learner(network.to(device), objective, self.config, budget, self.seed)
 
-    def _chips(self) -> ChipDataset:
+    def _chips(self) -> TrainingChips:
         sampling, ground = self.config.sampling, self.ground
         plan = ChipPlan(sampling.chip_size, sampling.batch_size, 0, 0.0, 0.0, self.seed)
-        lessons = Lessons.of(ground, ground.labelled)
-        return ChipDataset(ground, lessons, ground.normalization(), plan)
+        return TrainingChips(join_layers(ground.patches), ground.normalization(), plan)
 
     def _settle_statistics(self, learner: Learner) -> None:
         """Compute the statistics of batch normalization on chips without masks, as in a training."""
-        chips = self._chips()
-        batches = (chips[step].image for step in range(STATISTICS_BATCHES))
+        batches = (batch.image for batch in islice(self._chips().load(), STATISTICS_BATCHES))
         update_bn(batches, learner.model, next(learner.model.parameters()).device)
 
     def _write(self, learner: Learner, log: TrainingLog) -> dict[str, Any]:

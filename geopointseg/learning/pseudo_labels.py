@@ -1,8 +1,8 @@
-"""Labels that nobody clicked: points grown to what looks alike around them, and a second round of teaching.
+"""Pseudo-labels: points grown to similar pixels around them, and teachers' maps for a round of self-training.
 
-Grown labels hold the class index plus the number of classes, so that the loss can weigh and fade them on their own.
-Where labels of two classes meet, or a sure forest says another class, none is made: a wrong label costs more than a
-missing one.
+Grown labels hold the class index plus the number of classes, so that the loss can weight them separately. Where grown
+labels of two classes meet, or a confident teacher predicts another class, none is made: a wrong label costs more than
+a missing one.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 
 from geopointseg.config import TeachingConfig
 from geopointseg.labels.sparse_mask import UNLABELLED
-from geopointseg.learning.chips import Lessons
-from geopointseg.learning.ground import Ground, cut
 from geopointseg.model.member import Normalization
+from geopointseg.sampling.patch import Patch, PatchLabels, cut
 
 Maps = tuple[NDArray[np.uint8], ...]
 Grow = Callable[[NDArray[np.float32], NDArray[np.bool_], int], NDArray[np.bool_]]
 
 LIKE = 0.35
-"""Pixels of a region differ from its point by less than this, in deviations of the image (root mean square)."""
+"""Pixels of a region differ from its point by less than this, in standard deviations of the image (root mean square)."""
 SURE = 204
-"""A forest that says another class at this many 255ths or more contradicts a grown label."""
+"""A teacher whose probability of another class is at least this, in 1/255, contradicts a grown label."""
 KEPT_SHARE = 0.5
 """Share of each class's pixels, the surest ones, that teach in the second round."""
 
@@ -33,7 +32,7 @@ KEPT_SHARE = 0.5
 def grow_superpixel(
     image: NDArray[np.float32], valid: NDArray[np.bool_], side_px: int
 ) -> NDArray[np.bool_]:
-    """Return the SLIC superpixel of the middle pixel, less what differs from it by more than a deviation.
+    """Return the SLIC superpixel of the middle pixel, without pixels that differ from it by more than one standard deviation.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ def grow_superpixel(
 def grow_region(
     image: NDArray[np.float32], valid: NDArray[np.bool_], reach_px: int
 ) -> NDArray[np.bool_]:
-    """Return the connected pixels around the middle one that look like it, at most ``reach_px`` away.
+    """Return the connected pixels around the middle one that are similar to it, at most ``reach_px`` away.
 
     Parameters
     ----------
@@ -102,46 +101,63 @@ GROWERS: dict[str, Grow] = {"superpixels": grow_superpixel, "region": grow_regio
 
 
 def expand_labels(
-    ground: Ground, lessons: Lessons, normalization: Normalization, settings: TeachingConfig
-) -> Lessons:
-    """Grow every labelled pixel to what looks alike around it.
+    patches: Sequence[Patch],
+    masks: Sequence[PatchLabels],
+    normalization: Normalization,
+    settings: TeachingConfig,
+    soft: Maps | None = None,
+) -> list[PatchLabels]:
+    """Grow every labelled pixel to the pixels around it that look alike.
 
     Parameters
     ----------
-    ground, lessons
-        Imagery, and labelled pixels with the forest's maps, where there are any.
+    patches
+        Imagery in memory.
+    masks
+        Labels of each patch.
     normalization
         Brings the bands to one scale.
     settings
         How to grow, and how far.
+    soft
+        The teachers' probabilities of each patch; labels that a confident teacher contradicts are not grown.
 
     Returns
     -------
-    Lessons
-        With grown labels where nothing was known; they weigh 1 here, the loss weighs them as a whole.
+    list of PatchLabels
+        The same sparse pixels; the dense arrays also hold the grown labels, as class index plus the number of classes
+        and with weight 1.
     """
     if settings.expansion == "none":
-        return lessons
-    votes = [np.full(patch.shape, UNLABELLED, dtype=np.int16) for patch in ground.patches]
-    labelled, grow = lessons.labelled, GROWERS[settings.expansion]
+        return list(masks)
+    return [
+        _expand(patch, mask, normalization, settings, None if soft is None else soft[position])
+        for position, (patch, mask) in enumerate(zip(patches, masks, strict=True))
+    ]
+
+
+def _expand(
+    patch: Patch,
+    mask: PatchLabels,
+    normalization: Normalization,
+    settings: TeachingConfig,
+    soft: NDArray[np.uint8] | None,
+) -> PatchLabels:
+    """Grow the labels of one patch."""
+    classes, grow = len(mask.legend), GROWERS[settings.expansion]
+    votes = np.full(patch.shape, UNLABELLED, dtype=np.int16)
     size = 4 * settings.expansion_px + 1
-    for patch, row, col, label in zip(
-        labelled.patch.tolist(), labelled.row.tolist(), labelled.col.tolist(), labelled.class_index.tolist(), strict=True
-    ):  # fmt: skip
-        source = ground.patches[patch]
+    for row, col, label in zip(
+        mask.row.tolist(), mask.col.tolist(), mask.class_index.tolist(), strict=True
+    ):
         corner = row - size // 2, col - size // 2
-        valid = cut(source.valid, *corner, size, fill=False)
-        image = normalization.apply(cut(source.image, *corner, size, fill=0.0), valid)
-        _vote(
-            votes[patch], grow(image, valid, settings.expansion_px), corner, label, ground.classes
-        )
-    targets, weights = [], []
-    for position, (vote, target) in enumerate(zip(votes, lessons.target, strict=True)):
-        soft = lessons.soft[position] if lessons.soft is not None else None
-        grown = _keep(vote, target, soft, ground.classes)
-        targets.append(np.where(grown, vote + ground.classes, target).astype(np.int16))
-        weights.append(np.where(grown, 1.0, lessons.weight[position]).astype(np.float32))
-    return replace(lessons, target=tuple(targets), weight=tuple(weights))
+        valid = cut(patch.valid, *corner, size, fill=False)
+        image = normalization.apply(cut(patch.image, *corner, size, fill=0.0), valid)
+        _vote(votes, grow(image, valid, settings.expansion_px), corner, label, classes)
+    grown = _keep(votes, mask.dense_index, soft, classes)
+    index = np.where(grown, votes + classes, mask.dense_index).astype(np.int16)
+    weight = np.where(grown, 1.0, mask.dense_weight).astype(np.float32)
+    return replace(mask, dense_index=index, dense_weight=weight)
 
 
 def _vote(

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.labels.block_split import deal_blocks
-from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.learning.ground import Ground
 from geopointseg.model.inference import apply_temperature
+from geopointseg.sampling.patch import LabelledPixels
 
 Probabilities = NDArray[np.float32]
 

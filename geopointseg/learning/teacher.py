@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.config import ForestConfig
-from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.learning.ground import Ground
 from geopointseg.model.forest import Forest
 from geopointseg.model.inference import Ensemble, predict_at, predict_window
 from geopointseg.progress import Reporter
+from geopointseg.sampling.patch import LabelledPixels
 
 BLOCK_PX = 512
 """Side of the blocks in which large patches are predicted."""

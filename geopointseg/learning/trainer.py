@@ -20,12 +20,11 @@ from typing import Any, Literal, Protocol, cast
 import lightning as L
 import torch
 from torch import Generator, Tensor, nn
-from torch.utils.data import DataLoader
 
 from geopointseg.config import Config, OptimizationConfig
 from geopointseg.errors import ModelError, TrainingError
 from geopointseg.learning.budget import TrainingBudget
-from geopointseg.learning.chips import ChipDataset, ChipPlan
+from geopointseg.learning.chips import TrainingChips
 from geopointseg.learning.consistency import AveragedNetwork
 from geopointseg.learning.optional_terms import Consistency
 from geopointseg.learning.training_log import TrainingLog
@@ -40,7 +39,6 @@ CHECKPOINT_S = 60.0
 """Seconds between checkpoints."""
 FIRST_CHECKPOINT_S = 10.0
 """Seconds to the first checkpoint of a part."""
-ENDLESS = 2**40
 
 
 class Minimized(Protocol):
@@ -279,7 +277,7 @@ class Loop:
     def run(
         self,
         learner: Learner,
-        chips: ChipDataset,
+        chips: TrainingChips,
         until: float,
         check: Callable[[float], bool] | None = None,
     ) -> None:
@@ -304,7 +302,7 @@ class Loop:
             If the reporter was asked to cancel; a checkpoint is written first.
         """
         if self.halved:
-            chips.plan = _half(chips.plan)
+            chips.plan = chips.plan.halved()
         while learner.budget.progress(learner.step) < until:
             try:
                 self._fit(learner, chips, until, check)
@@ -319,17 +317,11 @@ class Loop:
     def _fit(
         self,
         learner: Learner,
-        chips: ChipDataset,
+        chips: TrainingChips,
         until: float,
         check: Callable[[float], bool] | None,
     ) -> None:
-        loader: DataLoader[Batch] = DataLoader(
-            chips,
-            batch_size=None,
-            sampler=range(learner.step, ENDLESS),
-            num_workers=self.config.sampling.workers,
-            pin_memory=False,
-        )
+        loader = chips.load(learner.step, self.config.sampling.workers)
         interrupt = signal.getsignal(signal.SIGINT)
         with _quiet_lightning():
             trainer = L.Trainer(
@@ -357,7 +349,7 @@ class Loop:
             finally:
                 learner.network.to(self.device)  # Lightning leaves it on the processor
 
-    def _halve(self, chips: ChipDataset, error: torch.OutOfMemoryError) -> None:
+    def _halve(self, chips: TrainingChips, error: torch.OutOfMemoryError) -> None:
         if self.halved or chips.plan.batch < 2:
             raise TrainingError(
                 f"The GPU's memory does not hold {chips.plan.batch} chips of {chips.plan.size} pixels "
@@ -365,16 +357,11 @@ class Loop:
                 "chip_size, or train with '--device cpu'."
             ) from error
         self.halved = True
-        before, chips.plan = chips.plan.batch, _half(chips.plan)
+        before, chips.plan = chips.plan.batch, chips.plan.halved()
         torch.cuda.empty_cache()
         self.reporter.warn(
             f"The GPU's memory did not hold a batch of {before} chips; training goes on with {chips.plan.batch}."
         )
-
-
-def _half(plan: ChipPlan) -> ChipPlan:
-    around_points = min(plan.around_points, max(plan.around_points // 2, 1))
-    return replace(plan, batch=max(plan.batch // 2, 1), around_points=around_points)
 
 
 class _Bookkeeping(L.Callback):

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 
 from geopointseg.config import Config
-from geopointseg.learning.ground import LabelledPixels
 from geopointseg.learning.model_output import OutputFolder
-from geopointseg.learning.preparation import Prepared, merge_labels
+from geopointseg.learning.preparation import Prepared
 from geopointseg.learning.teacher import fit_forest
 from geopointseg.model.architecture import Network
 from geopointseg.model.forest import Forest
 from geopointseg.model.member import Normalization
 from geopointseg.progress import Reporter
+from geopointseg.sampling.patch import LabelledPixels
 
 ModelKind = Literal["auto", "network", "linear", "forest"]
 
@@ -69,7 +69,7 @@ class TrainingJob:
         """The labelled pixels of the final phase: all, except those marked for validation."""
         if self.ready.marked:
             return self.ready.chosen_on
-        return merge_labels(self.ready.chosen_on, self.ready.held_out)
+        return LabelledPixels.concatenate([self.ready.chosen_on, self.ready.held_out])
 
     @cached_property
     def has_unlabelled(self) -> bool:

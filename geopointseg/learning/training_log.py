@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from geopointseg.errors import RasterError
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import locate_pixels
-from geopointseg.learning.ground import Ground, LabelledPixels
+from geopointseg.learning.ground import Ground
 from geopointseg.legend import Legend
 from geopointseg.raster.scene import Scene
+from geopointseg.sampling.patch import LabelledPixels
 
 COLUMNS = (
     "step", "seconds", "progress", "learning_rate", "loss", "points", "distillation", "consistency", "grown",

@@ -1,8 +1,8 @@
-"""Where to look and what is there: datasets, samplers and augmentation for training.
+"""Datasets, samplers and augmentation for training, built on torchgeo.
 
-For people who write their own loops: `SceneDataset` and `SparseMaskDataset` combine with torchgeo's datasets, and the
-samplers go into any torch ``DataLoader``. Names are imported when they are used, because torchgeo takes seconds to
-import and reading chips or augmenting them does not need it.
+`geopointseg.train` draws all its chips from these objects, and so can any other training loop: `SceneDataset` and
+`SparseMaskDataset` combine with torchgeo's datasets, and the samplers go into any torch ``DataLoader``. Names are
+imported when they are used, because torchgeo takes seconds to import and reading or augmenting chips does not need it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geopointseg.sampling.augmentation import Augmentation, Batch, cut_and_paste, draw_boxes
+    from geopointseg.sampling.batches import BatchCollator, ChipPlan, StepSampler
     from geopointseg.sampling.chip_reader import LabelledChip, labels_on_image, read_chip
-    from geopointseg.sampling.dataset import ChipIndex, SceneDataset, SparseMaskDataset
+    from geopointseg.sampling.dataset import SceneDataset, SoftLabelDataset, SparseMaskDataset
+    from geopointseg.sampling.grid_dataset import ChipIndex
+    from geopointseg.sampling.patch import PatchLabels, locate_labels, read_patches
     from geopointseg.sampling.sampler import GridSampler, PointSampler, UnlabelledSampler
+    from geopointseg.sampling.window_choice import choose_windows
 
 _MODULES = {
     "Augmentation": "augmentation",
@@ -24,28 +28,44 @@ _MODULES = {
     "LabelledChip": "chip_reader",
     "labels_on_image": "chip_reader",
     "read_chip": "chip_reader",
-    "ChipIndex": "dataset",
+    "ChipIndex": "grid_dataset",
     "SceneDataset": "dataset",
     "SparseMaskDataset": "dataset",
     "GridSampler": "sampler",
     "PointSampler": "sampler",
     "UnlabelledSampler": "sampler",
+    "BatchCollator": "batches",
+    "ChipPlan": "batches",
+    "StepSampler": "batches",
+    "SoftLabelDataset": "dataset",
+    "PatchLabels": "patch",
+    "locate_labels": "patch",
+    "read_patches": "patch",
+    "choose_windows": "window_choice",
 }
 
 __all__ = [
     "Augmentation",
     "Batch",
+    "BatchCollator",
     "ChipIndex",
+    "ChipPlan",
     "GridSampler",
     "LabelledChip",
+    "PatchLabels",
     "PointSampler",
     "SceneDataset",
+    "SoftLabelDataset",
     "SparseMaskDataset",
+    "StepSampler",
     "UnlabelledSampler",
+    "choose_windows",
     "cut_and_paste",
     "draw_boxes",
     "labels_on_image",
+    "locate_labels",
     "read_chip",
+    "read_patches",
 ]
 
 

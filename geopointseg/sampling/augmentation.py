@@ -3,10 +3,10 @@
 Geometry (the eight symmetries of the square, scale) moves image, labels, weights, validity and soft labels alike.
 Radiometry (gain, offset, gamma, band dropout, noise, blur) changes the image alone. Hue and saturation are left out:
 they mean nothing beyond red, green and blue. Images are expected normalized, that is with a mean near 0 and a
-deviation near 1 in each band, and with 0 where not valid.
+standard deviation near 1 per band, and with 0 where not valid.
 
-Weak and strong views of a batch share their geometry, so that a teacher's answer to the weak view is, pixel for pixel,
-the target for the strong one (FixMatch).
+Weak and strong views of a batch share their geometry, so that a teacher's probabilities of the weak view are, pixel by
+pixel, the target for the strong view (FixMatch).
 
 References
 ----------
@@ -30,13 +30,13 @@ from geopointseg.labels.sparse_mask import UNLABELLED
 from geopointseg.summary import described
 
 _LOWEST, _HIGHEST = -3.0, 3.0
-"""The range of normalized values, in deviations, that gamma bends."""
+"""The range of normalized values, in standard deviations, to which gamma is applied."""
 
 
 @described
 @dataclass(frozen=True)
 class Batch:
-    """Chips and what is known about their pixels, as tensors on one device.
+    """Images of chips with labels, weights, validity and soft labels, as tensors on one device.
 
     Parameters
     ----------
@@ -97,16 +97,16 @@ class Augmentation:
     scale_probability
         Share of chips that are scaled.
     gain, offset
-        Deviation of the factor and the summand that each band of a chip gets, half of it common to all bands (haze,
-        sun) and half each band's own (sensor).
+        Standard deviation of the log gain and of the additive offset per band of a chip. Half of the variance is common
+        to all bands (haze, sun), half is drawn per band (sensor).
     gamma
         Largest exponent that bends a chip's values; between 1 / gamma and gamma.
     dropout
         Probability that a band of a chip is blanked; one band always stays.
     noise
-        Largest deviation of the noise added to a chip.
+        Largest standard deviation of the noise added to a chip.
     blur
-        Largest deviation of the Gaussian that smooths a chip, in pixels.
+        Largest standard deviation of the Gaussian that smooths a chip, in pixels.
     blur_probability
         Share of chips that are smoothed.
 
@@ -361,7 +361,7 @@ def blur(image: Tensor, sigma: Tensor, valid: Tensor | None = None) -> Tensor:
     image
         ``(chip, band, row, col)``; 0 where not valid.
     sigma
-        Deviation in pixels, ``(chip,)``.
+        Standard deviation in pixels, ``(chip,)``.
     valid
         bool ``(chip, row, col)``: what is not valid lends nothing to its neighbours.
     """

@@ -1,7 +1,4 @@
-"""Labelled chips straight from a scene and its sparse mask, without torchgeo in between.
-
-The shortest way from a window to arrays: for loops that know their scene, such as the trainer's.
-"""
+"""Arrays of one window of a scene and its sparse mask, without a dataset."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from geopointseg.summary import described
 @described
 @dataclass(frozen=True)
 class LabelledChip:
-    """Pixels of one window and what is known about them.
+    """Image, labels and weights of one window.
 
     Parameters
     ----------
@@ -48,14 +45,14 @@ class LabelledChip:
 def read_chip(scene: Scene, mask: SparseMask | None, window: Window) -> LabelledChip:
     """Read one window of a scene with its labels.
 
-    Labels on nodata are taken as unlabelled: nothing can be learnt from a pixel without an image.
+    Labels on nodata become `UNLABELLED`, because nothing can be learnt from a pixel without an image.
 
     Parameters
     ----------
     scene
         The imagery.
     mask
-        Labels on the same pixels, or None for unlabelled ground.
+        Labels on the same pixels; None where there are none.
     window
         Pixels of the scene; may reach beyond its border.
 

@@ -26,10 +26,13 @@ def join_samples(samples: Sequence[Sample]) -> Sample:
     valid it is unlabelled, because nothing can be learnt without an image.
     """
     joined = functools.reduce(_join_two, samples)
-    if "valid" in joined and _is_class_mask(joined.get("mask"), joined["valid"]):
-        joined["mask"] = joined["mask"].masked_fill(~joined["valid"], UNLABELLED)
+    valid = joined.get("valid")
+    if valid is None or valid.numpy().all():  # some ten times as fast as in torch
+        return joined
+    if _is_class_mask(joined.get("mask"), valid):
+        joined["mask"] = joined["mask"].masked_fill(~valid, UNLABELLED)
         if "weight" in joined:
-            joined["weight"] = joined["weight"].masked_fill(~joined["valid"], 0.0)
+            joined["weight"] = joined["weight"].masked_fill(~valid, 0.0)
     return joined
 
 

@@ -1,4 +1,4 @@
-"""Where to look: around labels, over a grid, or anywhere with an image.
+"""Samplers of chips: around labels, over a grid, or anywhere with an image.
 
 All samplers are torchgeo `SpatialSampler` and go into any ``DataLoader`` or, by ``@``, together with torchgeo's temporal
 samplers. Chips are cut along the pixels of the scene they come from, never across its lattice, so nothing is
@@ -12,27 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
+from rasterio.windows import Window
 from torchgeo.datasets import GeoDataset
 from torchgeo.samplers import SpatialSampler
 
 from geopointseg.errors import PointsError, RasterError
-from geopointseg.raster.grid import Grid
+from geopointseg.raster.grid import Bounds, Grid, transform_coordinates
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.warp import read_onto
 from geopointseg.sampling.combine import layers_of
-from geopointseg.sampling.dataset import (
-    ChipIndex,
-    GridDataset,
-    SceneDataset,
-    SparseMaskDataset,
-)
+from geopointseg.sampling.dataset import SceneDataset, SparseMaskDataset
+from geopointseg.sampling.grid_dataset import ChipIndex, GridDataset
+from geopointseg.sampling.patch import LabelledPixels, Patch
 from geopointseg.sampling.priority_drawing import (
     draw_labels,
     grid_starts,
@@ -43,46 +41,62 @@ from geopointseg.summary import described
 
 
 @dataclass(frozen=True)
-class _Ground:
-    """One place to cut chips from: its lattice in the dataset's CRS, and its scene where there is one."""
+class _Place:
+    """Where chips are cut from: pixels in the dataset's CRS, and their scene where there is one.
+
+    Parameters
+    ----------
+    lattice
+        The pixels that chips are cut along.
+    name
+        What the scene is called in the dataset.
+    scene
+        The scene or patch.
+    box
+        West, south, east and north in the dataset's CRS.
+    is_own
+        Whether the pixels are the scene's own.
+    """
 
     lattice: Grid
     name: str | None = None
-    scene: Scene | None = None
+    scene: Scene | Patch | None = None
+    box: Bounds | None = None
+    is_own: bool = False
 
     def index(self, top: int, left: int, size: int) -> ChipIndex:
         """Return the index of a chip whose first pixel is given."""
         t = self.lattice.transform
         x = slice(t.c + left * t.a, t.c + (left + size) * t.a)
         y = slice(t.f + (top + size) * t.e, t.f + top * t.e)
-        return ChipIndex(x, y, self.name)
+        if (
+            self.box
+        ):  # by linear interpolation, because rows and columns need not run along the axes
+            west, south, east, north = self.box
+            width, height = (
+                (east - west) / self.lattice.width,
+                (north - south) / self.lattice.height,
+            )
+            x = slice(west + left * width, west + (left + size) * width)
+            y = slice(north - (top + size) * height, north - top * height)
+        window = Window(left, top, size, size) if self.is_own else None
+        return ChipIndex(x, y, self.name, window)
 
-
-@dataclass(frozen=True)
-class LabelledPixels:
-    """The pixels that chips can be drawn around.
-
-    Parameters
-    ----------
-    ground
-        Which lattice each one lies on, int64 ``(label,)``.
-    row, col
-        Its pixel there, int64 ``(label,)``.
-    class_index
-        Its class, int64 ``(label,)``.
-    """
-
-    ground: NDArray[np.int64]
-    row: NDArray[np.int64]
-    col: NDArray[np.int64]
-    class_index: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.ground)
+    def valid_share(self, index: ChipIndex) -> float:
+        """Return the share of a chip that holds an image; 1 where the scene cannot lack any."""
+        scene = self.scene
+        if scene is None or not _may_lack_pixels(scene):
+            return 1.0
+        if index.window is not None:
+            return float(scene.read(index.window).valid.mean())
+        (x, y), t = index, self.lattice.transform
+        side = round((x.stop - x.start) / t.a)
+        grid = Grid(self.lattice.crs, from_origin(x.start, y.stop, t.a, -t.e), side, side)
+        return float(read_onto(cast("Scene", scene), grid).valid.mean())
 
 
 class ChipSampler(SpatialSampler):
-    """What all samplers of this module have in common: square chips, cut along lattices.
+    """Base of the samplers: square chips, cut along the pixels of scenes.
 
     Parameters
     ----------
@@ -91,7 +105,7 @@ class ChipSampler(SpatialSampler):
     size
         Side of a chip in pixels.
     roi
-        Ground to stay on, in the dataset's CRS; all of it by default.
+        Region to draw from, in the dataset's CRS; all of the dataset by default.
     """
 
     strategy: Literal["random", "sequential"] = "random"
@@ -108,6 +122,9 @@ class ChipSampler(SpatialSampler):
                 "them to overlap; give the region in the dataset's CRS."
             )
         self.size = size
+        self.crs = CRS.from_user_input(dataset.crs)
+        self.is_everywhere = roi is None and bool(getattr(dataset, "own_pixels", False))
+        """Whether all pixels of all scenes are sampled, so that no coordinates have to be compared."""
         shapely.prepare(self.geometry)
 
 
@@ -145,7 +162,7 @@ class PointSampler(_SeededSampler):
     size
         Side of a chip in pixels.
     length
-        Chips an epoch; the number of labels by default.
+        Number of chips in an epoch; the number of labels by default.
     balance
         0 draws labels as they are, 1 draws every class equally often.
     jitter
@@ -153,7 +170,7 @@ class PointSampler(_SeededSampler):
     inside
         Whether chips are moved back over the scene's border. If not, they are padded there.
     roi
-        Ground that the labels must lie on, in the dataset's CRS.
+        Region that the labels must lie in, in the dataset's CRS.
     seed
         Decides all draws, together with the epoch.
 
@@ -185,7 +202,7 @@ class PointSampler(_SeededSampler):
     ) -> None:
         super().__init__(dataset, size=size, roi=roi, seed=seed)
         self.balance, self.jitter, self.inside = balance, jitter, inside
-        self._grounds, self.labels = _collect_labels(dataset)
+        self._places, self.labels = _collect_labels(dataset)
         self.labels = self._on_region(self.labels, exact=roi is not None)
         if not len(self.labels):
             raise PointsError(
@@ -199,27 +216,31 @@ class PointSampler(_SeededSampler):
 
     def _on_region(self, labels: LabelledPixels, *, exact: bool) -> LabelledPixels:
         """Return the labels on the region; without one, those within a pixel of the dataset's outline."""
+        if self.is_everywhere:
+            return labels
         region = self.geometry if exact else shapely.buffer(self.geometry, max(self.res))
         x, y = np.empty(len(labels)), np.empty(len(labels))
-        for number, ground in enumerate(self._grounds):
-            on = labels.ground == number
-            x[on], y[on] = ground.lattice.pixel_to_world(labels.row[on] + 0.5, labels.col[on] + 0.5)
-        return _select(labels, np.asarray(shapely.contains_xy(region, x, y)))
+        for number, place in enumerate(self._places):
+            on = labels.patch == number
+            x[on], y[on] = place.lattice.pixel_to_world(labels.row[on] + 0.5, labels.col[on] + 0.5)
+            if place.lattice.crs != self.crs:
+                x[on], y[on] = transform_coordinates(x[on], y[on], place.lattice.crs, self.crs)
+        return labels.select(np.asarray(shapely.contains_xy(region, x, y)))
 
     def __iter__(self) -> Iterator[ChipIndex]:
         """Draw the chips of one epoch."""
         generator = self._next_generator()
         count, size = len(self), self.size
         drawn = draw_labels(self.labels.class_index, count, self.balance, generator)
-        ground = self.labels.ground[drawn]
+        place = self.labels.patch[drawn]
         top = self.labels.row[drawn] - jitter_positions(count, size, self.jitter, generator)
         left = self.labels.col[drawn] - jitter_positions(count, size, self.jitter, generator)
         if self.inside:
-            shapes = np.array([g.lattice.shape for g in self._grounds])[ground]
+            shapes = np.array([p.lattice.shape for p in self._places])[place]
             top = keep_inside(top, size, shapes[:, 0])
             left = keep_inside(left, size, shapes[:, 1])
-        for number, row, col in zip(ground.tolist(), top.tolist(), left.tolist(), strict=True):
-            yield self._grounds[number].index(row, col, size)
+        for number, row, col in zip(place.tolist(), top.tolist(), left.tolist(), strict=True):
+            yield self._places[number].index(row, col, size)
 
 
 @described
@@ -238,7 +259,7 @@ class GridSampler(ChipSampler):
     stride
         Distance of neighbouring chips in pixels; by default they touch.
     roi
-        Ground that chips must meet, in the dataset's CRS.
+        Region that chips must meet, in the dataset's CRS.
     """
 
     strategy: Literal["random", "sequential"] = "sequential"
@@ -257,22 +278,24 @@ class GridSampler(ChipSampler):
             raise RasterError(
                 f"The stride is {stride} pixels. Expected at least 1, and at most the chip size ({size}) to cover all."
             )
-        self._grounds = _scene_grounds(dataset)
+        self._places = _scene_places(dataset)
 
     def _summary(self) -> list[str]:
         return [f"GridSampler: chips of {self.size} pixels, {self.stride} apart"]
 
     def __iter__(self) -> Iterator[ChipIndex]:
         """Yield the chips scene by scene, north to south, west to east."""
-        for ground in self._grounds:
-            rows, cols = ground.lattice.shape
+        for place in self._places:
+            rows, cols = place.lattice.shape
             for top in grid_starts(rows, self.size, self.stride):
                 for left in grid_starts(cols, self.size, self.stride):
-                    index = ground.index(top, left, self.size)
+                    index = place.index(top, left, self.size)
                     if self._meets(index):
                         yield index
 
     def _meets(self, index: ChipIndex) -> bool:
+        if self.is_everywhere:
+            return True
         x, y = index
         box = shapely.box(x.start, y.start, x.stop, y.stop)
         return bool(self.geometry.intersects(box) and not self.geometry.touches(box))
@@ -280,10 +303,10 @@ class GridSampler(ChipSampler):
 
 @described
 class UnlabelledSampler(_SeededSampler):
-    """Chips anywhere with an image, for learning from unlabelled ground.
+    """Chips anywhere with an image, for learning from unlabelled pixels.
 
-    Every pixel of ground is equally likely, so large scenes are drawn more often. Where scenes can hold nodata a chip is
-    looked at before it is yielded, and drawn again while too little of it is valid.
+    Scenes are drawn in proportion to their area. Where scenes can hold nodata, a chip is read before it is yielded, and
+    drawn again while too few of its pixels are valid.
 
     Parameters
     ----------
@@ -292,11 +315,11 @@ class UnlabelledSampler(_SeededSampler):
     size
         Side of a chip in pixels.
     length
-        Chips an epoch; as many as would cover the ground once by default.
+        Number of chips in an epoch; as many as would cover the scenes once by default.
     min_valid
         Share of a chip's pixels that must hold an image, where that can be had.
     roi
-        Ground that the chips' centres must lie on, in the dataset's CRS.
+        Region that the chips' centres must lie in, in the dataset's CRS.
     seed
         Decides all draws, together with the epoch.
     """
@@ -313,9 +336,9 @@ class UnlabelledSampler(_SeededSampler):
     ) -> None:
         super().__init__(dataset, size=size, roi=roi, seed=seed)
         self.min_valid = min_valid
-        self._grounds = _scene_grounds(dataset)
-        areas = np.array([g.lattice.height * g.lattice.width for g in self._grounds], dtype=float)
-        self._shares = areas / areas.sum()
+        self._places = _scene_places(dataset)
+        areas = np.array([p.lattice.height * p.lattice.width for p in self._places], dtype=float)
+        self._up_to = areas.cumsum() / areas.sum()
         self._length = length or max(1, round(areas.sum() / size**2))
 
     def _summary(self) -> list[str]:
@@ -330,8 +353,8 @@ class UnlabelledSampler(_SeededSampler):
     def _draw(self, generator: np.random.Generator, tries: int = 24) -> ChipIndex:
         best, best_share = None, -1.0
         for _ in range(tries):
-            ground, index = self._candidate(generator)
-            share = _valid_share(ground, index)
+            place, index = self._candidate(generator)
+            share = place.valid_share(index)
             if share >= self.min_valid:
                 return index
             if share > best_share:
@@ -340,52 +363,56 @@ class UnlabelledSampler(_SeededSampler):
 
     def _candidate(
         self, generator: np.random.Generator, tries: int = 1000
-    ) -> tuple[_Ground, ChipIndex]:
+    ) -> tuple[_Place, ChipIndex]:
         for _ in range(tries):
-            ground = self._grounds[generator.choice(len(self._grounds), p=self._shares)]
+            place = self._places[int(self._up_to.searchsorted(generator.random(), side="right"))]
             top, left = (
                 int(generator.integers(0, length - self.size + 1))
                 if length > self.size
                 else -((self.size - length) // 2)
-                for length in ground.lattice.shape
+                for length in place.lattice.shape
             )
-            index = ground.index(top, left, self.size)
+            index = place.index(top, left, self.size)
+            if self.is_everywhere:
+                return place, index
             x, y = index
             centre = (x.start + x.stop) / 2, (y.start + y.stop) / 2
             if shapely.contains_xy(self.geometry, *centre):
-                return ground, index
+                return place, index
         raise RasterError(
             f"No chip of {self.size} pixels was found on the region of interest in {tries} tries "
             f"({_extent(self.geometry.bounds)}). Expected a region of at least a chip's size; enlarge it."
         )
 
 
-def _valid_share(ground: _Ground, index: ChipIndex) -> float:
-    """Return the share of a chip that holds an image; 1 where the scene cannot lack any."""
-    scene = ground.scene
-    if scene is None or not _may_lack_pixels(scene):
-        return 1.0
-    x, y = index
-    t = ground.lattice.transform
-    side = round((x.stop - x.start) / t.a)
-    grid = Grid(ground.lattice.crs, from_origin(x.start, y.stop, t.a, -t.e), side, side)
-    return float(read_onto(scene, grid).valid.mean())
-
-
-def _may_lack_pixels(scene: Scene) -> bool:
+def _may_lack_pixels(scene: Scene | Patch) -> bool:
+    if isinstance(scene, Patch):
+        return scene.has_gaps
     declared = any(band.may_lack_pixels for band in scene.source_bands)
     return declared or np.issubdtype(np.dtype(scene.dtype), np.floating)
 
 
-def _scene_grounds(dataset: GeoDataset) -> list[_Ground]:
-    """Return the lattices of all scenes; of the dataset's footprints where it has none of ours."""
-    grounds = [
-        _Ground(layer.lattice(item), scene.path, scene)
+def _scene_places(dataset: GeoDataset) -> list[_Place]:
+    """Return where chips can be cut; the dataset's footprints where it has no scenes of ours."""
+    places = [
+        place
         for layer in layers_of(dataset)
         if isinstance(layer, SceneDataset)
-        for item, scene in enumerate(layer.scenes)
+        for place in _places_of(layer)
     ]
-    return grounds or [_Ground(lattice) for lattice in _index_lattices(dataset)]
+    return places or [_Place(lattice) for lattice in _index_lattices(dataset)]
+
+
+def _places_of(layer: GridDataset) -> Iterator[_Place]:
+    """Yield the places of a layer's items, in their order."""
+    scenes = layer.scenes if isinstance(layer, SceneDataset) else [None] * len(layer.grids)
+    for item, (scene, grid) in enumerate(zip(scenes, layer.grids, strict=True)):
+        lattice = layer.lattice(item)
+        is_plain = grid.crs == layer.raster_crs and grid.transform.b == grid.transform.d == 0
+        box = None if is_plain or lattice != grid else tuple(layer.boxes[item].tolist())
+        yield _Place(
+            lattice, layer.names[item] or None, scene, box, scene is not None and lattice == grid
+        )
 
 
 def _index_lattices(dataset: GeoDataset) -> list[Grid]:
@@ -398,7 +425,7 @@ def _index_lattices(dataset: GeoDataset) -> list[Grid]:
     return lattices
 
 
-def _collect_labels(dataset: GeoDataset) -> tuple[list[_Ground], LabelledPixels]:
+def _collect_labels(dataset: GeoDataset) -> tuple[list[_Place], LabelledPixels]:
     """Find all labels of a combination and place each on every scene that shows it."""
     layers = list(layers_of(dataset))
     masks = [layer for layer in layers if isinstance(layer, SparseMaskDataset)]
@@ -409,57 +436,60 @@ def _collect_labels(dataset: GeoDataset) -> tuple[list[_Ground], LabelledPixels]
             "Combine it with one: scenes & SparseMaskDataset([mask])."
         )
     scenes: list[GridDataset] = [layer for layer in layers if isinstance(layer, SceneDataset)]
-    places = [(layer, item) for layer in (scenes or masks) for item in range(len(layer.grids))]
-    grounds = [_Ground(layer.lattice(item), layer.names[item] or None) for layer, item in places]
-    boxes = np.array([layer.boxes[item] for layer, item in places])
+    places = [place for layer in (scenes or masks) for place in _places_of(layer)]
+    boxes = np.concatenate([layer.boxes for layer in (scenes or masks)])
+    named: dict[str | None, list[int]] = {}
+    for number, place in enumerate(places):
+        named.setdefault(place.name, []).append(number)
     found = [
         labels
         for layer in masks
-        for item in range(len(layer.masks))
-        for labels in _place_labels(layer, item, grounds, boxes)
+        for item, name in enumerate(layer.names)
+        for labels in _place_labels(
+            layer,
+            item,
+            places,
+            named.get(name, []) if layer.is_tied else _meeting(layer, item, boxes),
+        )
     ]
-    return grounds, _without_doubles(found)
+    return places, _without_doubles(LabelledPixels.concatenate(found))
 
 
-def _place_labels(
-    layer: SparseMaskDataset, item: int, grounds: Sequence[_Ground], boxes: NDArray[np.float64]
-) -> Iterator[LabelledPixels]:
-    """Yield one mask's labels on every lattice that they fall on."""
-    x, y = layer.coordinates(item)
+def _meeting(layer: GridDataset, item: int, boxes: NDArray[np.float64]) -> list[int]:
+    """Return the numbers of the boxes ``(place, 4)`` that an item meets."""
     west, south, east, north = layer.boxes[item]
     meets = (boxes[:, 0] < east) & (boxes[:, 2] > west)
     meets &= (boxes[:, 1] < north) & (boxes[:, 3] > south)
-    for number in np.flatnonzero(meets).tolist():
-        ground = grounds[number]
-        if layer.is_tied and ground.name != layer.names[item]:
-            continue
-        row, col = ground.lattice.world_to_pixel(x, y)
-        inside = (row >= 0) & (row < ground.lattice.height)
-        inside &= (col >= 0) & (col < ground.lattice.width)
+    numbers: list[int] = np.flatnonzero(meets).tolist()
+    return numbers
+
+
+def _place_labels(
+    layer: SparseMaskDataset, item: int, places: Sequence[_Place], numbers: Sequence[int]
+) -> Iterator[LabelledPixels]:
+    """Yield one mask's labels on each of some places, given by their numbers."""
+    mask = layer.masks[item]
+    for number in numbers:
+        lattice = places[number].lattice
+        if layer.own_pixels and lattice == mask.grid:
+            row, col = mask.row.astype(float), mask.col.astype(float)
+        else:
+            row, col = lattice.world_to_pixel(*layer.coordinates(item))
+        inside = (row >= 0) & (row < lattice.height) & (col >= 0) & (col < lattice.width)
         yield LabelledPixels(
             np.full(int(inside.sum()), number),
             np.floor(row[inside]).astype(np.int64),
             np.floor(col[inside]).astype(np.int64),
-            layer.masks[item].class_index[inside].astype(np.int64),
+            mask.class_index[inside].astype(np.int64),
+            mask.weight[inside],
         )
 
 
-def _without_doubles(parts: Sequence[LabelledPixels]) -> LabelledPixels:
-    """Join labels; a pixel that several masks label counts once."""
-    joined = [
-        np.concatenate([getattr(part, name) for part in parts] or [np.empty(0, np.int64)])
-        for name in ("ground", "row", "col", "class_index")
-    ]
-    labels = LabelledPixels(*joined)
-    place = np.column_stack([labels.ground, labels.row, labels.col])
+def _without_doubles(labels: LabelledPixels) -> LabelledPixels:
+    """Return labels with each pixel once: the first label of it."""
+    place = np.column_stack([labels.patch, labels.row, labels.col])
     _, first = np.unique(place, axis=0, return_index=True)
-    return _select(labels, np.sort(first))
-
-
-def _select(labels: LabelledPixels, chosen: NDArray[Any]) -> LabelledPixels:
-    return LabelledPixels(
-        labels.ground[chosen], labels.row[chosen], labels.col[chosen], labels.class_index[chosen]
-    )
+    return labels.select(np.sort(first))
 
 
 def _extent(place: Any) -> str:

@@ -1,4 +1,4 @@
-"""Labelled chips a second, against torchgeo's stock path; many scenes; the cost of a strong view.
+"""Labelled chips a second, against torchgeo's stock path; batches of a training; many scenes; cost of a strong view.
 
 Run by hand: ``python tests/benchmarks/bench_sampling.py`` or ``geopointseg bench sample``. Both sides read the same
 generated 10 000 x 10 000, 4-band tiled GeoTIFF with 2 000 points, through a DataLoader with the same batches, in turns within one
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 import rasterio
 import torch
 from affine import Affine
+from rasterio.crs import CRS
 from rasterio.env import set_gdal_config
 from rasterio.windows import Window
 from torch.utils.data import DataLoader
@@ -33,15 +35,22 @@ from torchgeo.samplers import RandomPatchSampler
 
 from geopointseg.labels.points import read_points
 from geopointseg.labels.sparse_mask import rasterize_points
+from geopointseg.learning.chips import TrainingChips, join_layers
+from geopointseg.legend import Legend
+from geopointseg.model.member import Normalization
+from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import HANDLES, Scene
 from geopointseg.sampling import (
     Augmentation,
     Batch,
+    ChipPlan,
+    PatchLabels,
     PointSampler,
     SceneDataset,
     SparseMaskDataset,
     UnlabelledSampler,
 )
+from geopointseg.sampling.patch import LabelledPixels, Patch
 
 TRANSFORM = Affine(1, 0, 400_000, 0, -1, 5_700_000)
 ROUNDS = 3
@@ -160,6 +169,35 @@ def _summarize(size: int, rounds: dict[str, list[dict[str, float]]]) -> dict[str
     return row
 
 
+def measure_training(size: int, steps: int = 100) -> dict[str, Any]:
+    """Draw the batches of a training from 1000 x 1200 pixels in memory, with soft labels: processor time of one thread."""
+    torch.set_num_threads(1)
+    generator = np.random.default_rng(0)
+    shape = 1000, 1200
+    image = generator.normal(50, 9, (4, *shape)).astype("float32")
+    grid = Grid(CRS.from_epsg(32633), TRANSFORM, *shape)
+    patches = [Patch(0, 0, 0, image, np.ones(shape, bool), grid)]
+    row, col = generator.integers(0, 1000, (2, 200))
+    labelled = LabelledPixels(
+        np.zeros(200, int), row, col, np.arange(200) % 5, np.ones(200, np.float32)
+    )
+    masks = PatchLabels.of(patches, labelled, Legend.from_names(list("abcde")))
+    soft = [generator.integers(0, 255, (5, *shape)).astype("uint8")]
+    plan = ChipPlan(size, batch=8, around_points=4, class_balance=0.5, jitter=0.9, seed=0)
+    scale = Normalization(np.full(4, 50.0), np.full(4, 9.0))
+    batches = iter(TrainingChips(join_layers(patches, masks, soft), scale, plan).load())
+    next(batches)
+    start, chips = time.process_time(), 0
+    for batch in islice(batches, steps):
+        chips += int((batch.mask >= 0).flatten(1).any(dim=1).sum())
+    spent = time.process_time() - start
+    return {
+        "size": size,
+        "steps_per_s": round(steps / spent, 1),
+        "labelled_per_s": round(chips / spent, 1),
+    }
+
+
 def measure_many_scenes(count: int) -> dict[str, Any]:
     """Open many small scenes as one dataset and draw a chip of each; count the files held open."""
     with tempfile.TemporaryDirectory() as name:
@@ -228,6 +266,11 @@ def table_lines(result: dict[str, Any]) -> Iterator[str]:
             f"{row['size']:>6} {row['ours_labelled_per_s']:>10.1f} {row['torchgeo_labelled_per_s']:>10.2f} "
             f"{row['torchgeo_chips_per_s']:>10.1f} {row['ratio']:>8.1f}"
         )
+    for row in result["training"]:
+        yield (
+            f"batches of a training, 8 chips of {row['size']}, one thread: {row['steps_per_s']} steps and "
+            f"{row['labelled_per_s']} labelled chips a second"
+        )
     many, views = result["many_scenes"], result["views"]
     yield (
         f"{many['scenes']} scenes: opened in {many['open_s']} s ({many['open_cpu_s']} s of computing), "
@@ -264,6 +307,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             chosen.tile,
             chosen.compress,
         ),
+        "training": [measure_training(size) for size in chosen.sizes],
         "many_scenes": measure_many_scenes(chosen.scenes),
         "views": measure_views(),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

@@ -15,6 +15,8 @@ from geopointseg.config import Config
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
 from geopointseg.progress import Event, Reporter
+from geopointseg.raster.grid import Grid
+from geopointseg.sampling.patch import Patch
 
 CRS_ = CRS.from_epsg(32633)
 LEGEND = Legend.from_names(["water", "field", "forest"], codes=[10, 20, 30])
@@ -54,6 +56,13 @@ class Recorder:
 
     def said(self, kind: str) -> str:
         return "\n".join(e.message for e in self.events if e.kind == kind)
+
+
+def make_patch(image: np.ndarray, valid: np.ndarray | None = None, scene: int = 0) -> Patch:
+    """Keep an image ``(band, row, col)`` in memory as a scene of its own."""
+    valid = np.ones(image.shape[1:], bool) if valid is None else valid
+    grid = Grid(CRS_, Affine(10, 0, 500000, 0, -10, 5700000), *valid.shape)
+    return Patch(scene, 0, 0, image, valid, grid)
 
 
 def draw_truth(height: int, width: int, seed: int) -> np.ndarray:

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from geopointseg.config import TeachingConfig
-from geopointseg.learning.chips import Lessons
-from geopointseg.learning.ground import Ground, LabelledPixels, Patch
 from geopointseg.learning.pseudo_labels import (
     blend_teachers,
     expand_labels,
@@ -16,6 +14,10 @@ from geopointseg.learning.pseudo_labels import (
     keep_surest,
 )
 from geopointseg.learning.training import train
+from geopointseg.legend import Legend
+from geopointseg.model.member import Normalization
+from geopointseg.sampling.patch import LabelledPixels, PatchLabels
+from tests.learning.conftest import make_patch
 
 
 def halves(size: int = 40, noise: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
@@ -26,10 +28,19 @@ def halves(size: int = 40, noise: float = 0.05) -> tuple[np.ndarray, np.ndarray]
     )
 
 
-def ground_of(image, valid, pixels) -> Ground:
+def grow_labels(image, valid, pixels, soft=None, **teaching) -> np.ndarray:
+    """Return the dense labels after growing labelled pixels of an image, given as row, column and class."""
     row, col, label = (np.array(v, dtype=np.int64) for v in zip(*pixels, strict=True))
     labelled = LabelledPixels(np.zeros_like(row), row, col, label, np.ones(len(row), np.float32))
-    return Ground((Patch(0, 0, 0, image, valid),), labelled, 2, 1.0)
+    patches = [make_patch(image, valid)]
+    masks = PatchLabels.of(patches, labelled, Legend.from_names(["one", "two"]))
+    spread = np.maximum(image.std(axis=(1, 2)), 1e-3).astype(float)
+    normalization = Normalization(image.mean(axis=(1, 2)).astype(float), spread)
+    settings = TeachingConfig(expansion_px=6, **teaching)
+    (grown,) = expand_labels(patches, masks, normalization, settings, soft)
+    assert sorted(zip(grown.row, grown.col, strict=True)) == sorted(zip(row, col, strict=True))
+    assert ((grown.dense_weight > 0) == (grown.dense_index >= 0)).all()
+    return grown.dense_index
 
 
 @pytest.mark.parametrize("grow", [grow_superpixel, grow_region])
@@ -44,10 +55,7 @@ def test_grown_pixels_look_like_the_point(grow) -> None:
 @pytest.mark.parametrize("kind", ["superpixels", "region"])
 def test_grown_labels_are_right_and_do_not_touch_points(kind) -> None:
     image, valid = halves()
-    ground = ground_of(image, valid, [(20, 17, 0), (20, 22, 1), (5, 30, 1)])
-    settings = TeachingConfig(expansion=kind, expansion_px=6)
-    lessons = Lessons.of(ground, ground.labelled)
-    grown = expand_labels(ground, lessons, ground.normalization(), settings).target[0]
+    grown = grow_labels(image, valid, [(20, 17, 0), (20, 22, 1), (5, 30, 1)], expansion=kind)
     assert grown[20, 17] == 0
     assert grown[20, 22] == 1
     assert (grown >= 2).sum() > 30
@@ -57,11 +65,7 @@ def test_grown_labels_are_right_and_do_not_touch_points(kind) -> None:
 
 def test_pixels_that_two_classes_claim_are_left_out() -> None:
     image, valid = np.zeros((1, 30, 30), np.float32), np.ones((30, 30), bool)
-    ground = ground_of(image, valid, [(15, 10, 0), (15, 18, 1)])
-    settings = TeachingConfig(expansion="region", expansion_px=6)
-    grown = expand_labels(
-        ground, Lessons.of(ground, ground.labelled), ground.normalization(), settings
-    ).target[0]
+    grown = grow_labels(image, valid, [(15, 10, 0), (15, 18, 1)], expansion="region")
     assert (grown[:, 12:17] == -1).all()
     assert grown[15, 6] == 2
     assert grown[15, 22] == 3
@@ -69,13 +73,9 @@ def test_pixels_that_two_classes_claim_are_left_out() -> None:
 
 def test_a_sure_forest_contradicts() -> None:
     image, valid = halves()
-    ground = ground_of(image, valid, [(20, 10, 0), (20, 30, 1)])
     soft = np.zeros((2, 40, 40), np.uint8)
     soft[1] = 255
-    lessons = Lessons(*vars(Lessons.of(ground, ground.labelled)).values())
-    lessons = Lessons(lessons.labelled, lessons.target, lessons.weight, (soft,))
-    settings = TeachingConfig(expansion="region", expansion_px=6)
-    grown = expand_labels(ground, lessons, ground.normalization(), settings).target[0]
+    grown = grow_labels(image, valid, [(20, 10, 0), (20, 30, 1)], (soft,), expansion="region")
     assert not (grown == 2).any()
     assert (grown == 3).any()
 

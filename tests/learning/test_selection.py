@@ -13,13 +13,13 @@ from sklearn.metrics import f1_score, log_loss
 from geopointseg.config import Config, SamplingConfig
 from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.learning.budget import TrainingBudget
-from geopointseg.learning.chips import ChipDataset, ChipPlan, Lessons
-from geopointseg.learning.ground import Ground, LabelledPixels, Patch, build_ground, cut
+from geopointseg.learning.ground import Ground, build_ground
 from geopointseg.learning.network_training import most_steps
-from geopointseg.learning.preparation import merge_labels
 from geopointseg.learning.selection import Choice, choose, hold_out, maps_at, score
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
+from geopointseg.sampling.patch import LabelledPixels
+from tests.learning.conftest import make_patch
 
 
 def make_ground(seed: int = 0, count: int = 90, size: int = 120, classes: int = 3) -> Ground:
@@ -31,7 +31,7 @@ def make_ground(seed: int = 0, count: int = 90, size: int = 120, classes: int = 
         generator.integers(0, classes, count), np.ones(count, np.float32),
     )  # fmt: skip
     image = generator.normal(50, 9, (2, size, size)).astype(np.float32)
-    return Ground((Patch(0, 0, 0, image, np.ones((size, size), bool)),), labelled, classes, 1.0)
+    return Ground((make_patch(image),), labelled, classes, 1.0)
 
 
 @given(st.integers(0, 1000), st.integers(12, 200), st.floats(0.1, 0.4))
@@ -63,7 +63,7 @@ def test_five_clicks_in_the_only_pond_leave_the_rest_to_decide() -> None:
         row=np.full(5, 301), col=np.array([310, 311, 312, 313, 314]),
         class_index=np.full(5, 2),
     )  # fmt: skip
-    held = hold_out(ground, merge_labels(others, pond), 0.2, 0)
+    held = hold_out(ground, LabelledPixels.concatenate([others, pond]), 0.2, 0)
     assert 0.1 <= held[:-5].mean() <= 0.32
     assert (~held[-5:]).sum() >= 2
 
@@ -163,127 +163,6 @@ def test_maps_are_read_where_the_pixels_lie() -> None:
     maps = np.zeros((3, 120, 120), np.uint8)
     maps[ground.labelled.class_index, ground.labelled.row, ground.labelled.col] = 255
     assert np.array_equal(maps_at((maps,), ground.labelled).argmax(1), ground.labelled.class_index)
-
-
-def plan(**changes) -> ChipPlan:
-    values = {
-        "size": 32,
-        "batch": 6,
-        "around_points": 3,
-        "class_balance": 1.0,
-        "jitter": 0.9,
-        "seed": 4,
-    } | changes
-    return ChipPlan(**values)
-
-
-def test_chips_depend_on_seed_and_step_alone() -> None:
-    ground = make_ground()
-    datasets = [
-        ChipDataset(
-            ground, Lessons.of(ground, ground.labelled), ground.normalization(), plan(seed=s)
-        )
-        for s in (4, 4, 5)
-    ]
-    a, b, c = (d[17] for d in datasets)
-    assert np.array_equal(a.image, b.image)
-    assert not np.array_equal(a.image, c.image)
-    assert not np.array_equal(a.image, datasets[0][18].image)
-
-
-def test_chips_around_points_hold_one_and_are_normalized() -> None:
-    ground = make_ground()
-    chips = ChipDataset(ground, Lessons.of(ground, ground.labelled), ground.normalization(), plan())
-    for step in range(20):
-        batch = chips[step]
-        assert batch.image.shape == (6, 2, 32, 32)
-        assert bool((batch.mask[:3] >= 0).flatten(1).any(1).all())
-        assert set(batch.mask.unique().tolist()) <= {-1, 0, 1, 2}
-        assert np.array_equal(batch.weight > 0, batch.mask >= 0)
-    assert abs(float(batch.image.mean())) < 0.2
-
-
-def test_chips_take_the_style_of_another_patch() -> None:
-    ground = make_ground()
-    bright = Patch(1, 0, 0, ground.patches[0].image * 2 + 100, ground.patches[0].valid)
-    both = Ground((*ground.patches, bright), ground.labelled, 3, 1.0)
-    lessons = Lessons.of(both, both.labelled)
-    plain = ChipDataset(both, lessons, both.normalization(), plan())[3]
-    styled = ChipDataset(both, lessons, both.normalization(), plan(style=1.0))[3]
-    means = np.sort(styled.image[:3, 0].mean((1, 2)).numpy())
-    assert np.allclose(plain.image[:3, 0].mean((1, 2)), plain.image[0, 0].mean(), atol=0.3)
-    assert np.array_equal(plain.mask, styled.mask)
-    assert means.max() - plain.image[:3].mean().item() > 0.5
-
-
-def test_moments_of_a_patch_are_computed_once() -> None:
-    ground = make_ground()
-    hole = ground.patches[0].valid.copy()
-    hole[:40] = False
-    bright = Patch(1, 0, 0, ground.patches[0].image * 2 + 100, hole)
-    empty = Patch(2, 0, 0, bright.image * 0, hole & False)
-    several = Ground((*ground.patches, bright, empty), ground.labelled, 3, 1.0)
-    chips = ChipDataset(
-        several, Lessons.of(several, several.labelled), several.normalization(), plan(style=1.0)
-    )
-    first = chips[3]
-    known = [vars(patch)["moments"] for patch in (ground.patches[0], bright)]
-    again = [chips[step] for step in (4, 5, 3)][-1]
-    assert np.array_equal(first.image, again.image)
-    assert known[0] is vars(ground.patches[0])["moments"]
-    assert known[1] is vars(bright)["moments"]
-    mean, deviation = bright.moments
-    np.testing.assert_allclose(mean, bright.image[:, hole].mean(axis=1), rtol=1e-5)
-    np.testing.assert_allclose(deviation, bright.image[:, hole].std(axis=1) + 1e-6, rtol=1e-5)
-    assert np.isfinite(first.image).all()
-
-
-def test_another_style_leaves_labels_and_nodata_alone() -> None:
-    ground = make_ground()
-    hole = ground.patches[0].valid.copy()
-    hole[30:70, 20:90] = False
-    image = np.where(hole, ground.patches[0].image, 0).astype(np.float32)
-    patch, bright = (Patch(k, 0, 0, image * (k + 1) + 100 * k, hole) for k in (0, 1))
-    both = Ground((patch, bright), ground.labelled, 3, 1.0)
-    lessons = Lessons.of(both, both.labelled)
-    plain, styled = (
-        ChipDataset(both, lessons, both.normalization(), plan(style=share))[2] for share in (0, 1.0)
-    )
-    nodata = ~plain.valid.numpy()
-    assert nodata.any()
-    assert np.array_equal(plain.valid, styled.valid)
-    assert np.array_equal(plain.mask, styled.mask)
-    assert np.array_equal(plain.weight, styled.weight)
-    of_images = styled.image.numpy().swapaxes(0, 1)
-    assert not of_images[:, nodata].any()
-    assert not np.allclose(plain.image, styled.image)
-
-
-def test_classes_are_drawn_alike() -> None:
-    ground = make_ground(count=200)
-    rare = ground.labelled.select((ground.labelled.class_index != 2) | (np.arange(200) % 20 == 0))
-    chips = ChipDataset(
-        ground, Lessons.of(ground, rare), ground.normalization(), plan(size=1, jitter=0.0, batch=3)
-    )
-    drawn = np.concatenate([chips[step].mask.flatten().numpy() for step in range(64)])
-    assert np.ptp(np.bincount(drawn)) <= 3
-
-
-def test_scene_smaller_than_a_chip_is_padded() -> None:
-    ground = make_ground(count=12, size=20)
-    chips = ChipDataset(ground, Lessons.of(ground, ground.labelled), ground.normalization(), plan())
-    batch = chips[0]
-    assert int(batch.valid[0].sum()) == 400
-    assert bool((batch.image[~batch.valid[:, None].expand_as(batch.image)] == 0).all())
-
-
-@given(st.integers(-6, 12), st.integers(-6, 12), st.integers(1, 9))
-@settings(max_examples=60, deadline=None)
-def test_cut_is_a_padded_slice(row, col, size) -> None:
-    array = np.arange(80).reshape(8, 10)
-    padded = np.pad(array, 20, constant_values=-1)
-    expected = padded[row + 20 : row + 20 + size, col + 20 : col + 20 + size]
-    assert np.array_equal(cut(array, row, col, size, fill=-1), expected)
 
 
 def test_large_scenes_are_kept_in_part_with_labels_first(place) -> None:

@@ -31,7 +31,6 @@ from geopointseg.errors import (
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask, rasterize_points
 from geopointseg.learning import trainer
-from geopointseg.learning.chips import ChipPlan
 from geopointseg.learning.objective import Objective
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
@@ -39,6 +38,7 @@ from geopointseg.model.bundle import ModelBundle
 from geopointseg.prediction.predictor import predict
 from geopointseg.raster.scene import Scene
 from geopointseg.sampling.augmentation import Batch
+from geopointseg.sampling.batches import ChipPlan
 from tests.learning.conftest import LEGEND, Recorder, write_place
 
 
@@ -191,7 +191,7 @@ def test_no_chip_is_drawn_around_points_if_none_is_wanted(place, tiny, tmp_path)
         place.path, place.points, output=tmp_path / "m", config=config, steps=2, model="network", device="cpu"
     )  # fmt: skip
     assert bundle.metadata["steps"] == 2
-    assert trainer._half(ChipPlan(32, 4, 0, 0.5, 0.5, 0)).around_points == 0
+    assert ChipPlan(32, 4, 0, 0.5, 0.5, 0).halved().around_points == 0
 
 
 def test_finished_training_goes_on_with_more_steps(place, tiny, tmp_path) -> None:

@@ -10,11 +10,12 @@ from affine import Affine
 
 from geopointseg.config import SamplingConfig
 from geopointseg.labels.sparse_mask import SparseMask
-from geopointseg.learning.ground import Patch, build_ground, locate_labels
-from geopointseg.learning.windows import choose_windows
+from geopointseg.learning.ground import build_ground
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
+from geopointseg.sampling import choose_windows, locate_labels
+from geopointseg.sampling.patch import Patch
 from tests.learning.conftest import CRS_, LEGEND, Recorder, write_place
 
 CHIP = 16
@@ -80,9 +81,8 @@ def test_a_label_on_two_patches_counts_once() -> None:
     valid = np.ones((20, 20), dtype=bool)
     image = np.zeros((1, 20, 20), dtype=np.float32)
     patches = [
-        Patch(0, 0, 0, image, valid),
-        Patch(0, 0, 12, image, valid),
-        Patch(1, 0, 0, image, valid),
+        Patch(scene, 0, col, image, valid, grid_of(20, 20))
+        for scene, col in ((0, 0), (0, 12), (1, 0))
     ]
     mask = mask_of([5, 5, 5], [3, 14, 17], [0, 1, 2], grid_of(20, 32))
     labelled = locate_labels(patches, [mask, None])
@@ -113,3 +113,10 @@ def test_pixels_marked_for_validation_are_looked_at(tmp_path) -> None:
         reporter=Reporter(), marked=[marked],
     )  # fmt: skip
     assert len(locate_labels(ground.patches, [marked])) == 1
+
+
+def test_no_window_is_kept_twice() -> None:
+    place = scene(400, 400)
+    mask = mask_of([0, 6, 390], [3, 3, 390], [0, 1, 2], place.grid)
+    windows = choose_windows([place], [[mask]], room=3 * 16**2 * 4 // 3, chip_size=CHIP, seed=0)
+    assert len(set(windows)) == len(windows) >= 2

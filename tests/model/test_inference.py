@@ -16,7 +16,7 @@ import geopointseg
 from geopointseg.config import Config
 from geopointseg.errors import ModelError
 from geopointseg.labels.points import Points
-from geopointseg.learning.ground import Ground, LabelledPixels, Patch
+from geopointseg.learning.ground import Ground
 from geopointseg.learning.teacher import predict_labelled, predict_patches
 from geopointseg.model.bundle import NetworkMember, Normalization
 from geopointseg.model.ensemble import combine_models, union_bands, weigh_models
@@ -33,6 +33,7 @@ from geopointseg.prediction.prediction_job import open_imagery
 from geopointseg.prediction.predictor import predict, predict_array
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
+from geopointseg.sampling.patch import LabelledPixels, Patch
 from geopointseg.validation.point_prediction import predict_points
 from geopointseg.validation.suggestion import suggest
 from tests.prediction.conftest import BlurMember, image_of, legend_of, loose_bundle, write_scene
@@ -205,7 +206,7 @@ def test_training_sees_what_the_map_sees(site: Site) -> None:
     row, col = row[::137], col[::137]
     zeros = np.zeros(len(row), np.int64)
     pixels = LabelledPixels(zeros, row, col, zeros, np.ones(len(row), np.float32))
-    ground = Ground((Patch(0, 0, 0, chip.image, chip.valid),), pixels, 3, 10.0)
+    ground = Ground((Patch(0, 0, 0, chip.image, chip.valid, site.scene.grid),), pixels, 3, 10.0)
     found = predict_labelled(ensemble, ground, pixels)
     np.testing.assert_allclose(found, whole[:, row, col].T, **CLOSE)
     [maps] = predict_patches(ensemble, ground, Reporter(), "teacher")

@@ -23,8 +23,18 @@ from torchgeo.datasets import RasterDataset, VectorDataset, stack_samples
 from torchgeo.samplers import RandomPatchSampler
 
 from geopointseg.errors import RasterError
+from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import HANDLES, Scene
-from geopointseg.sampling import ChipIndex, SceneDataset, SparseMaskDataset, read_chip
+from geopointseg.sampling import (
+    ChipIndex,
+    PointSampler,
+    SceneDataset,
+    SoftLabelDataset,
+    SparseMaskDataset,
+    UnlabelledSampler,
+    read_chip,
+)
+from geopointseg.sampling.patch import Patch
 
 QUIET = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -338,3 +348,53 @@ def test_masks_and_scenes_must_pair_up(make_scene, make_mask):
     scene = make_scene()
     with pytest.raises(RasterError, match=r"1 sparse masks came with 2 scenes.*same order"):
         SparseMaskDataset([make_mask(scene.grid)], scenes=[scene, scene])
+
+
+def test_three_layers_join_in_any_order(make_scene, make_mask):
+    scene, number = make_scene(), make_scene("number.tif", number=7)
+    mask = make_mask(scene.grid)
+    layers = SceneDataset([scene]), SceneDataset([number]), SparseMaskDataset([mask])
+    joined = layers[0] & layers[1] & layers[2]
+    again = layers[0] & (layers[1] & layers[2])
+    for index in PointSampler(joined, size=16, length=5):
+        sample, other = joined[index], again[index]
+        assert sample["image"].shape == (6, 16, 16)
+        assert sample["bounds"].shape == (9,)
+        assert (sample["mask"] != -1).any()
+        assert all(torch.equal(sample[name], other[name]) for name in sample)
+
+
+def test_pixels_that_an_index_names_are_those_at_its_coordinates(make_scene, make_mask):
+    scene = make_scene(nodata_at=(slice(0, 20), slice(0, 20)))
+    dataset = SceneDataset([scene]) & SparseMaskDataset([make_mask(scene.grid)], scenes=[scene])
+    for index in PointSampler(dataset, size=32, inside=False):
+        assert index.window is not None
+        named, placed = dataset[index], dataset[ChipIndex(*index, index.scene)]
+        assert all(torch.equal(named[name], placed[name]) for name in placed)
+
+
+def test_named_pixels_of_another_grid_are_found_by_coordinates(
+    make_scene, make_mask, place_error_px
+):
+    scene = make_scene()
+    (index, *_) = PointSampler(
+        SceneDataset([scene]) & SparseMaskDataset([make_mask(scene.grid)]), size=8
+    )
+    finer = SceneDataset([scene], res=5)
+    assert finer[index]["image"].shape == (3, 16, 16)
+    assert place_error_px(finer[index], scene).max() < 0.5
+    other = make_scene(
+        "elsewhere.tif", transform=Affine(10, 0, 499800, 0, -10, 5700200), height=90, width=99
+    )
+    renamed = ChipIndex(*index, other.path, index.window)
+    assert place_error_px(SceneDataset([other])[renamed], other).max() < 1e-3
+
+
+def test_soft_labels_take_indices_of_samplers_alone():
+    grid = Grid(CRS.from_epsg(32633), Affine(10, 0, 500000, 0, -10, 5700000), 9, 9)
+    patch = Patch(0, 0, 0, np.zeros((1, 9, 9), np.float32), np.ones((9, 9), bool), grid)
+    soft = SoftLabelDataset([np.full((2, 9, 9), 51, np.uint8)], [patch])
+    (index,) = UnlabelledSampler(SceneDataset([patch], own_pixels=True) & soft, size=12, length=1)
+    assert soft[index]["soft"].sum() == 2 * 51 * 81
+    with pytest.raises(IndexError, match="names no pixels of a patch"):
+        soft[index[0], index[1]]

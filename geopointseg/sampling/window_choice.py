@@ -1,4 +1,4 @@
-"""Which windows of large scenes a training keeps in memory: around all labels first, then ground without any."""
+"""Which windows of large scenes are kept in memory: those around labels first, then others drawn at random."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from geopointseg.labels.sparse_mask import SparseMask
 from geopointseg.raster.scene import Scene
 
 LABELLED_SHARE = 0.75
-"""Largest share of the memory that windows around labels may take; the rest shows unlabelled ground."""
+"""Largest share of the pixels that windows around labels may take; the rest shows unlabelled pixels."""
 SIDES = (4.0, 3.0, 2.0, 1.5, 1.25, 1.0)
 """Sides of windows around labels, in chips; the widest is taken with which all labels fit."""
 TILE = 4
-"""Side of the tiles of unlabelled ground, in chips."""
+"""Side of the tiles that are drawn at random, in chips."""
 
 Place = tuple[int, Window]
 """Position of a scene, and a window of it."""
@@ -30,11 +30,12 @@ def choose_windows(
     chip_size: int,
     seed: int,
 ) -> list[Place]:
-    """Choose the windows that a training looks at.
+    """Choose the windows of scenes that are kept in memory.
 
-    Scenes that fit are kept as a whole. Of others, windows around the labels are kept, as wide as the room allows, so
-    that each label has ground on all sides; where even narrow ones do not fit, classes take turns, so that rare ones
-    keep their labels. What room is left shows tiles of the scenes, drawn at random.
+    Scenes that fit are kept as a whole. Of others, windows around the labels are kept, as wide as the number of pixels
+    allows, so that each label has imagery on all sides. Where even narrow windows do not fit, labels are chosen from
+    each class in turn, so that rare classes keep theirs. The pixels that are left go to tiles of the scenes, drawn at
+    random.
 
     Parameters
     ----------
@@ -52,17 +53,18 @@ def choose_windows(
     Returns
     -------
     list
-        Windows around labels first; they may overlap.
+        Position of the scene and window, each once; windows around labels first. They may overlap.
     """
     if sum(s.grid.height * s.grid.width for s in scenes) <= room:
         return [(position, scene.grid.window) for position, scene in enumerate(scenes)]
     generator = np.random.default_rng([seed, 11])
     around = _around_labels(scenes, masks, int(room * LABELLED_SHARE), chip_size, generator)
+    around = list(dict.fromkeys(around))
     left = room - sum(window.height * window.width for _, window in around)
     tile = TILE * chip_size
     tiles = _tiles(scenes, tile)
     chosen = generator.permutation(len(tiles))[: max(left // tile**2, 0 if around else 1)]
-    return around + [tiles[i] for i in chosen]
+    return list(dict.fromkeys([*around, *(tiles[i] for i in chosen)]))
 
 
 def _around_labels(
