@@ -49,8 +49,8 @@ def count_classes(names: Iterable[str], counts: Iterable[float]) -> str:
     return join_names([f"{name} {count:g}" for name, count in zip(names, counts, strict=True)])
 
 
-def join_names(names: Iterable[object]) -> str:
-    """Return names joined by commas; of many the first ten and how many more there are.
+def join_names(names: Iterable[object], most: int = _MOST_NAMES) -> str:
+    """Return names joined by commas; of more than ``most`` the first ones and how many more there are.
 
     Examples
     --------
@@ -58,8 +58,8 @@ def join_names(names: Iterable[object]) -> str:
     ('a, b, c', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 4 more')
     """
     given = [str(name) for name in names]
-    more = f" and {len(given) - _MOST_NAMES} more" if len(given) > _MOST_NAMES else ""
-    return ", ".join(given[:_MOST_NAMES]) + more
+    more = f" and {len(given) - most} more" if len(given) > most else ""
+    return ", ".join(given[:most]) + more
 
 
 def summarize_fields(value: Any) -> str:

@@ -11,6 +11,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geopointseg.errors import InputFileError
 from geopointseg.labels.layer import list_layers
+from geopointseg.summary import join_names
 from geopointseg.vector_source import is_remote
 
 _MOST_NAMED = 8
@@ -47,13 +48,13 @@ def is_raster_reference(
     layers = list_layers(os.fspath(path)) if exists and rasters else []
     if layers:
         raise InputFileError(
-            f"'{path}' holds layers ({_enumerate(layers)}) and rasters ({_enumerate(rasters)}). Expected to know which is "
+            f"'{path}' holds layers ({join_names(layers, _MOST_NAMED)}) and rasters ({join_names(rasters, _MOST_NAMED)}). Expected to know which is "
             "the reference; name the layer of points with --layer (layer= in Python), or give the raster itself, for "
             f"example '{rasters[0]}'."
         )
     if len(rasters) > 1:
         raise InputFileError(
-            f"'{path}' holds {len(rasters)} rasters ({_enumerate(rasters)}). Expected one with the true classes; give its "
+            f"'{path}' holds {len(rasters)} rasters ({join_names(rasters, _MOST_NAMED)}). Expected one with the true classes; give its "
             "name instead of the file's."
         )
     return bool(rasters)
@@ -78,8 +79,3 @@ def _list_rasters(path: str | os.PathLike[str]) -> list[str]:
 
 def _single_table(identifier: str, name: str, driver: str) -> str:
     return f"GPKG:{name}:{identifier}" if driver == "GPKG" and identifier else name
-
-
-def _enumerate(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

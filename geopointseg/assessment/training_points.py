@@ -95,6 +95,12 @@ def keep_points(points: Points, folder: Path) -> None:
     np.save(folder / PLACES_FILE, np.random.default_rng(0).permutation(cells)[:LARGEST_COUNT])
 
 
+def read_kept_points(folder: Path) -> Points | None:
+    """Return the points that a model folder keeps; None where it keeps none."""
+    path = folder / "training" / POINTS_FILE
+    return read_points(path) if path.exists() else None
+
+
 def check_training_points(
     class_map: ClassMap,
     points: Points,

@@ -18,7 +18,8 @@ import rasterio
 import rasterio.features
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
@@ -35,7 +36,7 @@ from geopointseg.raster.class_map import (
 )
 from geopointseg.raster.cog import BLOCK_PX
 from geopointseg.raster.crs import keep_crs
-from geopointseg.raster.grid import Grid, clip_window, crs_name
+from geopointseg.raster.grid import Grid, clip_window, crs_name, transform_coordinates
 from geopointseg.raster.handle import open_dataset
 from geopointseg.raster.polygon import nearest_shape
 from geopointseg.raster.publishing import whole_file
@@ -211,6 +212,33 @@ def _require_legend(points: Points, legend: Legend | None) -> Legend:
     return points.legend
 
 
+def find_pixels(
+    x: ArrayLike, y: ArrayLike, crs: CRS, grid: Grid
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pixels of a grid that hold places.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates, ``(place,)``.
+    crs
+        Their coordinate reference system.
+    grid
+        The grid, in any CRS.
+
+    Returns
+    -------
+    row, col
+        int64 ``(place,)``; both -1 where a place lies outside the grid or cannot be transformed.
+    """
+    with np.errstate(invalid="ignore"):  # infinite where the projection cannot place a point
+        place = grid.world_to_pixel(*transform_coordinates(x, y, crs, grid.crs))
+        row, col = (np.floor(values) for values in place)
+        inside = (row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)
+    row, col = (np.where(inside, values, -1).astype(np.int64) for values in (row, col))
+    return row, col
+
+
 def locate_pixels(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the flat pixel positions (``row * width + col``) that points label, and the point of each.
 
@@ -221,12 +249,9 @@ def locate_pixels(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArra
     grid
         The grid; what lies outside is left out.
     """
-    plain = np.flatnonzero(~points.is_shape)
-    with np.errstate(invalid="ignore"):  # infinite where the projection cannot place a point
-        row, col = np.floor(grid.world_to_pixel(points.x[plain], points.y[plain]))
-        inside = (row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)
-    pixel = row[inside].astype(np.int64) * grid.width + col[inside].astype(np.int64)
-    owner = plain[inside]
+    row, col = find_pixels(points.x, points.y, points.crs, grid)
+    owner = np.flatnonzero((row >= 0) & ~points.is_shape)
+    pixel = row[owner] * grid.width + col[owner]
     if points.shapes is None:
         return pixel, owner
     drawn = np.flatnonzero(points.is_shape)

@@ -86,7 +86,7 @@ def test_learning_curve_in_the_report(run, folder: Path, tmp_path: Path) -> None
         folder / "scene.tif", "--model", folder / "model", "--learning-curve",
     )  # fmt: skip
     assert code == 0, err
-    assert "Would more points pay?" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Would more points help?" in (tmp_path / "r.html").read_text(encoding="utf-8")
     code, _, err = run(
         "assess", folder / "map.tif", "--points", folder / "test.gpkg", "-o", tmp_path / "r.html", "--raster",
         folder / "scene.tif", "--learning-curve",
