@@ -1,4 +1,4 @@
-"""What an assessment found: scores, estimates, areas, and sentences that say what they mean."""
+"""Result of an assessment: scores, estimates, areas, and sentences that explain them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ from geopointseg.raster.pixel_area import AreaNote
 from geopointseg.summary import described, join_names
 
 Sampling = Literal["unknown", "simple", "stratified", "raster"]
-"""How the reference was sampled; ``raster`` is a reference raster instead of points."""
+"""Sampling design of the reference; ``raster`` is a reference raster instead of points."""
 
 SAMPLING_NOTES: Mapping[Sampling, str] = {
     "unknown": (
-        "It is not known how the test points were drawn. Area-adjusted accuracy, intervals and estimated areas hold "
-        "only if the points are a random sample within each map class; points put where it was easy make a map look "
-        "better than it is. 'geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws a sample for which "
-        "they hold."
+        "The sampling design of the test points is unknown. Area-adjusted accuracy, intervals and estimated areas are valid "
+        "only if the points are a random sample within each map class; points in easy places give an accuracy that is too "
+        "high. 'geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws a valid sample."
     ),
     "simple": (
-        "The test points are taken for a simple random or systematic sample of the map, grouped afterwards by map "
-        "class (post-stratified)."
+        "The test points are treated as a simple random or systematic sample of the map, post-stratified by map class."
     ),
-    "stratified": "The test points are taken for a random sample within each stratum.",
+    "stratified": "The test points are treated as a random sample within each stratum.",
     "raster": "The map was compared with a reference raster, pixel by pixel.",
 }
 
@@ -42,14 +40,14 @@ TitledTable = tuple[str, list[str], list[Row]]
 @described
 @dataclass(frozen=True)
 class ClassArea:
-    """How much ground a class covers, in hectares.
+    """Area of a class, in hectares.
 
     Parameters
     ----------
     mapped_ha
-        Area of the pixels that the map gives to the class. It is biased where the map confuses classes.
+        Area of the pixels of the class on the map, which is biased where the map confuses classes.
     estimated_ha
-        Area on the ground, estimated from the reference; NaN where it cannot be.
+        True area, estimated from the reference; NaN where it cannot be estimated.
     standard_error_ha, low_ha, high_ha
         Standard error and interval of the estimate.
     """
@@ -64,7 +62,7 @@ class ClassArea:
 @described
 @dataclass(frozen=True, eq=False)
 class AssessedPixels:
-    """The test points one by one, for pictures of where the map is right.
+    """The test points one by one, for maps of correct and wrong points.
 
     Parameters
     ----------
@@ -83,18 +81,18 @@ class AssessedPixels:
 @described
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """How accurate a map is, as far as a reference can tell.
+    """Accuracy of a map against a reference.
 
-    Two accuracies stand side by side. *Point counts* treat every test point alike; they depend on how many points
-    each class got. *Area-adjusted* figures weigh each map class by its area; they say what share of the map's area
-    is right, and carry intervals, provided the points were a probability sample.
+    There are two kinds of accuracy. *Point counts* give every test point the same weight, so they depend on the number of
+    points per class. *Area-adjusted* figures weight each map class by its area. They estimate the share of the map's area
+    that is correct, with intervals, if the points are a probability sample.
 
     Parameters
     ----------
     map_path, reference
-        What was compared with what.
+        Paths of map and reference.
     sampling
-        How the reference was sampled.
+        Sampling design of the reference.
     confusion
         Counts, rows = map, columns = reference.
     estimates
@@ -102,17 +100,17 @@ class Assessment:
     class_areas
         Areas by class name.
     fingerprint
-        Fingerprint of the model that made the map, if the map says so.
+        Fingerprint of the model of the map, from its tags; empty where there is none.
     area_note
-        How areas were measured.
+        Method of the area computation.
     outside, on_nodata
-        Test points that lie beyond the map, and on its nodata; they are left out.
+        Numbers of test points outside the map and on its nodata, which are left out.
     training_points
-        Test points that were training points and were let in by force; None where that was not checked.
+        Number of test points that are training points and were used because of ``force``; None where not checked.
     training_check
-        Sentence that says that no test point was a training point, or why that was not checked.
+        Sentence on the comparison of test points with training points.
     warnings
-        Sentences on what may spoil the result.
+        Sentences on what may bias the result.
     pixels
         The test points one by one; None for a reference raster.
     """
@@ -159,12 +157,12 @@ class Assessment:
 
     @property
     def is_area_adjusted(self) -> bool:
-        """Whether `overall_accuracy` is area-adjusted: it is where the sampling is known to allow it."""
+        """Whether `overall_accuracy` is area-adjusted: where the sampling design is known."""
         return self.estimates is not None and self.sampling in ("simple", "stratified")
 
     @property
     def overall_accuracy(self) -> float:
-        """Overall accuracy: area-adjusted for a declared probability sample, else the share of points that agree."""
+        """Overall accuracy: area-adjusted for a declared probability sample, otherwise the share of correct points."""
         if self.is_area_adjusted and self.estimates is not None:
             return self.estimates.overall.value
         return self.confusion.overall_accuracy
@@ -217,7 +215,7 @@ class Assessment:
         return [*tables, self._area_table()]
 
     def sentences(self) -> list[str]:
-        """Return a plain-language reading of the result, warnings last."""
+        """Return the result as sentences, warnings last."""
         matrix = self.confusion
         unit = "pixels" if self.sampling == "raster" else "test points"
         summary = (
@@ -238,7 +236,7 @@ class Assessment:
         parts = [
             f"{count} {where}"
             for count, where in (
-                (self.outside, "beyond the map"),
+                (self.outside, "outside the map"),
                 (self.on_nodata, "on its nodata"),
             )
             if count
@@ -321,4 +319,4 @@ def percent(share: float) -> str:
 
 def _adjusted_sentence(overall: Estimate, confidence: float) -> str:
     span = f"{round(100 * confidence)} % interval {percent(overall.low)} to {percent(overall.high)}"
-    return f"Weighing each class by its area, {percent(overall.value)} of the map's area is right ({span})."
+    return f"Weighted by area, {percent(overall.value)} of the map's area is correct ({span})."

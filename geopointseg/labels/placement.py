@@ -201,7 +201,7 @@ def ground_mismatch(points: Points, scene: Scene) -> str:
 
 
 def describe_miss(points: Points, scenes: Sequence[Scene]) -> str:
-    """Return the message for points none of which lies on a scene: both extents, and the likely reason."""
+    """Return the message for points none of which lies on a scene: both extents, and the probable reason."""
     scene = next((s for s in scenes if not ground_mismatch(points, s)), None)
     if scene is None:
         return ground_mismatch(points, scenes[0])
@@ -225,9 +225,9 @@ def describe_miss(points: Points, scenes: Sequence[Scene]) -> str:
 
 
 def transformation_accuracy_m(source: CRS, target: CRS) -> float:
-    """Return the accuracy in metres that PROJ states for the best transformation it can do.
+    """Return the accuracy in metres of the best transformation that PROJ has.
 
-    Zero where no datum changes; infinity where PROJ knows no transformation between the two datums and takes their
+    Zero where the datum stays the same; infinity where PROJ has no transformation between the two datums and treats their
     coordinates as equal (a *ballpark* transformation).
     """
     from pyproj.transformer import TransformerGroup
