@@ -396,8 +396,7 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
     )
     unmapped = ", ".join(matched.only_in_reference)
     warnings.add_if(
-        unmapped,
-        f"The reference has classes that the map lacks ({unmapped}); they count as wrong.",
+        unmapped, f"The reference has classes that the map lacks ({unmapped}); they count as wrong."
     )
     shares = estimates.area_share if estimates else (_NO_ESTIMATE,) * len(matched.legend)
     return Assessment(

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix, number_or_none
+from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate
+from geopointseg.json_values import to_json_values
 from geopointseg.legend import Legend
 from geopointseg.raster.pixel_area import AreaNote
 from geopointseg.summary import described, join_names
@@ -182,30 +183,27 @@ class Assessment:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the single points as JSON."""
-        kind = "area-adjusted" if self.is_area_adjusted else "point counts"
-        adjusted = self.estimates.to_json(self.legend.names) if self.estimates else None
-        return {
+        document = {
             "map": self.map_path,
             "reference": self.reference,
             "model_fingerprint": self.fingerprint,
             "sampling": self.sampling,
-            "overall_accuracy": number_or_none(self.overall_accuracy),
-            "overall_accuracy_kind": kind,
-            "mean_f1": number_or_none(self.mean_f1),
-            "mean_iou": number_or_none(self.mean_iou),
+            "overall_accuracy": self.overall_accuracy,
+            "overall_accuracy_kind": "area-adjusted" if self.is_area_adjusted else "point counts",
+            "mean_f1": self.mean_f1,
+            "mean_iou": self.mean_iou,
             "points": {
                 "assessed": self.confusion.total, "outside_map": self.outside, "on_nodata": self.on_nodata,
                 "training_points": self.training_points,
             },
             "point_counts": self.confusion.to_json(),
-            "area_adjusted": adjusted,
-            "class_areas_ha": {
-                name: {key: number_or_none(value) for key, value in vars(area).items()}
-                for name, area in self.class_areas.items()
-            },
-            "areas": self.area_note.basis if self.area_note else None,
-            "warnings": list(self.warnings),
+            "area_adjusted": self.estimates and self.estimates.to_json(self.legend.names),
+            "class_areas_ha": self.class_areas,
+            "areas": self.area_note and self.area_note.basis,
+            "warnings": self.warnings,
         }  # fmt: skip
+        values: dict[str, Any] = to_json_values(document)
+        return values
 
     def tables(self) -> list[TitledTable]:
         """Return the results as titled tables: scores, confusion matrix, area-adjusted accuracy, areas."""
@@ -245,15 +243,8 @@ class Assessment:
         return [f"{unit} left out: {' and '.join(parts)}."] if parts else []
 
     def _score_table(self) -> TitledTable:
-        headings = [
-            "class",
-            "on the map",
-            "in reference",
-            "user's acc.",
-            "producer's acc.",
-            "F1",
-            "IoU",
-        ]
+        scores = ["user's acc.", "producer's acc.", "F1", "IoU"]
+        headings = ["class", "on the map", "in reference", *scores]
         rows: list[Row] = [
             [row["class"], row["mapped"], row["reference"], *(row[name] for name in SCORES)]
             for row in self.confusion.table()
@@ -270,40 +261,30 @@ class Assessment:
 
     def _estimate_table(self, estimates: AccuracyEstimates) -> TitledTable:
         headings = ["class", "user's acc.", "from", "to", "producer's acc.", "from", "to"]
-        rows: list[Row] = [
-            [
-                name,
-                users.value,
-                users.low,
-                users.high,
-                producers.value,
-                producers.low,
-                producers.high,
-            ]
-            for name, users, producers in zip(
-                self.legend.names, estimates.users, estimates.producers, strict=True
-            )
-        ]
-        overall = estimates.overall
-        nothing = [math.nan] * 3
-        rows.append(["overall accuracy", overall.value, overall.low, overall.high, *nothing])
+        classes = zip(self.legend.names, estimates.users, estimates.producers, strict=True)
+        rows: list[Row] = [[name, *_span(users), *_span(own)] for name, users, own in classes]
+        rows.append(["overall accuracy", *_span(estimates.overall), *[math.nan] * 3])
         confidence = round(100 * estimates.confidence)
         return f"Area-adjusted accuracy with {confidence} % intervals", headings, rows
 
     def _area_table(self) -> TitledTable:
         areas = self.class_areas.items()
-        if all(math.isnan(a.estimated_ha) for _, a in areas):
-            return (
-                "Area by class",
-                ["class", "on the map, ha"],
-                [[n, a.mapped_ha] for n, a in areas],
+        if all(math.isnan(area.estimated_ha) for _, area in areas):
+            headings, keys = ["on the map, ha"], ["mapped_ha"]
+        elif self.sampling == "raster":
+            headings, keys = (
+                ["on the map, ha", "in the reference, ha"],
+                ["mapped_ha", "estimated_ha"],
             )
-        if self.sampling == "raster":
-            headings = ["class", "on the map, ha", "in the reference, ha"]
-            return "Area by class", headings, [[n, a.mapped_ha, a.estimated_ha] for n, a in areas]
-        headings = ["class", "mapped ha", "estimated ha", "from", "to"]
-        rows: list[Row] = [[n, a.mapped_ha, a.estimated_ha, a.low_ha, a.high_ha] for n, a in areas]
-        return "Area by class", headings, rows
+        else:
+            headings = ["mapped ha", "estimated ha", "from", "to"]
+            keys = ["mapped_ha", "estimated_ha", "low_ha", "high_ha"]
+        rows: list[Row] = [[name, *(getattr(area, key) for key in keys)] for name, area in areas]
+        return "Area by class", ["class", *headings], rows
+
+
+def _span(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, estimate.low, estimate.high
 
 
 def percent(share: float) -> str:

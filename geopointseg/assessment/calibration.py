@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geopointseg.assessment.confusion import number_or_none
 from geopointseg.assessment.estimation import wilson_interval
+from geopointseg.json_values import to_json_values
 
 MINIMUM_POINTS = 200
 """With fewer held-out points no temperature is fitted."""
@@ -57,11 +57,9 @@ class Reliability:
 
     def to_json(self) -> dict[str, Any]:
         """Return bins and error as JSON."""
-        arrays = {
-            name: [number_or_none(v) for v in getattr(self, name).tolist()]
-            for name in ("edges", "count", "confidence", "accuracy", "low", "high")
-        }
-        return {"expected_calibration_error": number_or_none(self.ece), **arrays}
+        bins = {key: value for key, value in vars(self).items() if key != "ece"}
+        document: dict[str, Any] = to_json_values({"expected_calibration_error": self.ece} | bins)
+        return document
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,12 +130,8 @@ def measure_reliability(
     with np.errstate(invalid="ignore"):
         confidence = np.bincount(place, best, minlength=bins) / count
         accuracy = np.bincount(place, correct, minlength=bins) / count
-    ends = np.array(
-        [
-            wilson_interval(a, n, 1.96)
-            for a, n in zip(accuracy.tolist(), count.tolist(), strict=True)
-        ]
-    )
+    pairs = zip(accuracy.tolist(), count.tolist(), strict=True)
+    ends = np.array([wilson_interval(share, points, 1.96) for share, points in pairs])
     gap = np.abs(np.nan_to_num(confidence) - np.nan_to_num(accuracy))
     ece = float(gap @ count / count.sum()) if count.sum() else float("nan")
     return Reliability(edges, count, confidence, accuracy, ends[:, 0], ends[:, 1], ece)

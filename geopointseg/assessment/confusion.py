@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.errors import LegendError
+from geopointseg.json_values import to_json_values
 from geopointseg.legend import Legend
 from geopointseg.summary import described, join_names
 
@@ -73,11 +74,8 @@ class ConfusionMatrix:
         ]
 
     def _table(self) -> tuple[list[str], list[list[object]]]:
-        rows = [
-            [name, *counts]
-            for name, counts in zip(self.legend.names, self.counts.tolist(), strict=True)
-        ]
-        return ["map \\ reference", *self.legend.names], rows
+        rows = zip(self.legend.names, self.counts.tolist(), strict=True)
+        return ["map \\ reference", *self.legend.names], [[name, *counts] for name, counts in rows]
 
     def __post_init__(self) -> None:
         counts = np.array(self.counts, dtype=np.int64)
@@ -265,20 +263,19 @@ class ConfusionMatrix:
 
     def to_json(self) -> dict[str, Any]:
         """Return counts, scores and the orientation of the axes as JSON; undefined scores are null."""
-        return {
+        document = {
             "axes": AXES,
             "legend": self.legend.to_json(),
-            "counts": self.counts.tolist(),
+            "counts": self.counts,
             "total": self.total,
-            "overall_accuracy": number_or_none(self.overall_accuracy),
-            "kappa": number_or_none(self.kappa),
+            "overall_accuracy": self.overall_accuracy,
+            "kappa": self.kappa,
             "classes_absent_from_reference": self.absent,
-            "mean": {name: number_or_none(self.mean(name)) for name in SCORES},
-            "classes": [
-                {key: number_or_none(value) for key, value in row.items()}
-                for row in self.table()[:-1]
-            ],
+            "mean": {name: self.mean(name) for name in SCORES},
+            "classes": self.table()[:-1],
         }
+        values: dict[str, Any] = to_json_values(document)
+        return values
 
     def to_csv(self) -> str:
         """Return the counts as CSV with totals and accuracies in the margins.
@@ -313,13 +310,6 @@ def class_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     mapped, reference = counts.sum(axis=-1), counts.sum(axis=-2)
     scores = _ratio(2 * np.diagonal(counts, axis1=-2, axis2=-1), mapped + reference)
     return np.where(reference > 0, scores, np.nan)
-
-
-def number_or_none(value: Any) -> Any:
-    """Return numpy numbers as Python numbers, and NaN as None, which is null in JSON."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:

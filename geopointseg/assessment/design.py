@@ -277,8 +277,8 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
     fields = {
         "number": np.arange(1, len(sample) + 1), CLASS_FIELD: empty, "note": empty.copy(),
     }  # fmt: skip
-    categories = [Category(e.name, e.name, e.color) for e in sample.legend.entries]
-    style = Style(CLASS_FIELD, (*categories, Category("", "not labelled yet", "#e0003c")))
+    classes = Style.of_legend(CLASS_FIELD, sample.legend, by_name=True).categories
+    style = Style(CLASS_FIELD, (*classes, Category("", "not labelled yet", "#e0003c")))
     with new_geopackage(Path(path), SAMPLE_LAYER, [sample.source], CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(sample.x, sample.y))
         write_layer(partial, SAMPLE_LAYER, geometry, fields, sample.crs)

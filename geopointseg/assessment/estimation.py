@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geopointseg.assessment.confusion import number_or_none
+from geopointseg.assessment.confusion import AXES
 from geopointseg.errors import PointsError
+from geopointseg.json_values import to_json_values
 from geopointseg.summary import described
 
 Array = NDArray[np.float64]
@@ -55,10 +56,6 @@ class Estimate:
     standard_error: float
     low: float
     high: float
-
-    def to_json(self) -> dict[str, float | None]:
-        """Return the numbers by name, undefined ones as None."""
-        return {name: number_or_none(value) for name, value in vars(self).items()}
 
 
 @described
@@ -95,16 +92,15 @@ class AccuracyEstimates:
         per_class = {
             "users_accuracy": self.users, "producers_accuracy": self.producers, "area_share": self.area_share,
         }  # fmt: skip
-        return {
+        document = {
             "confidence": self.confidence,
-            "overall_accuracy": self.overall.to_json(),
-            "area_proportions": {"axes": "rows = map, columns = reference"}
-            | {"values": [[number_or_none(v) for v in row] for row in self.proportions.tolist()]},
+            "overall_accuracy": self.overall,
+            "area_proportions": {"axes": AXES, "values": self.proportions},
             "collapsed_strata": [names[i] if i < len(names) else str(i) for i in self.collapsed],
-        } | {
-            key: {name: value.to_json() for name, value in zip(names, values, strict=True)}
-            for key, values in per_class.items()
+            **{key: dict(zip(names, each, strict=True)) for key, each in per_class.items()},
         }
+        values: dict[str, Any] = to_json_values(document)
+        return values
 
 
 def estimate_accuracy(

@@ -107,11 +107,7 @@ def is_sample(encoded: Encoded | str) -> bool:
 
 
 def recognize_locations(
-    x: ArrayLike,
-    y: ArrayLike,
-    crs: CRS,
-    encoded: Encoded | str,
-    reporter: Reporter | None = None,
+    x: ArrayLike, y: ArrayLike, crs: CRS, encoded: Encoded | str, reporter: Reporter | None = None
 ) -> NDArray[np.bool_]:
     """Return which locations are among the encoded ones.
 
@@ -188,7 +184,20 @@ def _find(
 
 
 def locate_cells(x: ArrayLike, y: ArrayLike, crs: CRS) -> NDArray[np.int64]:
-    """Return the cell number of each location, int64 ``(point,)``, without locations that cannot be transformed."""
+    """Return the cells of locations.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates, ``(point,)``.
+    crs
+        Their coordinate reference system.
+
+    Returns
+    -------
+    ndarray
+        Cell numbers, int64, without those of locations that cannot be transformed.
+    """
     cells = _number_cells(*_to_degrees(x, y, crs))
     return cells[cells >= 0]
 
@@ -225,10 +234,7 @@ def _number_cells(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray
 
 
 def _digest_cells(
-    cells: NDArray[np.int64],
-    salt: bytes,
-    cost: Mapping[str, int],
-    reporter: Reporter | None = None,
+    cells: NDArray[np.int64], salt: bytes, cost: Mapping[str, int], reporter: Reporter | None = None
 ) -> list[bytes]:
     """Return the digest of each cell, computed on several cores."""
 

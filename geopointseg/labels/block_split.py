@@ -133,7 +133,7 @@ def split_points(
 
 
 def assign_blocks(points: Points, block_size_m: float) -> NDArray[np.int64]:
-    """Return the block of each point, int64 ``(point,)``, numbered from 0 without gaps.
+    """Assign each point to a spatial block.
 
     Blocks are squares. Where the scale of the CRS is true to 0.2 % at all points, as in UTM and national grids, their edges
     lie at whole multiples of their size in the CRS. Elsewhere they follow parallels and meridians of the CRS's ellipsoid,
@@ -146,6 +146,11 @@ def assign_blocks(points: Points, block_size_m: float) -> NDArray[np.int64]:
         The points.
     block_size_m
         Side of a block in metres.
+
+    Returns
+    -------
+    ndarray
+        Block of each point, int64 ``(point,)``, numbered from 0 without gaps.
 
     Raises
     ------
@@ -254,6 +259,11 @@ def training_reach_m(chip_size: int, receptive_field_px: int, resolution_m: floa
         Receptive field of the network in pixels.
     resolution_m
         Side of a pixel in metres.
+
+    Returns
+    -------
+    float
+        The reach in metres.
 
     Examples
     --------

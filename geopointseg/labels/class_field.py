@@ -48,6 +48,11 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
     style
         Categorized style of the layer, if any.
 
+    Returns
+    -------
+    str
+        In the spelling of the file.
+
     Raises
     ------
     PointsError

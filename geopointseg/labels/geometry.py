@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 _POINT, _MULTIPOINT, _COLLECTION = 0, 4, 7
 
 
-def explode_parts(
-    geometries: NDArray[np.object_],
-) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+def explode_parts(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
     """Split multipoints and collections into parts; return the finite parts and the position of each one's feature."""
     feature = np.flatnonzero(~(shapely.is_missing(geometries) | shapely.is_empty(geometries)))
     parts = geometries[feature]

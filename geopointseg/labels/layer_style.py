@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import sqlite3
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geopointseg.class_colors import default_colors
 from geopointseg.errors import InputFileError
 from geopointseg.labels.geopackage import read_rows
+from geopointseg.legend import Legend
 from geopointseg.name import allowed_in_xml, clean_name
 
 
@@ -33,6 +40,24 @@ class Style:
 
     field: str
     categories: tuple[Category, ...]
+
+    @classmethod
+    def of_legend(cls, field: str, legend: Legend, *, by_name: bool) -> Style:
+        """Return the style of a class field that has names (``by_name``) or codes."""
+        names = [(e.name if by_name else str(e.code), e.name, e.color) for e in legend.entries]
+        return cls(field, tuple(Category(*each) for each in names))
+
+    @classmethod
+    def of_values(cls, field: str, values: Sequence[str]) -> Style:
+        """Return a style with a default colour for each value."""
+        colors = default_colors(len(values))
+        return cls(field, tuple(Category(v, v, c) for v, c in zip(values, colors, strict=True)))
+
+
+def symbol_kind(geometry: NDArray[np.object_]) -> str:
+    """Return ``point``, ``line`` or ``polygon`` for geometries of one dimension; ``point`` for others."""
+    dimensions = set(shapely.get_dimensions(geometry))
+    return ("point", "line", "polygon")[int(dimensions.pop())] if len(dimensions) == 1 else "point"
 
 
 def find_style(path: str | Path, layer: str) -> Style | None:

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.labels.points import Points
-from geopointseg.labels.sparse_mask import locate_pixels, rasterize_points
+from geopointseg.labels.sparse_mask import find_pixels, locate_pixels, rasterize_points
 from geopointseg.progress import Reporter
 from geopointseg.raster.datum import describe_tie
 from geopointseg.raster.geodesy import measure_distance
@@ -22,7 +22,6 @@ from geopointseg.raster.grid import (
     crs_name,
     crs_title,
     require_common_ground,
-    transform_coordinates,
 )
 from geopointseg.raster.scene import Scene
 
@@ -330,7 +329,6 @@ def _is_on_some_scene(
             require_common_ground(crs, grid.crs)
         except RasterError:
             continue
-        row, col = grid.world_to_pixel(*transform_coordinates(x, y, crs, grid.crs))
-        if np.any((row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)):
+        if (find_pixels(x, y, crs, grid)[0] >= 0).any():
             return True
     return False

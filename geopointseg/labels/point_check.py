@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.config import SamplingConfig
 from geopointseg.errors import PointsError
+from geopointseg.json_values import to_json_values
 from geopointseg.labels.placement import place_points
 from geopointseg.labels.point_evidence import ClassCheck, Evidence, gather_evidence
 from geopointseg.labels.point_problems import Problem, find_problems
@@ -110,9 +111,9 @@ class PointsCheck:
             "usable": self.usable,
             "usable_points": sum(row.usable for row in self.classes),
             "questionable_points": int((self.reasons != "").sum()),
-            "problems": [asdict(problem) for problem in self.problems],
-            "classes": [_finite(asdict(row)) for row in self.classes],
-            "spread": _finite(asdict(self.spread)),
+            "problems": to_json_values(self.problems),
+            "classes": to_json_values(self.classes),
+            "spread": to_json_values(self.spread),
             **self.facts,
         }
 
@@ -242,15 +243,3 @@ def _facts(points: Points, scenes: Sequence[Scene]) -> dict[str, Any]:
 
 def _number(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.3g}"
-
-
-def _finite(facts: dict[str, Any]) -> dict[str, Any]:
-    """Replace NaN by None at every level, because JSON has no NaN."""
-    return {
-        key: _finite(value)
-        if isinstance(value, dict)
-        else None
-        if isinstance(value, float) and np.isnan(value)
-        else value
-        for key, value in facts.items()
-    }

@@ -14,17 +14,39 @@ from geopointseg.labels.class_field import factorize
 SPLITS = ("train", "validation", "test", "buffer")
 """Values of the field ``split``, besides fold1, fold2 ...; ``buffer`` points are not used at all."""
 
-_SPLIT_NAMES = {
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "testing": "test",
-}
+_SPLIT_NAMES = {"training": "train", "val": "validation", "valid": "validation", "testing": "test"}
 
 
 _LARGEST_WEIGHT = 1e30
 _SMALLEST_WEIGHT = 1e-30
 """Limits of weights, within which sums and quotients of 32-bit floats stay finite."""
+
+
+def parse_optional(name: str, column: NDArray[Any], path: str) -> NDArray[Any]:
+    """Return the values of an optional field.
+
+    Parameters
+    ----------
+    name
+        ``weight``, ``split`` or ``scene``.
+    column
+        The stored values, ``(feature,)``.
+    path
+        The file, for messages.
+
+    Returns
+    -------
+    ndarray
+        float32 weights, split names or scene names, ``(feature,)``; 1 or empty where NULL.
+
+    Raises
+    ------
+    PointsError
+        If a weight or a split name is not valid.
+    """
+    if name == "weight":
+        return parse_weights(column, path)
+    return parse_splits(column, path) if name == "split" else parse_text(column)
 
 
 def parse_weights(column: NDArray[Any], path: str) -> NDArray[np.float32]:

@@ -101,6 +101,11 @@ def describe_shortage(counts: NDArray[np.int64], legend: Legend) -> str:
     legend
         The classes.
 
+    Returns
+    -------
+    str
+        The message.
+
     Examples
     --------
     >>> describe_shortage(np.array([3, 1]), Legend.from_names(["water", "forest"]))[:50]

@@ -18,7 +18,6 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.class_colors import default_colors
 from geopointseg.errors import PointsError
 from geopointseg.labels.class_field import (
     RESERVED_FIELDS,
@@ -31,8 +30,14 @@ from geopointseg.labels.class_field import (
 )
 from geopointseg.labels.geometry import explode_parts, find_places
 from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
-from geopointseg.labels.layer_style import Category, Style, find_style, read_style, store_style
-from geopointseg.labels.point_fields import parse_splits, parse_text, parse_weights
+from geopointseg.labels.layer_style import (
+    Style,
+    find_style,
+    read_style,
+    store_style,
+    symbol_kind,
+)
+from geopointseg.labels.point_fields import parse_optional
 from geopointseg.legend import Legend
 from geopointseg.name import clean_name
 from geopointseg.process import use_own_geodata
@@ -145,7 +150,21 @@ class Points:
         source: str = "",
         class_field: str = "class",
     ) -> Points:
-        """Build points from coordinates and class indices; see the class for the other arrays.
+        """Build points from coordinates and class indices.
+
+        Parameters
+        ----------
+        x, y, class_index, legend, crs
+            As for the class; ``crs`` in any form that rasterio accepts.
+        weight, split, scene, fid
+            As for the class; by default 1, empty, empty, and numbers from 1.
+        source, class_field
+            As for the class.
+
+        Returns
+        -------
+        Points
+            Without shapes.
 
         Examples
         --------
@@ -327,8 +346,7 @@ def stream_points(
 
     Parameters are those of `read_points`. Every chunk has the same legend, for which the class field is read beforehand.
     """
-    plan = _plan(VectorLayer.open(path, layer), class_field, legend, None)
-    yield from plan.chunks(chunk_size)
+    yield from _plan(VectorLayer.open(path, layer), class_field, legend, None).chunks(chunk_size)
 
 
 def write_points(
@@ -363,15 +381,15 @@ def write_points(
         If the file cannot be written, is the one that the points were read from, or has other layers.
     """
     fields = _output_fields(points) | {name: np.asarray(v) for name, v in (extra or {}).items()}
-    style = (
-        _class_style(points)
-        if styled_by in (None, points.class_field)
-        else _value_style(styled_by or "", fields[styled_by or ""])
-    )
+    styled_by = styled_by or points.class_field
+    if styled_by == points.class_field:
+        style = Style.of_legend(styled_by, points.legend, by_name=points.text_classes)
+    else:
+        style = Style.of_values(styled_by, np.unique(fields[styled_by].astype(str)).tolist())
     geometry = points.geometry
     with new_geopackage(path, layer, [points.source]) as partial:
         write_layer(partial, layer, geometry, fields, points.crs)
-        store_style(partial, layer, style, geometry=_symbol_kind(geometry))
+        store_style(partial, layer, style, geometry=symbol_kind(geometry))
 
 
 @dataclass(frozen=True)
@@ -393,18 +411,16 @@ class _ReadingPlan:
     ) -> Points:
         class_index = self.coding.encode(values[self.class_field], self.class_field)
         parts, feature = explode_parts(geometries)
-        placed = np.zeros(len(geometries), dtype=bool)
-        placed[feature] = True
-        no_class = int((class_index < 0).sum())
+        dropped = {
+            "without geometry": len(geometries) - len(np.unique(feature)),
+            "without class": int((class_index < 0).sum()),
+        }
         keep = class_index[feature] >= 0
         parts, feature = parts[keep], feature[keep]
         x, y, shapes = find_places(parts)
-        path = self.layer.path
-        optional = {name: values[field] for name, field in self.optional.items()}
-        parse = {
-            "weight": lambda v: parse_weights(v, path),
-            "split": lambda v: parse_splits(v, path),
-            "scene": parse_text,
+        optional = {
+            name: parse_optional(name, values[field], self.layer.path)[feature]
+            for name, field in self.optional.items()
         }
         points = Points.from_arrays(
             x,
@@ -415,9 +431,8 @@ class _ReadingPlan:
             fid=fids[feature],
             source=self.layer.path,
             class_field=self.class_field,
-            **{name: parse[name](column)[feature] for name, column in optional.items()},
+            **optional,
         )
-        dropped = {"without geometry": int((~placed).sum()), "without class": no_class}
         return dataclasses.replace(
             points, shapes=shapes, dropped=dropped, text_classes=self.coding.is_text
         )
@@ -483,23 +498,3 @@ def _base(name: str) -> str:
 def _stem(name: str) -> str:
     """Return a file name without folders and without an ending like ``.tif``; dots in dates stay."""
     return re.sub(r"(?<=.)\.[A-Za-z]\w{0,8}$", "", _base(name))
-
-
-def _symbol_kind(geometry: NDArray[np.object_]) -> str:
-    dimensions = set(shapely.get_dimensions(geometry))
-    return ("point", "line", "polygon")[int(dimensions.pop())] if len(dimensions) == 1 else "point"
-
-
-def _class_style(points: Points) -> Style:
-    categories = [
-        Category(e.name if points.text_classes else str(e.code), e.name, e.color)
-        for e in points.legend.entries
-    ]
-    return Style(points.class_field, tuple(categories))
-
-
-def _value_style(field: str, values: NDArray[Any]) -> Style:
-    distinct = [str(value) for value in np.unique(values.astype(str))]
-    colors = default_colors(len(distinct))
-    categories = [Category(v, v, color) for v, color in zip(distinct, colors, strict=True)]
-    return Style(field, tuple(categories))

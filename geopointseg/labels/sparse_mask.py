@@ -114,6 +114,11 @@ class SparseMask:
             The grid of the array, and the classes.
         weight
             Weights, float32 ``(row, col)``; 1 by default.
+
+        Returns
+        -------
+        SparseMask
+            The labelled pixels.
         """
         row, col = np.nonzero(class_index != UNLABELLED)
         return cls(

@@ -227,7 +227,7 @@ def rank_candidates(
     choice.take_largest(count)
     chosen = np.array(choice.chosen, dtype=np.int64)
     usefulness = choice.weight[chosen]
-    explained = [choice.reason(index, names, labelled.counts) for index in choice.chosen]
+    explained = [choice.explain(index, names, labelled.counts) for index in choice.chosen]
     return Ranking(
         chosen,
         usefulness / max(float(usefulness.max()), 1e-300),
@@ -299,10 +299,20 @@ class _Choice:
         self.free &= ~self.candidates.positions.are_nearer(index, self.min_distance_m)
         self.free[index] = False
 
-    def reason(
+    def explain(
         self, index: int, names: Sequence[str], counts: NDArray[np.int64]
     ) -> tuple[str, str]:
-        """Return why a candidate was chosen: one of `REASON_KINDS`, and a phrase."""
+        """Return the reason for a candidate: one of `REASON_KINDS`, and a phrase.
+
+        Parameters
+        ----------
+        index
+            Position of the candidate.
+        names
+            Class names.
+        counts
+            Labelled points of each class, int64 ``(class,)``.
+        """
         most_likely = self.candidates.most_likely[index].tolist()
         first, second = (names[k] if k < len(names) else f"class {k}" for k in most_likely)
         if self.candidates.disagreement[index] > 0.15:

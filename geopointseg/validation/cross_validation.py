@@ -166,11 +166,7 @@ def validate(
 
 
 def predict_points(
-    model: ModelBundle,
-    scenes: Sequence[Scene],
-    points: Points,
-    *,
-    reporter: Reporter | None = None,
+    model: ModelBundle, scenes: Sequence[Scene], points: Points, *, reporter: Reporter | None = None
 ) -> NDArray[np.float32]:
     """Return the class probabilities of a model at points, equal to those of its map.
 

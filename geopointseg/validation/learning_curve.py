@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.json_values import to_json_values
 from geopointseg.labels.points import Points
 from geopointseg.summary import described
 
@@ -88,8 +89,8 @@ class LearningCurve:
         """Return the curve and its advice as JSON."""
         return {
             "method": self.method,
-            "points": [vars(point) for point in self.points],
-            "gain_of_last_doubling": None if math.isnan(self.gain) else self.gain,
+            "points": to_json_values(self.points),
+            "gain_of_last_doubling": to_json_values(self.gain),
             "advice": self.advice(),
         }
 

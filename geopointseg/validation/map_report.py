@@ -68,6 +68,11 @@ class ReportInputs:
         raster, model, training, class_field, applicability, learning_curve
             As for `report_map`.
 
+        Returns
+        -------
+        ReportInputs
+            What is not named is None.
+
         Raises
         ------
         ConfigError

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.assessment.training_points import read_kept_points
-from geopointseg.class_colors import default_colors
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.layer import new_geopackage, require_free_geopackage, write_layer
-from geopointseg.labels.layer_style import Category, Style, store_style
+from geopointseg.labels.layer_style import Style, store_style
 from geopointseg.labels.placement import ground_mismatch
 from geopointseg.labels.points import Points, read_points
 from geopointseg.legend import Legend
@@ -103,34 +102,40 @@ class SuggestedPoints:
     def __len__(self) -> int:
         return len(self.x)
 
+    def columns(self) -> dict[str, list[Any]]:
+        """Return the values of the points by name, in order of rank."""
+        names = self.legend.names
+        return {
+            "rank": list(range(1, len(self) + 1)),
+            "likely": [names[k] for k in self.most_likely[:, 0]],
+            "or": [names[k] for k in self.most_likely[:, 1]],
+            "probability": self.probability.round(4).tolist(),
+            "usefulness": self.usefulness.round(4).tolist(),
+            "reason": list(self.kinds),
+            "detail": list(self.reasons),
+            "scene": self.scene.tolist(),
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return the points as JSON."""
-        names = self.legend.names
+        columns = {"x": self.x.tolist(), "y": self.y.tolist(), **self.columns()}
+        rows = zip(*columns.values(), strict=True)
         return {
             "output": str(self.output),
             "points": len(self),
-            "suggestions": [
-                {
-                    "rank": rank + 1, "x": float(self.x[rank]), "y": float(self.y[rank]), "scene": str(self.scene[rank]),
-                    "likely": names[self.most_likely[rank, 0]], "or": names[self.most_likely[rank, 1]],
-                    "probability": round(float(self.probability[rank]), 4),
-                    "usefulness": round(float(self.usefulness[rank]), 4), "reason": self.kinds[rank],
-                    "detail": self.reasons[rank],
-                }
-                for rank in range(len(self))
-            ],
-        }  # fmt: skip
+            "suggestions": [dict(zip(columns, row, strict=True)) for row in rows],
+        }
 
     def tables(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
         """Return the points as a titled table."""
-        headings = ["reason", "likely", "or", "rank", "x", "y", "probability"]
-        names = self.legend.names
+        columns = self.columns()
+        place = [f"{x:.6g}" for x in self.x], [f"{y:.7g}" for y in self.y]
+        shown = [columns[name] for name in ("detail", "likely", "or", "rank")]
         rows: list[Sequence[Any]] = [
-            [self.reasons[i], names[self.most_likely[i, 0]], names[self.most_likely[i, 1]], i + 1,
-             f"{self.x[i]:.6g}", f"{self.y[i]:.7g}", float(self.probability[i])]
-            for i in range(len(self))
-        ]  # fmt: skip
-        return [("Where to click next", headings, rows)]
+            list(row) for row in zip(*shown, *place, self.probability.tolist(), strict=True)
+        ]
+        headings = ["reason", "likely", "or", "rank", "x", "y", "probability"]
+        return [("Suggested points", headings, rows)]
 
 
 @dataclass(frozen=True)
@@ -402,24 +407,14 @@ def _existing_points(
 
 def _write_layer(suggested: SuggestedPoints, scene: Scene) -> None:
     """Write suggestions with an empty class, coloured by the reason in QGIS."""
-    names = np.array(suggested.legend.names, dtype=object)
-    empty = np.full(len(suggested), None, dtype=object)
-    fields: dict[str, NDArray[Any]] = {
-        "rank": np.arange(1, len(suggested) + 1),
-        CLASS_FIELD: empty,
-        "likely": names[suggested.most_likely[:, 0]],
-        "or_else": names[suggested.most_likely[:, 1]],
-        "probability": suggested.probability.round(4),
-        "usefulness": suggested.usefulness.round(4),
-        "reason": np.array(suggested.kinds, dtype=object),
-        "detail": np.array(suggested.reasons, dtype=object),
-        "scene": suggested.scene.astype(object),
+    columns = suggested.columns()
+    columns = {"rank": columns.pop("rank"), CLASS_FIELD: [None] * len(suggested), **columns}
+    columns = {"or_else" if name == "or" else name: each for name, each in columns.items()}
+    fields = {
+        name: np.array(each, dtype=object if isinstance(each[0], str | None) else None)
+        for name, each in columns.items()
     }
-    colors = default_colors(len(REASON_KINDS))
-    style = Style(
-        "reason",
-        tuple(Category(k, k, c) for k, c in zip(REASON_KINDS, colors, strict=True)),
-    )
+    style = Style.of_values("reason", REASON_KINDS)
     with new_geopackage(suggested.output, SUGGESTION_LAYER, label_field=CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(suggested.x, suggested.y))
         write_layer(partial, SUGGESTION_LAYER, geometry, fields, scene.grid.crs)

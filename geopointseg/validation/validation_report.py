@@ -88,10 +88,7 @@ def learning_curve_section(validation: Validation) -> Section:
     """Return the part of a report that says whether more points would pay."""
     curve = validation.curve
     if curve is None:
-        return Section(
-            "Would more points help?",
-            ["The learning curve was not computed."],
-        )
+        return Section("Would more points help?", ["The learning curve was not computed."])
     drawn = draw_learning_curve(
         [p.points_per_class for p in curve.points],
         {curve.method: [[p.low, p.mean_f1, p.high] for p in curve.points]},

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.assessment.bootstrap import BlockScores
-from geopointseg.assessment.confusion import number_or_none
+from geopointseg.json_values import to_json_values
 from geopointseg.legend import Legend
 from geopointseg.summary import WIDTH, described
 from geopointseg.validation.learning_curve import LearningCurve
@@ -87,30 +87,30 @@ class Validation:
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON; the recipe's scores are at the top level."""
         matrix = self.recipe.confusion
-        return {
-            "overall_accuracy": number_or_none(matrix.overall_accuracy),
-            "mean_f1": number_or_none(matrix.mean("f1")),
-            "mean_iou": number_or_none(matrix.mean("iou")),
+        document = {
+            "overall_accuracy": matrix.overall_accuracy,
+            "mean_f1": matrix.mean("f1"),
+            "mean_iou": matrix.mean("iou"),
             "by": self.by,
             "folds": self.folds,
             "block_size_m": self.block_size_m,
             "buffer_m": self.buffer_m,
             "points_on_no_image": self.left_out,
             "methods": {name: self._method_json(found) for name, found in self.scores.items()},
-            "learning_curve": self.curve.to_json() if self.curve else None,
-            "warnings": list(self.warnings),
+            "learning_curve": self.curve and self.curve.to_json(),
+            "warnings": self.warnings,
         }
+        values: dict[str, Any] = to_json_values(document)
+        return values
 
     def _method_json(self, found: BlockScores) -> dict[str, Any]:
-        def interval(values: NDArray[np.float64]) -> dict[str, Any]:
-            names = ("value", "low", "high")
-            return {n: number_or_none(v) for n, v in zip(names, values.tolist(), strict=True)}
+        def interval(values: NDArray[np.float64]) -> dict[str, float]:
+            return dict(zip(("value", "low", "high"), values.tolist(), strict=True))
 
-        by_class = zip(self.legend.names, found.f1, strict=True)
         return {
             "mean_f1": interval(found.mean_f1),
             "overall_accuracy": interval(found.overall_accuracy),
-            "f1": {name: interval(values) for name, values in by_class},
+            "f1": dict(zip(self.legend.names, map(interval, found.f1), strict=True)),
             "confusion": found.confusion.to_json(),
         }
 
