@@ -3,8 +3,8 @@
 Rows are *map* classes and columns are *reference* classes in every format: in memory, in JSON, in CSV, on the terminal and
 in the report. Each format states this, because a transposed matrix swaps user's and producer's accuracy.
 
-Scores are computed here, not by scikit-learn or torchmetrics: both take labels of single samples, whereas the counts of a
-map come from strips, folds and bootstrap replicates, and both give 0 or 1 where a class is absent, not NaN.
+Scores are one ratio of counts each and computed here. scikit-learn and torchmetrics start from labels of single samples, not
+from counts of strips, folds and bootstrap replicates, and give 0, not NaN, as F1 of a class that only the map has.
 """
 
 from __future__ import annotations

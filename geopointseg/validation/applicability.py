@@ -1,4 +1,4 @@
-"""Area of applicability: where a scene looks like the training points of a model.
+"""Area of applicability: where a scene is similar to the training points of a model.
 
 A model gives a class everywhere, also where it was trained on nothing similar. The dissimilarity index of a place is the
 distance, in weighted features, to the nearest training place, divided by the mean distance between training places. Its
@@ -248,7 +248,7 @@ def _fit_area(
 
 
 def _folds(points: Points) -> NDArray[np.int64]:
-    """Return a fold for each point, by blocks of ground; where all lie in one block, by order."""
+    """Return a fold for each point, int64 ``(point,)``: by blocks, or by order where all lie in one block."""
     block = assign_blocks(points, max(variogram_range(points), 1e-6))
     if len(np.unique(block)) < 2:
         block = np.arange(len(points))

@@ -320,7 +320,10 @@ class _Choice:
         if self.candidates.margin[index] < 0.3:
             return "undecided", f"the model cannot decide between {first} and {second}"
         if self.novelty[index] > 0.75 * _LARGEST_NOVELTY:
-            return "unlike any labelled place", "it looks unlike any labelled place"
+            return (
+                "unlike any labelled place",
+                "its features are unlike those of any labelled place",
+            )
         if counts.any() and counts[most_likely[0]] < counts[counts > 0].mean():
             return "few points of the class", f"{first} has few points so far"
-        return "unsure", f"the model is not quite sure that this is {first}"
+        return "unsure", f"the model is not certain that this is {first}"

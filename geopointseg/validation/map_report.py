@@ -38,7 +38,7 @@ class ReportInputs:
     applicability
         The map of applicability.
     curve_config
-        Settings of the learning curve; None where none is asked for.
+        Settings of the learning curve; None where none is requested.
     """
 
     scene: Scene | None
@@ -76,7 +76,7 @@ class ReportInputs:
         Raises
         ------
         ConfigError
-            If the learning curve is asked for without scene or points.
+            If the learning curve is requested without scene or points.
         InputFileError
             If a file is missing.
         RasterError
@@ -148,7 +148,7 @@ def report_map(
     Raises
     ------
     ConfigError
-        If the learning curve is asked for without scene or points.
+        If the learning curve is requested without scene or points.
     InputFileError, OutputError
         If a file is missing or cannot be written.
     """

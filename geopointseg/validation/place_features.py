@@ -1,4 +1,4 @@
-"""Features of places: what the surroundings of a pixel look like, for comparing places with each other.
+"""Features of places: numbers that describe the surroundings of a pixel, to compare places with each other.
 
 Suggestion and applicability compare places by the same features: the standardized bands, and the local mean and standard
 deviation of each band in Gaussian windows of 2 and 5 pixels.

@@ -178,7 +178,7 @@ def suggest(
     min_distance_m
         Smallest distance of two suggestions and of a suggestion to a labelled point, in metres.
     output
-        A ``.gpkg`` file; earlier suggestions in it are replaced, unless somebody has labelled them.
+        A ``.gpkg`` file; earlier suggestions in it are replaced, unless points of them are labelled.
     points
         Points that are labelled already; by default those kept in the models' folders, where there are any.
     seed

@@ -53,7 +53,7 @@ def write_validation_report(validation: Validation, path: str | os.PathLike[str]
 
 
 def validation_sections(validation: Validation) -> list[Section]:
-    """Return the parts of a report on cross-validation: class by class, confusion, learning curve."""
+    """Return the sections on a cross-validation: scores by class, confusion, learning curve."""
     names = [*validation.legend.names, "mean F1"]
     chart = Illustration(
         "cross_validation",
@@ -85,7 +85,7 @@ def validation_sections(validation: Validation) -> list[Section]:
 
 
 def learning_curve_section(validation: Validation) -> Section:
-    """Return the part of a report that says whether more points would pay."""
+    """Return the section of a report on whether more points would help."""
     curve = validation.curve
     if curve is None:
         return Section("Would more points help?", ["The learning curve was not computed."])
@@ -96,7 +96,7 @@ def learning_curve_section(validation: Validation) -> Section:
     illustration = Illustration(
         "learning_curve",
         drawn,
-        f"Mean F1 against training points a class. {curve.advice()}",
+        f"Mean F1 against training points per class. {curve.advice()}",
         f"Cross-validated on {validation.design}.",
     )
     return Section("Would more points help?", [curve.advice()], illustrations=[illustration])

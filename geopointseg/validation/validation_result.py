@@ -131,10 +131,14 @@ class Validation:
             ("mean F1", recipe.mean_f1.tolist()),
             ("overall accuracy", recipe.overall_accuracy.tolist()),
         ]
-        sure: list[Sequence[Any]] = [[name, *values] for name, values in spans]
+        intervals: list[Sequence[Any]] = [[name, *values] for name, values in spans]
         return [
             ("F1 on held-out points", ["class", *names], rows),
-            (f"{RECIPE.capitalize()} with 95 % intervals", ["class", "F1", "from", "to"], sure),
+            (
+                f"{RECIPE.capitalize()} with 95 % intervals",
+                ["class", "F1", "from", "to"],
+                intervals,
+            ),
         ]
 
     def sentences(self) -> list[str]:
