@@ -259,4 +259,4 @@ def test_advice_follows_the_curve() -> None:
     assert "would hardly help" in _curve(0.601, 0.003).advice()
     assert "too wide for a conclusion" in _curve(0.63, 0.1).advice()
     single = summarize_curve("forest", [1.0], [40], [np.array([0.6, 0.5, 0.7])], [np.zeros(5)])
-    assert "too few points to tell" in single.advice()
+    assert "too few points for a learning curve" in single.advice()
