@@ -141,6 +141,10 @@ class Legend:
         """Return the legend as a list of ``{"code", "name", "color"}`` objects in index order."""
         return [{"code": e.code, "name": e.name, "color": e.color} for e in self.entries]
 
+    def table_rows(self, *columns: Iterable[object]) -> list[list[object]]:
+        """Return code, name and colour of each class, followed by the values of columns in legend order."""
+        return [[e.code, e.name, e.color, *v] for e, *v in zip(self.entries, *columns, strict=True)]
+
     def __len__(self) -> int:
         return len(self.entries)
 

@@ -34,7 +34,7 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def digest_cost() -> Iterator[dict[str, int]]:
     """Make digests of training points cheap in all trainings of the tests; yield what they cost elsewhere."""
-    from geopointseg.assessment.point_overlap import COST
+    from geopointseg.assessment.location_digest import COST
 
     full = dict(COST)
     COST["n"] = 2

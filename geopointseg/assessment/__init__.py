@@ -1,4 +1,4 @@
-"""How accurate a map is, how sure one can be of it, and where more points would help.
+"""Assessment of maps: accuracy with intervals, class areas, sample design, reliability of probabilities.
 
-Nothing here imports torch: a map can be assessed on a machine that has only the map and the test points.
+Nothing here imports torch, so a map can be assessed without a model and without its libraries.
 """

@@ -1,4 +1,4 @@
-"""Assess a class map with test points or a reference raster."""
+"""Accuracy assessment of a class map with test points or a reference raster."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from geopointseg.assessment.class_matching import MatchedLegend, match_legends, 
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate, estimate_accuracy
 from geopointseg.assessment.map_inventory import Inventory, read_on_grid, take_inventory
-from geopointseg.assessment.reference import is_raster_reference
+from geopointseg.assessment.reference_kind import is_raster_reference
 from geopointseg.assessment.training_points import TrainingCheck, check_training_points
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.points import Points, read_points
-from geopointseg.labels.sparse_mask import locate_pixels
+from geopointseg.labels.sparse_mask import find_pixels, locate_pixels
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.grid import crs_name, require_transformation, transform_coordinates
+from geopointseg.raster.grid import crs_name, require_transformation
 from geopointseg.raster.pixel_area import PixelAreas
 from geopointseg.setting import require_number
 
@@ -56,40 +56,39 @@ def assess(
 ) -> Assessment:
     """Compare a class map with test points or a reference raster.
 
-    The map is read once, in strips, so it may be of any size. Areas are of the ground (geodesic in geographic
-    CRSs).
+    The map is read once, in strips, so it may be of any size. Areas are geodesic in geographic CRSs.
 
     Parameters
     ----------
     class_map
         The map: a path or a `ClassMap`.
     reference
-        Test points (in memory or a vector file), or a raster with the true classes. Where a file's ``split``
-        field marks test points, only these are used.
+        Test points (in memory or a vector file), or a raster with the true classes. Where the field ``split`` marks test
+        points, only these are used.
     class_field, layer
-        Which field holds the class and which layer the points, as for `read_points`. Where one of them is given, the
-        reference is taken for points.
+        Field with the class and layer of the points, as for `read_points`. If either is given, the reference is a layer
+        of points.
     sampling
-        How the test points were drawn: ``simple`` (at random or on a lattice over the whole map), ``stratified``
-        (at random within each map class, or within the classes of ``strata``), or ``unknown``, which computes the
-        same but says that intervals and areas may not hold.
+        Sampling design of the test points: ``simple`` (simple random or systematic over the whole map), ``stratified``
+        (random within each map class, or within the classes of ``strata``), or ``unknown``. With ``unknown`` the same is
+        computed, and the result states that intervals and areas may be invalid.
     strata
-        A raster whose classes were the strata, where they are not the classes of the map itself (for instance an
-        older version of the map). A sample of unknown kind is then taken for a stratified one.
+        A raster whose classes were the strata, where these are not the classes of the map itself (for instance an
+        older version of the map). ``unknown`` sampling then becomes ``stratified``.
     force
-        Assess even on points that the model was trained on.
+        Assess also with points that the model was trained on.
     model
-        Folder of the model that made the map, or folders of several, in which training points are looked up; by default
-        where the map says that they were.
+        Folder of the model of the map, or folders of several, in which training points are looked up; by default those
+        in the tags of the map.
     confidence
-        Confidence of the intervals.
+        Confidence level of the intervals, between 0 and 1.
     reporter
-        Takes progress and warnings.
+        Receives progress and warnings; may cancel.
 
     Returns
     -------
     Assessment
-        Scores from counts, area-adjusted estimates, areas, and sentences on what they mean.
+        Scores from counts, area-adjusted estimates, areas, and sentences that explain them.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def assess(
     LegendError
         If map and reference share no class.
     RasterError
-        If the map holds only nodata, or a reference raster does not overlap it.
+        If the map has only nodata, or a reference raster does not overlap it.
     InputFileError
         If ``model`` is not a model folder.
     ConfigError
@@ -123,18 +122,18 @@ def assess(
         if not isinstance(points, Points):
             points = read_points(os.fspath(points), class_field=class_field, layer=layer)
         drawn: Sampling = "stratified" if strata is not None and sampling == "unknown" else sampling
-        setting = _Setting(
+        options = _Options(
             drawn, None if strata is None else _open(strata), force, confidence, _as_folders(model)
         )
-        assessed = _assess_points(described, points, setting, reporter)
+        assessed = _assess_points(described, points, options, reporter)
     for warning in assessed.warnings:
         reporter.warn(warning)
     return assessed
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """How points were drawn and how strictly they are taken."""
+class _Options:
+    """Options of an assessment with points; see `assess`."""
 
     sampling: Sampling
     strata: ClassMap | None
@@ -145,7 +144,7 @@ class _Setting:
 
 @dataclass
 class _Warnings:
-    """Collects sentences."""
+    """A list of warnings."""
 
     lines: list[str] = field(default_factory=list)
 
@@ -167,12 +166,12 @@ def _as_folders(
 
 
 def _assess_points(
-    class_map: ClassMap, points: Points, setting: _Setting, reporter: Reporter
+    class_map: ClassMap, points: Points, options: _Options, reporter: Reporter
 ) -> Assessment:
     warnings = _Warnings()
     points = _test_points(points)
-    check = check_training_points(class_map, points, setting.models, reporter)
-    _refuse_training_points(class_map, check, force=setting.force)
+    check = check_training_points(class_map, points, options.models, reporter)
+    _refuse_training_points(class_map, check, force=options.force)
     warnings.add_if(
         check.count,
         f"{_share(check)} test points were training points of the map's model: the accuracy is too high "
@@ -183,8 +182,8 @@ def _assess_points(
         _refuse_points_elsewhere(class_map, points)
     row, col = np.divmod(pixel, class_map.grid.width)
     matched, reference = _match(class_map.legend, points, owner)
-    if setting.strata is not None:
-        require_transformation(class_map.grid.crs, setting.strata.grid.crs)
+    if options.strata is not None:
+        require_transformation(class_map.grid.crs, options.strata.grid.crs)
     inventory = take_inventory(class_map, row, col, reporter)
     on_map = inventory.sampled >= 0
     _refuse_all_on_nodata(class_map, on_map)
@@ -193,15 +192,15 @@ def _assess_points(
     _warn_about_classes(warnings, confusion, inventory, matched)
     warnings.add_if(
         points.is_shape.any(),
-        "Lines and polygons count once for each pixel they cover. Neighbouring pixels are alike, so the intervals "
+        "Lines and polygons count once for each pixel they cover. Neighbouring pixels are correlated, so the intervals "
         "are too narrow.",
     )
     areas = _padded(inventory.area_m2, len(matched.legend))
-    estimates = _estimate(class_map, confusion, found, areas, setting, warnings)
+    estimates = _estimate(class_map, confusion, found, areas, options, warnings)
     return Assessment(
         map_path=class_map.path,
         reference=points.source or "points",
-        sampling=setting.sampling,
+        sampling=options.sampling,
         confusion=confusion,
         estimates=estimates,
         class_areas=_class_areas(matched.legend, areas, estimates.area_share),
@@ -217,14 +216,14 @@ def _assess_points(
 
 
 def _test_points(points: Points) -> Points:
-    """Keep the points marked for testing, where any are; never those marked for training or as buffer."""
+    """Return the points marked ``test``, where any are; otherwise those without another mark."""
     marked = points.split == "test"
     kept = marked if marked.any() else ~np.isin(points.split, ("train", "validation", "buffer"))
     if not kept.any():
         parts = ", ".join(sorted(set(points.split.tolist())))
         raise PointsError(
             f"The field 'split' of '{points.source}' marks all {len(points)} points as {parts}. Expected some "
-            "marked 'test'; give other points, or clear the field."
+            "marked 'test'; use other points, or clear the field."
         )
     return points.select(kept)
 
@@ -233,13 +232,13 @@ def _refuse_training_points(class_map: ClassMap, check: TrainingCheck, *, force:
     if check.count and not force:
         raise PointsError(
             f"{_share(check)} test points are training points of the model that made '{class_map.path}'. "
-            "A map looks better on those than it is; give points that the model has not seen, or use --force "
-            "(force=True in Python), and the report will say so."
+            "Accuracy on those is too high; use points that are not training points, or --force (force=True in Python), "
+            "which adds a warning to the report."
         )
 
 
 def _share(check: TrainingCheck) -> str:
-    """Return how many points were found, like ``at least 7 of 100``."""
+    """Return how many points were found, like ``At least 7 of 100``."""
     at_least = "At least " if check.sampled or check.reason else ""
     return f"{at_least}{check.count or 0} of {len(check.trained)}"
 
@@ -267,7 +266,7 @@ def _refuse_all_on_nodata(class_map: ClassMap, on_map: NDArray[np.bool_]) -> Non
 def _match(
     legend: Legend, points: Points, owner: NDArray[np.int64]
 ) -> tuple[MatchedLegend, NDArray[np.int64]]:
-    """Match the classes that occur in the points; return the class of each located pixel in the joint legend."""
+    """Match the classes that occur in the points; return the class of each pixel in the joint legend."""
     used = used_classes(points.legend, points.class_index)
     reference = Legend(tuple(points.legend.entries[i] for i in used))
     matched = match_legends(legend, reference, by_name=points.text_classes)
@@ -280,26 +279,26 @@ def _warn_about_classes(
 ) -> None:
     names = np.array(confusion.legend.names)
     on_map = _padded(inventory.area_m2, len(names)) > 0
-    strangers = ", ".join(matched.only_in_reference)
+    unmapped = ", ".join(matched.only_in_reference)
     warnings.add_if(
-        strangers,
-        f"The reference has classes that the map does not know ({strangers}); each of their points counts as wrong.",
+        unmapped,
+        f"The reference has classes that the map lacks ({unmapped}); each of their points counts as wrong.",
     )
     untested = names[on_map & ~confusion.present]
     warnings.add_if(
         len(untested),
-        f"The map shows classes that the reference does not have ({', '.join(untested)}): nothing can be said about "
-        "how completely they are mapped, and they are left out of means.",
+        f"The map has classes that the reference lacks ({', '.join(untested)}): their producer's accuracy is undefined, "
+        "and they are left out of means.",
     )
     few = names[confusion.present & (confusion.reference_totals < 20)]
     warnings.add_if(
         len(few),
-        f"Fewer than 20 test points for {', '.join(few)}: take the scores of these classes as hints.",
+        f"Fewer than 20 test points for {', '.join(few)}: the scores of these classes are uncertain.",
     )
     unknown = inventory.unknown_pixels
     warnings.add_if(
         unknown,
-        f"{unknown} pixels of the map hold codes that its legend lacks; they count as nodata.",
+        f"{unknown} pixels of the map have codes that its legend lacks; they count as nodata.",
     )
 
 
@@ -308,24 +307,24 @@ def _estimate(
     confusion: ConfusionMatrix,
     found: AssessedPixels,
     areas: NDArray[np.float64],
-    setting: _Setting,
+    options: _Options,
     warnings: _Warnings,
 ) -> AccuracyEstimates:
-    if setting.strata is None:
+    if options.strata is None:
         counts, sizes = confusion.counts, areas
         names = confusion.legend.names
     else:
-        counts, sizes = _count_by_stratum(class_map, setting.strata, found, len(confusion.legend))
-        names = setting.strata.legend.names
+        counts, sizes = _count_by_stratum(class_map, options.strata, found, len(confusion.legend))
+        names = options.strata.legend.names
     per_stratum = counts.reshape(len(counts), -1).sum(axis=1)
     if (sizes > 0).sum() > 1 and (per_stratum > 0).sum() == 1:
         only = names[int(per_stratum.argmax())]
         raise PointsError(
-            f"All {confusion.total} test points lie where the {'strata say' if setting.strata else 'map says'} "
-            f"'{only}'. Nothing can be said about its other {int((sizes > 0).sum()) - 1} classes; add test points "
-            "there ('geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws some)."
+            f"All {confusion.total} test points lie in the class '{only}' of the "
+            f"{'strata' if options.strata else 'map'}. Expected points in its other {int((sizes > 0).sum()) - 1} classes, "
+            "too; add test points there ('geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws some)."
         )
-    estimates = estimate_accuracy(counts, sizes, setting.confidence)
+    estimates = estimate_accuracy(counts, sizes, options.confidence)
     _warn_of_merged(list(estimates.collapsed), names, per_stratum, sizes, warnings)
     return estimates
 
@@ -337,7 +336,7 @@ def _warn_of_merged(
     sizes: NDArray[np.float64],
     warnings: _Warnings,
 ) -> None:
-    """Say which strata were merged, and when most of the area-adjusted result is their guess."""
+    """Warn of merged strata, and where they have a large share of the area."""
     listed = ", ".join(names[i] for i in merged)
     thin = (points < 2) & (sizes > 0)
     share = sizes[thin].sum() / sizes.sum()
@@ -347,8 +346,8 @@ def _warn_of_merged(
     )
     warnings.add_if(
         share > _TOO_MUCH_MERGED,
-        f"{percent(share)} of the area is in strata that hold {int(points[thin].sum())} of {int(points.sum())} "
-        "test points, so do not rely on the area-adjusted figures; add test points there "
+        f"{percent(share)} of the area is in strata with only {int(points[thin].sum())} of {int(points.sum())} "
+        "test points, so the area-adjusted figures are unreliable; add test points there "
         "('geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws some).",
     )
 
@@ -356,20 +355,17 @@ def _warn_of_merged(
 def _count_by_stratum(
     class_map: ClassMap, strata: ClassMap, found: AssessedPixels, classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Count points by stratum, map class and reference class; strata are read where the points' pixels lie."""
+    """Count points by stratum, map class and reference class; the stratum is that of the pixel's centre."""
     world = class_map.grid.pixel_to_world(found.row + 0.5, found.col + 0.5)
-    place = strata.grid.world_to_pixel(
-        *transform_coordinates(*world, class_map.grid.crs, strata.grid.crs)
-    )
-    row, col = (np.floor(v).astype(np.int64) for v in place)
-    inside = (row >= 0) & (row < strata.grid.height) & (col >= 0) & (col < strata.grid.width)
+    row, col = find_pixels(*world, class_map.grid.crs, strata.grid)
+    inside = row >= 0
     inventory = take_inventory(strata, row[inside], col[inside])
     stratum = np.full(len(row), -1)
     stratum[inside] = inventory.sampled
     if (stratum < 0).any():
         raise PointsError(
             f"{int((stratum < 0).sum())} of {len(stratum)} test points lie in no stratum of '{strata.path}'. "
-            "Every point must have been drawn from a stratum; give the raster that the sample was drawn from."
+            "Expected every point in a stratum; give the raster that the sample was drawn from."
         )
     counts = np.zeros((len(strata.legend), classes, classes), dtype=np.int64)
     np.add.at(counts, (stratum, found.mapped, found.reference), 1)
@@ -382,26 +378,25 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
     ) & set(class_map.legend.codes.tolist())
     matched = match_legends(class_map.legend, reference.legend, by_name=by_name)
     require_transformation(reference.grid.crs, class_map.grid.crs)
-    pixels, ground, unlabelled = _compare_rasters(class_map, reference, matched, reporter)
+    pixels, area_m2, unlabelled_m2 = _compare_rasters(class_map, reference, matched, reporter)
     if not pixels.any():
         raise RasterError(
             f"The reference raster '{reference.path}' and the map '{class_map.path}' have no classified pixel in "
-            "common. Expected rasters of the same ground; check their extents and nodata values."
+            "common. Expected rasters of the same area; check their extents and nodata values."
         )
     confusion = ConfusionMatrix(pixels, matched.legend)
-    mapped_m2 = ground.sum(axis=1)
+    mapped_m2 = area_m2.sum(axis=1)
     warnings = _Warnings()
-    cover = 1 - unlabelled.sum() / (unlabelled.sum() + mapped_m2.sum())
-    estimates = _measured(ground) if cover >= _FULL_COVER else None
+    cover = 1 - unlabelled_m2.sum() / (unlabelled_m2.sum() + mapped_m2.sum())
+    estimates = _measured(area_m2) if cover >= _FULL_COVER else None
     warnings.add_if(
         estimates is None,
-        f"The reference covers {100 * cover:.3g} % of the map. How these pixels were chosen is not known, so neither "
-        "intervals nor areas on the ground are given.",
+        f"The reference covers {100 * cover:.3g} % of the map. The sampling of these pixels is unknown, so neither "
+        "intervals nor estimated areas are given.",
     )
-    strangers = ", ".join(matched.only_in_reference)
+    unmapped = ", ".join(matched.only_in_reference)
     warnings.add_if(
-        strangers,
-        f"The reference has classes that the map does not know ({strangers}); they count as wrong.",
+        unmapped, f"The reference has classes that the map lacks ({unmapped}); they count as wrong."
     )
     shares = estimates.area_share if estimates else (_NO_ESTIMATE,) * len(matched.legend)
     return Assessment(
@@ -410,7 +405,7 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
         sampling="raster",
         confusion=confusion,
         estimates=estimates,
-        class_areas=_class_areas(matched.legend, mapped_m2 + unlabelled, shares),
+        class_areas=_class_areas(matched.legend, mapped_m2 + unlabelled_m2, shares),
         fingerprint=class_map.fingerprint,
         area_note=PixelAreas.of(class_map.grid).note,
         warnings=tuple(warnings.lines),
@@ -426,7 +421,7 @@ def _compare_rasters(
     """Count pixels and square metres by map and reference class, and square metres without reference."""
     size = len(matched.legend)
     lookup = np.append(matched.lookup, size)
-    pixels, ground = np.zeros((size, size + 1), dtype=np.int64), np.zeros((size, size + 1))
+    pixels, area_m2 = np.zeros((size, size + 1), dtype=np.int64), np.zeros((size, size + 1))
     areas = PixelAreas.of(class_map.grid)
     top = 0
     for truth in read_on_grid(reference, class_map.grid, reporter):
@@ -435,14 +430,14 @@ def _compare_rasters(
         cell = (mapped.astype(np.int64) * (size + 1) + lookup[truth])[valid]
         weight = np.broadcast_to(areas.within(window), truth.shape)[valid]
         pixels += np.bincount(cell, minlength=pixels.size).reshape(pixels.shape)
-        ground += np.bincount(cell, weights=weight, minlength=pixels.size).reshape(pixels.shape)
+        area_m2 += np.bincount(cell, weights=weight, minlength=pixels.size).reshape(pixels.shape)
         top += len(truth)
-    return pixels[:, :size], ground[:, :size], ground[:, size]
+    return pixels[:, :size], area_m2[:, :size], area_m2[:, size]
 
 
-def _measured(ground: NDArray[np.float64]) -> AccuracyEstimates:
-    """Turn square metres by map and reference class into figures without sampling error."""
-    share = ground / ground.sum()
+def _measured(area_m2: NDArray[np.float64]) -> AccuracyEstimates:
+    """Return estimates without sampling error from square metres by map and reference class."""
+    share = area_m2 / area_m2.sum()
 
     def exact(part: float, whole: float) -> Estimate:
         return Estimate(part / whole, 0.0, part / whole, part / whole) if whole else _NO_ESTIMATE

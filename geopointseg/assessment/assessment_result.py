@@ -1,4 +1,4 @@
-"""What an assessment found: scores, estimates, areas, and sentences that say what they mean."""
+"""Result of an assessment: scores, estimates, areas, and sentences that explain them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix, number_or_none
+from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate
+from geopointseg.json_values import to_json_values
 from geopointseg.legend import Legend
 from geopointseg.raster.pixel_area import AreaNote
 from geopointseg.summary import described, join_names
 
 Sampling = Literal["unknown", "simple", "stratified", "raster"]
-"""How the reference was sampled; ``raster`` is a reference raster instead of points."""
+"""Sampling design of the reference; ``raster`` is a reference raster instead of points."""
 
 SAMPLING_NOTES: Mapping[Sampling, str] = {
     "unknown": (
-        "It is not known how the test points were drawn. Area-adjusted accuracy, intervals and estimated areas hold "
-        "only if the points are a random sample within each map class; points put where it was easy make a map look "
-        "better than it is. 'geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws a sample for which "
-        "they hold."
+        "The sampling design of the test points is unknown. Area-adjusted accuracy, intervals and estimated areas are valid "
+        "only if the points are a random sample within each map class; points in easy places give an accuracy that is too "
+        "high. 'geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws a valid sample."
     ),
     "simple": (
-        "The test points are taken for a simple random or systematic sample of the map, grouped afterwards by map "
-        "class (post-stratified)."
+        "The test points are treated as a simple random or systematic sample of the map, post-stratified by map class."
     ),
-    "stratified": "The test points are taken for a random sample within each stratum.",
+    "stratified": "The test points are treated as a random sample within each stratum.",
     "raster": "The map was compared with a reference raster, pixel by pixel.",
 }
 
@@ -42,14 +41,14 @@ TitledTable = tuple[str, list[str], list[Row]]
 @described
 @dataclass(frozen=True)
 class ClassArea:
-    """How much ground a class covers, in hectares.
+    """Area of a class, in hectares.
 
     Parameters
     ----------
     mapped_ha
-        Area of the pixels that the map gives to the class. It is biased where the map confuses classes.
+        Area of the pixels of the class on the map, which is biased where the map confuses classes.
     estimated_ha
-        Area on the ground, estimated from the reference; NaN where it cannot be.
+        True area, estimated from the reference; NaN where it cannot be estimated.
     standard_error_ha, low_ha, high_ha
         Standard error and interval of the estimate.
     """
@@ -64,7 +63,7 @@ class ClassArea:
 @described
 @dataclass(frozen=True, eq=False)
 class AssessedPixels:
-    """The test points one by one, for pictures of where the map is right.
+    """The test points one by one, for maps of correct and wrong points.
 
     Parameters
     ----------
@@ -83,18 +82,18 @@ class AssessedPixels:
 @described
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """How accurate a map is, as far as a reference can tell.
+    """Accuracy of a map against a reference.
 
-    Two accuracies stand side by side. *Point counts* treat every test point alike; they depend on how many points
-    each class got. *Area-adjusted* figures weigh each map class by its area; they say what share of the map's area
-    is right, and carry intervals, provided the points were a probability sample.
+    There are two kinds of accuracy. *Point counts* give every test point the same weight, so they depend on the number of
+    points per class. *Area-adjusted* figures weight each map class by its area. They estimate the share of the map's area
+    that is correct, with intervals, if the points are a probability sample.
 
     Parameters
     ----------
     map_path, reference
-        What was compared with what.
+        Paths of map and reference.
     sampling
-        How the reference was sampled.
+        Sampling design of the reference.
     confusion
         Counts, rows = map, columns = reference.
     estimates
@@ -102,17 +101,17 @@ class Assessment:
     class_areas
         Areas by class name.
     fingerprint
-        Fingerprint of the model that made the map, if the map says so.
+        Fingerprint of the model of the map, from its tags; empty where there is none.
     area_note
-        How areas were measured.
+        Method of the area computation.
     outside, on_nodata
-        Test points that lie beyond the map, and on its nodata; they are left out.
+        Numbers of test points outside the map and on its nodata, which are left out.
     training_points
-        Test points that were training points and were let in by force; None where that was not checked.
+        Number of test points that are training points and were used because of ``force``; None where not checked.
     training_check
-        Sentence that says that no test point was a training point, or why that was not checked.
+        Sentence on the comparison of test points with training points.
     warnings
-        Sentences on what may spoil the result.
+        Sentences on what may bias the result.
     pixels
         The test points one by one; None for a reference raster.
     """
@@ -159,12 +158,12 @@ class Assessment:
 
     @property
     def is_area_adjusted(self) -> bool:
-        """Whether `overall_accuracy` is area-adjusted: it is where the sampling is known to allow it."""
+        """Whether `overall_accuracy` is area-adjusted: where the sampling design is known."""
         return self.estimates is not None and self.sampling in ("simple", "stratified")
 
     @property
     def overall_accuracy(self) -> float:
-        """Overall accuracy: area-adjusted for a declared probability sample, else the share of points that agree."""
+        """Overall accuracy: area-adjusted for a declared probability sample, otherwise the share of correct points."""
         if self.is_area_adjusted and self.estimates is not None:
             return self.estimates.overall.value
         return self.confusion.overall_accuracy
@@ -184,30 +183,27 @@ class Assessment:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the single points as JSON."""
-        kind = "area-adjusted" if self.is_area_adjusted else "point counts"
-        adjusted = self.estimates.to_json(self.legend.names) if self.estimates else None
-        return {
+        document = {
             "map": self.map_path,
             "reference": self.reference,
             "model_fingerprint": self.fingerprint,
             "sampling": self.sampling,
-            "overall_accuracy": number_or_none(self.overall_accuracy),
-            "overall_accuracy_kind": kind,
-            "mean_f1": number_or_none(self.mean_f1),
-            "mean_iou": number_or_none(self.mean_iou),
+            "overall_accuracy": self.overall_accuracy,
+            "overall_accuracy_kind": "area-adjusted" if self.is_area_adjusted else "point counts",
+            "mean_f1": self.mean_f1,
+            "mean_iou": self.mean_iou,
             "points": {
                 "assessed": self.confusion.total, "outside_map": self.outside, "on_nodata": self.on_nodata,
                 "training_points": self.training_points,
             },
             "point_counts": self.confusion.to_json(),
-            "area_adjusted": adjusted,
-            "class_areas_ha": {
-                name: {key: number_or_none(value) for key, value in vars(area).items()}
-                for name, area in self.class_areas.items()
-            },
-            "areas": self.area_note.basis if self.area_note else None,
-            "warnings": list(self.warnings),
+            "area_adjusted": self.estimates and self.estimates.to_json(self.legend.names),
+            "class_areas_ha": self.class_areas,
+            "areas": self.area_note and self.area_note.basis,
+            "warnings": self.warnings,
         }  # fmt: skip
+        values: dict[str, Any] = to_json_values(document)
+        return values
 
     def tables(self) -> list[TitledTable]:
         """Return the results as titled tables: scores, confusion matrix, area-adjusted accuracy, areas."""
@@ -217,7 +213,7 @@ class Assessment:
         return [*tables, self._area_table()]
 
     def sentences(self) -> list[str]:
-        """Return a plain-language reading of the result, warnings last."""
+        """Return the result as sentences, warnings last."""
         matrix = self.confusion
         unit = "pixels" if self.sampling == "raster" else "test points"
         summary = (
@@ -238,7 +234,7 @@ class Assessment:
         parts = [
             f"{count} {where}"
             for count, where in (
-                (self.outside, "beyond the map"),
+                (self.outside, "outside the map"),
                 (self.on_nodata, "on its nodata"),
             )
             if count
@@ -247,15 +243,8 @@ class Assessment:
         return [f"{unit} left out: {' and '.join(parts)}."] if parts else []
 
     def _score_table(self) -> TitledTable:
-        headings = [
-            "class",
-            "on the map",
-            "in reference",
-            "user's acc.",
-            "producer's acc.",
-            "F1",
-            "IoU",
-        ]
+        scores = ["user's acc.", "producer's acc.", "F1", "IoU"]
+        headings = ["class", "on the map", "in reference", *scores]
         rows: list[Row] = [
             [row["class"], row["mapped"], row["reference"], *(row[name] for name in SCORES)]
             for row in self.confusion.table()
@@ -272,40 +261,30 @@ class Assessment:
 
     def _estimate_table(self, estimates: AccuracyEstimates) -> TitledTable:
         headings = ["class", "user's acc.", "from", "to", "producer's acc.", "from", "to"]
-        rows: list[Row] = [
-            [
-                name,
-                users.value,
-                users.low,
-                users.high,
-                producers.value,
-                producers.low,
-                producers.high,
-            ]
-            for name, users, producers in zip(
-                self.legend.names, estimates.users, estimates.producers, strict=True
-            )
-        ]
-        overall = estimates.overall
-        nothing = [math.nan] * 3
-        rows.append(["overall accuracy", overall.value, overall.low, overall.high, *nothing])
+        classes = zip(self.legend.names, estimates.users, estimates.producers, strict=True)
+        rows: list[Row] = [[name, *_span(users), *_span(own)] for name, users, own in classes]
+        rows.append(["overall accuracy", *_span(estimates.overall), *[math.nan] * 3])
         confidence = round(100 * estimates.confidence)
         return f"Area-adjusted accuracy with {confidence} % intervals", headings, rows
 
     def _area_table(self) -> TitledTable:
         areas = self.class_areas.items()
-        if all(math.isnan(a.estimated_ha) for _, a in areas):
-            return (
-                "Area by class",
-                ["class", "on the map, ha"],
-                [[n, a.mapped_ha] for n, a in areas],
+        if all(math.isnan(area.estimated_ha) for _, area in areas):
+            headings, keys = ["on the map, ha"], ["mapped_ha"]
+        elif self.sampling == "raster":
+            headings, keys = (
+                ["on the map, ha", "in the reference, ha"],
+                ["mapped_ha", "estimated_ha"],
             )
-        if self.sampling == "raster":
-            headings = ["class", "on the map, ha", "in the reference, ha"]
-            return "Area by class", headings, [[n, a.mapped_ha, a.estimated_ha] for n, a in areas]
-        headings = ["class", "mapped ha", "estimated ha", "from", "to"]
-        rows: list[Row] = [[n, a.mapped_ha, a.estimated_ha, a.low_ha, a.high_ha] for n, a in areas]
-        return "Area by class", headings, rows
+        else:
+            headings = ["mapped ha", "estimated ha", "from", "to"]
+            keys = ["mapped_ha", "estimated_ha", "low_ha", "high_ha"]
+        rows: list[Row] = [[name, *(getattr(area, key) for key in keys)] for name, area in areas]
+        return "Area by class", ["class", *headings], rows
+
+
+def _span(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, estimate.low, estimate.high
 
 
 def percent(share: float) -> str:
@@ -321,4 +300,4 @@ def percent(share: float) -> str:
 
 def _adjusted_sentence(overall: Estimate, confidence: float) -> str:
     span = f"{round(100 * confidence)} % interval {percent(overall.low)} to {percent(overall.high)}"
-    return f"Weighing each class by its area, {percent(overall.value)} of the map's area is right ({span})."
+    return f"Weighted by area, {percent(overall.value)} of the map's area is correct ({span})."

@@ -1,6 +1,6 @@
-"""Intervals for scores of cross-validated points, by resampling blocks of ground.
+"""Bootstrap intervals for scores of cross-validated points.
 
-Neighbouring points are right or wrong together, so the blocks are the independent pieces, not the points.
+Blocks are resampled instead of points, because errors of neighbouring points are correlated.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.assessment.confusion import ConfusionMatrix
+from geopointseg.assessment.confusion import ConfusionMatrix, class_f1
 from geopointseg.legend import Legend
 from geopointseg.summary import described
 
@@ -20,18 +20,18 @@ REPLICATES = 1000
 @described
 @dataclass(frozen=True, eq=False)
 class BlockScores:
-    """Scores of one method with intervals.
+    """Scores of one method with bootstrap intervals.
 
     Parameters
     ----------
     confusion
         All held-out points together, rows = map, columns = reference.
     f1
-        F1 of each class with the ends of its interval, float64 ``(class, 3)``.
+        F1 of each class and the ends of its interval, float64 ``(class, 3)``.
     mean_f1, overall_accuracy
-        ``(3,)``: value and ends of the interval.
+        Value and ends of the interval, float64 ``(3,)``.
     replicates
-        Mean F1 of every replicate, ``(replicate,)``; the same blocks for every method of a study.
+        Mean F1 of every replicate, float64 ``(replicate,)``; the same blocks for methods scored with one seed.
     """
 
     confusion: ConfusionMatrix
@@ -50,20 +50,25 @@ def score_blocks(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> BlockScores:
-    """Score predictions at points and resample their blocks for intervals.
+    """Score predictions at points, with intervals from resampled blocks.
 
     Parameters
     ----------
     predicted, truth
-        Class indices, ``(point,)``; points with a negative one are left out.
+        Class indices, int64 ``(point,)``; points with a negative index are left out.
     block
-        Block of ground of each point, ``(point,)``.
+        Block of each point, int64 ``(point,)``.
     legend
         The classes.
     seed
-        The same seed draws the same blocks, so methods can be compared replicate by replicate.
+        Seed of the resampling. With one seed, methods can be compared replicate by replicate.
     confidence
-        Confidence of the percentile intervals.
+        Confidence level of the percentile intervals.
+
+    Returns
+    -------
+    BlockScores
+        Scores of all points, and intervals from 1000 replicates.
     """
     matrices = _count_by_block(predicted, truth, block, len(legend))
     rng = np.random.default_rng(seed)
@@ -103,11 +108,9 @@ def _scores(
     matrices: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return F1 by class, mean F1 over classes present, and overall accuracy of many matrices."""
-    correct = np.diagonal(matrices, axis1=1, axis2=2).astype(np.float64)
-    mapped, reference = matrices.sum(axis=2), matrices.sum(axis=1)
+    correct = np.diagonal(matrices, axis1=1, axis2=2)
+    f1 = class_f1(matrices)
     with np.errstate(invalid="ignore", divide="ignore"):
-        f1 = np.where(reference > 0, 2 * correct / (mapped + reference), np.nan)
         accuracy = correct.sum(axis=1) / matrices.sum(axis=(1, 2))
-        present = (reference > 0).sum(axis=1)
-        mean = np.nansum(f1, axis=1) / present
+        mean = np.nansum(f1, axis=1) / (~np.isnan(f1)).sum(axis=1)
     return f1, mean, accuracy

@@ -1,7 +1,7 @@
-"""Whether a probability means what it says, and one number that mends it.
+"""Reliability of probabilities, and temperature scaling.
 
-A network that is 90 % sure should be right nine times out of ten. Temperature scaling divides its logits by one
-number, fitted on held-out points: the classes stay as they are, only the confidence changes.
+Probabilities are reliable if, of all pixels with a confidence of 90 %, 90 % are correct. Temperature scaling divides the
+logits by one number, which is fitted on held-out points. Classes do not change, only their probabilities.
 
 References
 ----------
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geopointseg.assessment.confusion import number_or_none
 from geopointseg.assessment.estimation import wilson_interval
+from geopointseg.json_values import to_json_values
 
 MINIMUM_POINTS = 200
-"""Fewer held-out points than this do not tell a temperature well enough."""
+"""With fewer held-out points no temperature is fitted."""
 
 _TEMPERATURE_RANGE = (0.05, 20.0)
 _SMALLEST_PROBABILITY = 1e-7
@@ -29,7 +29,7 @@ _SMALLEST_PROBABILITY = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """How often the most likely class was right, by how likely it was said to be.
+    """Accuracy of the most likely class, by its probability (confidence).
 
     Parameters
     ----------
@@ -38,13 +38,13 @@ class Reliability:
     count
         Points in each bin, int64 ``(bin,)``.
     confidence
-        Mean confidence in each bin; NaN where it is empty.
+        Mean confidence in each bin, float64 ``(bin,)``; NaN where it is empty.
     accuracy
-        Share of points that were right in each bin.
+        Share of correct points in each bin, float64 ``(bin,)``; NaN where it is empty.
     low, high
-        95 % interval of the accuracy (Wilson).
+        95 % interval of the accuracy (Wilson), float64 ``(bin,)``.
     ece
-        Expected calibration error: mean distance of confidence and accuracy, weighted by the points.
+        Expected calibration error: mean absolute difference of confidence and accuracy, weighted by points.
     """
 
     edges: NDArray[np.float64]
@@ -57,27 +57,25 @@ class Reliability:
 
     def to_json(self) -> dict[str, Any]:
         """Return bins and error as JSON."""
-        arrays = {
-            name: [number_or_none(v) for v in getattr(self, name).tolist()]
-            for name in ("edges", "count", "confidence", "accuracy", "low", "high")
-        }
-        return {"expected_calibration_error": number_or_none(self.ece), **arrays}
+        bins = {key: value for key, value in vars(self).items() if key != "ece"}
+        document: dict[str, Any] = to_json_values({"expected_calibration_error": self.ece} | bins)
+        return document
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A temperature, and how reliable the probabilities were before and after.
+    """A temperature, and the reliability of the probabilities before and after.
 
     Parameters
     ----------
     temperature
-        Probabilities become ``p ** (1 / temperature)``, normalized; 1 changes nothing.
+        Probabilities become ``p ** (1 / temperature)``, normalized; 1 leaves them as they are.
     points
-        Held-out points that it was fitted on.
+        Number of held-out points in the fit.
     before, after
         Reliability without and with it.
     reason
-        A sentence that says what was done and why.
+        Sentence on the fit, or why there was none.
     """
 
     temperature: float
@@ -105,11 +103,16 @@ def measure_reliability(
     Parameters
     ----------
     probabilities
-        ``(point, class)``, each row sums to one.
+        Class probabilities, ``(point, class)``; each row sums to one.
     class_index
         True class of each point, ``(point,)``.
     bins
         Number of bins between 0 and 1.
+
+    Returns
+    -------
+    Reliability
+        By bin, and the expected calibration error; NaN for no points.
 
     Examples
     --------
@@ -119,20 +122,16 @@ def measure_reliability(
     """
     given = np.asarray(probabilities, dtype=np.float64)
     truth = np.asarray(class_index, dtype=np.int64)
-    sure = given.max(axis=1, initial=0.0)
-    right = (given.argmax(axis=1) == truth).astype(np.float64) if len(given) else np.zeros(0)
+    best = given.max(axis=1, initial=0.0)
+    correct = (given.argmax(axis=1) == truth).astype(np.float64) if len(given) else np.zeros(0)
     edges = np.linspace(0, 1, bins + 1)
-    place = np.searchsorted(edges, sure, side="left").clip(1, bins) - 1
+    place = np.searchsorted(edges, best, side="left").clip(1, bins) - 1
     count = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
-        confidence = np.bincount(place, sure, minlength=bins) / count
-        accuracy = np.bincount(place, right, minlength=bins) / count
-    ends = np.array(
-        [
-            wilson_interval(a, n, 1.96)
-            for a, n in zip(accuracy.tolist(), count.tolist(), strict=True)
-        ]
-    )
+        confidence = np.bincount(place, best, minlength=bins) / count
+        accuracy = np.bincount(place, correct, minlength=bins) / count
+    pairs = zip(accuracy.tolist(), count.tolist(), strict=True)
+    ends = np.array([wilson_interval(share, points, 1.96) for share, points in pairs])
     gap = np.abs(np.nan_to_num(confidence) - np.nan_to_num(accuracy))
     ece = float(gap @ count / count.sum()) if count.sum() else float("nan")
     return Reliability(edges, count, confidence, accuracy, ends[:, 0], ends[:, 1], ece)
@@ -155,24 +154,23 @@ def scale_probabilities(probabilities: ArrayLike, temperature: float) -> NDArray
 def fit_temperature(
     probabilities: ArrayLike, class_index: ArrayLike, minimum_points: int = MINIMUM_POINTS
 ) -> Calibration:
-    """Fit the temperature that makes held-out points most likely.
+    """Fit the temperature of largest likelihood on held-out points.
 
-    The points must be held out from training, and the probabilities those that prediction will use, after
-    test-time augmentation and after the members of an ensemble were averaged.
+    The probabilities must be those of the prediction: after test-time augmentation, and averaged over the members.
 
     Parameters
     ----------
     probabilities
-        ``(point, class)``.
+        Class probabilities, ``(point, class)``.
     class_index
         True classes, ``(point,)``.
     minimum_points
-        With fewer points the temperature stays 1, and the reason says so.
+        With fewer points the temperature is 1.
 
     Returns
     -------
     Calibration
-        The temperature and what it changes.
+        The temperature, and the reliability before and after.
     """
     from scipy.optimize import minimize_scalar
 
@@ -182,15 +180,17 @@ def fit_temperature(
     if len(truth) < minimum_points:
         reason = (
             f"Not calibrated: {len(truth)} held-out points, and a temperature needs at least {minimum_points}. "
-            "Take the probabilities as a ranking, not as odds."
+            "Use the probabilities as a ranking only."
         )
         return Calibration(1.0, len(truth), before, before, reason)
 
-    def surprise(log_temperature: float) -> float:
+    def negative_log_likelihood(log_temperature: float) -> float:
         scaled = scale_probabilities(given, float(np.exp(log_temperature)))
         return -float(np.log(scaled[np.arange(len(truth)), truth] + 1e-300).mean())
 
-    found = minimize_scalar(surprise, bounds=np.log(_TEMPERATURE_RANGE), method="bounded")
+    found = minimize_scalar(
+        negative_log_likelihood, bounds=np.log(_TEMPERATURE_RANGE), method="bounded"
+    )
     temperature = float(np.exp(found.x))
     after = measure_reliability(scale_probabilities(given, temperature), truth)
     direction = "over" if temperature > 1 else "under"

@@ -1,9 +1,8 @@
-"""Bring the classes of a reference together with those of a map.
+"""Matching of the classes of a reference with those of a map.
 
-A test file makes a legend of its own: text classes get codes by their order, so a file that lacks one class
-counts the others differently. Names are therefore matched by name and codes by code, and a code that means one
-thing here and another there is refused. A name matches its exact spelling; another spelling (capitals, spaces) matches
-only where the map has one class of that name.
+Text classes get codes by their order, so the same class can have different codes in two files. Classes of text fields are
+therefore matched by name, other classes by code. A code with two different meanings is refused. A name matches its exact
+spelling; another spelling (capitals, spaces) matches only where the map has one class of that name.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from geopointseg.name import NameTable
 
 @dataclass(frozen=True, eq=False)
 class MatchedLegend:
-    """One legend for map and reference.
+    """Joint legend of map and reference.
 
     Parameters
     ----------
     legend
-        The map's classes in their order, then those that only the reference has.
+        The classes of the map in their order, then those that only the reference has.
     lookup
-        int64 ``(reference class,)``, position in ``legend`` of each class of the reference.
+        Position in ``legend`` of each class of the reference, int64 ``(reference class,)``.
     only_in_reference
-        Names of the classes that the map cannot show.
+        Names of the classes that the map lacks.
     """
 
     legend: Legend
@@ -48,7 +47,12 @@ def match_legends(map_legend: Legend, reference: Legend, *, by_name: bool) -> Ma
     reference
         Classes of the reference, only those that occur in it.
     by_name
-        Whether the reference's codes were made up from text, so that only names count.
+        Whether the codes of the reference were assigned to text, so that only names count.
+
+    Returns
+    -------
+    MatchedLegend
+        The joint legend, and the position of each class of the reference in it.
 
     Raises
     ------
@@ -73,12 +77,12 @@ def match_legends(map_legend: Legend, reference: Legend, *, by_name: bool) -> Ma
             _refuse_swapped_names(entry, map_legend, index, names)
         found.append(index)
     if reference.entries and all(index is None for index in found):
-        _refuse_strangers(map_legend, reference, by_name=by_name)
+        _refuse_unmatched(map_legend, reference, by_name=by_name)
     return _extend(map_legend, reference, found)
 
 
 def used_classes(legend: Legend, class_index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the positions of the classes that occur, in order."""
+    """Return the positions of the classes that occur, int64 in ascending order."""
     return np.flatnonzero(np.bincount(class_index, minlength=len(legend)) > 0)
 
 
@@ -90,17 +94,17 @@ def _refuse_swapped_names(
     if named and names.find(theirs.name) not in (None, index):
         raise LegendError(
             f"The class code {ours.code} is '{theirs.name}' in the reference and '{ours.name}' on the map. "
-            "Expected one meaning for each code; give the test points by class name, or renumber them like the map."
+            "Expected one meaning for each code; use class names for the test points, or the codes of the map."
         )
 
 
-def _refuse_strangers(map_legend: Legend, reference: Legend, *, by_name: bool) -> None:
+def _refuse_unmatched(map_legend: Legend, reference: Legend, *, by_name: bool) -> None:
     nameless = all(e.name == str(e.code) for e in map_legend.entries)
     if by_name and nameless:
         raise LegendError(
-            f"The map has no legend: its classes are only known as {', '.join(map_legend.names[:8])}, while the "
-            f"reference calls them {', '.join(reference.names[:8])}. Expected names that both share; give test "
-            "points with class codes, or add the names to the map as a categorized style (.qml) in QGIS."
+            f"The map has no legend: its classes are {', '.join(map_legend.names[:8])}, and those of the reference "
+            f"{', '.join(reference.names[:8])}. Expected names in common; use test points with class codes, or add the "
+            "names to the map as a categorized style (.qml) in QGIS."
         )
     on_map = ", ".join(f"{e.code} {e.name}" for e in map_legend.entries[:8])
     tested = ", ".join(f"{e.code} {e.name}" for e in reference.entries[:8])
@@ -112,10 +116,10 @@ def _refuse_strangers(map_legend: Legend, reference: Legend, *, by_name: bool) -
 
 def _extend(map_legend: Legend, reference: Legend, found: list[int | None]) -> MatchedLegend:
     entries = list(map_legend.entries)
-    strangers = [e for e, index in zip(reference.entries, found, strict=True) if index is None]
+    unmatched = [e for e, index in zip(reference.entries, found, strict=True) if index is None]
     taken_codes, taken_names = set(map_legend.codes.tolist()), {e.name for e in entries}
-    colors = class_colors([e.name for e in strangers], [e.color for e in entries])
-    for entry, color in zip(strangers, colors, strict=True):
+    colors = class_colors([e.name for e in unmatched], [e.color for e in entries])
+    for entry, color in zip(unmatched, colors, strict=True):
         code = entry.code if entry.code not in taken_codes else max(taken_codes) + 1
         name = entry.name if entry.name not in taken_names else f"{entry.name} (reference only)"
         entries.append(LegendEntry(code, name, color))
@@ -123,4 +127,4 @@ def _extend(map_legend: Legend, reference: Legend, found: list[int | None]) -> M
         taken_names.add(name)
     positions = iter(range(len(map_legend), len(entries)))
     lookup = np.array([next(positions) if i is None else i for i in found], dtype=np.int64)
-    return MatchedLegend(Legend(tuple(entries)), lookup, tuple(e.name for e in strangers))
+    return MatchedLegend(Legend(tuple(entries)), lookup, tuple(e.name for e in unmatched))

@@ -1,8 +1,10 @@
-"""The confusion matrix: one table of counts from which every score is derived.
+"""The confusion matrix, and the scores that are derived from its counts.
 
-Rows are what the *map* says, columns are what the *reference* says, in every format: in memory, in JSON, in CSV,
-on the terminal and in the report. Each format says so itself, because software differs on this and a transposed
-matrix swaps user's and producer's accuracy without anyone noticing.
+Rows are *map* classes and columns are *reference* classes in every format: in memory, in JSON, in CSV, on the terminal and
+in the report. Each format states this, because a transposed matrix swaps user's and producer's accuracy.
+
+Scores are one ratio of counts each and computed here. scikit-learn and torchmetrics start from labels of single samples, not
+from counts of strips, folds and bootstrap replicates, and give 0, not NaN, as F1 of a class that only the map has.
 """
 
 from __future__ import annotations
@@ -17,26 +19,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.errors import LegendError
+from geopointseg.json_values import to_json_values
 from geopointseg.legend import Legend
 from geopointseg.summary import described, join_names
 
 AXES = "rows = map, columns = reference"
-"""The one orientation of every confusion matrix."""
+"""Orientation of every confusion matrix."""
 
 Score = Literal["users_accuracy", "producers_accuracy", "precision", "recall", "f1", "iou"]
 
 SCORES: tuple[Score, ...] = ("users_accuracy", "producers_accuracy", "f1", "iou")
-"""The per-class scores in the order in which tables show them; precision and recall are other names of the first two."""
+"""Per-class scores in the order of tables; precision and recall are other names of the first two."""
 
 
 @described
 @dataclass(frozen=True, eq=False)
 class ConfusionMatrix:
-    """Counts of map class against reference class, and the scores that follow from them.
+    """Counts of map class against reference class, and scores.
 
-    A class that the reference does not hold has no producer's accuracy, F1 or IoU: these are NaN, and means leave
-    the class out (`absent` counts them). A class that is in the reference but never on the map has an F1 and an
-    IoU of zero and a user's accuracy of NaN, since there is nothing to be right about.
+    For a class that is absent from the reference, producer's accuracy, F1 and IoU are NaN, and means leave it out
+    (`absent` counts such classes). For a class that is in the reference but never on the map, F1 and IoU are 0 and user's
+    accuracy is NaN.
 
     Parameters
     ----------
@@ -71,11 +74,8 @@ class ConfusionMatrix:
         ]
 
     def _table(self) -> tuple[list[str], list[list[object]]]:
-        rows = [
-            [name, *counts]
-            for name, counts in zip(self.legend.names, self.counts.tolist(), strict=True)
-        ]
-        return ["map \\ reference", *self.legend.names], rows
+        rows = zip(self.legend.names, self.counts.tolist(), strict=True)
+        return ["map \\ reference", *self.legend.names], [[name, *counts] for name, counts in rows]
 
     def __post_init__(self) -> None:
         counts = np.array(self.counts, dtype=np.int64)
@@ -100,6 +100,16 @@ class ConfusionMatrix:
             Class indices 0..K-1 of one shape. Pairs in which either is negative (unlabelled) are left out.
         legend
             The classes.
+
+        Returns
+        -------
+        ConfusionMatrix
+            The counts.
+
+        Raises
+        ------
+        LegendError
+            If an index is not in the legend.
         """
         size = len(legend)
         rows = np.asarray(mapped, dtype=np.int64).ravel()
@@ -118,8 +128,8 @@ class ConfusionMatrix:
         """Read the matrix back from `to_json`."""
         if document.get("axes") != AXES:
             raise LegendError(
-                f"The confusion matrix says its axes are {document.get('axes')!r}. Expected '{AXES}'; "
-                "transpose it if it is the other way round."
+                f"The confusion matrix has the axes {document.get('axes')!r}. Expected '{AXES}'; transpose it if they are "
+                "swapped."
             )
         return cls(np.array(document["counts"]), Legend.from_json(document["legend"]))
 
@@ -156,27 +166,27 @@ class ConfusionMatrix:
 
     @property
     def correct(self) -> NDArray[np.int64]:
-        """Pairs that agree, by class, ``(class,)``."""
+        """Correct pairs by class, int64 ``(class,)``."""
         return np.asarray(np.diagonal(self.counts))
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Which classes the reference holds, ``(class,)``."""
+        """Which classes the reference has, bool ``(class,)``."""
         return self.reference_totals > 0
 
     @property
     def absent(self) -> int:
-        """How many classes the reference does not hold; means leave them out."""
+        """Number of classes that are absent from the reference."""
         return int((~self.present).sum())
 
     @property
     def overall_accuracy(self) -> float:
-        """Share of pairs that agree; NaN where there are none."""
+        """Share of correct pairs; NaN for no pairs."""
         return float(_ratio(self.correct.sum(), self.total))
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa. Kept because readers ask for it; it adds nothing to the accuracies (Pontius & Millones 2011).
+        """Cohen's kappa, for comparison with other studies (see Pontius & Millones 2011 for its limits).
 
         References
         ----------
@@ -188,12 +198,12 @@ class ConfusionMatrix:
 
     @property
     def users_accuracy(self) -> NDArray[np.float64]:
-        """Share of what the map calls a class that is that class: precision, 1 - commission error."""
+        """Share of the pairs of a map class that are correct: precision, 1 - commission error; ``(class,)``."""
         return _ratio(self.correct, self.map_totals)
 
     @property
     def producers_accuracy(self) -> NDArray[np.float64]:
-        """Share of a class on the ground that the map shows as that class: recall, 1 - omission error."""
+        """Share of the pairs of a reference class that are correct: recall, 1 - omission error; ``(class,)``."""
         return _ratio(self.correct, self.reference_totals)
 
     precision = users_accuracy
@@ -201,15 +211,14 @@ class ConfusionMatrix:
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """F1 score, which is the Dice coefficient; NaN for classes absent from the reference."""
-        scores = _ratio(2 * self.correct, self.map_totals + self.reference_totals)
-        return np.where(self.present, scores, np.nan)
+        """F1 score, equal to the Dice coefficient, ``(class,)``; NaN for classes absent from the reference."""
+        return class_f1(self.counts)
 
     dice = f1
 
     @property
     def iou(self) -> NDArray[np.float64]:
-        """Intersection over union (Jaccard index); NaN for classes absent from the reference."""
+        """Intersection over union (Jaccard index), ``(class,)``; NaN for classes absent from the reference."""
         union = self.map_totals + self.reference_totals - self.correct
         return np.where(self.present, _ratio(self.correct, union), np.nan)
 
@@ -219,13 +228,13 @@ class ConfusionMatrix:
         return values
 
     def mean(self, name: Score) -> float:
-        """Return the mean of a score over the classes present in the reference (undefined ones left out)."""
+        """Return the mean of a score over the classes present in the reference, without undefined values."""
         values = self.score(name)[self.present]
         values = values[~np.isnan(values)]
         return float(values.mean()) if values.size else math.nan
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row a class and a last row of means, for terminals and reports; NaN where undefined."""
+        """Return one row per class and a last row of means, for terminals and reports; NaN where undefined."""
         columns = {name: self.score(name) for name in SCORES}
         rows: list[dict[str, Any]] = [
             {
@@ -248,31 +257,30 @@ class ConfusionMatrix:
 
     @property
     def classes_label(self) -> str:
-        """How many classes means are taken over; it says how many were left out."""
+        """Number of classes in means, and of those left out, as a phrase."""
         left_out = f" ({self.absent} absent left out)" if self.absent else ""
         return f"{int(self.present.sum())} classes{left_out}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return counts, scores and the orientation of the axes; undefined scores are null."""
-        return {
+        """Return counts, scores and the orientation of the axes as JSON; undefined scores are null."""
+        document = {
             "axes": AXES,
             "legend": self.legend.to_json(),
-            "counts": self.counts.tolist(),
+            "counts": self.counts,
             "total": self.total,
-            "overall_accuracy": number_or_none(self.overall_accuracy),
-            "kappa": number_or_none(self.kappa),
+            "overall_accuracy": self.overall_accuracy,
+            "kappa": self.kappa,
             "classes_absent_from_reference": self.absent,
-            "mean": {name: number_or_none(self.mean(name)) for name in SCORES},
-            "classes": [
-                {key: number_or_none(value) for key, value in row.items()}
-                for row in self.table()[:-1]
-            ],
+            "mean": {name: self.mean(name) for name in SCORES},
+            "classes": self.table()[:-1],
         }
+        values: dict[str, Any] = to_json_values(document)
+        return values
 
     def to_csv(self) -> str:
         """Return the counts as CSV with totals and accuracies in the margins.
 
-        The first cell names the axes; rows are the map's classes, columns the reference's.
+        The first cell gives the orientation of the axes.
         """
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
@@ -286,11 +294,22 @@ class ConfusionMatrix:
         return stream.getvalue()
 
 
-def number_or_none(value: Any) -> Any:
-    """Return numpy numbers as Python's and NaN as None, which JSON knows as null."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def class_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the F1 score of each class; NaN for classes absent from the reference.
+
+    Parameters
+    ----------
+    counts
+        Confusion matrices, int64 ``(..., map, reference)``.
+
+    Returns
+    -------
+    ndarray
+        float64 ``(..., class)``.
+    """
+    mapped, reference = counts.sum(axis=-1), counts.sum(axis=-2)
+    scores = _ratio(2 * np.diagonal(counts, axis1=-2, axis2=-1), mapped + reference)
+    return np.where(reference > 0, scores, np.nan)
 
 
 def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:

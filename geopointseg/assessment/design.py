@@ -1,8 +1,7 @@
-"""Where to look on the ground so that an assessment is honest: how many points, and which.
+"""Sample design for an assessment: number and places of test points.
 
-A stratified random sample gives every map class enough points for an interval worth having, and the common
-classes the rest. It is written in random order and without the map's class, so that whoever labels it cannot be
-led by the map.
+A stratified random sample gives every map class enough points for a useful interval, and large classes more. It is written
+in random order and without the map's class, so that the map does not influence the labelling.
 
 References
 ----------
@@ -39,7 +38,7 @@ from geopointseg.summary import count_classes, described
 SAMPLE_LAYER = "sample"
 CLASS_FIELD = "class"
 EXPECTED_ACCURACY = 0.85
-"""User's accuracy that planning starts from where nothing is known."""
+"""User's accuracy that is assumed before the assessment."""
 
 _FAIR_SHARE = 0.5
 
@@ -47,22 +46,22 @@ _FAIR_SHARE = 0.5
 @described
 @dataclass(frozen=True, eq=False)
 class SampleDesign:
-    """Points to be labelled, in the random order in which to label them.
+    """Points to be labelled, in random order.
 
     Parameters
     ----------
     x, y
         Pixel centres in ``crs``, float64 ``(point,)``.
     stratum
-        Map class of each point, int64 ``(point,)``; kept out of the file.
+        Map class of each point, int64 ``(point,)``; not written to the file.
     legend
         Classes of the map.
     crs
         CRS of the map.
     area_share
-        Share of the map's area of each class.
+        Share of the map's area of each class, float64 ``(class,)``.
     expected_error
-        Standard error of overall accuracy to expect, if user's accuracies are about 0.85.
+        Expected standard error of overall accuracy, if user's accuracies are 0.85.
     source
         Path of the map.
     """
@@ -86,47 +85,47 @@ class SampleDesign:
         ]
 
     def _table(self) -> tuple[list[str], list[list[object]]]:
-        rows = [
-            [entry.code, entry.name, entry.color, float(share), int(count)]
-            for entry, share, count in zip(
-                self.legend.entries, self.area_share, self.counts(), strict=True
-            )
-        ]
+        rows = self.legend.table_rows(self.area_share.tolist(), self.counts().tolist())
         return ["code", "class", "colour", "share of the map", "points"], rows
 
     def __len__(self) -> int:
         return len(self.x)
 
     def counts(self) -> NDArray[np.int64]:
-        """Return the points of each map class."""
+        """Return the number of points of each map class, int64 ``(class,)``."""
         return np.bincount(self.stratum, minlength=len(self.legend)).astype(np.int64)
 
     def sentences(self) -> list[str]:
-        """Return what the sample will be good for, and how to use it."""
+        """Return the expected precision, and how to use the sample."""
         return [
             (
-                f"{len(self)} points, at random within each map class, in random order. If the map is right for about "
-                f"{100 * EXPECTED_ACCURACY:.0f} %, overall accuracy will be known to plus or minus "
-                f"{196 * self.expected_error:.1f} percentage points."
+                f"{len(self)} points, random within each map class, in random order. If about "
+                f"{100 * EXPECTED_ACCURACY:.0f} % of the map is correct, the 95 % interval of overall accuracy will be plus "
+                f"or minus {196 * self.expected_error:.1f} percentage points."
             ),
             (
-                f"Fill in the field '{CLASS_FIELD}' from better imagery or in the field, without looking at the map; "
-                "leave out none. Then assess this same map with --sampling stratified."
+                f"Fill in the field '{CLASS_FIELD}' of every point from better imagery or in the field, without looking at "
+                "the map. Then assess the same map with --sampling stratified."
             ),
         ]
 
 
 def sample_size(area_share: ArrayLike, users_accuracy: ArrayLike, standard_error: float) -> int:
-    """Return how many points give overall accuracy the standard error that is wanted.
+    """Return the number of points for a given standard error of overall accuracy.
 
     Parameters
     ----------
     area_share
-        Share of the map's area of each class, summing to one.
+        Share of the map's area of each class, ``(class,)``; sums to one.
     users_accuracy
-        Expected user's accuracy of each class.
+        Expected user's accuracy of each class, ``(class,)``.
     standard_error
-        Wanted standard error of overall accuracy, for example 0.01.
+        Standard error of overall accuracy, for example 0.01.
+
+    Returns
+    -------
+    int
+        Number of points, for allocation in proportion to area.
 
     Examples
     --------
@@ -143,21 +142,26 @@ def sample_size(area_share: ArrayLike, users_accuracy: ArrayLike, standard_error
 def allocate_points(
     area_share: ArrayLike, count: int, minimum: int | None = None
 ) -> NDArray[np.int64]:
-    """Share points out over map classes: a minimum for each, the rest by area.
+    """Allocate points to map classes: a minimum for each, the rest by area.
 
     Parameters
     ----------
     area_share
-        Share of the map's area of each class; classes without area get no point.
+        Share of the map's area of each class, ``(class,)``; classes without area get no point.
     count
-        Points in all.
+        Total number of points.
     minimum
-        Points that a class gets at least; by default 50, or half an equal share where there are too few points.
+        Smallest number of points per class; by default 50, or half an equal share where there are too few points.
 
     Returns
     -------
     ndarray
         int64 ``(class,)``, summing to ``count``.
+
+    Raises
+    ------
+    PointsError
+        If there are fewer than two points per class.
 
     Examples
     --------
@@ -170,7 +174,7 @@ def allocate_points(
     if count < 2 * classes:
         raise PointsError(
             f"{count} points cannot be shared out over {classes} map classes. Expected at least two for each class "
-            f"({2 * classes}), better fifty ({50 * classes}); ask for more points."
+            f"({2 * classes}), better fifty ({50 * classes}); request more points."
         )
     floor = min(50, int(_FAIR_SHARE * count / classes)) if minimum is None else minimum
     floor = max(2, min(floor, count // classes))
@@ -196,30 +200,35 @@ def design_sample(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> SampleDesign:
-    """Draw a stratified random sample from a map, the map's classes being the strata.
+    """Draw a stratified random sample from a map; its classes are the strata.
 
-    Within a class every square metre is equally likely, also where the ground in a pixel differs from row to row. The
-    map is read twice in strips.
+    Within a class every square metre has the same probability, also where the area of a pixel depends on its row. The map
+    is read twice in strips.
 
     Parameters
     ----------
     map_path
         The map to be assessed.
     count
-        Points in all; a class with fewer pixels than its part gives all it has.
+        Total number of points; of a class with fewer pixels than its allocation, all pixels are drawn.
     minimum
-        Points that each class gets at least; see `allocate_points`.
+        Smallest number of points per class; see `allocate_points`.
     seed
-        The same seed draws the same points.
+        Seed of the sample.
     reporter
-        Takes progress.
+        Receives progress; may cancel.
+
+    Returns
+    -------
+    SampleDesign
+        The points in random order.
 
     Raises
     ------
     PointsError
-        If there are fewer points than two a class.
+        If there are fewer than two points per class.
     RasterError
-        If the map holds only nodata.
+        If the map has only nodata.
     """
     class_map = map_path if isinstance(map_path, ClassMap) else ClassMap.open(map_path)
     reporter = reporter or Reporter()
@@ -227,8 +236,7 @@ def design_sample(
     weight = by_row * PixelAreas.of(class_map.grid).by_row[:, None]
     if not weight.any():
         raise RasterError(
-            f"The map '{class_map.path}' holds nothing but nodata. Expected class codes; give the map that shall be "
-            "assessed."
+            f"The map '{class_map.path}' holds nothing but nodata. Expected class codes; give the map to be assessed."
         )
     share = weight.sum(axis=0) / weight.sum()
     rng = np.random.default_rng(seed)
@@ -244,21 +252,21 @@ def design_sample(
 
 
 def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
-    """Write a sample as a GeoPackage to be filled in: order, empty class, empty note; nothing tells the map's class.
+    """Write a sample as a GeoPackage to be filled in: number, empty class, empty note, without the map's class.
 
-    In QGIS the class is chosen from a list, and labelled points take their class's colour.
+    In QGIS the class is chosen from a list, and labelled points have the colour of their class.
 
     Parameters
     ----------
     sample
-        What to write.
+        The sample.
     path
-        A ``.gpkg`` file; an earlier sample in it is replaced, unless somebody has labelled it.
+        A ``.gpkg`` file; an earlier sample in it is replaced, unless points of it are labelled.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, or holds labels or other layers.
+        If the file cannot be written, or has labelled points or other layers.
     """
     import shapely
 
@@ -269,8 +277,8 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
     fields = {
         "number": np.arange(1, len(sample) + 1), CLASS_FIELD: empty, "note": empty.copy(),
     }  # fmt: skip
-    categories = [Category(e.name, e.name, e.color) for e in sample.legend.entries]
-    style = Style(CLASS_FIELD, (*categories, Category("", "not labelled yet", "#e0003c")))
+    classes = Style.of_legend(CLASS_FIELD, sample.legend, by_name=True).categories
+    style = Style(CLASS_FIELD, (*classes, Category("", "not labelled yet", "#e0003c")))
     with new_geopackage(Path(path), SAMPLE_LAYER, [sample.source], CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(sample.x, sample.y))
         write_layer(partial, SAMPLE_LAYER, geometry, fields, sample.crs)
@@ -279,11 +287,11 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
 
 
 def _offer_classes(path: Path, names: Sequence[str]) -> None:
-    """Let QGIS show the class field as a list to choose from."""
+    """Configure the class field as a list of values in QGIS."""
     with closing(sqlite3.connect(path)) as connection, connection:
         [(document,)] = connection.execute("SELECT styleQML FROM layer_styles").fetchall()
         head, _, rest = document.partition("<qgis")
-        root = ET.fromstring("<qgis" + rest)  # noqa: S314 - written by ourselves a moment ago
+        root = ET.fromstring("<qgis" + rest)  # noqa: S314 - written by `store_style`
         configuration = ET.SubElement(root, "fieldConfiguration")
         field = ET.SubElement(configuration, "field", name=CLASS_FIELD)
         config = ET.SubElement(ET.SubElement(field, "editWidget", type="ValueMap"), "config")
@@ -300,7 +308,7 @@ def _offer_classes(path: Path, names: Sequence[str]) -> None:
 
 
 def _round_to_sum(wanted: NDArray[np.float64], total: int) -> NDArray[np.int64]:
-    """Round so that the sum stays right, the largest remainders up."""
+    """Round to integers with a given sum, the largest remainders up."""
     whole = np.floor(wanted).astype(np.int64)
     missing = total - int(whole.sum())
     for index in np.argsort(-(wanted - whole), kind="stable")[:missing]:
@@ -330,7 +338,7 @@ def _count_by_row(class_map: ClassMap, reporter: Reporter) -> NDArray[np.int64]:
 def _pick_pixels(
     rng: np.random.Generator, weight: NDArray[np.float64], counts: NDArray[np.int64], wanted: int
 ) -> NDArray[np.int64]:
-    """Draw distinct pixels of one class as ``(row, position among the class's pixels of that row)``."""
+    """Draw distinct pixels of one class as row and position among the pixels of the class in that row, ``(pixel, 2)``."""
     if not wanted:
         return np.zeros((0, 2), dtype=np.int64)
     picked = np.zeros((0, 2), dtype=np.int64)
@@ -352,7 +360,7 @@ def _pick_pixels(
 def _find_columns(
     class_map: ClassMap, picked: Sequence[NDArray[np.int64]], reporter: Reporter
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Turn positions among a row's pixels of a class into columns; return row, column and class index."""
+    """Return row, column and class index of picked pixels, from positions among the pixels of a class in a row."""
     found: list[tuple[int, int, int]] = []
     codes = class_map.legend.codes.tolist()
     for window, values, mask in read_strips(class_map, reporter):

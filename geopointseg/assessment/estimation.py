@@ -1,9 +1,8 @@
-"""Accuracy and area estimated from a probability sample, with standard errors and intervals.
+"""Estimation of accuracy and areas from a probability sample, with standard errors and intervals.
 
-Everything here is one estimator: the ratio of two stratified means (Stehman 2014). Where the strata are the map's
-classes it becomes, term by term, the estimator of Olofsson et al. (2014), which also serves simple random and
-systematic samples stratified afterwards by map class. The finite population correction is left out, because a
-sample is a vanishing part of a map's pixels.
+All estimates are ratios of two stratified means (Stehman 2014). Where the strata are the classes of the map, this is the
+estimator of Olofsson et al. (2014), which is also valid for simple random and systematic samples that are post-stratified
+by map class. There is no finite population correction, because a sample is a very small share of the pixels of a map.
 
 References
 ----------
@@ -27,8 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geopointseg.assessment.confusion import number_or_none
+from geopointseg.assessment.confusion import AXES
 from geopointseg.errors import PointsError
+from geopointseg.json_values import to_json_values
 from geopointseg.summary import described
 
 Array = NDArray[np.float64]
@@ -39,9 +39,8 @@ Array = NDArray[np.float64]
 class Estimate:
     """An estimated share with its standard error and interval; NaN where it cannot be estimated.
 
-    The interval is the value plus or minus z standard errors, as in the literature. Where the standard error is
-    zero only because all sampled points agree, it is Wilson's score interval instead: three hits out of three do
-    not prove a hundred percent.
+    The interval is the value plus or minus z standard errors. Where the standard error is zero because all sampled points
+    are correct, or all are wrong, it is Wilson's score interval.
 
     Parameters
     ----------
@@ -58,10 +57,6 @@ class Estimate:
     low: float
     high: float
 
-    def to_json(self) -> dict[str, float | None]:
-        """Return the numbers by name, undefined ones as None."""
-        return {name: number_or_none(value) for name, value in vars(self).items()}
-
 
 @described
 @dataclass(frozen=True)
@@ -71,17 +66,17 @@ class AccuracyEstimates:
     Parameters
     ----------
     overall
-        Overall accuracy: the share of the map's area that is right.
+        Overall accuracy: the share of the map's area that is correct.
     users, producers
-        Per class, in the legend's order.
+        User's and producer's accuracy of each class, in legend order.
     area_share
-        Share of the map's area that is each class on the ground.
+        True share of the map's area of each class.
     proportions
         Estimated share of the area in each cell of the confusion matrix, rows = map, columns = reference.
     confidence
-        Confidence of the intervals.
+        Confidence level of the intervals.
     collapsed
-        Strata (by position) that held fewer than two points and were merged with each other.
+        Positions of the strata with fewer than two points, which were merged.
     """
 
     overall: Estimate
@@ -97,16 +92,15 @@ class AccuracyEstimates:
         per_class = {
             "users_accuracy": self.users, "producers_accuracy": self.producers, "area_share": self.area_share,
         }  # fmt: skip
-        return {
+        document = {
             "confidence": self.confidence,
-            "overall_accuracy": self.overall.to_json(),
-            "area_proportions": {"axes": "rows = map, columns = reference"}
-            | {"values": [[number_or_none(v) for v in row] for row in self.proportions.tolist()]},
+            "overall_accuracy": self.overall,
+            "area_proportions": {"axes": AXES, "values": self.proportions},
             "collapsed_strata": [names[i] if i < len(names) else str(i) for i in self.collapsed],
-        } | {
-            key: {name: value.to_json() for name, value in zip(names, values, strict=True)}
-            for key, values in per_class.items()
+            **{key: dict(zip(names, each, strict=True)) for key, each in per_class.items()},
         }
+        values: dict[str, Any] = to_json_values(document)
+        return values
 
 
 def estimate_accuracy(
@@ -122,7 +116,7 @@ def estimate_accuracy(
     stratum_sizes
         Size of each stratum in any unit (pixels, square metres), ``(stratum,)``.
     confidence
-        Confidence of the intervals.
+        Confidence level of the intervals.
 
     Returns
     -------
@@ -136,8 +130,8 @@ def estimate_accuracy(
 
     Notes
     -----
-    A stratum with a single point has no variance, and one without points no mean. Such strata are collapsed into
-    one (Cochran 1977), joined by the next smallest sample if together they still hold fewer than two points.
+    A stratum with a single point has no variance, and one without points no mean. Such strata are merged into one
+    (Cochran 1977), and with the stratum of the next smallest sample if they have fewer than two points together.
 
     Examples
     --------
@@ -151,7 +145,7 @@ def estimate_accuracy(
     cells, sizes, collapsed = _collapse(cells, sizes)
     weights = sizes / sizes.sum()
     classes = cells.shape[1]
-    z = round(NormalDist().inv_cdf(0.5 + confidence / 2), 2)  # 1.96, as the literature prints it
+    z = round(NormalDist().inv_cdf(0.5 + confidence / 2), 2)  # 1.96, as in the references
     every = np.ones((classes, classes), dtype=bool)
     diagonal = np.eye(classes, dtype=bool)
 
@@ -173,7 +167,21 @@ def estimate_accuracy(
 
 
 def wilson_interval(share: float, count: float, z: float) -> tuple[float, float]:
-    """Return Wilson's score interval of a share of ``count`` independent trials.
+    """Return Wilson's score interval of a share.
+
+    Parameters
+    ----------
+    share
+        Share of successes, 0..1.
+    count
+        Number of independent trials, not necessarily whole.
+    z
+        Quantile of the normal distribution, 1.96 for 95 %.
+
+    Returns
+    -------
+    tuple of float
+        Ends of the interval; NaN for no trials.
 
     Examples
     --------
@@ -211,13 +219,13 @@ def _check_sample(cells: Array, sizes: Array) -> None:
     stray = cells.sum(axis=(1, 2))[sizes <= 0].sum()
     if stray:
         raise PointsError(
-            f"{int(stray)} test points lie in strata that have no area. Every point must lie in a stratum of the "
-            "map that is assessed; give the strata from which the points were drawn."
+            f"{int(stray)} test points lie in strata that have no area. Expected every point in a stratum of the assessed map; "
+            "give the strata from which the points were drawn."
         )
 
 
 def _collapse(cells: Array, sizes: Array) -> tuple[Array, Array, tuple[int, ...]]:
-    """Merge strata with fewer than two points, and drop those without area."""
+    """Merge strata with fewer than two points, and remove those without area."""
     points = cells.sum(axis=(1, 2))
     has_area = sizes > 0
     small = has_area & (points < 2)

@@ -1,7 +1,6 @@
-"""What a map holds, read once from top to bottom: pixels and area by class, and the class at each test point.
+"""Inventory of a map: pixels and area of each class, and the class at test points, from one pass over the map.
 
-A map may be far larger than memory and its test points may lie anywhere, so one pass over whole rows of blocks
-answers both questions.
+The map is read in strips of whole block rows, so that it may be larger than memory and test points may lie anywhere.
 """
 
 from __future__ import annotations
@@ -25,25 +24,25 @@ from geopointseg.raster.raster_access import open_dataset, reading
 from geopointseg.raster.validity import is_stored_mask, masks_of
 
 STRIP_VALUES = 16 << 20
-"""About how many pixels are read at a time."""
+"""Approximate number of pixels in a strip."""
 
 _LARGEST_DENSE_CODE = 1023
 
 
 @dataclass(frozen=True, eq=False)
 class Inventory:
-    """Pixels and area of each class of a map, and the classes at the places that were asked for.
+    """Pixels and area of each class of a map, and the classes at given pixels.
 
     Parameters
     ----------
     pixels
-        int64 ``(class,)``, number of pixels in the legend's order.
+        Number of pixels of each class, int64 ``(class,)``.
     area_m2
-        float64 ``(class,)``, square metres of ground.
+        Area of each class in square metres, float64 ``(class,)``.
     unknown_pixels
-        Pixels whose code is neither in the legend nor nodata.
+        Number of pixels whose code is neither in the legend nor nodata.
     sampled
-        int64 ``(point,)``, class index at each place; -1 on nodata.
+        Class index at each given pixel, int64 ``(point,)``; -1 on nodata.
     """
 
     pixels: NDArray[np.int64]
@@ -58,16 +57,26 @@ def take_inventory(
     col: NDArray[np.int64],
     reporter: Reporter | None = None,
 ) -> Inventory:
-    """Read a map once: count its classes, measure them, and look up places.
+    """Count and measure the classes of a map, and read the classes at given pixels.
 
     Parameters
     ----------
     class_map
         The map.
     row, col
-        Pixels to look up, int64 ``(point,)``, all of them on the map.
+        The given pixels, int64 ``(point,)``; all on the map.
     reporter
-        Takes progress; may cancel.
+        Receives progress; may cancel.
+
+    Returns
+    -------
+    Inventory
+        Of all classes in the legend of the map.
+
+    Raises
+    ------
+    RasterError
+        If the map has only nodata.
     """
     areas = PixelAreas.of(class_map.grid)
     order = np.argsort(row, kind="stable")
@@ -90,7 +99,7 @@ def take_inventory(
 def read_strips(
     class_map: ClassMap, reporter: Reporter
 ) -> Iterator[tuple[Window, NDArray[np.integer], NDArray[np.bool_] | None]]:
-    """Yield full-width windows with their stored codes and validity (None: nodata is told by value alone)."""
+    """Yield full-width windows with stored codes ``(row, col)`` and validity (None: only the nodata value counts)."""
     with open_dataset(class_map.path) as dataset:
         plain = _is_plain(dataset)
         with reporter.stage("assess", total=dataset.height) as advance:
@@ -105,11 +114,25 @@ def read_strips(
 
 
 def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[NDArray[np.int64]]:
-    """Yield class indices of another raster on a grid, strip by strip, -1 where it holds no class.
+    """Yield class indices of another raster on a grid, strip by strip.
 
-    Where the grids differ, each pixel of the grid takes the class at its centre (nearest neighbour). An alpha band
-    tells what lies outside the raster or its mask; it is read as a band, because GDAL takes it for a mask only where
-    it is unsigned. Nodata is told by value, because beside it the warper ignores a mask.
+    Where the grids differ, each pixel of the grid has the class at its centre (nearest neighbour). The alpha band is 0
+    outside the raster and its mask. It is read as a band, because GDAL uses it as a mask only where it is unsigned. Nodata
+    is compared by value, because the warper ignores a mask where a nodata value is set.
+
+    Parameters
+    ----------
+    other
+        The raster.
+    grid
+        The grid.
+    reporter
+        Receives progress; may cancel.
+
+    Yields
+    ------
+    ndarray
+        int64 ``(row, col)`` of full width, from top to bottom; -1 where there is no class.
     """
     step = max(1, STRIP_VALUES // max(grid.width, 1) // 4)
     tops = range(0, grid.height, step)
@@ -146,7 +169,7 @@ def _strip_windows(dataset: DatasetReader) -> Iterator[Window]:
 
 
 def _is_plain(dataset: DatasetReader) -> bool:
-    """Whether nodata is told by value alone; integers of 64 bits are left to `ClassMap.read_codes`."""
+    """Return whether only the nodata value marks invalid pixels; not for 64-bit integers, see `ClassMap.read_codes`."""
     dtype = np.dtype(dataset.dtypes[0])
     return dtype.kind in "iu" and dtype.itemsize < 8 and not is_stored_mask(masks_of(dataset)[0])
 
@@ -187,8 +210,8 @@ def _sum_up(
 ) -> Inventory:
     if not totals:
         raise RasterError(
-            f"The map '{class_map.path}' holds nothing but nodata. Expected class codes; predict it again, "
-            "and check that the scene has imagery where the map shall be."
+            f"The map '{class_map.path}' holds nothing but nodata. Expected class codes; predict it again, and check that the scene "
+            "has valid pixels in the mapped area."
         )
     known = np.array([totals.get(code, np.zeros(2)) for code in class_map.legend.codes.tolist()])
     known = known.reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Where the models of a map are: what the map's tags say of their folders, and how folders are recognized."""
+"""Origin of a map: the model folders in its tags, and the fingerprints of model folders."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from geopointseg.raster.class_map import ClassMap
 
 FOLDER_TAG = "GEOPOINTSEG_MODEL_FOLDER"
-"""The map's tag that says where the model folders were, as a JSON list."""
+"""Tag of a map with the paths of its model folders, as a JSON list."""
 
 
 def describe_folders(folders: Sequence[str | os.PathLike[str]], output: Path) -> str:
-    """Return the text of the tag that says where model folders lie, seen from a map.
+    """Return the text of the tag with the paths of model folders.
 
-    The path is relative to the map's folder, so that map and model are found when they are moved together, and says
-    nothing of the folders above both. Where only the root of the disk or the folder of all home directories is common,
-    a model in the user's home is given from ``~``, so that the tag does not hold the user's name; others are absolute.
+    Paths are relative to the folder of the map, so that map and model can be moved together, and do not contain the
+    folders above both. Where only the root of the disk or the folder of all home directories is common, a path in the
+    user's home starts with ``~``, so that it does not contain the user's name. Other paths are absolute.
 
     Parameters
     ----------
@@ -27,6 +27,11 @@ def describe_folders(folders: Sequence[str | os.PathLike[str]], output: Path) ->
         Model folders.
     output
         The map.
+
+    Returns
+    -------
+    str
+        A JSON list.
     """
     place = Path(output).absolute().parent
     return json.dumps([_shortened(Path(folder), place) for folder in folders], ensure_ascii=False)
@@ -47,17 +52,17 @@ def _shortened(folder: Path, place: Path) -> str:
 
 
 def locate_folders(class_map: ClassMap) -> list[Path]:
-    """Return where the tags of a map say that its model folders were; a folder may no longer be there."""
+    """Return the model folders in the tags of a map; they may have been moved or deleted."""
     try:
-        told = json.loads(class_map.tags.get(FOLDER_TAG, "[]"))
+        paths = json.loads(class_map.tags.get(FOLDER_TAG, "[]"))
     except ValueError:
         return []
     place = Path(class_map.path).absolute().parent
-    return [place / Path(text).expanduser() for text in told if isinstance(text, str)]
+    return [place / Path(text).expanduser() for text in paths if isinstance(text, str)]
 
 
 def fingerprint_folder(folder: Path) -> str:
-    """Return the fingerprint of a model folder, the SHA-256 of its description; empty where there is none."""
+    """Return the fingerprint of a model folder, the SHA-256 of its ``model.json``; empty where there is none."""
     try:
         return hashlib.sha256((folder / "model.json").read_bytes()).hexdigest()
     except OSError:

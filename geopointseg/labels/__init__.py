@@ -1,1 +1,1 @@
-"""Labels: points on the ground, the sparse masks they become, and what can be wrong with them."""
+"""Labels: labelled points, sparse masks made from them, and checks of points."""

@@ -1,8 +1,8 @@
-"""Splitting points by ground, so that held-out points say something about other places.
+"""Split of points by spatial blocks, so that scores of held-out points are valid for other places.
 
-Neighbouring points are alike, and a point inside a training chip has been seen in training even if its label has
-not. Points are therefore held out by whole blocks of ground, with the classes balanced over the parts, and training
-points within reach of a test point are left out.
+Labels of neighbouring points are correlated, and a training chip shows the surroundings of its points. Points are therefore
+held out by whole blocks, with classes balanced over the parts, and training points within reach of a test point are left
+out.
 
 References
 ----------
@@ -43,9 +43,9 @@ class Fold:
     name
         Name of the part that is held out.
     train, test
-        The points to train with and to test on.
+        The training points and the test points.
     left_out
-        How many points were dropped from training because they lie within reach of a test point.
+        Number of points left out of training because they lie within reach of a test point.
     """
 
     name: str
@@ -65,18 +65,16 @@ def split_points(
     buffer_m: float = 0.0,
     reporter: Reporter | None = None,
 ) -> Points:
-    """Split points by blocks of ground, either into folds or into training, validation and test points.
+    """Split points by spatial blocks, either into folds or into training, validation and test points.
 
-    All points of a block go to the same part, and the blocks are dealt out so that every part gets its share of
-    every class.
+    All points of a block go to the same part, and every part gets its share of every class.
 
     Parameters
     ----------
     points
-        What to split; an existing split is replaced.
+        The points; an existing split is replaced.
     block_size_m
-        Side of a block in metres; by default the range of the labels' variogram, beyond which labels no longer
-        resemble their neighbours.
+        Side of a block in metres; by default the range of the labels' variogram, beyond which labels are uncorrelated.
     folds
         Number of folds, named ``fold1``, ``fold2`` ...
     test_fraction
@@ -84,12 +82,12 @@ def split_points(
     validation_fraction
         Share of the points to hold out as ``validation``, beside ``test_fraction``.
     seed
-        The same seed gives the same split.
+        Seed of the split.
     buffer_m
-        Training points this near to a held-out point are named ``buffer``. With folds this depends on the round:
-        use `iterate_folds`.
+        Training points within this distance of a held-out point, in metres, are marked ``buffer``. With folds this depends
+        on the round; use `iterate_folds`.
     reporter
-        Warned when a part lacks a class.
+        Warned of parts that lack a class.
 
     Returns
     -------
@@ -108,8 +106,8 @@ def split_points(
     require_number("The buffer", buffer_m, unit="m", minimum=0)
     if folds is not None and buffer_m > 0:
         raise ConfigError(
-            f"A buffer of {buffer_m:g} m was asked for with {folds} folds. Expected it with a test fraction: which "
-            "points lie near the test points changes from fold to fold; choose larger blocks, or --test-fraction."
+            f"A buffer of {buffer_m:g} m was given with {folds} folds. Expected it with a test fraction, because the points "
+            "near test points change from fold to fold; choose larger blocks, or --test-fraction."
         )
     if block_size_m is None:
         block_size_m = variogram_range(points, seed=seed)
@@ -135,17 +133,34 @@ def split_points(
 
 
 def assign_blocks(points: Points, block_size_m: float) -> NDArray[np.int64]:
-    """Return the block of each point, numbered from 0 without gaps.
+    """Assign each point to a spatial block.
 
-    Blocks are squares on the ground. Where the plane of the CRS is true to scale to 0.2 % at all points, as in UTM and
-    national grids, their edges lie at whole multiples of their size in it. Elsewhere they follow parallels and meridians
-    of the CRS's ellipsoid, and beyond 80 degrees the axes of an equal-area plane around the pole; sides are then right to
-    1 % up to 10 km. The same ground is cut in the same way whichever points lie on it.
+    Blocks are squares. Where the scale of the CRS is true to 0.2 % at all points, as in UTM and national grids, their edges
+    lie at whole multiples of their size in the CRS. Elsewhere they follow parallels and meridians of the CRS's ellipsoid,
+    and beyond 80 degrees the axes of an equal-area plane around the pole; sides are then accurate to 1 % up to 10 km.
+    Block edges do not depend on the points.
+
+    Parameters
+    ----------
+    points
+        The points.
+    block_size_m
+        Side of a block in metres.
+
+    Returns
+    -------
+    ndarray
+        Block of each point, int64 ``(point,)``, numbered from 0 without gaps.
+
+    Raises
+    ------
+    ConfigError
+        If the size is not above zero.
     """
     if not 0 < block_size_m < math.inf:
         raise ConfigError(
             f"The block size is {block_size_m} m. Expected a length above zero; "
-            "a block should be longer than labels resemble each other."
+            "a block should be longer than the distance over which labels are correlated."
         )
     cell = assign_cells(points.x, points.y, points.crs, block_size_m)
     _, block = np.unique(cell, axis=0, return_inverse=True)
@@ -155,19 +170,19 @@ def assign_blocks(points: Points, block_size_m: float) -> NDArray[np.int64]:
 def deal_blocks(
     counts: NDArray[np.int64], shares: NDArray[np.float64], seed: int = 0
 ) -> NDArray[np.int64]:
-    """Deal blocks out to parts so that every part gets its share of every class.
+    """Assign blocks to parts so that every part gets its share of every class.
 
-    The blocks that matter most to some class come first, each goes where it brings the parts closest to their
-    shares; then single blocks are moved as long as that helps.
+    Blocks with the largest share of any class come first. Each goes to the part that brings the shares of points closest to
+    those wanted. Then single blocks are moved as long as that improves the shares.
 
     Parameters
     ----------
     counts
         Points by block and class, int64 ``(block, class)``.
     shares
-        Wanted share of each part, ``(part,)``, summing to 1.
+        Wanted share of each part, float64 ``(part,)``; sums to 1.
     seed
-        Breaks ties.
+        Seed of the tie-breaking.
 
     Returns
     -------
@@ -198,16 +213,21 @@ def deal_blocks(
 def iterate_folds(
     points: Points, *, buffer_m: float = 0.0, grid: Grid | None = None
 ) -> Iterator[Fold]:
-    """Yield the rounds of a cross-validation: each fold once as the test.
+    """Yield the rounds of a cross-validation: each fold is the test once.
 
     Parameters
     ----------
     points
         Points whose ``split`` names folds, as `split_points` makes them.
     buffer_m
-        Training points this near to a test point are dropped; see `training_reach_m`.
+        Training points within this distance of a test point, in metres, are left out; see `training_reach_m`.
     grid
-        Measures nearness along the rows and columns of this grid, as chips lie.
+        Distances are measured along the rows and columns of this grid, as chips lie.
+
+    Yields
+    ------
+    Fold
+        In the order of their numbers.
 
     Raises
     ------
@@ -229,7 +249,21 @@ def iterate_folds(
 
 
 def training_reach_m(chip_size: int, receptive_field_px: int, resolution_m: float) -> float:
-    """Return how far from a training point the network has looked: receptive field plus half a chip.
+    """Return the reach of training around a point in metres: receptive field plus half a chip.
+
+    Parameters
+    ----------
+    chip_size
+        Side of a chip in pixels.
+    receptive_field_px
+        Receptive field of the network in pixels.
+    resolution_m
+        Side of a pixel in metres.
+
+    Returns
+    -------
+    float
+        The reach in metres.
 
     Examples
     --------
@@ -249,8 +283,8 @@ def within_reach(
 ) -> NDArray[np.bool_]:
     """Return which training points have a test point within reach.
 
-    Near is what lies within reach on the ground. Chips are squares, so what lies within reach along both of two axes is
-    near, too.
+    A point is within reach if its geodesic distance is, or, because chips are squares, if its distances along both of two
+    axes are.
 
     Parameters
     ----------
@@ -259,9 +293,14 @@ def within_reach(
     train, test
         Which of them are for training and for testing, bool ``(point,)``.
     reach_m
-        The distance in metres; zero reaches nothing.
+        The distance in metres; with zero no point is within reach.
     grid
-        Its rows and columns are the axes, where given; else the axes of the points' CRS.
+        Its rows and columns are the axes; by default those of the points' CRS.
+
+    Returns
+    -------
+    ndarray
+        bool ``(point,)``; False for points that are not for training.
     """
     from scipy.spatial import cKDTree
 
@@ -273,30 +312,30 @@ def within_reach(
     if (known & test).any() and (known & train).any():
         distance, _ = cKDTree(place[known & test]).query(place[known & train], p=np.inf)
         near[known & train] = distance <= reach_m
-    ground = Positions.of(points.x, points.y, points.crs)
+    positions = Positions.of(points.x, points.y, points.crs)
     left = train & ~near
-    near[left] = ground.select(left).nearest(ground.select(test)) <= reach_m
+    near[left] = positions.select(left).nearest(positions.select(test)) <= reach_m
     return near
 
 
 def require_out_of_reach(
     train: Points, test: Points, reach_m: float, *, grid: Grid | None = None
 ) -> None:
-    """Refuse a run in which a test point lies within reach of a training chip.
+    """Raise an error if a test point lies within reach of a training chip.
 
     Parameters
     ----------
     train, test
         The points.
     reach_m
-        What training sees around its points, in metres; see `training_reach_m`.
+        Reach of training around its points, in metres; see `training_reach_m`.
     grid
         The scene's grid, along whose rows and columns chips lie.
 
     Raises
     ------
     PointsError
-        If there is such a point; the message says how many and how near.
+        If there is such a point; the message gives their number and the distance.
     """
     together = Points.concatenate([test, train.to_crs(test.crs)])
     is_test = np.arange(len(together)) < len(test)
@@ -304,8 +343,8 @@ def require_out_of_reach(
     if near.any():
         raise PointsError(
             f"{near.sum()} of {len(test)} test points lie within {reach_m:.0f} m of a training point, where training "
-            "chips reach. Expected test points that training has never seen, because scores would be too good; split "
-            f"by blocks with a buffer of {reach_m:.0f} m, or leave these points out."
+            "chips reach. Expected test points beyond all training chips, because scores would be too good; split by blocks "
+            f"with a buffer of {reach_m:.0f} m, or leave these points out."
         )
 
 
@@ -322,8 +361,8 @@ def _shares(
             raise ConfigError(f"The number of folds is {folds}. Expected 2 or more; 5 is usual.")
         if validation_fraction:
             raise ConfigError(
-                f"A validation fraction of {validation_fraction:g} was asked for with {folds} folds. Expected it with a "
-                "test fraction; each fold is validation to the others."
+                f"A validation fraction of {validation_fraction:g} was given with {folds} folds. Expected it with a test "
+                "fraction; with folds, each one is the validation of the others."
             )
         return {f"fold{number}": 1 / folds for number in range(1, folds + 1)}
     test = float(test_fraction or 0)
@@ -353,7 +392,7 @@ def _best_part(
 def _fill_empty_parts(
     part: NDArray[np.int64], parts: int, load: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Give every empty part the lightest block of the part that has most of them."""
+    """Give every empty part the block with the smallest share from the part with most blocks."""
     for empty in sorted(set(range(parts)) - set(part.tolist())):
         fullest = np.bincount(part, minlength=parts).argmax()
         candidates = np.flatnonzero(part == fullest)
@@ -363,13 +402,9 @@ def _fill_empty_parts(
 
 def _warn_of_missing_classes(points: Points, reporter: Reporter) -> None:
     for name in np.unique(points.split).tolist():
-        counts = points.select(points.split == name).counts()
+        here = points.select(points.split == name).counts()
         lacking = [
-            entry.name
-            for entry, here, in_all in zip(
-                points.legend.entries, counts, points.counts(), strict=True
-            )
-            if here == 0 and in_all > 0
+            points.legend.names[k] for k in np.flatnonzero((here == 0) & (points.counts() > 0))
         ]
         if lacking:
             reporter.warn(

@@ -1,8 +1,8 @@
-"""From the values of a class field to a legend: which field, which codes, names and colours.
+"""Choice of the class field of a layer, and the legend from its values: codes, names and colours.
 
-Integer fields keep their codes; zero may be a class like any other. Text gets the codes 1..K, in the order of the
-layer's categorized style where there is one and in alphabetical order otherwise, so the same file always gives
-the same codes. Text that is all digits counts as integers, because formats like CSV know nothing else.
+Integer fields keep their codes; zero can be a class. Text gets the codes 1..K in the order of the layer's categorized style,
+or in alphabetical order where there is none, so the same file always gives the same codes. Text of digits only counts as
+integers, because formats like CSV have only text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from geopointseg.legend import Legend, LegendEntry
 from geopointseg.name import NameTable, clean_name, fold_name
 
 RESERVED_FIELDS = ("weight", "split", "scene")
-"""Optional fields of a point layer that carry something other than the class."""
+"""Optional fields of a point layer besides the class."""
 
 _NEVER_CLASSES = (*RESERVED_FIELDS, "source_fid", "reason", "rank", "fold")
 _KNOWN_NAMES = (
@@ -34,15 +34,29 @@ _LARGEST_CODE = 65535
 
 
 def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | None) -> str:
-    """Choose the field that holds the class.
+    """Return the name of the class field.
 
-    The wanted one; else the only field with a usual name; else the one that the layer's style shows; else the only
-    text or integer field there is; else the only field of all.
+    It is the wanted one; otherwise the only field with a usual name; otherwise that of the layer's style; otherwise the
+    only text or integer field; otherwise the only field.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    wanted
+        Name that the user gave, if any.
+    style
+        Categorized style of the layer, if any.
+
+    Returns
+    -------
+    str
+        In the spelling of the file.
 
     Raises
     ------
     PointsError
-        If it does not exist or several could be meant; the message lists the fields there are.
+        If the field does not exist, or several are possible; the message lists the fields.
     """
     if wanted is not None:
         return _wanted_field(layer, wanted)
@@ -64,12 +78,14 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
 
 
 def find_field(layer: VectorLayer, wanted: str) -> str | None:
-    """Return the field of a name, as the file spells it: the exact one, else the only one that is alike; or None.
+    """Return the field of a name in the spelling of the file; None where there is none.
+
+    An exact match comes first, then the only field that differs in capitals and spaces.
 
     Raises
     ------
     PointsError
-        If several fields are alike and none is exact.
+        If several fields differ in capitals and spaces only, and none matches exactly.
     """
     fields = list(layer.fields)
     table = NameTable(fields)
@@ -87,7 +103,7 @@ def _can_hold_classes(layer: VectorLayer, field: str) -> bool:
 
 
 def find_name_field(layer: VectorLayer, class_field: str) -> str | None:
-    """Find a text field that may hold the names of an integer class field; None where there is none."""
+    """Return the text field with the class names of an integer class field; None where there is none."""
     if layer.fields[class_field] != "integer":
         return None
     names = (*_KNOWN_NAMES, "name")
@@ -96,12 +112,26 @@ def find_name_field(layer: VectorLayer, class_field: str) -> str | None:
 
 
 def factorize(column: NDArray[Any], class_field: str) -> tuple[NDArray[np.int64], list[str]]:
-    """Turn a column into positions in a list of distinct values, each written as text; -1 where NULL.
+    """Return positions in a list of distinct values, and the values as text.
+
+    Parameters
+    ----------
+    column
+        Values of any type, ``(feature,)``.
+    class_field
+        Name of the field, for messages.
+
+    Returns
+    -------
+    positions
+        int64 ``(feature,)``; -1 where NULL.
+    values
+        The distinct values.
 
     Raises
     ------
     PointsError
-        If the column holds fractions.
+        If the column has fractions.
     """
     import pandas as pd
 
@@ -125,7 +155,7 @@ def factorize(column: NDArray[Any], class_field: str) -> tuple[NDArray[np.int64]
 def _merge_spellings(
     codes: NDArray[np.int64], values: list[str]
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Clean distinct values as names; those that are the same afterwards become one, empty ones NULL."""
+    """Clean values as names, merge those that are equal afterwards, and make empty ones NULL."""
     cleaned = [clean_name(value).strip() for value in values]
     distinct = list(dict.fromkeys(value for value in cleaned if value))
     if distinct == values:
@@ -137,7 +167,7 @@ def _merge_spellings(
 
 @dataclass(frozen=True)
 class ClassCoding:
-    """How the values of one class field become class indices.
+    """Mapping of the values of a class field to class indices.
 
     Parameters
     ----------
@@ -146,7 +176,7 @@ class ClassCoding:
     index_by_value
         Class index of every value, written as text.
     is_text
-        Whether the field holds names rather than codes.
+        Whether the field has names instead of codes.
     """
 
     legend: Legend
@@ -154,7 +184,7 @@ class ClassCoding:
     is_text: bool
 
     def encode(self, column: NDArray[Any], class_field: str) -> NDArray[np.int64]:
-        """Return class indices of a column, -1 where it is NULL or empty."""
+        """Return the class indices of a column, int64 ``(feature,)``; -1 where it is NULL or empty."""
         codes, values = factorize(column, class_field)
         lookup = np.array([self.index_by_value[value] for value in values] + [-1], dtype=np.int64)
         return lookup[codes]
@@ -168,7 +198,7 @@ def build_coding(
     names: Mapping[str, str] | None = None,
     legend: Legend | None = None,
 ) -> ClassCoding:
-    """Decide the legend of a class field from the values that occur.
+    """Return the coding of a class field, with a legend from the values that occur.
 
     Parameters
     ----------
@@ -181,12 +211,17 @@ def build_coding(
     names
         Names by value, from a field beside the class field.
     legend
-        Legend to fit the values into, instead of making one.
+        Legend to use instead of a new one.
+
+    Returns
+    -------
+    ClassCoding
+        For all the values.
 
     Raises
     ------
     PointsError
-        If there is no value at all, or one that the given legend lacks, or a code that no map can store.
+        If there is no value, a value that the given legend lacks, or a code that maps cannot store.
     """
     values = sorted(set(values))
     if not values:
@@ -261,7 +296,7 @@ def _unique_names(values: list[str], labels: Mapping[str, str]) -> list[str]:
 
 
 def _colors(values: list[str], names: list[str], style: Style | None) -> list[str]:
-    """Return the colours of the style, and for values that it lacks those that suit their names."""
+    """Return the colours of the style, and for values that it lacks default colours for their names."""
     categories = style.categories if style else ()
     styled = {category.value: category.color for category in categories if category.color}
     unstyled = [name for value, name in zip(values, names, strict=True) if not styled.get(value)]

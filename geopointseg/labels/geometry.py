@@ -1,4 +1,4 @@
-"""Geometry on the way from features to labels: parts, representative places."""
+"""Geometries of features: their parts, and a representative point of each part."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 _POINT, _MULTIPOINT, _COLLECTION = 0, 4, 7
 
 
-def explode_parts(
-    geometries: NDArray[np.object_],
-) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
-    """Split multipoints and collections into parts; return the parts and the feature of each."""
+def explode_parts(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Split multipoints and collections into parts; return the finite parts and the position of each one's feature."""
     feature = np.flatnonzero(~(shapely.is_missing(geometries) | shapely.is_empty(geometries)))
     parts = geometries[feature]
     split = np.isin(shapely.get_type_id(parts), (_MULTIPOINT, _COLLECTION))
@@ -28,7 +26,7 @@ def explode_parts(
 def find_places(
     parts: NDArray[np.object_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_] | None]:
-    """Return a place on each geometry as x and y, and the lines and polygons (None if all are points)."""
+    """Return x and y of a point on each geometry, and the lines and polygons, None elsewhere (None if all are points)."""
     drawn = shapely.get_type_id(parts) != _POINT
     if not drawn.any():
         return shapely.get_x(parts), shapely.get_y(parts), None

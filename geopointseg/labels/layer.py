@@ -1,4 +1,4 @@
-"""Vector layers on disk: which layer of a file, which fields it has, and its features in arrays."""
+"""Vector layers in files: choice of the layer, its fields, its features as arrays; and GeoPackages of one layer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import numpy as np
 import shapely
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import InputFileError, OutputError, PointsError
+from geopointseg.labels.geopackage import read_rows
 from geopointseg.name import NameTable
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.publishing import (
@@ -25,14 +25,14 @@ from geopointseg.raster.publishing import (
     require_writable_folder,
     whole_file,
 )
-from geopointseg.vector_source import PLAIN_STEM, openable, unchanged, writable
+from geopointseg.vector_source import PLAIN_STEM, openable, writable
 
 FieldKind = Literal["text", "integer", "real", "other"]
 Features = tuple[NDArray[np.int64], NDArray[np.object_], dict[str, NDArray[Any]]]
-"""Feature ids, geometries (None where empty) and the columns that were asked for."""
+"""Feature ids, geometries (None where empty) and columns by name."""
 
 POINTS_LAYER = "points"
-"""Layer that points are written to, unless another name is given."""
+"""Default name of a layer of points."""
 
 _KIND_BY_OGR: dict[str, FieldKind] = {"OFTString": "text", "OFTInteger": "integer", "OFTInteger64": "integer", "OFTReal": "real"}  # fmt: skip
 _TYPE_NAMES = {0: "Point", 1: "LineString", 3: "Polygon", 5: "MultiLineString", 6: "MultiPolygon"}
@@ -40,7 +40,7 @@ _TYPE_NAMES = {0: "Point", 1: "LineString", 3: "Polygon", 5: "MultiLineString", 
 
 @dataclass(frozen=True)
 class VectorLayer:
-    """One layer of a vector file, described but not held open.
+    """Description of one layer of a vector file, which is not kept open.
 
     Parameters
     ----------
@@ -67,14 +67,14 @@ class VectorLayer:
 
     @classmethod
     def open(cls, path: str | Path, layer: str | None = None) -> VectorLayer:
-        """Describe the layer with geometry that a file holds, or the named one of several.
+        """Describe the only layer with geometry of a file, or the named one.
 
         Raises
         ------
         InputFileError
             If the file is missing or no vector file.
         PointsError
-            If the layer does not exist, or several could be meant.
+            If the layer does not exist, or there are several and none is named.
         """
         import pyogrio
 
@@ -93,14 +93,26 @@ class VectorLayer:
     def features(
         self, columns: Sequence[str], chunk_size: int | None = None, *, geometry: bool = True
     ) -> Iterator[Features]:
-        """Yield features with the named columns: all at once, or a chunk of some size at a time.
+        """Yield features with the named columns, at once or in chunks.
 
-        At once is several times faster; chunks need memory for one chunk only.
+        Parameters
+        ----------
+        columns
+            Names of fields.
+        chunk_size
+            Number of features in a chunk; None to read all at once, which is several times faster but needs more memory.
+        geometry
+            Whether to read geometries.
+
+        Yields
+        ------
+        Features
+            Of one chunk.
 
         Raises
         ------
         InputFileError
-            If text is not in the encoding that the file states.
+            If text is not in the encoding that the file declares.
         """
         try:
             if chunk_size is None:
@@ -110,7 +122,7 @@ class VectorLayer:
         except UnicodeDecodeError as error:
             raise InputFileError(
                 f"The text in '{self.path}' is not in the encoding that the file states ({error}). Expected UTF-8, or for a "
-                "shapefile what its .cpg file says; correct that file, or save the layer as GeoPackage in QGIS."
+                "shapefile the encoding in its .cpg file; correct that file, or save the layer as GeoPackage in QGIS."
             ) from error
 
     def _read(self, columns: Sequence[str], *, geometry: bool, **part: int) -> Features:
@@ -150,7 +162,7 @@ class VectorLayer:
                 ignore_geometry=not geometry,
             ) as collection,
         ):
-            # fiona leaves out fields of types that it does not know, such as 32-bit floats
+            # fiona leaves out fields of some types, such as 32-bit floats
             complete = set(columns) <= set(collection.schema["properties"])
             for chunk in itertools.batched(collection, chunk_size) if complete else ():
                 yield _chunk_arrays(chunk, columns)
@@ -167,7 +179,7 @@ class VectorLayer:
 
 
 def list_layers(path: str | Path) -> list[str]:
-    """Return the names of the layers with geometry that a file holds; none where it is no vector file.
+    """Return the names of the layers with geometry in a file; none where it is no vector file.
 
     Raises
     ------
@@ -185,7 +197,7 @@ def list_layers(path: str | Path) -> list[str]:
 def new_geopackage(
     path: str | Path, layer: str, inputs: Iterable[str | Path] = (), label_field: str = ""
 ) -> Iterator[Path]:
-    """Give a temporary path to write a GeoPackage to, and move it into place once it is whole.
+    """Yield a temporary path for a new GeoPackage, and move the file into place once it is complete.
 
     Parameters and errors are those of `require_free_geopackage`.
     """
@@ -197,23 +209,23 @@ def new_geopackage(
 def require_free_geopackage(
     path: str | Path, layer: str, inputs: Iterable[str | Path] = (), label_field: str = ""
 ) -> None:
-    """Raise `OutputError` unless a GeoPackage of one layer can be written without loss of anything.
+    """Raise `OutputError` unless a GeoPackage of one layer can be written without loss of data.
 
     Parameters
     ----------
     path
-        The file. It may exist, but hold nothing besides the layer to be written.
+        The file. If it exists, it must have no other layer than the one to be written.
     layer
         The layer to be written.
     inputs
-        Files that are read, none of which is replaced.
+        Files that are read, none of which may be replaced.
     label_field
-        A field that a person fills in; a file in which that was done is not replaced.
+        A field that the user fills in; a file with values in it is not replaced.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, another program has it open, or it holds what would be lost.
+        If the file cannot be written, is open in another program, or has data that would be lost.
     """
     target = Path(path)
     if target.suffix.lower() != ".gpkg":
@@ -237,8 +249,7 @@ def require_free_geopackage(
     if labelled:
         raise OutputError(
             f"'{path}' holds {labelled} {'point' if labelled == 1 else 'points'} whose field '{label_field}' is filled in. "
-            "Expected a new file, or points that nobody has labelled yet, because the file is replaced as a whole; "
-            "choose another name."
+            "Expected a new file, or points without labels, because the file is replaced as a whole; choose another name."
         )
 
 
@@ -249,7 +260,21 @@ def write_layer(
     fields: Mapping[str, NDArray[Any]],
     crs: CRS,
 ) -> None:
-    """Write one layer to a GeoPackage; geometries of one type are declared as such."""
+    """Write one layer to a GeoPackage.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Name of the layer.
+    geometries
+        Shapely geometries, object ``(feature,)``; their type is declared where all have the same.
+    fields
+        Columns by name, each ``(feature,)``.
+    crs
+        Coordinate reference system of the geometries.
+    """
     import pyogrio.raw
 
     kinds = {_TYPE_NAMES.get(int(kind), "Unknown") for kind in shapely.get_type_id(geometries)}
@@ -269,7 +294,7 @@ def write_layer(
 
 
 def _list_tables(path: Path) -> list[tuple[str, str]]:
-    """Return name and kind of what a user keeps in a GeoPackage: layers, rasters, tables, QGIS projects."""
+    """Return name and kind of the contents of a GeoPackage: layers, rasters, tables, QGIS projects."""
     return _query(
         path,
         "SELECT table_name, data_type FROM gpkg_contents WHERE table_name <> 'layer_styles' UNION "
@@ -278,31 +303,26 @@ def _list_tables(path: Path) -> list[tuple[str, str]]:
 
 
 def _count_filled(path: Path, layer: str, field: str) -> int:
-    query = f'SELECT count(*) FROM "{layer}" AS t WHERE length(trim(t."{field}")) > 0'  # noqa: S608 - names of ours
+    query = f'SELECT count(*) FROM "{layer}" AS t WHERE length(trim(t."{field}")) > 0'  # noqa: S608 - names are constants
     found = _query(path, query)
     return int(found[0][0]) if found else 0
 
 
 def _query(path: Path, query: str) -> list[Any]:
-    """Return the rows that a query finds in a GeoPackage; none where the file or what it asks for is missing."""
-    if not path.is_file():
-        return []
-    with unchanged(path) as source:
-        uri = f"file:{quote(os.fsencode(Path(source).resolve()))}?mode=ro"
-        try:
-            with closing(sqlite3.connect(uri, uri=True)) as connection:
-                return connection.execute(query).fetchall()
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
-                return []
-            raise OutputError(
-                f"'{path}' exists, and what it holds cannot be read ({error}). Expected a file that can be replaced; "
-                "close it in other programs, or choose another name."
-            ) from error
+    """Return the rows of a query on a GeoPackage; none where the file or its tables are missing."""
+    try:
+        return read_rows(path, query)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
+            return []
+        raise OutputError(
+            f"'{path}' exists, and what it holds cannot be read ({error}). Expected a file that can be replaced; "
+            "close it in other programs, or choose another name."
+        ) from error
 
 
 def _spatial_layers(source: str, path: str) -> dict[str, int]:
-    """Return the layers that have a geometry: their position among all layers by their name."""
+    """Return the position among all layers of each layer with geometry, by name."""
     import pyogrio
     from pyogrio.errors import DataSourceError
 
@@ -313,7 +333,7 @@ def _spatial_layers(source: str, path: str) -> dict[str, int]:
             f"'{path}' cannot be opened as a vector file ({error}). Expected a GeoPackage or another format "
             "that GDAL reads; check that the file is whole by opening it in QGIS."
         ) from error
-    own = {PLAIN_STEM: Path(path).stem}  # formats of one layer call it like the file
+    own = {PLAIN_STEM: Path(path).stem}  # formats of one layer name it after the file
     return {
         own.get(str(name), str(name)): position
         for position, (name, geometry) in enumerate(layers)

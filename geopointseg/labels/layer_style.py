@@ -1,29 +1,33 @@
-"""QGIS styles of point layers: reading class names and colours from them, and writing them.
+"""QGIS styles of point layers: class names and colours.
 
-QGIS keeps a layer's style as an XML document (QML), either in a file beside the layer or in the table
-``layer_styles`` of a GeoPackage. Only *categorized* styles say something about classes: one category a value,
-with a label and a symbol. Both ways of writing symbol properties are read, ``<prop k= v=>`` up to QGIS 3.26 and
-``<Option name= value=>`` since.
+QGIS keeps the style of a layer as an XML document (QML), either in a file beside the layer or in the table ``layer_styles``
+of a GeoPackage. Only *categorized* styles are used, which have one category per value with a label and a symbol. Both forms
+of symbol properties are read: ``<prop k= v=>`` up to QGIS 3.26, and ``<Option name= value=>`` since.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geopointseg.class_colors import default_colors
 from geopointseg.errors import InputFileError
+from geopointseg.labels.geopackage import read_rows
+from geopointseg.legend import Legend
 from geopointseg.name import allowed_in_xml, clean_name
-from geopointseg.vector_source import unchanged
 
 
 @dataclass(frozen=True)
 class Category:
-    """One value of the class field with the label and the colour that QGIS shows for it."""
+    """One value of the class field, with its label and colour in QGIS."""
 
     value: str
     label: str
@@ -32,14 +36,32 @@ class Category:
 
 @dataclass(frozen=True)
 class Style:
-    """A categorized style: the field it looks at, and its categories in the order of the legend."""
+    """A categorized style: its field, and its categories in the order of the legend."""
 
     field: str
     categories: tuple[Category, ...]
 
+    @classmethod
+    def of_legend(cls, field: str, legend: Legend, *, by_name: bool) -> Style:
+        """Return the style of a class field that has names (``by_name``) or codes."""
+        names = [(e.name if by_name else str(e.code), e.name, e.color) for e in legend.entries]
+        return cls(field, tuple(Category(*each) for each in names))
+
+    @classmethod
+    def of_values(cls, field: str, values: Sequence[str]) -> Style:
+        """Return a style with a default colour for each value."""
+        colors = default_colors(len(values))
+        return cls(field, tuple(Category(v, v, c) for v, c in zip(values, colors, strict=True)))
+
+
+def symbol_kind(geometry: NDArray[np.object_]) -> str:
+    """Return ``point``, ``line`` or ``polygon`` for geometries of one dimension; ``point`` for others."""
+    dimensions = set(shapely.get_dimensions(geometry))
+    return ("point", "line", "polygon")[int(dimensions.pop())] if len(dimensions) == 1 else "point"
+
 
 def find_style(path: str | Path, layer: str) -> Style | None:
-    """Find the categorized style of a layer: a ``.qml`` beside the file, else its ``layer_styles`` table.
+    """Find the categorized style of a layer: in a ``.qml`` beside the file, or in its table ``layer_styles``.
 
     Returns
     -------
@@ -56,7 +78,7 @@ def find_style(path: str | Path, layer: str) -> Style | None:
 
 
 def read_style(path: str | Path) -> Style:
-    """Read a categorized style from a ``.qml`` file that the user names.
+    """Read a categorized style from a ``.qml`` file.
 
     Raises
     ------
@@ -68,14 +90,14 @@ def read_style(path: str | Path) -> Style:
     style = parse_style(Path(path).read_text(encoding="utf-8", errors="replace"))
     if style is None:
         raise InputFileError(
-            f"'{path}' holds no categorized style. Expected a QML file with one category a class; style the layer "
+            f"'{path}' holds no categorized style. Expected a QML file with one category per class; style the layer "
             'by "Categorized" in QGIS and save the style again.'
         )
     return style
 
 
 def parse_style(document: str) -> Style | None:
-    """Parse a QML document; None where it is not a categorized style.
+    """Return the style in a QML document; None where it is not categorized.
 
     Examples
     --------
@@ -105,7 +127,7 @@ def parse_style(document: str) -> Style | None:
 
 
 def format_style(style: Style, *, geometry: str = "point") -> str:
-    """Format a categorized style as a QML document that QGIS 3.22 and later load."""
+    """Return a categorized style as a QML document for QGIS 3.22 and later; ``geometry`` is point, line or polygon."""
     root = ET.Element("qgis", version="3.22.0", styleCategories="Symbology")
     attributes = {"type": "categorizedSymbol", "attr": style.field, "enableorderby": "0"}
     renderer = ET.SubElement(root, "renderer-v2", attributes)
@@ -120,7 +142,19 @@ def format_style(style: Style, *, geometry: str = "point") -> str:
 
 
 def store_style(path: str | Path, layer: str, style: Style, *, geometry: str = "point") -> None:
-    """Store a style as the default of a GeoPackage layer, where QGIS looks for it on opening."""
+    """Store a style as the default style of a GeoPackage layer.
+
+    Parameters
+    ----------
+    path
+        The GeoPackage, without the table ``layer_styles``.
+    layer
+        Name of the layer.
+    style
+        The style.
+    geometry
+        ``point``, ``line`` or ``polygon``.
+    """
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(_CREATE_LAYER_STYLES)
         connection.execute(
@@ -148,22 +182,14 @@ CREATE TABLE layer_styles (
 
 
 def _stored_styles(path: str | Path, layer: str) -> list[str]:
-    if not Path(path).is_file():
+    query = (
+        "SELECT styleQML FROM layer_styles WHERE f_table_name = ? "
+        "ORDER BY useAsDefault DESC, update_time DESC, id DESC"
+    )
+    try:
+        return [row[0] for row in read_rows(path, query, (layer,)) if row[0]]
+    except sqlite3.DatabaseError:  # no GeoPackage, or no such table: the layer has no style
         return []
-    with unchanged(path) as source, Path(source).open("rb") as stream:
-        if stream.read(15) != b"SQLite format 3":
-            return []
-        uri = f"file:{quote(os.fsencode(Path(source).resolve()))}?mode=ro"
-        try:
-            with closing(sqlite3.connect(uri, uri=True)) as connection:
-                rows = connection.execute(
-                    "SELECT styleQML FROM layer_styles WHERE f_table_name = ? "
-                    "ORDER BY useAsDefault DESC, update_time DESC, id DESC",
-                    (layer,),
-                ).fetchall()
-        except sqlite3.DatabaseError:  # no such table: the layer was never styled
-            return []
-    return [row[0] for row in rows if row[0]]
 
 
 def _category_values(node: ET.Element) -> list[str]:

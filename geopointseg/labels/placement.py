@@ -1,4 +1,4 @@
-"""Where points fall on scenes: which pixels, on nodata or not, with whom they share a pixel."""
+"""Location of points on scenes: which pixels, on nodata or not, shared with other points or not."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.labels.points import Points
-from geopointseg.labels.sparse_mask import locate_pixels
-from geopointseg.labels.trainable import count_training_pixels
+from geopointseg.labels.sparse_mask import find_pixels, locate_pixels, rasterize_points
 from geopointseg.progress import Reporter
 from geopointseg.raster.datum import describe_reference_body
 from geopointseg.raster.geodesy import measure_distance
@@ -23,9 +22,11 @@ from geopointseg.raster.grid import (
     crs_name,
     crs_title,
     require_transformation,
-    transform_coordinates,
 )
 from geopointseg.raster.scene import Scene
+
+NOT_TRAINED = ("validation", "test", "buffer")
+"""Values of ``split`` of the points that training leaves out."""
 
 _TILE_PX = 256
 _STRIP_PX = 4_000_000
@@ -33,28 +34,28 @@ _STRIP_PX = 4_000_000
 
 @dataclass(frozen=True)
 class Placement:
-    """What became of each point on a set of scenes; all arrays are ``(point,)``.
+    """Where each point lies on a set of scenes; all arrays are ``(point,)``.
 
     Parameters
     ----------
     inside
-        On some scene.
+        On any scene.
     valid
-        On some scene where it has an image.
+        On a valid pixel of any scene.
     conflict
-        In a pixel that has labels of several classes.
+        In a pixel with points of several classes.
     duplicate
-        In a pixel that an earlier point gives the same class.
+        In a pixel with an earlier point of the same class.
     border
-        Nearer to a scene's border than half a chip.
+        Within half a chip of the border of a scene.
     scene
-        Position of the scene that the point lies on, the first where it lies on several; -1 for none.
+        Position of the first scene that the point lies on, int64; -1 for none.
     row, col
-        Fractional pixel position on that scene; NaN for none.
+        Fractional pixel position on that scene, float64; NaN for none.
     undeclared_nan
-        Number of pixels under points that were NaN without the file declaring it.
+        Number of pixels around points that are NaN although the file does not declare NaN as nodata.
     training
-        Pixels of each class that a training would learn from, int64 ``(class,)``.
+        Labelled pixels of each class for training, int64 ``(class,)``.
     """
 
     inside: NDArray[np.bool_]
@@ -70,16 +71,30 @@ class Placement:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """On an image, and neither contradicting nor repeating another."""
+        """On a valid pixel, without conflict and not a duplicate."""
         return self.valid & ~self.conflict & ~self.duplicate
 
 
 def place_points(
     points: Points, scenes: Sequence[Scene], chip_size: int, reporter: Reporter
 ) -> Placement:
-    """Find the pixels of all points on all scenes and read whether there is an image.
+    """Find the pixels of all points on all scenes, and read which of them are valid.
 
-    Points lie on no scene whose ground is not theirs; see `ground_mismatch`.
+    Parameters
+    ----------
+    points
+        The points.
+    scenes
+        The scenes. A point lies on no scene whose CRS cannot be related to its own; see `ground_mismatch`.
+    chip_size
+        Side of a training chip in pixels.
+    reporter
+        Receives progress; may cancel.
+
+    Returns
+    -------
+    Placement
+        One entry for each point.
     """
     count = len(points)
     flags = {
@@ -99,11 +114,11 @@ def place_points(
             pixel, owner = locate_pixels(moved, scene.grid)
             mine = points.belong_to(scene.name)[owner]
             pixel, owner = pixel[mine], owner[mine]
-            has_image, nan = read_validity(scene, pixel, reporter)
+            valid, nan = read_validity(scene, pixel, reporter)
             undeclared += nan
-            training += count_training_pixels(points, scene, pixel[has_image])
+            training += _count_training_pixels(points, scene, pixel[valid])
             flags["inside"][owner] = True
-            flags["valid"][owner[has_image]] = True
+            flags["valid"][owner[valid]] = True
             drawn = points.is_shape
             _flag_shared(pixel, owner, points.class_index, ~drawn, flags)
             new = np.unique(owner[home[owner] < 0])
@@ -121,26 +136,41 @@ def place_points(
     )
 
 
+def select_training(points: Points) -> Points:
+    """Return the points that are used for training: those not held out by their ``split``."""
+    return points.select(~np.isin(points.split, NOT_TRAINED))
+
+
+def _count_training_pixels(
+    points: Points, scene: Scene, valid: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Count the labelled pixels of each class on one scene; ``valid`` holds the flat positions of valid pixels."""
+    mask = rasterize_points(select_training(points), scene.grid, scene=scene.name)
+    flat = mask.row.astype(np.int64) * scene.grid.width + mask.col
+    kept = mask.class_index[np.isin(flat, valid)].astype(np.int64)
+    return np.bincount(kept, minlength=len(points.legend)).astype(np.int64)
+
+
 def read_validity(
     scene: Scene, pixel: NDArray[np.int64], reporter: Reporter | None = None
 ) -> tuple[NDArray[np.bool_], int]:
-    """Read whether pixels have an image, tile by tile so that memory stays small.
+    """Read which pixels are valid, tile by tile so that memory stays small.
 
     Parameters
     ----------
     scene
         The scene.
     pixel
-        Flat pixel positions (``row * width + col``).
+        Flat pixel positions (``row * width + col``), int64 ``(pixel,)``.
     reporter
-        Asked for cancellation once a tile.
+        May cancel, once per tile.
 
     Returns
     -------
     valid
-        bool, one a pixel.
+        bool ``(pixel,)``.
     undeclared_nan
-        Number of different pixels that are NaN without the file declaring it.
+        Number of different pixels that are NaN although the file does not declare NaN as nodata.
     """
     row, col = np.divmod(pixel, scene.grid.width)
     valid = np.zeros(len(pixel), dtype=bool)
@@ -157,20 +187,20 @@ def read_validity(
 
 
 def ground_mismatch(points: Points, scene: Scene) -> str:
-    """Return the message for points and a scene that are not tied to the same ground, empty where they are."""
+    """Return the message for points and a scene whose CRSs cannot be related to each other; empty where they can."""
     try:
         require_transformation(points.crs, scene.grid.crs)
     except RasterError:
         return (
             f"The points are in {crs_title(points.crs)}, tied to {describe_reference_body(points.crs)}, and '{scene.name}' is in "
-            f"{crs_title(scene.grid.crs)}, tied to {describe_reference_body(scene.grid.crs)}. Expected both on the same ground; "
+            f"{crs_title(scene.grid.crs)}, tied to {describe_reference_body(scene.grid.crs)}. Expected CRSs with a common reference; "
             'digitize the points on this scene, or correct the wrong CRS in QGIS with "Assign projection".'
         )
     return ""
 
 
 def describe_miss(points: Points, scenes: Sequence[Scene]) -> str:
-    """Return the message for points none of which lies on a scene: both extents, and the likely reason."""
+    """Return the message for points none of which lies on a scene: both extents, and the probable reason."""
     scene = next((s for s in scenes if not ground_mismatch(points, s)), None)
     if scene is None:
         return ground_mismatch(points, scenes[0])
@@ -194,9 +224,9 @@ def describe_miss(points: Points, scenes: Sequence[Scene]) -> str:
 
 
 def transformation_accuracy_m(source: CRS, target: CRS) -> float:
-    """Return the accuracy in metres that PROJ states for the best transformation it can do.
+    """Return the accuracy in metres of the best transformation that PROJ has.
 
-    Zero where no datum changes; infinity where PROJ knows no transformation between the two datums and takes their
+    Zero where the datum stays the same; infinity where PROJ has no transformation between the two datums and treats their
     coordinates as equal (a *ballpark* transformation).
     """
     from pyproj.transformer import TransformerGroup
@@ -299,7 +329,6 @@ def _is_on_some_scene(
             require_transformation(crs, grid.crs)
         except RasterError:
             continue
-        row, col = grid.world_to_pixel(*transform_coordinates(x, y, crs, grid.crs))
-        if np.any((row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)):
+        if (find_pixels(x, y, crs, grid)[0] >= 0).any():
             return True
     return False

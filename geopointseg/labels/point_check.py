@@ -1,15 +1,14 @@
-"""Pre-flight: whether points are usable on scenes, and which of them look wrong.
+"""Check of points against scenes, before a training.
 
-Everything that would spoil a training run or its scores is looked for before any time is spent on it. The result
-names problems by severity (an *error* stops a run), tells the facts by class, and gives a reason for every
-questionable point, ready to be looked at on the map.
+The result lists problems by severity (an *error* stops a training), counts by class, and a reason for every questionable
+point.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.config import SamplingConfig
 from geopointseg.errors import PointsError
-from geopointseg.labels.finding import (
-    ClassCheck,
-    Evidence,
-    Problem,
-    find_problems,
-    gather_evidence,
-)
+from geopointseg.json_values import to_json_values
 from geopointseg.labels.placement import place_points
+from geopointseg.labels.point_evidence import ClassCheck, Evidence, gather_evidence
+from geopointseg.labels.point_problems import Problem, find_problems
 from geopointseg.labels.point_spread import Spread
 from geopointseg.labels.points import Points, write_points
 from geopointseg.progress import Reporter
@@ -40,22 +35,22 @@ QUESTIONABLE_LAYER = "questionable_points"
 @described
 @dataclass(frozen=True)
 class PointsCheck:
-    """The result of a pre-flight check.
+    """The result of a check of points.
 
     Parameters
     ----------
     points
         The points that were checked.
     classes
-        The facts by class, in legend order.
+        Counts by class, in legend order.
     problems
-        What was noticed, errors first.
+        What was found, errors first.
     reasons
         Why a point is questionable, text ``(point,)``; empty where it is not.
     spread
         Distances to the nearest neighbour of any class.
     facts
-        Further facts, for machines.
+        Further facts for the JSON document.
     """
 
     points: Points
@@ -96,7 +91,7 @@ class PointsCheck:
                 raise PointsError(problem.message)
 
     def to_table(self) -> tuple[list[str], list[list[str]]]:
-        """Return headings and one row a class, as text for a terminal."""
+        """Return headings and one row per class, as text for a terminal."""
         headings = [
             "code", "class", "points", "usable", "outside", "nodata", "conflict", "repeated", "nearest m", "clustering",
         ]  # fmt: skip
@@ -116,9 +111,9 @@ class PointsCheck:
             "usable": self.usable,
             "usable_points": sum(row.usable for row in self.classes),
             "questionable_points": int((self.reasons != "").sum()),
-            "problems": [asdict(problem) for problem in self.problems],
-            "classes": [_finite(asdict(row)) for row in self.classes],
-            "spread": _finite(asdict(self.spread)),
+            "problems": to_json_values(self.problems),
+            "classes": to_json_values(self.classes),
+            "spread": to_json_values(self.spread),
             **self.facts,
         }
 
@@ -153,14 +148,15 @@ def check_points(
     scenes
         The scenes, or paths of rasters, which are read as they are; see `open_scenes` for folders and settings.
     chip_size
-        Side of a training chip in pixels, the length against which nearness is judged; the default of training.
+        Side of a training chip in pixels, the distance within which points are near each other; by default that of
+        training.
     reporter
-        Told of progress.
+        Receives progress; may cancel.
 
     Returns
     -------
     PointsCheck
-        Does not raise for unusable points; ask it with `PointsCheck.raise_if_unusable`.
+        Unusable points raise no error here, but in `PointsCheck.raise_if_unusable`.
 
     Raises
     ------
@@ -185,13 +181,13 @@ def check_points(
 
 
 def questionable_points(check: PointsCheck) -> tuple[Points, NDArray[np.str_]]:
-    """Return the points that look wrong, and a reason for each."""
-    doubtful = check.reasons != ""
-    return check.points.select(doubtful), check.reasons[doubtful]
+    """Return the questionable points, and a reason for each, text ``(point,)``."""
+    questionable = check.reasons != ""
+    return check.points.select(questionable), check.reasons[questionable]
 
 
 def write_questionable(check: PointsCheck, path: str | Path) -> None:
-    """Write the questionable points to a GeoPackage, coloured by their reason.
+    """Write the questionable points to a GeoPackage, coloured by their reason in QGIS.
 
     The field ``source_fid`` holds the feature id in the file that the points were read from.
 
@@ -247,15 +243,3 @@ def _facts(points: Points, scenes: Sequence[Scene]) -> dict[str, Any]:
 
 def _number(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.3g}"
-
-
-def _finite(facts: dict[str, Any]) -> dict[str, Any]:
-    """Replace NaN, which JSON lacks, by None at every level."""
-    return {
-        key: _finite(value)
-        if isinstance(value, dict)
-        else None
-        if isinstance(value, float) and np.isnan(value)
-        else value
-        for key, value in facts.items()
-    }

@@ -1,4 +1,4 @@
-"""How points are spread: nearest-neighbour distances against those of random points."""
+"""Spatial distribution of points: nearest-neighbour distances compared with those of random points."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Spread:
     nearest_m
         Median distance in metres; NaN for fewer than two points.
     ratio
-        Mean distance as a share of what random points on the same area would have: about 1 for random points,
-        well below 1 for clustered, above 1 for evenly spaced ones; NaN for fewer than five points.
+        Mean distance divided by that of random points on the same area: about 1 for random points, well below 1 for
+        clustered ones, above 1 for evenly spaced ones; NaN for fewer than five points.
     z
-        By how many standard errors the mean differs from that of random points; NaN likewise.
+        Difference of the mean distance from that of random points, in standard errors; NaN likewise.
     """
 
     nearest_m: float
@@ -35,25 +35,30 @@ class Spread:
 
     @property
     def is_clustered(self) -> bool:
-        """Whether the points are significantly and clearly closer together than random ones."""
+        """Whether the ratio is below 0.6 and significantly below 1 (z below -1.96)."""
         return self.ratio < 0.6 and self.z < -1.96
 
 
 def measure_spread(positions: Positions, area_m2: float) -> Spread:
-    """Compare the nearest-neighbour distances of points with those of random points.
+    """Compare the nearest-neighbour distances of points with those of random points (Clark-Evans).
 
     Parameters
     ----------
     positions
-        The points on the ground.
+        The points.
     area_m2
-        Area on which the points could lie, in square metres.
+        Area on which the points can lie, in square metres.
+
+    Returns
+    -------
+    Spread
+        Median distance, ratio and z.
 
     Notes
     -----
     For ``n`` random points on area ``A`` the mean distance is ``0.5 / sqrt(n / A)`` with the standard error
-    ``0.26136 / sqrt(n * n / A)``. Points near the edge of the area have fewer neighbours, so that few random
-    points come out slightly above 1.
+    ``0.26136 / sqrt(n * n / A)``. Points near the edge of the area have fewer neighbours, so the ratio of
+    few random points is slightly above 1.
 
     References
     ----------

@@ -1,8 +1,6 @@
-"""Labelled points: one place on the ground, one class.
+"""Labelled points: coordinates, classes and optional attributes as arrays; reading and writing them.
 
-`Points` is the noun that every stage shares. Coordinates, classes and the optional attributes are plain arrays,
-so a million points cost some tens of megabytes; geometries are made only when asked for. Labels drawn as lines or
-polygons are kept as shapes beside a representative point.
+A million points take some tens of megabytes. Lines and polygons are kept as shapes beside a representative point.
 """
 
 from __future__ import annotations
@@ -20,7 +18,6 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.class_colors import default_colors
 from geopointseg.errors import PointsError
 from geopointseg.labels.class_field import (
     RESERVED_FIELDS,
@@ -33,8 +30,14 @@ from geopointseg.labels.class_field import (
 )
 from geopointseg.labels.geometry import explode_parts, find_places
 from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
-from geopointseg.labels.layer_style import Category, Style, find_style, read_style, store_style
-from geopointseg.labels.point_fields import parse_splits, parse_text, parse_weights
+from geopointseg.labels.layer_style import (
+    Style,
+    find_style,
+    read_style,
+    store_style,
+    symbol_kind,
+)
+from geopointseg.labels.point_fields import parse_optional
 from geopointseg.legend import Legend
 from geopointseg.name import clean_name
 from geopointseg.process import use_own_geodata
@@ -43,10 +46,10 @@ from geopointseg.raster.polygon import move_shapes
 from geopointseg.summary import count_classes, described
 
 STREAM_ABOVE = 2_000_000
-"""Layers with more features than this are streamed instead of read at once."""
+"""Layers with more features are read in chunks."""
 
 CHUNK_SIZE = 25_000
-"""How many features are held at once while streaming."""
+"""Number of features in a chunk."""
 
 _ARRAYS = ("x", "y", "class_index", "weight", "split", "scene", "fid")
 
@@ -59,7 +62,7 @@ class Points:
     Parameters
     ----------
     x, y
-        World coordinates in ``crs``, float64 ``(point,)``; for lines and polygons a point on them.
+        World coordinates in ``crs``, float64 ``(point,)``; for lines and polygons those of a point on them.
     class_index
         Class index into ``legend``, int64 ``(point,)``.
     legend
@@ -67,7 +70,7 @@ class Points:
     crs
         Coordinate reference system of the coordinates.
     weight
-        How much each point counts, float32 ``(point,)``; 1 by default.
+        Weight of each point in the training, float32 ``(point,)``; 1 by default.
     split
         ``train``, ``validation``, ``test``, ``buffer``, ``fold1`` ..., or empty, text ``(point,)``.
     scene
@@ -75,15 +78,15 @@ class Points:
     fid
         Feature id in the source, int64 ``(point,)``; parts of one multipoint share theirs.
     source
-        Where the points came from, for messages.
+        Path of the file, for messages.
     class_field
         Name of the class field.
     text_classes
-        Whether the class field holds names instead of codes.
+        Whether the class field has names instead of codes.
     shapes
         Lines and polygons, object ``(point,)`` with None where the label is a plain point; None if all are.
     dropped
-        How many features were left out on reading, by reason.
+        Number of features left out on reading, by reason.
     """
 
     x: NDArray[np.float64]
@@ -115,11 +118,7 @@ class Points:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[object]]]:
-        rows = [
-            [entry.code, entry.name, entry.color, int(count)]
-            for entry, count in zip(self.legend.entries, self.counts(), strict=True)
-        ]
-        return ["code", "class", "colour", "points"], rows
+        return ["code", "class", "colour", "points"], self.legend.table_rows(self.counts().tolist())
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in _ARRAYS}
@@ -152,6 +151,20 @@ class Points:
         class_field: str = "class",
     ) -> Points:
         """Build points from coordinates and class indices.
+
+        Parameters
+        ----------
+        x, y, class_index, legend, crs
+            As for the class; ``crs`` in any form that rasterio accepts.
+        weight, split, scene, fid
+            As for the class; by default 1, empty, empty, and numbers from 1.
+        source, class_field
+            As for the class.
+
+        Returns
+        -------
+        Points
+            Without shapes.
 
         Examples
         --------
@@ -201,7 +214,7 @@ class Points:
 
     @property
     def geometry(self) -> NDArray[np.object_]:
-        """Shapely geometries, object ``(point,)``: points, or lines and polygons where labels were drawn so."""
+        """Shapely geometries, object ``(point,)``: points, or the lines and polygons that were drawn."""
         geometry: NDArray[np.object_] = np.asarray(shapely.points(self.x, self.y), dtype=object)
         if self.shapes is not None:
             drawn = self.is_shape
@@ -231,12 +244,12 @@ class Points:
         return dataclasses.replace(self, **arrays, shapes=shapes)
 
     def belong_to(self, scene: str) -> NDArray[np.bool_]:
-        """Return which points may lie on a scene, bool ``(point,)``: those that name it, and those that name none.
+        """Return which points belong to a scene, bool ``(point,)``: those that name it, and those that name none.
 
         Parameters
         ----------
         scene
-            Path or name of the scene; folders and the ending of the name do not matter.
+            Path or name of the scene; folders and the extension are ignored.
         """
         stem = _stem(scene)
         names = np.unique(self.scene).tolist()
@@ -246,8 +259,8 @@ class Points:
     def to_crs(self, crs: CRS) -> Self:
         """Return the points in another CRS, each vertex transformed exactly.
 
-        Long edges of lines and polygons get extra vertices first, so that they bend as the projection does. What
-        the projection cannot place becomes infinite and hence lies outside every scene.
+        Long edges of lines and polygons get extra vertices first, so that they follow the curvature of the projection.
+        Coordinates that cannot be transformed become infinite.
         """
         if crs == self.crs:
             return self
@@ -264,7 +277,7 @@ class Points:
         return dataclasses.replace(self, split=np.asarray(split, dtype=np.str_))
 
     def describe_dropped(self) -> str:
-        """Return how many features were left out on reading and why, for messages; empty if none."""
+        """Return the numbers of features left out on reading by reason, for messages; empty if none."""
         return ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count)
 
 
@@ -284,25 +297,30 @@ def read_points(
     Parameters
     ----------
     path
-        The file; GeoPackage first, but shapefile, GeoJSON, FlatGeobuf ... as well.
+        The file (GeoPackage recommended; shapefile, GeoJSON, FlatGeobuf and others are read as well).
     class_field
-        Field with class codes or names; found by its usual names where it is clear.
+        Field with class codes or names; by default the only one with a usual name.
     layer
-        Which layer, where the file holds several with geometry.
+        Name of the layer, where the file has several with geometry.
     legend
-        Legend to fit the classes into, for example that of a model; made from the data by default, with names and
-        colours of the layer's categorized QGIS style where there is one.
+        Legend for the classes, for example that of a model; by default one from the data, with the names and colours of
+        the layer's categorized QGIS style.
     style
-        A ``.qml`` file to take names and colours from instead of the layer's own style.
+        A ``.qml`` file with names and colours, instead of the layer's own style.
+
+    Returns
+    -------
+    Points
+        With the number of features left out in ``dropped``.
 
     Raises
     ------
     InputFileError
         If the file is missing or not a vector file.
     PointsError
-        If layer or class field are missing or unclear, there is no CRS, or no feature is usable.
+        If layer or class field are missing or ambiguous, there is no CRS, or no feature is usable.
     LegendError
-        If names or codes in the style clash.
+        If the style has duplicate names or codes.
     """
     plan = _plan(VectorLayer.open(path, layer), class_field, legend, style)
     chunk_size = CHUNK_SIZE if plan.layer.count > STREAM_ABOVE else None
@@ -324,13 +342,11 @@ def stream_points(
     legend: Legend | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> Iterator[Points]:
-    """Yield labelled points a chunk at a time, for layers that are too large to hold in memory.
+    """Yield labelled points in chunks, for layers that are too large for memory.
 
-    Parameters are those of `read_points`; every chunk has the same legend. The class field is read once beforehand
-    to make that legend.
+    Parameters are those of `read_points`. Every chunk has the same legend, for which the class field is read beforehand.
     """
-    plan = _plan(VectorLayer.open(path, layer), class_field, legend, None)
-    yield from plan.chunks(chunk_size)
+    yield from _plan(VectorLayer.open(path, layer), class_field, legend, None).chunks(chunk_size)
 
 
 def write_points(
@@ -343,15 +359,15 @@ def write_points(
 ) -> None:
     """Write points to a GeoPackage that opens in QGIS with names and colours.
 
-    Fields are the class field (names where it held names, else codes), ``weight``, ``split`` and ``scene`` where
-    any point has them, then the extra ones. The style is stored in the file's ``layer_styles`` table.
+    Fields are the class field (names or codes, as it was read), ``weight``, ``split`` and ``scene`` where any point has
+    them, then the extra ones. The style is stored in the table ``layer_styles`` of the file.
 
     Parameters
     ----------
     points
-        What to write.
+        The points.
     path
-        A ``.gpkg`` file; replaced if it exists, and only once the new one is whole.
+        A ``.gpkg`` file; an existing one is replaced once the new one is complete.
     extra
         Further fields by name, each ``(point,)``.
     layer
@@ -362,23 +378,23 @@ def write_points(
     Raises
     ------
     OutputError
-        If the file cannot be written, is the one that the points were read from, or holds other layers.
+        If the file cannot be written, is the one that the points were read from, or has other layers.
     """
     fields = _output_fields(points) | {name: np.asarray(v) for name, v in (extra or {}).items()}
-    style = (
-        _class_style(points)
-        if styled_by in (None, points.class_field)
-        else _value_style(styled_by or "", fields[styled_by or ""])
-    )
+    styled_by = styled_by or points.class_field
+    if styled_by == points.class_field:
+        style = Style.of_legend(styled_by, points.legend, by_name=points.text_classes)
+    else:
+        style = Style.of_values(styled_by, np.unique(fields[styled_by].astype(str)).tolist())
     geometry = points.geometry
     with new_geopackage(path, layer, [points.source]) as partial:
         write_layer(partial, layer, geometry, fields, points.crs)
-        store_style(partial, layer, style, geometry=_symbol_kind(geometry))
+        store_style(partial, layer, style, geometry=symbol_kind(geometry))
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """How the features of a layer become points."""
+class _ReadingPlan:
+    """Layer, fields and class coding for reading points."""
 
     layer: VectorLayer
     class_field: str
@@ -395,18 +411,16 @@ class _Plan:
     ) -> Points:
         class_index = self.coding.encode(values[self.class_field], self.class_field)
         parts, feature = explode_parts(geometries)
-        placed = np.zeros(len(geometries), dtype=bool)
-        placed[feature] = True
-        no_class = int((class_index < 0).sum())
+        dropped = {
+            "without geometry": len(geometries) - len(np.unique(feature)),
+            "without class": int((class_index < 0).sum()),
+        }
         keep = class_index[feature] >= 0
         parts, feature = parts[keep], feature[keep]
         x, y, shapes = find_places(parts)
-        path = self.layer.path
-        optional = {name: values[field] for name, field in self.optional.items()}
-        parse = {
-            "weight": lambda v: parse_weights(v, path),
-            "split": lambda v: parse_splits(v, path),
-            "scene": parse_text,
+        optional = {
+            name: parse_optional(name, values[field], self.layer.path)[feature]
+            for name, field in self.optional.items()
         }
         points = Points.from_arrays(
             x,
@@ -417,9 +431,8 @@ class _Plan:
             fid=fids[feature],
             source=self.layer.path,
             class_field=self.class_field,
-            **{name: parse[name](column)[feature] for name, column in optional.items()},
+            **optional,
         )
-        dropped = {"without geometry": int((~placed).sum()), "without class": no_class}
         return dataclasses.replace(
             points, shapes=shapes, dropped=dropped, text_classes=self.coding.is_text
         )
@@ -430,7 +443,7 @@ def _plan(
     class_field: str | None,
     legend: Legend | None,
     style_path: str | Path | None,
-) -> _Plan:
+) -> _ReadingPlan:
     if layer.crs is None:
         raise PointsError(
             f"Layer '{layer.name}' in '{layer.path}' has no coordinate reference system. Points need one to be "
@@ -442,11 +455,11 @@ def _plan(
     coding = build_coding(values, chosen, style=style, names=names, legend=legend)
     reserved = {name: find_field(layer, name) for name in RESERVED_FIELDS}
     optional = {name: field for name, field in reserved.items() if field and field != chosen}
-    return _Plan(layer, chosen, coding, optional)
+    return _ReadingPlan(layer, chosen, coding, optional)
 
 
 def _survey(layer: VectorLayer, class_field: str) -> tuple[set[str], dict[str, str]]:
-    """Collect the distinct class values, and their names where a text field gives each exactly one."""
+    """Return the distinct class values, and their names where a text field has exactly one for each."""
     name_field = find_name_field(layer, class_field)
     columns = [class_field, *([name_field] if name_field else [])]
     chunk_size = CHUNK_SIZE if layer.count > STREAM_ABOVE else None
@@ -485,23 +498,3 @@ def _base(name: str) -> str:
 def _stem(name: str) -> str:
     """Return a file name without folders and without an ending like ``.tif``; dots in dates stay."""
     return re.sub(r"(?<=.)\.[A-Za-z]\w{0,8}$", "", _base(name))
-
-
-def _symbol_kind(geometry: NDArray[np.object_]) -> str:
-    dimensions = set(shapely.get_dimensions(geometry))
-    return ("point", "line", "polygon")[int(dimensions.pop())] if len(dimensions) == 1 else "point"
-
-
-def _class_style(points: Points) -> Style:
-    categories = [
-        Category(e.name if points.text_classes else str(e.code), e.name, e.color)
-        for e in points.legend.entries
-    ]
-    return Style(points.class_field, tuple(categories))
-
-
-def _value_style(field: str, values: NDArray[Any]) -> Style:
-    distinct = [str(value) for value in np.unique(values.astype(str))]
-    colors = default_colors(len(distinct))
-    categories = [Category(v, v, color) for v, color in zip(distinct, colors, strict=True)]
-    return Style(field, tuple(categories))

@@ -1,7 +1,7 @@
-"""From points to labelled pixels: the sparse mask.
+"""Sparse masks: the labelled pixels of a grid, made from points.
 
-A `SparseMask` lists the labelled pixels of a grid and nothing else, so a thousand points on a raster of any size
-take a few kilobytes. *Unlabelled* means that nobody said what the pixel is; it is neither a class nor nodata.
+A `SparseMask` lists labelled pixels only, so a thousand points on a raster of any size take a few kilobytes. Other pixels
+are *unlabelled*, which is neither a class nor nodata.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import rasterio
 import rasterio.features
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
@@ -35,14 +36,14 @@ from geopointseg.raster.class_map import (
 )
 from geopointseg.raster.cog import BLOCK_PX
 from geopointseg.raster.crs import keep_crs
-from geopointseg.raster.grid import Grid, clip_window, crs_name
+from geopointseg.raster.grid import Grid, clip_window, crs_name, transform_coordinates
 from geopointseg.raster.polygon import nearest_shape
 from geopointseg.raster.publishing import whole_file
 from geopointseg.raster.raster_access import open_dataset
 from geopointseg.summary import count_classes, described
 
 UNLABELLED = -1
-"""Class index of pixels that nobody labelled, in every dense array of class indices."""
+"""Class index of unlabelled pixels in every dense array of class indices."""
 
 _STRIP_PX = 4_000_000
 
@@ -50,7 +51,7 @@ _STRIP_PX = 4_000_000
 @described
 @dataclass(frozen=True, eq=False)
 class SparseMask:
-    """The labelled pixels of a grid, one entry a pixel, sorted by row and column.
+    """The labelled pixels of a grid, one entry per pixel, sorted by row and column.
 
     Parameters
     ----------
@@ -61,15 +62,15 @@ class SparseMask:
     class_index
         Class index into ``legend``, int16 ``(pixel,)``.
     weight
-        How much each pixel counts, float32 ``(pixel,)``.
+        Weight of each pixel in the training, float32 ``(pixel,)``.
     legend
         The classes.
     outside
-        How many labels fell outside the grid.
+        Number of points outside the grid.
     conflicts
-        How many pixels held labels of several classes; the heaviest class won.
+        Number of pixels with points of several classes; they get the class of largest total weight.
     ties
-        How many of these were left unlabelled because no class was heaviest.
+        Number of these that are unlabelled, because two classes have the same total weight.
     """
 
     grid: Grid
@@ -92,10 +93,7 @@ class SparseMask:
         ]
 
     def _table(self) -> tuple[list[str], list[list[object]]]:
-        rows = [
-            [entry.code, entry.name, entry.color, int(count)]
-            for entry, count in zip(self.legend.entries, self.counts(), strict=True)
-        ]
+        rows = self.legend.table_rows(self.counts().tolist())
         return ["code", "class", "colour", "labelled pixels"], rows
 
     @classmethod
@@ -106,7 +104,22 @@ class SparseMask:
         legend: Legend,
         weight: NDArray[np.float32] | None = None,
     ) -> SparseMask:
-        """List the labelled pixels of a dense array ``(row, col)`` that holds `UNLABELLED` elsewhere."""
+        """List the labelled pixels of a dense array ``(row, col)``, which is `UNLABELLED` elsewhere.
+
+        Parameters
+        ----------
+        class_index
+            Class indices, integer ``(row, col)``.
+        grid, legend
+            The grid of the array, and the classes.
+        weight
+            Weights, float32 ``(row, col)``; 1 by default.
+
+        Returns
+        -------
+        SparseMask
+            The labelled pixels.
+        """
         row, col = np.nonzero(class_index != UNLABELLED)
         return cls(
             grid=grid,
@@ -130,14 +143,14 @@ class SparseMask:
         return dataclasses.replace(self, **arrays)
 
     def window(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the dense labels of a window, which may reach beyond the grid.
+        """Return the dense labels of a window, which may extend beyond the grid.
 
         Returns
         -------
         class_index
-            int64 ``(row, col)``, `UNLABELLED` where no label is.
+            int64 ``(row, col)``, `UNLABELLED` where there is no label.
         weight
-            float32 ``(row, col)``, zero where no label is.
+            float32 ``(row, col)``, zero where there is no label.
         """
         height, width = int(window.height), int(window.width)
         labels = np.full((height, width), UNLABELLED, dtype=np.int64)
@@ -158,31 +171,31 @@ _ARRAYS = ("row", "col", "class_index", "weight")
 def rasterize_points(
     points: Points | Iterable[Points], grid: Grid, *, scene: str | None = None
 ) -> SparseMask:
-    """Find the pixels of a grid that points label.
+    """Return the pixels of a grid that points label.
 
-    A point labels the pixel it lies in; on the edge between two pixels that is the one to the right and below in
-    the array, as in GDAL. Lines and polygons label the pixels that GDAL's rasterization burns (for polygons those
-    whose centre they cover). Where labels of several classes meet in one pixel, the class with the largest sum of
-    weights wins; a tie leaves the pixel unlabelled, because a wrong label costs more than a missing one.
+    A point labels the pixel that it lies in; on the edge between two pixels, the one to the right and below in the array,
+    as in GDAL. Lines and polygons label the pixels of GDAL's rasterization (for polygons those whose centre they cover).
+    A pixel with points of several classes gets the class of largest total weight; with a tie it stays unlabelled, because
+    a wrong label does more harm than a missing one.
 
     Parameters
     ----------
     points
-        Points in any CRS, or an iterable of such (`stream_points`), which then need not fit in memory together.
+        Points in any CRS, or an iterable of chunks of points (`stream_points`), of which one is in memory at a time.
     grid
-        The grid to label.
+        The grid.
     scene
-        Name of the scene whose grid it is. Points that name another scene are left out then.
+        Name of the scene of the grid; points that name another scene are left out.
 
     Returns
     -------
     SparseMask
-        Empty if no point lies on the grid. The weight of a pixel is the mean weight of the labels that won it.
+        Empty if no point lies on the grid. The weight of a pixel is the mean weight of the points of its class.
 
     Raises
     ------
     PointsError
-        If the parts of an iterable have different legends.
+        If chunks have different legends.
     """
     chunks = [points] if isinstance(points, Points) else points
     tallies: list[_Tally] = []
@@ -211,22 +224,53 @@ def _require_legend(points: Points, legend: Legend | None) -> Legend:
     return points.legend
 
 
+def find_pixels(
+    x: ArrayLike, y: ArrayLike, crs: CRS, grid: Grid
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pixel of a grid in which each place lies.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates, ``(place,)``.
+    crs
+        Their coordinate reference system.
+    grid
+        The grid, in any CRS.
+
+    Returns
+    -------
+    row, col
+        int64 ``(place,)``; both -1 where a place lies outside the grid or cannot be transformed.
+    """
+    with np.errstate(invalid="ignore"):  # infinite where the projection cannot place a point
+        place = grid.world_to_pixel(*transform_coordinates(x, y, crs, grid.crs))
+        row, col = (np.floor(values) for values in place)
+        inside = (row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)
+    row, col = (np.where(inside, values, -1).astype(np.int64) for values in (row, col))
+    return row, col
+
+
 def locate_pixels(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the flat pixel positions (``row * width + col``) that points label, and the point of each.
+    """Return the pixels that points label, and the point of each.
 
     Parameters
     ----------
     points
         Points in the grid's CRS.
     grid
-        The grid; what lies outside is left out.
+        The grid; points outside are left out.
+
+    Returns
+    -------
+    pixel
+        Flat positions (``row * width + col``), int64 ``(pixel,)``.
+    owner
+        Position of the point, int64 ``(pixel,)``.
     """
-    plain = np.flatnonzero(~points.is_shape)
-    with np.errstate(invalid="ignore"):  # infinite where the projection cannot place a point
-        row, col = np.floor(grid.world_to_pixel(points.x[plain], points.y[plain]))
-        inside = (row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)
-    pixel = row[inside].astype(np.int64) * grid.width + col[inside].astype(np.int64)
-    owner = plain[inside]
+    row, col = find_pixels(points.x, points.y, points.crs, grid)
+    owner = np.flatnonzero((row >= 0) & ~points.is_shape)
+    pixel = row[owner] * grid.width + col[owner]
     if points.shapes is None:
         return pixel, owner
     drawn = np.flatnonzero(points.is_shape)
@@ -236,7 +280,7 @@ def locate_pixels(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArra
 
 
 def _burn(shape: Any, grid: Grid) -> NDArray[np.int64]:
-    """Return the flat positions of the pixels that GDAL burns for one line or polygon, strip by strip."""
+    """Return the flat positions of the pixels that GDAL rasterizes for one line or polygon, strip by strip."""
     to_pixel = ~grid.transform
 
     def place(xy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -272,22 +316,27 @@ def _strips(window: Window) -> Iterator[Window]:
 
 
 def write_mask(mask: SparseMask, path: str | Path) -> Path:
-    """Write a sparse mask as a tiled GeoTIFF of class codes whose nodata value means *unlabelled*.
+    """Write a sparse mask as a tiled GeoTIFF of class codes, with *unlabelled* as its nodata value.
 
-    Names and colours are embedded and written beside it, as for a class map. Tiles without labels are not stored,
-    so the file's size and the time depend on the labels and not on the grid.
+    Names and colours are embedded and written beside it, as for a class map. Tiles without labels are not stored, so size
+    and time depend on the number of labels and not on the grid.
 
     Parameters
     ----------
     mask
         The labelled pixels.
     path
-        Where the GeoTIFF shall be; a mask or a class map there is replaced.
+        The GeoTIFF; an existing mask or class map is replaced.
+
+    Returns
+    -------
+    Path
+        Where the file is.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, or another raster lies there.
+        If the file cannot be written, or is another raster.
     """
     path = Path(path)
     _spare_imagery(path)
@@ -311,17 +360,17 @@ def write_mask(mask: SparseMask, path: str | Path) -> Path:
 
 
 def _spare_imagery(path: Path) -> None:
-    """Raise `OutputError` if a raster lies there that is no mask or class map of ours."""
+    """Raise `OutputError` if the file is a raster, but no mask or class map of geopointseg."""
     if not path.is_file():
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             with open_dataset(str(path)) as dataset:
-                is_ours = LEGEND_TAG in dataset.tags()
+                is_mask = LEGEND_TAG in dataset.tags()
         except InputFileError:
             return
-    if not is_ours:
+    if not is_mask:
         raise OutputError(
             f"The output '{path}' is a raster that is no mask, such as a scene. Expected a new file, or a mask or class "
             "map written before, so that your imagery is kept; choose another name."
@@ -355,7 +404,7 @@ class _Tally:
 
     @classmethod
     def merged(cls, tallies: Sequence[_Tally]) -> _Tally:
-        """Add up what several tallies say of the same pixel and class."""
+        """Add up the weights and counts of several tallies by pixel and class."""
         none = np.empty(0, dtype=np.int64)
         pixel = np.concatenate([none, *(tally.pixel for tally in tallies)])
         class_index = np.concatenate([none, *(tally.class_index for tally in tallies)])
@@ -378,13 +427,13 @@ class _Tally:
 
 
 def _decide(tally: _Tally, grid: Grid, legend: Legend, outside: int) -> SparseMask:
-    """Choose one class for each pixel: the heaviest, or none where two are equally heavy."""
+    """Choose one class for each pixel: that of largest total weight, or none where two have the same."""
     if len(tally.pixel) == 0:
         return _sparse_mask(grid, legend, tally, outside=outside, conflicts=0, ties=0)
     first = np.flatnonzero(np.r_[True, tally.pixel[1:] != tally.pixel[:-1]])
     size = np.diff(np.r_[first, len(tally.pixel)])
-    heaviest = np.repeat(np.maximum.reduceat(tally.weight, first), size)
-    wins = tally.weight == heaviest
+    largest = np.repeat(np.maximum.reduceat(tally.weight, first), size)
+    wins = tally.weight == largest
     tied = np.repeat(np.add.reduceat(wins.astype(np.int64), first) > 1, size)
     kept = wins & ~tied
     won = _Tally(tally.pixel[kept], tally.class_index[kept], tally.weight[kept], tally.count[kept])

@@ -1,4 +1,4 @@
-"""How far labels resemble their neighbours: the variogram of classes."""
+"""Variogram of classes: the distance over which labels are correlated."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _FLAT = 0.1
 
 @dataclass(frozen=True)
 class Variogram:
-    """The share of point pairs with different classes, by distance, and where it stops to grow.
+    """The share of point pairs with different classes by distance, and the fitted model.
 
     Parameters
     ----------
     lag_m
-        Mean distance of the pairs in each bin, in metres, ``(bin,)``.
+        Mean distance of the pairs in each bin in metres, float64 ``(bin,)``.
     semivariance
-        Share of pairs whose classes differ, ``(bin,)``; the sum of the classes' indicator semivariances.
+        Share of pairs whose classes differ, float64 ``(bin,)``; the sum of the classes' indicator semivariances.
     pairs
-        Number of pairs, ``(bin,)``.
+        Number of pairs, int64 ``(bin,)``.
     nugget, sill
-        The fitted curve at distance zero and at its end.
+        The fitted model at distance zero and beyond its range.
     range_m
         Distance in metres at which the fitted spherical model reaches the sill.
     """
@@ -43,20 +43,20 @@ class Variogram:
 
 
 def label_variogram(points: Points, *, seed: int = 0) -> Variogram:
-    """Measure how the share of differing classes grows with distance, and fit a spherical model to it.
+    """Measure the share of pairs with different classes by distance, and fit a spherical model to it.
 
     Parameters
     ----------
     points
-        Labelled points; of more than 2000 a random choice is used.
+        Labelled points; of more than 2000 a random sample is used.
     seed
-        Seed of that choice.
+        Seed of that sample.
 
     Returns
     -------
     Variogram
-        Where the curve is flat from the start, labels are independent already at the smallest distances, and the
-        range is the mean distance of the first bin.
+        Where the fit is flat, labels are uncorrelated even at the smallest distances, and the range is the mean distance
+        of the first bin.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def label_variogram(points: Points, *, seed: int = 0) -> Variogram:
 
 
 def variogram_range(points: Points, *, seed: int = 0) -> float:
-    """Return the distance in metres beyond which labels no longer resemble their neighbours."""
+    """Return the distance in metres beyond which labels are uncorrelated."""
     return label_variogram(points, seed=seed).range_m
 
 
@@ -94,14 +94,14 @@ def _pairs(points: Points, seed: int) -> tuple[NDArray[np.float64], NDArray[np.b
     if places < 10:
         raise PointsError(
             f"The points lie in {places} different places. Expected at least 10 to measure "
-            "how far labels resemble their neighbours; give a block size instead."
+            "the range of the variogram; give a block size instead."
         )
     first, second = np.triu_indices(len(chosen), k=1)
     return positions.pairwise(), classes[first] != classes[second]
 
 
 def _bin_edges(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return edges that start fine, where the curve is steep, and end at half of the largest distance."""
+    """Return edges in metres up to half of the largest distance, finer at small distances, where the curve is steep."""
     return np.asarray(distance.max() / 2 * np.linspace(0, 1, _BINS + 1) ** 1.5)
 
 
@@ -115,10 +115,10 @@ def _spherical(
 def _fit_spherical(
     lag: NDArray[np.float64], semivariance: NDArray[np.float64], pairs: NDArray[np.int64]
 ) -> tuple[float, float, float]:
-    """Fit by least squares over a grid of ranges; nugget and rise follow linearly for each of them.
+    """Fit by least squares over 200 ranges; for each, nugget and rise are a linear fit. Return nugget, sill and range.
 
-    Bins count by their pairs over the squared distance, so that a slow trend across the whole area does not hide
-    where the curve first levels off.
+    Bins are weighted by the number of pairs over the squared distance, so that a trend across the whole area has little
+    influence on the range.
     """
     best = (float(semivariance[0]), float(semivariance[0]), float(lag[0]))
     least = np.inf

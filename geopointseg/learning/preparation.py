@@ -13,11 +13,11 @@ from geopointseg.bands.band_names import band_specs, require_distinct_bands
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, PointsError
+from geopointseg.labels.placement import select_training
 from geopointseg.labels.point_check import check_points
+from geopointseg.labels.point_problems import FIELD_KINDS, describe_none_left, describe_shortage
 from geopointseg.labels.points import Points
-from geopointseg.labels.reserved_fields import KINDS as OWN_FIELD_KINDS
 from geopointseg.labels.sparse_mask import SparseMask, rasterize_points
-from geopointseg.labels.trainable import describe_none_left, describe_shortage, select_training
 from geopointseg.learning.ground import Ground, build_ground, require_labels
 from geopointseg.learning.selection import hold_out
 from geopointseg.legend import Legend
@@ -174,7 +174,7 @@ def _check(points: Points, scenes: Sequence[Scene], chip_size: int, reporter: Re
     checked = check_points(points, scenes, chip_size=chip_size)
     checked.raise_if_unusable()
     for problem in checked.problems:
-        if problem.severity == "warning" and problem.kind in OWN_FIELD_KINDS:
+        if problem.severity == "warning" and problem.kind in FIELD_KINDS:
             reporter.warn(problem.message)
 
 

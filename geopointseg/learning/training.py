@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from geopointseg.assessment.calibration import fit_temperature
-from geopointseg.assessment.point_overlap import encode_locations
+from geopointseg.assessment.location_digest import encode_locations
 from geopointseg.assessment.training_points import keep_points
 from geopointseg.bands.band_names import band_specs
 from geopointseg.config import Config

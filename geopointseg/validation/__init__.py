@@ -1,1 +1,1 @@
-"""How well a recipe transfers to other ground, where a model applies, and which points to label next."""
+"""Validation of models: cross-validation, area of applicability, suggestion of points, and their reports."""

@@ -1,4 +1,15 @@
-"""Map where a model is out of its depth."""
+"""Area of applicability: where a scene is similar to the training points of a model.
+
+A model gives a class everywhere, also where it was trained on nothing similar. The dissimilarity index of a place is the
+distance, in weighted features, to the nearest training place, divided by the mean distance between training places. Its
+threshold is the largest index, without outliers, of training places against those of other folds. Above the threshold,
+scores from test points do not apply to the map: the place lies outside the area of applicability.
+
+References
+----------
+Meyer, H. & Pebesma, E. (2021). Predicting into unknown space? Estimating the area of applicability of spatial
+prediction models. Methods in Ecology and Evolution 12, 1620-1633. https://doi.org/10.1111/2041-210X.13650
+"""
 
 from __future__ import annotations
 
@@ -7,20 +18,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from rasterio.windows import Window
 
-from geopointseg.assessment.dissimilarity import Applicability
+from geopointseg.assessment.training_points import read_kept_points
 from geopointseg.errors import PointsError
 from geopointseg.labels.block_split import assign_blocks
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.variogram import variogram_range
 from geopointseg.model.bundle import ModelBundle
-from geopointseg.model.filter_bank import FilterBank
 from geopointseg.prediction.prediction_job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import class_map_tags, colormap, write_sidecars
@@ -33,14 +43,115 @@ from geopointseg.report.applicability_section import (
     ApplicabilityMap,
     mask_path,
 )
-from geopointseg.validation.point_prediction import locate
+from geopointseg.validation.place_features import PlaceFeatures
 
 NODATA = -1.0
+LARGEST_TRAINING_SET = 5000
+"""Of more training places a random sample is kept."""
 
-_BANK = FilterBank(scales=(2.0, 5.0), kinds=("mean", "deviation"))
 _MOST_BANDS = 12
 _STRIP_PX = 1_000_000
 _FOLDS = 10
+_PIECE_VALUES = 4_000_000
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class AreaOfApplicability:
+    """The training places of a model in feature space, and how far from them counts as similar.
+
+    Parameters
+    ----------
+    mean, scale
+        Mean of each feature, and its standard deviation divided by its importance; float64 ``(feature,)``.
+    places
+        Weighted features of the training places, float64 ``(place, feature)``.
+    mean_distance
+        Mean distance between training places.
+    threshold
+        Largest dissimilarity index within the area of applicability.
+    """
+
+    mean: Array
+    scale: Array
+    places: Array
+    mean_distance: float
+    threshold: float
+
+    @classmethod
+    def fit(
+        cls,
+        features: ArrayLike,
+        folds: ArrayLike,
+        importance: ArrayLike | None = None,
+        *,
+        seed: int = 0,
+    ) -> Self:
+        """Derive the area of applicability from the features of training places.
+
+        Parameters
+        ----------
+        features
+            ``(place, feature)``.
+        folds
+            Fold of each place in a spatial cross-validation, ``(place,)``. The index of a training place is its
+            distance to places of other folds.
+        importance
+            Importance of each feature to the model, ``(feature,)``; equal by default.
+        seed
+            Seed of the random sample of training places, where there are more than 5000.
+
+        Returns
+        -------
+        AreaOfApplicability
+            Features that are constant or of no importance do not count.
+
+        Raises
+        ------
+        PointsError
+            If there are fewer than two places or fewer than two folds, or all places have the same features.
+        """
+        values, fold = np.asarray(features, dtype=np.float64), np.asarray(folds)
+        if len(values) < 2 or len(np.unique(fold)) < 2:
+            raise PointsError(
+                f"There are {len(values)} training places in {len(np.unique(fold))} folds. The area of applicability "
+                "needs at least two places in two folds; give more points, or smaller blocks."
+            )
+        if len(values) > LARGEST_TRAINING_SET:
+            rng = np.random.default_rng(seed)
+            kept = rng.choice(len(values), LARGEST_TRAINING_SET, replace=False)
+            values, fold = values[kept], fold[kept]
+        weight = np.ones(values.shape[1]) if importance is None else np.asarray(importance, float)
+        deviation = values.std(axis=0)
+        useful = (deviation > 0) & (weight > 0)
+        scale = np.where(useful, deviation / np.where(useful, weight, 1), np.inf)
+        mean = values.mean(axis=0)
+        places = (values - mean) / scale
+        mean_distance = _mean_distance(places)
+        own = _distance_across_folds(places, fold) / mean_distance
+        return cls(mean, scale, places, mean_distance, _upper_whisker(own))
+
+    def dissimilarity(self, features: ArrayLike) -> NDArray[np.float32]:
+        """Return the dissimilarity index of places; 0 at a training place.
+
+        Parameters
+        ----------
+        features
+            ``(place, feature)``.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(place,)``.
+        """
+        values = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
+        distance = _distance_to_nearest(values, self.places)
+        return np.asarray(distance / self.mean_distance, np.float32)
+
+    def contains(self, features: ArrayLike) -> NDArray[np.bool_]:
+        """Return which places lie inside the area of applicability, bool ``(place,)``."""
+        return np.asarray(self.dissimilarity(features) <= self.threshold)
 
 
 def map_applicability(
@@ -53,17 +164,17 @@ def map_applicability(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> ApplicabilityMap:
-    """Write the dissimilarity index of a scene, and a mask of where a model can be trusted at all.
+    """Write the dissimilarity index of a scene, and a mask of the area of applicability of a model.
 
-    Places are described by each band's local mean and deviation at two scales, weighted by how much they help a
-    forest to tell the training points' classes apart.
+    Features are those of `PlaceFeatures`, weighted by their importance in a random forest that separates the classes of
+    the training points.
 
     Parameters
     ----------
     model
         A model or its folder; gives bands and normalization.
     scene
-        The scene to look at.
+        The scene.
     output
         GeoTIFF of the index (float32, nodata -1). The mask is written beside it, ``..._mask.tif``.
     training_scenes
@@ -71,9 +182,14 @@ def map_applicability(
     points
         Training points; by default those kept in the model folder.
     seed
-        Decides the forest that weighs the features.
+        Seed of the random forest that weights the features.
     reporter
-        Takes progress; may cancel.
+        Receives progress; may cancel.
+
+    Returns
+    -------
+    ApplicabilityMap
+        The two files, the threshold, and the share of the scene inside.
 
     Raises
     ------
@@ -83,111 +199,85 @@ def map_applicability(
         If the output or its mask cannot be written, or is a file that is read.
     """
     reporter = reporter or Reporter()
-    named = model if isinstance(model, ModelBundle) else Path(model)
-    [bundle] = load_models([named], "cpu")
+    [bundle] = load_models([model if isinstance(model, ModelBundle) else Path(model)], "cpu")
     [target] = open_imagery([scene], [bundle], reporter)
-    trained_on = (
-        [target]
-        if training_scenes is None
-        else list(open_imagery(training_scenes, [bundle], reporter))
-    )
-    known_points = _training_points(points, bundle)
+    trained_on: tuple[Scene, ...] = (target,)
+    if training_scenes is not None:
+        trained_on = open_imagery(training_scenes, [bundle], reporter)
+    training = _training_points(points, bundle)
     path = Path(output)
     mask = mask_path(path)
-    read = raster_files(seen.path for seen in (target, *trained_on))
-    refuse_overwriting_inputs([path, mask], [*read, known_points.source])
-    describe = _Describer(bundle)
-    known = _learn(describe, trained_on, known_points, seed)
-    inside, total = _write(describe, known, target, path, mask, reporter)
-    return ApplicabilityMap(path, mask, known.threshold, inside / max(total, 1))
-
-
-@dataclass(frozen=True)
-class _Describer:
-    """Says what places look like."""
-
-    bundle: ModelBundle
-
-    def features(self, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return the features of an image, ``(feature, row, col)``."""
-        seen = self.bundle.normalization.apply(image, valid)[:_MOST_BANDS]
-        return _BANK.compute(seen, valid)
-
-    def at(self, scene: Scene, row: int, col: int) -> NDArray[np.float32] | None:
-        """Return the features of one pixel, None where there is no image."""
-        m = _BANK.margin_px
-        chip = scene.read(Window(col - m, row - m, 2 * m + 1, 2 * m + 1))
-        return self.features(chip.image, chip.valid)[:, m, m] if chip.valid[m, m] else None
-
-    def strips(
-        self, scene: Scene
-    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.bool_]]]:
-        """Yield full-width windows with their features and validity."""
-        height, width = scene.grid.shape
-        m = _BANK.margin_px
-        rows = max(16, _STRIP_PX // width // 16 * 16)
-        for top in range(0, height, rows):
-            window = Window(0, top, width, min(rows, height - top))
-            around = Window(-m, top - m, width + 2 * m, window.height + 2 * m)
-            chip = scene.read(around)
-            own = slice(m, m + window.height), slice(m, m + width)
-            yield window, self.features(chip.image, chip.valid)[:, *own], chip.valid[own]
+    read = raster_files(opened.path for opened in (target, *trained_on))
+    refuse_overwriting_inputs([path, mask], [*read, training.source])
+    describe = PlaceFeatures(bundle, _MOST_BANDS)
+    area = _fit_area(describe, trained_on, training, seed)
+    inside, total = _write_maps(describe, area, target, path, mask, reporter)
+    return ApplicabilityMap(path, mask, area.threshold, inside / max(total, 1))
 
 
 def _training_points(points: Points | str | os.PathLike[str] | None, bundle: ModelBundle) -> Points:
     if isinstance(points, Points):
         return points
-    path = Path(bundle.folder) / "training" / "points.gpkg" if points is None else Path(points)
-    if points is None and not path.exists():
+    if points is not None:
+        return read_points(Path(points))
+    kept = read_kept_points(Path(bundle.folder))
+    if kept is None:
         raise PointsError(
             f"The model '{bundle.folder}' does not keep its training points, and none were given. Expected the "
             "points it was trained with; train it again, or give them with points= in Python."
         )
-    return read_points(path)
+    return kept
 
 
-def _learn(
-    describe: _Describer, scenes: Sequence[Scene], points: Points, seed: int
-) -> Applicability:
+def _fit_area(
+    describe: PlaceFeatures, scenes: Sequence[Scene], points: Points, seed: int
+) -> AreaOfApplicability:
     from sklearn.ensemble import RandomForestClassifier
 
-    features, kept = [], []
-    for scene in scenes:
-        row, col = locate(scene, points)
-        for index in np.flatnonzero(row >= 0).tolist():
-            found = describe.at(scene, int(row[index]), int(col[index]))
-            if found is not None:
-                features.append(found)
-                kept.append(index)
-    if len(kept) < 2:
+    values, owner = describe.compute_at(scenes, points)
+    if len(owner) < 2:
         raise PointsError(
-            f"{len(kept)} of {len(points)} training points lie on an image of the training scenes. Expected at least "
+            f"{len(owner)} of {len(points)} training points lie on an image of the training scenes. Expected at least "
             "two; name the scenes that the model was trained on (--trained-on, or training_scenes= in Python)."
         )
-    values, used = np.stack(features).astype(np.float64), points.select(np.array(kept))
+    used = points.select(owner)
     forest = RandomForestClassifier(100, random_state=seed, class_weight="balanced")
     forest.fit(values, used.class_index)
     importance = np.sqrt(forest.feature_importances_ * values.shape[1])
-    return Applicability.fit(values, _folds(used), importance, seed=seed)
+    return AreaOfApplicability.fit(values, _folds(used), importance, seed=seed)
 
 
 def _folds(points: Points) -> NDArray[np.int64]:
-    """Return a fold for each point, by blocks of ground; where all lie in one block, by order."""
+    """Return a fold for each point, int64 ``(point,)``: by blocks, or by order where all lie in one block."""
     block = assign_blocks(points, max(variogram_range(points), 1e-6))
     if len(np.unique(block)) < 2:
         block = np.arange(len(points))
     return block % _FOLDS if len(np.unique(block % _FOLDS)) > 1 else block
 
 
-def _write(
-    describe: _Describer,
-    known: Applicability,
+def _strips(
+    describe: PlaceFeatures, scene: Scene
+) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.bool_]]]:
+    """Yield full-width windows with their features ``(feature, row, col)`` and validity ``(row, col)``."""
+    height, width = scene.grid.shape
+    m = describe.margin_px
+    rows = max(16, _STRIP_PX // width // 16 * 16)
+    for top in range(0, height, rows):
+        window = Window(0, top, width, min(rows, height - top))
+        chip = scene.read(Window(-m, top - m, width + 2 * m, window.height + 2 * m))
+        own = slice(m, m + window.height), slice(m, m + width)
+        yield window, describe.compute(chip.image, chip.valid)[:, *own], chip.valid[own]
+
+
+def _write_maps(
+    describe: PlaceFeatures,
+    area: AreaOfApplicability,
     scene: Scene,
     path: Path,
     mask_path: Path,
     reporter: Reporter,
 ) -> tuple[int, int]:
-    """Write index and mask strip by strip; return pixels inside and pixels with an image."""
+    """Write index and mask strip by strip; return the pixels inside the area and the valid pixels."""
     height, width = scene.grid.shape
     profile: dict[str, Any] = {
         "driver": "GTiff", "height": height, "width": width, "count": 1, "crs": scene.grid.crs,
@@ -202,16 +292,16 @@ def _write(
         mask_file = stack.enter_context(
             rasterio.open(partial[1], "w", dtype="uint8", nodata=0, **profile)
         )
-        tags = {THRESHOLD_TAG: f"{known.threshold:.6g}", "model": describe.bundle.fingerprint}
+        tags = {THRESHOLD_TAG: f"{area.threshold:.6g}", "model": describe.model.fingerprint}
         index_file.update_tags(**tags)
         index_file.set_band_description(1, "dissimilarity index")
-        mask_file.update_tags(**class_map_tags(INSIDE_LEGEND, describe.bundle.fingerprint))
+        mask_file.update_tags(**class_map_tags(INSIDE_LEGEND, describe.model.fingerprint))
         mask_file.write_colormap(1, colormap(INSIDE_LEGEND))
         with reporter.stage("applicability", total=height) as advance:
-            for window, features, valid in describe.strips(scene):
+            for window, features, valid in _strips(describe, scene):
                 index = np.full(valid.shape, NODATA, dtype=np.float32)
-                index[valid] = known.dissimilarity(features[:, valid].T)
-                code = np.where(index <= known.threshold, 1, 2).astype(np.uint8) * valid
+                index[valid] = area.dissimilarity(features[:, valid].T)
+                code = np.where(index <= area.threshold, 1, 2).astype(np.uint8) * valid
                 index_file.write(index, 1, window=window)
                 mask_file.write(code, 1, window=window)
                 inside, total = inside + int((code == 1).sum()), total + int(valid.sum())
@@ -221,3 +311,48 @@ def _write(
             keep_crs(name, scene.grid.crs, scene.grid.epoch)
         write_sidecars(partial[1], INSIDE_LEGEND)
     return inside, total
+
+
+def _mean_distance(places: Array) -> float:
+    """Return the mean distance of all pairs; 500 rows at a time keep memory small."""
+    from scipy.spatial.distance import cdist
+
+    total = sum(float(cdist(places[i : i + 500], places).sum()) for i in range(0, len(places), 500))
+    mean = total / (len(places) * (len(places) - 1))
+    if not mean > 0:
+        raise PointsError(
+            "All training places have exactly the same features. Expected places that differ; check that the points lie "
+            "on the scene and that the scene has contrast."
+        )
+    return mean
+
+
+def _distance_to_nearest(values: Array, places: Array) -> Array:
+    """Return the distance of each row to the nearest place.
+
+    Squared distances come from matrix products in pieces of bounded memory, which a search tree does not beat with tens
+    of features.
+    """
+    nearest = np.empty(len(values))
+    lengths = (places**2).sum(axis=1)
+    step = max(1, _PIECE_VALUES // max(len(places), 1))
+    for first in range(0, len(values), step):
+        piece = values[first : first + step]
+        square = lengths - 2 * piece @ places.T
+        nearest[first : first + step] = square.min(axis=1) + (piece**2).sum(axis=1)
+    return np.sqrt(nearest.clip(min=0))
+
+
+def _distance_across_folds(places: Array, fold: NDArray[np.generic]) -> Array:
+    """Return the distance of each training place to the nearest one of another fold."""
+    distance = np.zeros(len(places))
+    for name in np.unique(fold):
+        own = fold == name
+        distance[own] = _distance_to_nearest(places[own], places[~own])
+    return distance
+
+
+def _upper_whisker(values: Array) -> float:
+    """Return the largest value within 1.5 interquartile ranges above the upper quartile."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    return float(values[values <= high + 1.5 * (high - low)].max())

@@ -1,4 +1,4 @@
-"""Would more points pay? Scores against the number of training points, and what they suggest."""
+"""Learning curve: scores against the number of training points, and whether more points would help."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geopointseg.json_values import to_json_values
 from geopointseg.labels.points import Points
 from geopointseg.summary import described
 
 WORTHWHILE = 0.02
-"""A doubling of the points that raises mean F1 by less than this hardly pays."""
+"""Gain in mean F1 from a doubling of the points, below which more points hardly help."""
 
 
 @described
@@ -27,9 +28,9 @@ class CurvePoint:
     share
         Share of each class's training points that was used.
     points_per_class
-        Mean number of training points a class.
+        Mean number of training points per class.
     mean_f1, low, high
-        Mean F1 on held-out ground, and its interval.
+        Mean F1 on held-out points, and its interval.
     """
 
     share: float
@@ -47,11 +48,11 @@ class LearningCurve:
     Parameters
     ----------
     method
-        Which model.
+        Name of the model.
     points
-        From few points to all.
+        From the smallest share to all points.
     gain, gain_low, gain_high
-        What the last doubling of the points brought, and the interval of that.
+        Gain in mean F1 from the last doubling of the points, and its interval.
     """
 
     method: str
@@ -61,22 +62,24 @@ class LearningCurve:
     gain_high: float
 
     def advice(self) -> str:
-        """Return a sentence on whether more points would pay."""
+        """Return sentences on whether more points would help."""
         if len(self.points) < 2 or math.isnan(self.gain):
-            return "There are too few points to tell whether more would pay; more surely would."
+            return "There are too few points for a learning curve; more points will help."
         last = self.points[-1]
-        told = (
-            f"The last doubling, to {last.points_per_class:.0f} points a class, changed the mean F1 of the "
+        measured = (
+            f"The last doubling, to {last.points_per_class:.0f} points per class, changed the mean F1 of the "
             f"{self.method} by {self.gain:+.3f} (95 % interval {self.gain_low:+.3f} to {self.gain_high:+.3f})."
         )
         if self.gain_low > 0 and self.gain >= WORTHWHILE:
-            return f"{told} More points would pay: expect about {self._next_gain():+.3f} from doubling them again."
+            return f"{measured} More points would help: expect about {self._next_gain():+.3f} from another doubling."
         if self.gain_high < WORTHWHILE:
-            return f"{told} More points of the same kind would hardly pay; other places or other imagery might."
-        return f"{told} That is too uncertain to promise anything; more points would at least make it surer."
+            return f"{measured} More points of the same kind would hardly help; points in other places or other imagery might."
+        return (
+            f"{measured} This interval is too wide for a conclusion; more points would narrow it."
+        )
 
     def _next_gain(self) -> float:
-        """Guess the next doubling: gains shrink as they did before, at least by a quarter."""
+        """Return the expected gain of the next doubling: gains decrease at the last rate, to 25 to 75 % of the one before."""
         scores = [p.mean_f1 for p in self.points]
         before = scores[-2] - scores[-3] if len(scores) > 2 else math.nan
         ratio = self.gain / before if before > 0 else 0.75
@@ -86,23 +89,28 @@ class LearningCurve:
         """Return the curve and its advice as JSON."""
         return {
             "method": self.method,
-            "points": [vars(point) for point in self.points],
-            "gain_of_last_doubling": None if math.isnan(self.gain) else self.gain,
+            "points": to_json_values(self.points),
+            "gain_of_last_doubling": to_json_values(self.gain),
             "advice": self.advice(),
         }
 
 
 def thin_points(points: Points, share: float, seed: int) -> Points:
-    """Return a share of each class's points, at least two of each; smaller shares are parts of larger ones.
+    """Return a random share of the points of each class, at least two; smaller shares are subsets of larger ones.
 
     Parameters
     ----------
     points
         Training points.
     share
-        0..1.
+        Share to keep, 0..1.
     seed
-        Decides which.
+        Seed of the random order.
+
+    Returns
+    -------
+    Points
+        In the order given.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(points))
@@ -121,18 +129,24 @@ def summarize_curve(
     scores: Sequence[NDArray[np.float64]],
     replicates: Sequence[NDArray[np.float64]],
 ) -> LearningCurve:
-    """Put a curve together from block-bootstrapped scores.
+    """Return the learning curve from block-bootstrapped scores.
 
     Parameters
     ----------
     method
-        Which model.
+        Name of the model.
     shares, points_per_class
-        For each number of points, ascending.
+        Share of the training points and mean number of points per class, in ascending order.
     scores
-        Mean F1 with the ends of its interval, each ``(3,)``.
+        For each share, mean F1 and the ends of its interval, float64 ``(3,)``.
     replicates
-        Mean F1 of the same resampled blocks for each number of points: their differences tell how sure the gain is.
+        For each share, mean F1 of the same resampled blocks, float64 ``(replicate,)``. Their differences give the interval
+        of the gain.
+
+    Returns
+    -------
+    LearningCurve
+        With a gain of NaN for fewer than two shares.
     """
     curve = tuple(
         CurvePoint(float(share), float(n), *(float(v) for v in score))

@@ -1,4 +1,4 @@
-"""The report of an assessed map with everything that is known about it."""
+"""Report of an assessed map, with scene, training points, model and area of applicability."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geopointseg.assessment.assessment_result import Assessment
+from geopointseg.assessment.training_points import read_kept_points
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError
 from geopointseg.labels.points import Points, read_points
@@ -24,7 +25,7 @@ AnyPath = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class ReportInputs:
-    """What a report shows beside the assessment; opened before the map is read, so that what is wrong shows early.
+    """Further content of a report, opened before the map is read, so that errors come early.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class ReportInputs:
     applicability
         The map of applicability.
     curve_config
-        Settings of the learning curve; None where none is asked for.
+        Settings of the learning curve; None where none is requested.
     """
 
     scene: Scene | None
@@ -58,16 +59,28 @@ class ReportInputs:
         applicability: AnyPath | None = None,
         learning_curve: bool = False,
     ) -> ReportInputs:
-        """Open all that is named; see `report_map`.
+        """Open the files that are named.
+
+        Parameters
+        ----------
+        map_path
+            The assessed map.
+        raster, model, training, class_field, applicability, learning_curve
+            As for `report_map`.
+
+        Returns
+        -------
+        ReportInputs
+            What is not named is None.
 
         Raises
         ------
         ConfigError
-            If the learning curve is asked for without scene or points.
+            If the learning curve is requested without scene or points.
         InputFileError
             If a file is missing.
         RasterError
-            If the scene or the points do not lie on the ground of the map.
+            If the CRS of the scene or the points cannot be transformed to that of the map.
         """
         scene = None if raster is None else Scene.open(os.fspath(raster))
         points = _training_points(model, training, class_field)
@@ -81,8 +94,8 @@ class ReportInputs:
         if learning_curve and (scene is None or points is None):
             lacking = "scene" if scene is None else "training points"
             raise ConfigError(
-                f"The learning curve was asked for, and the {lacking} not given. Expected a raster and points to learn "
-                "from; add --raster, and --model or --training."
+                f"The learning curve was requested without the {lacking}. Expected a raster and points to train on; add "
+                "--raster, and --model or --training."
             )
         return cls(scene, points, model, known, _settings(model) if learning_curve else None)
 
@@ -101,31 +114,31 @@ def report_map(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> Path:
-    """Write the report of an assessment, with scene, training points, model and applicability where they are given.
+    """Write the report of an assessment, with scene, training points, model and area of applicability where given.
 
     Parameters
     ----------
     assessment
-        What was found.
+        The assessment.
     path
         The HTML file.
     raster
-        The scene that the map was made from, shown beside it.
+        The scene that was predicted, shown beside the map.
     model
-        The model folder: training curves, calibration, provenance, and the training points that it keeps.
+        The model folder, for training curves, calibration, provenance, and the training points that it keeps.
     training, class_field
-        Training points, where they are others than the model keeps, and the field with their class.
+        Training points, if not those that the model keeps, and the field with their class.
     applicability
-        Dissimilarity index that `map_applicability` wrote.
+        Dissimilarity index from `map_applicability`.
     learning_curve
-        Whether to cross-validate a forest on the training points and show how scores grow with their number, with
-        the model's settings where it is given; this needs the scene and takes a minute or more.
+        Whether to cross-validate a forest on the training points for a learning curve, with the settings of the model
+        where it is given. This needs the scene and takes a minute or more.
     figures
         Folder to save each figure in, as PNG and SVG.
     seed
-        Decides the folds of the learning curve.
+        Seed of the folds of the learning curve.
     reporter
-        Takes progress; may cancel.
+        Receives progress; may cancel.
 
     Returns
     -------
@@ -135,7 +148,7 @@ def report_map(
     Raises
     ------
     ConfigError
-        If the learning curve is asked for without scene or points.
+        If the learning curve is requested without scene or points.
     InputFileError, OutputError
         If a file is missing or cannot be written.
     """
@@ -155,7 +168,10 @@ def write_map_report(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> Path:
-    """Write the report of an assessment from inputs that are open already; see `report_map`."""
+    """Write the report of an assessment from inputs that are open already.
+
+    Parameters and result are those of `report_map`.
+    """
     extra: list[Section] = []
     if inputs.applicability is not None:
         extra.append(applicability_section(inputs.applicability, assessment))
@@ -170,11 +186,10 @@ def write_map_report(
 def _training_points(
     model: AnyPath | None, training: AnyPath | None, class_field: str | None
 ) -> Points | None:
-    """Return the points named, or those that the model keeps."""
+    """Return the points that are named, or those that the model keeps."""
     if training is not None:
         return read_points(Path(training), class_field=class_field)
-    kept = None if model is None else Path(model) / "training" / "points.gpkg"
-    return read_points(kept) if kept is not None and kept.exists() else None
+    return None if model is None else read_kept_points(Path(model))
 
 
 def _settings(model: AnyPath | None) -> Config:

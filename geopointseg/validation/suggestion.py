@@ -1,4 +1,4 @@
-"""Where to click next: look at scenes with a model and suggest points to label."""
+"""Suggestion of points to label next, from the predictions of a model on scenes."""
 
 from __future__ import annotations
 
@@ -14,24 +14,15 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.assessment.candidate_ranking import (
-    REASON_KINDS,
-    Candidates,
-    Labelled,
-    Ranking,
-    measure_disagreement,
-    rank_candidates,
-)
-from geopointseg.class_colors import default_colors
+from geopointseg.assessment.training_points import read_kept_points
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.layer import new_geopackage, require_free_geopackage, write_layer
-from geopointseg.labels.layer_style import Category, Style, store_style
+from geopointseg.labels.layer_style import Style, store_style
 from geopointseg.labels.placement import ground_mismatch
 from geopointseg.labels.points import Points, read_points
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.model.ensemble import combine_models
-from geopointseg.model.filter_bank import FilterBank
 from geopointseg.model.inference import predict_patch, surround
 from geopointseg.prediction.prediction_job import load_models, open_imagery
 from geopointseg.progress import Reporter
@@ -40,16 +31,24 @@ from geopointseg.raster.geodesy import Positions
 from geopointseg.raster.grid import require_transformation, transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.summary import count_classes, described
+from geopointseg.validation.candidate_ranking import (
+    REASON_KINDS,
+    Candidates,
+    LabelledPlaces,
+    Ranking,
+    measure_disagreement,
+    rank_candidates,
+)
+from geopointseg.validation.place_features import PlaceFeatures
 
 WINDOW_PX = 256
 LARGEST_AREA_PX = 6_000_000
-"""About how many pixels are looked at; larger scenes are seen through windows drawn at random."""
+"""About how many pixels are predicted; of larger scenes, windows drawn at random."""
 CANDIDATES = 12_000
 SUGGESTION_LAYER = "suggestions"
 CLASS_FIELD = "class"
 
-_BANK = FilterBank(scales=(2.0, 5.0), kinds=("mean", "deviation"))
-_SEEN_FEATURES = 24
+_MOST_BANDS = 24
 
 
 @described
@@ -63,14 +62,14 @@ class SuggestedPoints:
         Pixel centres in the CRS of the first scene, float64 ``(point,)``.
     scene
         Name of the scene that each lies on.
-    likeliest
+    most_likely
         The two most likely classes, int64 ``(point, 2)``.
     probability
         Probability of the most likely class.
     usefulness
         Relative to the first.
     kinds
-        Why each was chosen, in a word or two.
+        Why each was chosen, one of `REASON_KINDS`.
     reasons
         The same as a phrase that names the classes.
     legend
@@ -82,7 +81,7 @@ class SuggestedPoints:
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     scene: NDArray[np.str_]
-    likeliest: NDArray[np.int64]
+    most_likely: NDArray[np.int64]
     probability: NDArray[np.float64]
     usefulness: NDArray[np.float64]
     kinds: tuple[str, ...]
@@ -103,39 +102,45 @@ class SuggestedPoints:
     def __len__(self) -> int:
         return len(self.x)
 
+    def columns(self) -> dict[str, list[Any]]:
+        """Return the values of the points by name, in order of rank."""
+        names = self.legend.names
+        return {
+            "rank": list(range(1, len(self) + 1)),
+            "likely": [names[k] for k in self.most_likely[:, 0]],
+            "or": [names[k] for k in self.most_likely[:, 1]],
+            "probability": self.probability.round(4).tolist(),
+            "usefulness": self.usefulness.round(4).tolist(),
+            "reason": list(self.kinds),
+            "detail": list(self.reasons),
+            "scene": self.scene.tolist(),
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return the points as JSON."""
-        names = self.legend.names
+        columns = {"x": self.x.tolist(), "y": self.y.tolist(), **self.columns()}
+        rows = zip(*columns.values(), strict=True)
         return {
             "output": str(self.output),
             "points": len(self),
-            "suggestions": [
-                {
-                    "rank": rank + 1, "x": float(self.x[rank]), "y": float(self.y[rank]), "scene": str(self.scene[rank]),
-                    "likely": names[self.likeliest[rank, 0]], "or": names[self.likeliest[rank, 1]],
-                    "probability": round(float(self.probability[rank]), 4),
-                    "usefulness": round(float(self.usefulness[rank]), 4), "reason": self.kinds[rank],
-                    "detail": self.reasons[rank],
-                }
-                for rank in range(len(self))
-            ],
-        }  # fmt: skip
+            "suggestions": [dict(zip(columns, row, strict=True)) for row in rows],
+        }
 
     def tables(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
         """Return the points as a titled table."""
-        headings = ["reason", "likely", "or", "rank", "x", "y", "probability"]
-        names = self.legend.names
+        columns = self.columns()
+        place = [f"{x:.6g}" for x in self.x], [f"{y:.7g}" for y in self.y]
+        shown = [columns[name] for name in ("detail", "likely", "or", "rank")]
         rows: list[Sequence[Any]] = [
-            [self.reasons[i], names[self.likeliest[i, 0]], names[self.likeliest[i, 1]], i + 1,
-             f"{self.x[i]:.6g}", f"{self.y[i]:.7g}", float(self.probability[i])]
-            for i in range(len(self))
-        ]  # fmt: skip
-        return [("Where to click next", headings, rows)]
+            list(row) for row in zip(*shown, *place, self.probability.tolist(), strict=True)
+        ]
+        headings = ["reason", "likely", "or", "rank", "x", "y", "probability"]
+        return [("Suggested points", headings, rows)]
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Candidates of one window: pixel positions and what is known of them."""
+class _WindowCandidates:
+    """Candidates of one window: their pixels, predictions and features."""
 
     scene: int
     row: NDArray[np.int64]
@@ -159,9 +164,8 @@ def suggest(
 ) -> SuggestedPoints:
     """Suggest where the next points help most, and write them as a GeoPackage to be filled in.
 
-    Candidates are drawn in all scenes, as many of each predicted class as of any other; then
-    `rank_candidates` chooses by doubt (entropy, margin, disagreement of the members), newness in features, and
-    diversity.
+    Candidates are drawn in all scenes, the same number of each predicted class. Then `rank_candidates` chooses by
+    uncertainty (entropy, margin, disagreement of the members), novelty in feature space, and diversity.
 
     Parameters
     ----------
@@ -174,15 +178,15 @@ def suggest(
     min_distance_m
         Smallest distance of two suggestions and of a suggestion to a labelled point, in metres.
     output
-        A ``.gpkg`` file; earlier suggestions in it are replaced, unless somebody has labelled them.
+        A ``.gpkg`` file; earlier suggestions in it are replaced, unless points of them are labelled.
     points
         Points that are labelled already; by default those kept in the models' folders, where there are any.
     seed
-        Decides the candidates.
+        Seed of the random candidates.
     device
         ``auto``, ``cpu`` or ``cuda``.
     reporter
-        Takes progress; may cancel.
+        Receives progress; may cancel.
 
     Returns
     -------
@@ -192,14 +196,14 @@ def suggest(
     Raises
     ------
     PointsError
-        If there is no room at that distance, or count or distance make no sense.
+        If no candidate is that far from the labelled points, or count or distance are out of range.
     RasterError
-        If the scenes hold nothing but nodata.
+        If no pixel of the scenes is valid.
     OutputError
         If the output cannot be written, or holds labels, other layers, or the points that are read.
     """
     reporter = reporter or Reporter()
-    _check_wish(count, min_distance_m)
+    _check_request(count, min_distance_m)
     source = points.source if isinstance(points, Points) else points
     inputs = [] if source is None else [Path(source)]
     require_free_geopackage(Path(output), SUGGESTION_LAYER, inputs, CLASS_FIELD)
@@ -207,14 +211,14 @@ def suggest(
     opened = open_imagery(_as_list(scenes), bundles, reporter)
     existing = _existing_points(points, bundles)
     _require_one_ground(opened, existing)
-    looker = _Looker(bundles, opened, np.random.default_rng(seed))
-    places = list(looker.draw(reporter))
+    sampler = _CandidateSampler(bundles, opened, np.random.default_rng(seed))
+    places = list(sampler.draw(reporter))
     if not places:
         raise RasterError(
             "The scenes hold nothing but nodata. Expected imagery; check the files and their nodata values."
         )
-    candidates = looker.candidates(places)
-    labelled = looker.describe_points(existing)
+    candidates = sampler.candidates(places)
+    labelled = sampler.labelled_places(existing)
     legend = bundles[0].legend
     ranking = rank_candidates(
         candidates, count, min_distance_m, labelled=labelled, names=legend.names, seed=seed
@@ -224,13 +228,13 @@ def suggest(
             f"There was room for {len(ranking.chosen)} of {count} points at {min_distance_m:g} m from each other; "
             "ask for a smaller distance to get more."
         )
-    suggested = looker.suggested(places, candidates, ranking, Path(output))
-    _write(suggested, opened[0])
+    suggested = sampler.suggested(places, candidates, ranking, Path(output))
+    _write_layer(suggested, opened[0])
     return suggested
 
 
-class _Looker:
-    """Looks at scenes through windows, with models."""
+class _CandidateSampler:
+    """Predicts windows of scenes and draws candidates in them."""
 
     def __init__(
         self, bundles: Sequence[ModelBundle], scenes: Sequence[Scene], rng: np.random.Generator
@@ -238,19 +242,20 @@ class _Looker:
         self.bundles, self.scenes, self.rng = bundles, scenes, rng
         tta = bundles[0].config.prediction.tta
         self.ensemble = combine_models(bundles, augmentation=tta, disagreement=True)
-        self.margin = min(max(self.ensemble.margin_px, _BANK.margin_px), WINDOW_PX // 2)
+        self.describe = PlaceFeatures(bundles[0], _MOST_BANDS)
+        self.margin = min(max(self.ensemble.margin_px, self.describe.margin_px), WINDOW_PX // 2)
         self.legend = bundles[0].legend
         first = scenes[0].grid
         self.crs = first.crs
         self.middle_x, _ = first.pixel_to_world([first.height / 2], [first.width / 2])
 
-    def draw(self, reporter: Reporter) -> Iterator[_Place]:
+    def draw(self, reporter: Reporter) -> Iterator[_WindowCandidates]:
         """Yield candidates window by window."""
         windows = self._windows()
         each = -(-CANDIDATES // max(len(windows), 1))
         with reporter.stage("suggest", total=len(windows)) as advance:
             for position, window in windows:
-                place = self._look(position, window, each)
+                place = self._draw_in(position, window, each)
                 if place is not None:
                     yield place
                 advance(1)
@@ -269,7 +274,7 @@ class _Looker:
         chosen = np.sort(self.rng.choice(len(found), most, replace=False))
         return [found[i] for i in chosen]
 
-    def _look(self, position: int, window: Window, wanted: int) -> _Place | None:
+    def _draw_in(self, position: int, window: Window, wanted: int) -> _WindowCandidates | None:
         """Predict one window with its surroundings; draw candidates evenly over predicted classes."""
         scene = self.scenes[position]
         around, inside = surround(window, scene.shape, self.margin, self.ensemble.stride)
@@ -278,24 +283,16 @@ class _Looker:
         if not valid.any():
             return None
         channels = predict_patch(self.ensemble, chip.image, chip.valid)[:, *inside]
-        features = self._features(chip.image, chip.valid)[:, *inside]
+        features = self.describe.compute(chip.image, chip.valid)[:, *inside]
         predicted = channels[: len(self.legend)].argmax(axis=0)
         row, col = self._draw_evenly(predicted, valid, wanted)
-        return _Place(
+        return _WindowCandidates(
             position,
             row + int(window.row_off),
             col + int(window.col_off),
             channels[:, row, col].T,
             features[:, row, col].T,
         )
-
-    def _features(
-        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """Return what pixels look like in the bands of the first model, which come first in the image."""
-        first = self.bundles[0]
-        seen = first.normalization.apply(image[: len(first.bands)], valid)
-        return _BANK.compute(seen[:_SEEN_FEATURES], valid)
 
     def _draw_evenly(
         self, predicted: NDArray[np.int64], valid: NDArray[np.bool_], wanted: int
@@ -310,8 +307,8 @@ class _Looker:
         row, col = np.divmod(np.concatenate(picked), valid.shape[1])
         return row, col
 
-    def candidates(self, places: Sequence[_Place]) -> Candidates:
-        """Put the candidates of all windows together."""
+    def candidates(self, places: Sequence[_WindowCandidates]) -> Candidates:
+        """Return the candidates of all windows."""
         x, y = self._world(places)
         channels = np.concatenate([p.channels for p in places]).astype(np.float64)
         probabilities, mean_entropy = np.split(channels, [len(self.legend)], axis=1)
@@ -326,58 +323,46 @@ class _Looker:
             np.concatenate([p.features for p in places]).astype(np.float64),
         )
 
-    def describe_points(self, points: Points | None) -> Labelled:
-        """Return where labelled points lie, and what those on the scenes look like."""
+    def labelled_places(self, points: Points | None) -> LabelledPlaces:
+        """Return where labelled points lie, and the features of those on the scenes."""
         classes = len(self.legend)
-        bands = min(len(self.bundles[0].bands), _SEEN_FEATURES)
-        empty = Labelled.none(classes, _BANK.count(bands))
         if points is None:
-            return empty
+            return LabelledPlaces.none(classes, self.describe.count)
         position = {name: i for i, name in enumerate(self.legend.names)}
-        names = np.array(points.legend.names, dtype=object)[points.class_index]
-        index = np.array([position.get(name, -1) for name in names], dtype=np.int64)
-        features = []
-        for scene in self.scenes:
-            moved = points.to_crs(scene.grid.crs)
-            row, col = scene.grid.world_to_pixel(moved.x, moved.y)
-            height, width = scene.grid.shape
-            on_it = np.flatnonzero((row >= 0) & (row < height) & (col >= 0) & (col < width))
-            features += [
-                self._features_at(scene, math.floor(row[i]), math.floor(col[i])) for i in on_it
-            ]
-        moved = points.to_crs(self.scenes[0].grid.crs)
+        index = np.array([position.get(name, -1) for name in points.legend.names], dtype=np.int64)
+        index = index[points.class_index]
+        features, _ = self.describe.compute_at(self.scenes, points)
+        moved = points.to_crs(self.crs)
         counts = np.bincount(index[index >= 0], minlength=classes)
-        seen = np.stack(features).astype(np.float64) if features else empty.features
-        return Labelled(self._positions(moved.x, moved.y), seen, counts)
-
-    def _features_at(self, scene: Scene, row: int, col: int) -> NDArray[np.float32]:
-        m = _BANK.margin_px
-        chip = scene.read(Window(col - m, row - m, 2 * m + 1, 2 * m + 1))
-        return self._features(chip.image, chip.valid)[:, m, m]
+        return LabelledPlaces(self._positions(moved.x, moved.y), features, counts)
 
     def suggested(
-        self, places: Sequence[_Place], candidates: Candidates, ranking: Ranking, output: Path
+        self,
+        places: Sequence[_WindowCandidates],
+        candidates: Candidates,
+        ranking: Ranking,
+        output: Path,
     ) -> SuggestedPoints:
-        """Describe the chosen candidates."""
+        """Return the chosen candidates as a result."""
         x, y = self._world(places)
         names = np.concatenate([[self.scenes[p.scene].name] * len(p.row) for p in places])
         chosen = ranking.chosen
-        likeliest = candidates.likeliest[chosen]
-        probability = candidates.probabilities[chosen, likeliest[:, 0]]
+        most_likely = candidates.most_likely[chosen]
+        probability = candidates.probabilities[chosen, most_likely[:, 0]]
         return SuggestedPoints(
-            x[chosen], y[chosen], names[chosen], likeliest, probability, ranking.usefulness,
+            x[chosen], y[chosen], names[chosen], most_likely, probability, ranking.usefulness,
             ranking.kinds, ranking.reasons, self.legend, output,
         )  # fmt: skip
 
-    def _world(self, places: Sequence[_Place]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        target = self.scenes[0].grid.crs
-        parts = [
-            transform_coordinates(
-                *self.scenes[p.scene].grid.pixel_to_world(p.row + 0.5, p.col + 0.5),
-                self.scenes[p.scene].grid.crs, target,
-            )
-            for p in places
-        ]  # fmt: skip
+    def _world(
+        self, places: Sequence[_WindowCandidates]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the pixel centres of candidates in the CRS of the first scene."""
+        parts = []
+        for place in places:
+            grid = self.scenes[place.scene].grid
+            world = grid.pixel_to_world(place.row + 0.5, place.col + 0.5)
+            parts.append(transform_coordinates(*world, grid.crs, self.crs))
         x, y = (np.concatenate(values) for values in zip(*parts, strict=True))
         return x, y
 
@@ -385,7 +370,7 @@ class _Looker:
         return Positions.of(x, y, self.crs, datum=datum_at(self.middle_x, self.crs))
 
 
-def _check_wish(count: int, min_distance_m: float) -> None:
+def _check_request(count: int, min_distance_m: float) -> None:
     if count < 1:
         raise PointsError(f"{count} points were asked for. Expected at least one; ask for more.")
     if not 0 <= min_distance_m < math.inf:
@@ -395,7 +380,7 @@ def _check_wish(count: int, min_distance_m: float) -> None:
 
 
 def _require_one_ground(scenes: Sequence[Scene], points: Points | None) -> None:
-    """Raise unless scenes and labelled points are tied to one ground, so that distances between them can be measured."""
+    """Raise unless scenes and points refer to the same datum or site, so that distances between them can be measured."""
     for scene in scenes:
         require_transformation(scene.grid.crs, scenes[0].grid.crs)
         if points is not None:
@@ -416,30 +401,20 @@ def _existing_points(
         return points
     if points is not None:
         return read_points(Path(points))
-    kept = [Path(bundle.folder) / "training" / "points.gpkg" for bundle in bundles]
-    return next((read_points(path) for path in kept if path.exists()), None)
+    kept = (read_kept_points(Path(bundle.folder)) for bundle in bundles)
+    return next((found for found in kept if found is not None), None)
 
 
-def _write(suggested: SuggestedPoints, scene: Scene) -> None:
-    """Write suggestions with an empty class; QGIS colours them by the reason."""
-    names = np.array(suggested.legend.names, dtype=object)
-    empty = np.full(len(suggested), None, dtype=object)
-    fields: dict[str, NDArray[Any]] = {
-        "rank": np.arange(1, len(suggested) + 1),
-        CLASS_FIELD: empty,
-        "likely": names[suggested.likeliest[:, 0]],
-        "or_else": names[suggested.likeliest[:, 1]],
-        "probability": suggested.probability.round(4),
-        "usefulness": suggested.usefulness.round(4),
-        "reason": np.array(suggested.kinds, dtype=object),
-        "detail": np.array(suggested.reasons, dtype=object),
-        "scene": suggested.scene.astype(object),
+def _write_layer(suggested: SuggestedPoints, scene: Scene) -> None:
+    """Write suggestions with an empty class, coloured by the reason in QGIS."""
+    columns = suggested.columns()
+    columns = {"rank": columns.pop("rank"), CLASS_FIELD: [None] * len(suggested), **columns}
+    columns = {"or_else" if name == "or" else name: each for name, each in columns.items()}
+    fields = {
+        name: np.array(each, dtype=object if isinstance(each[0], str | None) else None)
+        for name, each in columns.items()
     }
-    colors = default_colors(len(REASON_KINDS))
-    style = Style(
-        "reason",
-        tuple(Category(k, k, c) for k, c in zip(REASON_KINDS, colors, strict=True)),
-    )
+    style = Style.of_values("reason", REASON_KINDS)
     with new_geopackage(suggested.output, SUGGESTION_LAYER, label_field=CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(suggested.x, suggested.y))
         write_layer(partial, SUGGESTION_LAYER, geometry, fields, scene.grid.crs)

@@ -92,7 +92,7 @@ def test_headline_follows_the_sampling(map_path: Path, truth: np.ndarray) -> Non
     assert unknown.overall_accuracy == unknown.confusion.overall_accuracy
     assert simple.estimates is not None
     assert simple.overall_accuracy == simple.estimates.overall.value
-    assert "not known how the test points were drawn" in str(unknown)
+    assert "sampling design of the test points is unknown" in str(unknown)
     assert "not known" not in str(simple)
     assert simple.to_json()["overall_accuracy_kind"] == "area-adjusted"
     assert unknown.to_json()["overall_accuracy_kind"] == "point counts"
@@ -124,7 +124,7 @@ def test_text_classes_match_by_name(map_path: Path, truth: np.ndarray, tmp_path:
     points = points.select(points.class_index > 0)
     named = dataclasses.replace(points, text_classes=True)
     write_points(named, tmp_path / "test.gpkg")
-    with pytest.warns(UserWarning, match=r"classes that the reference does not have \(water\)"):
+    with pytest.warns(UserWarning, match=r"classes that the reference lacks \(water\)"):
         assessed = assess(map_path, tmp_path / "test.gpkg")
     mapped = _wrong(truth, 0.3)
     row, col = (np.floor(v).astype(int) for v in GRID.world_to_pixel(points.x, points.y))
@@ -160,7 +160,7 @@ def test_outside_and_nodata_are_counted(tmp_path: Path, truth: np.ndarray) -> No
     assert assessed.outside == 5
     assert assessed.on_nodata == (col[5:] < 20).sum() > 0
     assert assessed.confusion.total == 300 - 5 - assessed.on_nodata
-    assert "beyond the map and" in str(assessed)
+    assert "outside the map and" in str(assessed)
     everything = np.zeros(GRID.shape, dtype=bool)
     everything[0, 0] = True
     hidden = write_class_map(tmp_path / "h.tif", truth, GRID, LEGEND, valid=everything)
@@ -179,7 +179,9 @@ def test_points_elsewhere_name_both_extents(map_path: Path, truth: np.ndarray) -
 def test_all_points_in_one_stratum_are_refused(tmp_path: Path, truth: np.ndarray) -> None:
     path = write_class_map(tmp_path / "m.tif", truth, GRID, LEGEND)
     points = _points(truth, 200)
-    with pytest.raises(PointsError, match=r"lie where the map says 'forest'\. Nothing can be said"):
+    with pytest.raises(
+        PointsError, match=r"lie in the class 'forest' of the map\. Expected points in its other 2"
+    ):
         assess(path, points.select(points.class_index == 1))
 
 
@@ -188,7 +190,7 @@ def test_strata_that_rest_on_almost_no_points_are_named(tmp_path: Path, truth: n
     points = _points(truth, 200)
     kept = points.class_index == 1
     kept[np.flatnonzero(points.class_index == 2)[0]] = True
-    expected = r"\d % of the area is in strata that hold 1 of \d+ test points"
+    expected = r"\d % of the area is in strata with only 1 of \d+ test points"
     with pytest.warns(UserWarning, match=expected):
         assess(path, points.select(kept), sampling="stratified")
 
@@ -197,7 +199,7 @@ def test_class_that_the_map_lacks_counts_as_wrong(map_path: Path, truth: np.ndar
     larger = Legend.from_names(["water", "forest", "field", "rock"], codes=[0, 20, 30, 40])
     strange = truth.copy()
     strange[:10] = 3
-    with pytest.warns(UserWarning, match=r"classes that the map does not know \(rock\)"):
+    with pytest.warns(UserWarning, match=r"classes that the map lacks \(rock\)"):
         assessed = assess(map_path, _points(strange, 300, legend=larger))
     assert assessed.confusion.producers_accuracy[3] == 0
     assert assessed.class_areas["rock"].mapped_ha == 0
@@ -231,7 +233,7 @@ def test_polygons_count_by_pixel(map_path: Path, truth: np.ndarray) -> None:
     shapes = np.full(40, None, dtype=object)
     shapes[0] = shapely.box(500_000, 5_699_900, 500_100, 5_700_000)  # the first 10 x 10 pixels
     drawn = dataclasses.replace(points, shapes=shapes)
-    with pytest.warns(UserWarning, match="Neighbouring pixels are alike"):
+    with pytest.warns(UserWarning, match="Neighbouring pixels are correlated"):
         assessed = assess(map_path, drawn)
     assert assessed.confusion.total == 39 + 100
 

@@ -49,7 +49,9 @@ def test_no_class_in_common_is_refused() -> None:
 
 def test_map_without_legend_needs_codes() -> None:
     nameless = Legend.from_names(["10", "20"], codes=[10, 20])
-    with pytest.raises(LegendError, match=r"The map has no legend: its classes are only known as"):
+    with pytest.raises(
+        LegendError, match=r"The map has no legend: its classes are 10, 20, and those"
+    ):
         match_legends(nameless, Legend.from_names(["water"]), by_name=True)
     coded = Legend.from_names(["water"], codes=[20])
     np.testing.assert_array_equal(match_legends(nameless, coded, by_name=False).lookup, [1])

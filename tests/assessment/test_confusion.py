@@ -74,7 +74,7 @@ def test_json_is_read_back() -> None:
 def test_transposed_json_is_refused() -> None:
     document = ConfusionMatrix.from_labels([0], [1], LEGEND).to_json()
     document["axes"] = "rows = reference, columns = map"
-    with pytest.raises(LegendError, match=r"its axes are .* Expected .* transpose it"):
+    with pytest.raises(LegendError, match=r"has the axes .* Expected .* transpose it"):
         ConfusionMatrix.from_json(document)
 
 

@@ -14,8 +14,8 @@ from rasterio.crs import CRS
 
 from geopointseg.assessment import training_points
 from geopointseg.assessment.accuracy import assess
+from geopointseg.assessment.location_digest import LARGEST_SAMPLE, encode_locations
 from geopointseg.assessment.map_origin import FOLDER_TAG, describe_folders, fingerprint_folder
-from geopointseg.assessment.point_overlap import LARGEST_SAMPLE, encode_locations
 from geopointseg.assessment.training_points import OLD_TAG, keep_points
 from geopointseg.errors import Cancelled, InputFileError, PointsError
 from geopointseg.labels.points import Points

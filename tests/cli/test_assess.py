@@ -86,13 +86,13 @@ def test_learning_curve_in_the_report(run, folder: Path, tmp_path: Path) -> None
         folder / "scene.tif", "--model", folder / "model", "--learning-curve",
     )  # fmt: skip
     assert code == 0, err
-    assert "Would more points pay?" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Would more points help?" in (tmp_path / "r.html").read_text(encoding="utf-8")
     code, _, err = run(
         "assess", folder / "map.tif", "--points", folder / "test.gpkg", "-o", tmp_path / "r.html", "--raster",
         folder / "scene.tif", "--learning-curve",
     )  # fmt: skip
     assert code == 1
-    assert "the training points not given" in err
+    assert "requested without the training points" in err
 
 
 @pytest.mark.parametrize("option", ["--raster", "--training", "--applicability"])
@@ -133,7 +133,7 @@ def test_strata_of_an_older_map(run, folder: Path, tmp_path: Path) -> None:
         "assess", folder / "map.tif", "--points", tmp_path / "west.gpkg", "--strata", tmp_path / "strata.tif"
     )  # fmt: skip
     assert code == 1
-    assert "lie where the strata say 'west'" in err
+    assert "lie in the class 'west' of the strata" in err
 
 
 def test_applicability_beside_the_map(run, folder: Path, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_applicability_elsewhere_needs_the_training_scene(
         (["--model", "missing"], "'missing' holds no readable model.json"),
         (["--raster", "missing.tif"], "missing.tif"),
         (["--applicability", "missing.tif"], "missing.tif"),
-        (["--learning-curve"], "the scene not given"),
+        (["--learning-curve"], "requested without the scene"),
         (["--raster", "plan.tif"], "tied to no body, as a site grid is"),
     ],
 )

@@ -144,7 +144,7 @@ class TestWarnings:
         check = check_points(
             at_pixels(scene, *scene.grid.world_to_pixel(points.x, points.y), index), scene
         )
-        assert "forest (5). Expected 20 or more a class" in message(check, "few points")
+        assert "forest (5). Expected 20 or more per class" in message(check, "few points")
         assert "'water' has 395 usable points, 'forest' 5" in message(check, "imbalance")
         assert "town" in message(check, "absent class")
 
@@ -298,8 +298,8 @@ class TestOwnFields:
         with pytest.raises(PointsError) as refused:
             check.raise_if_unusable()
         assert str(refused.value) == (
-            "The field 'scene' of 'p.gpkg' holds 'summer', which none of the rasters is called ('scene.tif'). It says "
-            "which raster a point belongs to, so no point would be used. Rename the field if it means something else, or "
+            "The field 'scene' of 'p.gpkg' holds 'summer', which none of the rasters is called ('scene.tif'). It names "
+            "the raster that a point belongs to, so no point would be used. Rename the field if it means something else, or "
             "give the names of rasters."
         )
         assert [p.kind for p in check.problems if p.severity == "error"] == ["scene field"]
@@ -314,10 +314,10 @@ class TestOwnFields:
     @pytest.mark.parametrize(
         ("idle", "severity", "said"),
         [
-            ((0, 1, 2), "error", "is 0 for all 90 points. It says how much each point counts, so none would."),
+            ((0, 1, 2), "error", "is 0 for all 90 points. It is the weight of each point in the training, so none would count."),
             ((0, 1), "error", "is 0 for all 60 points of 'water', 'forest'. "),
-            ((0,), "warning", ("is 0 for all 30 points of 'water'. It says how much each point counts, so the map will "
-             "not show this class. Rename the field")),
+            ((0,), "warning", ("is 0 for all 30 points of 'water'. It is the weight of each point in the training, so the "
+             "map will not show this class. Rename the field")),
         ],
     )  # fmt: skip
     def test_weights_of_zero(self, scene, idle, severity, said):
@@ -335,7 +335,7 @@ class TestOwnFields:
 
     def test_weights_in_use_are_told(self, scene):
         check = check_points(good_points(scene, weight=np.linspace(0.5, 80, 90)), scene)
-        assert "lets points count 0.5 to 80 times." in message(check, "weights")
+        assert "gives the points weights of 0.5 to 80." in message(check, "weights")
         assert "weights" not in kinds(check_points(good_points(scene), scene))
 
 
@@ -361,7 +361,7 @@ def test_weights_that_are_read(write_layer, weight, expected):
         ("weight", [1e39, 1, 2], r"'weight' of '.*' holds 1 to 1e\+39. Expected weights"),
         ("weight", ["heavy", "1", "2"], r"'weight' of '.*' holds no numbers \(.*heavy.*\). Expected numbers"),
         ("weight", np.array(["2020-01-01"] * 3, "M8[ms]"), r"'weight' of '.*' holds no numbers \(.*2020-01-01"),
-        ("split", ["A", "B", "C"], r"'split' of '.*' holds 'A'. Expected train, .*says what each point is used for"),
+        ("split", ["A", "B", "C"], r"'split' of '.*' holds 'A'. Expected train, .*it names the use of each point"),
         ("split", [0.5, 1, 2], r"'split' of '.*' holds '0.5'. Expected train, "),
     ],
 )  # fmt: skip

@@ -13,10 +13,16 @@ from rasterio.windows import Window
 
 from geopointseg.errors import OutputError, PointsError
 from geopointseg.labels.points import Points, read_points
-from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask, rasterize_points, write_mask
+from geopointseg.labels.sparse_mask import (
+    UNLABELLED,
+    SparseMask,
+    find_pixels,
+    rasterize_points,
+    write_mask,
+)
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.grid import Grid
+from geopointseg.raster.grid import Grid, transform_coordinates
 
 LEGEND = Legend.from_names(["water", "forest", "town"], codes=[0, 20, 255])
 UTM = CRS.from_epsg(32633)
@@ -286,3 +292,15 @@ class TestWrite:
         mask = SparseMask.from_array(np.full(grid.shape, UNLABELLED), grid, LEGEND)
         with pytest.raises(OutputError, match=r"folder .* does not exist"):
             write_mask(mask, tmp_path / "no" / "mask.tif")
+
+
+def test_pixels_of_places_include_the_left_and_upper_edges_only():
+    grid = Grid(CRS.from_epsg(32633), Affine(10, 0, 5e5, 0, -10, 5.7e6), 3, 2)
+    x = np.array([5e5, 5e5 + 19.99, 5e5 + 20, 5e5, np.inf])
+    y = np.array([5.7e6, 5.7e6 - 29.99, 5.7e6, 5.7e6 - 30, 5.7e6])
+    row, col = find_pixels(x, y, grid.crs, grid)
+    assert (row.tolist(), col.tolist()) == ([0, 2, -1, -1, -1], [0, 1, -1, -1, -1])
+    lonlat = CRS.from_epsg(4326)
+    inner = transform_coordinates(5e5 + np.array([5, 15]), 5.7e6 - np.array([5, 25]), grid.crs, lonlat)  # fmt: skip
+    row, col = find_pixels(*inner, lonlat, grid)
+    assert (row.tolist(), col.tolist()) == ([0, 2], [0, 1])

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from geopointseg.assessment import training_points
 from geopointseg.assessment.accuracy import assess
-from geopointseg.assessment.point_overlap import LARGEST_SAMPLE, recognize_locations
+from geopointseg.assessment.location_digest import LARGEST_SAMPLE, recognize_locations
 from geopointseg.config import Config
 from geopointseg.errors import (
     Cancelled,

@@ -34,7 +34,7 @@ from geopointseg.prediction.predictor import predict, predict_array
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
 from geopointseg.sampling.patch import LabelledPixels, Patch
-from geopointseg.validation.point_prediction import predict_points
+from geopointseg.validation.cross_validation import predict_points
 from geopointseg.validation.suggestion import suggest
 from tests.prediction.conftest import BlurMember, image_of, legend_of, loose_bundle, write_scene
 
@@ -259,7 +259,7 @@ def test_suggestions_of_models_with_bands_in_another_order(tmp_path) -> None:
     suggested = suggest(bundles, path, 6, 100.0, tmp_path / "next.gpkg")
     np.testing.assert_allclose(suggested.probability, 0.95, **CLOSE)
     col = Scene.open(path).grid.world_to_pixel(suggested.x, suggested.y)[1]
-    assert np.array_equal(suggested.likeliest[:, 0], (col >= 48).astype(int))
+    assert np.array_equal(suggested.most_likely[:, 0], (col >= 48).astype(int))
 
 
 def test_suggestions_of_models_that_share_some_bands(site: Site, tmp_path) -> None:

@@ -114,7 +114,7 @@ def test_sampling_and_warnings_are_told(assessed: Assessment, tmp_path: Path) ->
 
     unknown = dataclasses.replace(assessed, sampling="unknown", warnings=("Beware of <this>.",))
     text = write_report(unknown, tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "It is not known how the test points were drawn" in text
+    assert "The sampling design of the test points is unknown" in text
     assert "Beware of &lt;this&gt;." in text
 
 

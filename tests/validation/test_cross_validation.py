@@ -1,4 +1,4 @@
-"""Cross-validation by blocks: held-out ground, rivals on the same folds, intervals, advice."""
+"""Cross-validation by blocks: held-out points, simpler methods on the same folds, intervals, advice."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from geopointseg.legend import Legend
 from geopointseg.prediction.predictor import predict_array
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
-from geopointseg.validation.cross_validation import MAJORITY, RECIPE, Validation, validate
+from geopointseg.validation.cross_validation import predict_points, validate
 from geopointseg.validation.learning_curve import LearningCurve, summarize_curve, thin_points
-from geopointseg.validation.point_prediction import predict_points
+from geopointseg.validation.validation_result import MAJORITY, RECIPE, Validation
 
 LEGEND = Legend.from_names(["a", "b", "c"])
 SMALL = Config().updated({"forest": {"trees": 10, "features": "filters"}})
@@ -85,7 +85,7 @@ def test_report_is_written(validated: Validation, tmp_path: Path) -> None:
 
     text = write_validation_report(validated, tmp_path / "r.html").read_text(encoding="utf-8")
     assert f"{validated.recipe.mean_f1[0]:.3f}" in text
-    assert "Would more points pay?" in text
+    assert "Would more points help?" in text
 
 
 @quiet
@@ -255,8 +255,8 @@ def _curve(last: float, spread: float) -> LearningCurve:
 
 
 def test_advice_follows_the_curve() -> None:
-    assert "More points would pay: expect about" in _curve(0.68, 0.005).advice()
-    assert "would hardly pay" in _curve(0.601, 0.003).advice()
-    assert "too uncertain" in _curve(0.63, 0.1).advice()
+    assert "More points would help: expect about" in _curve(0.68, 0.005).advice()
+    assert "would hardly help" in _curve(0.601, 0.003).advice()
+    assert "too wide for a conclusion" in _curve(0.63, 0.1).advice()
     single = summarize_curve("forest", [1.0], [40], [np.array([0.6, 0.5, 0.7])], [np.zeros(5)])
-    assert "too few points to tell" in single.advice()
+    assert "too few points for a learning curve" in single.advice()

@@ -154,7 +154,7 @@ def test_points_beside_the_scene_keep_their_distance(
     assert suggested.x.min() >= west + 19.9
 
 
-def test_points_of_other_ground_are_refused_before_the_scene_is_looked_at(
+def test_points_of_other_ground_are_refused_before_the_scene_is_predicted(
     scene: Scene,
     model: ModelBundle,
     points: Points,
@@ -163,7 +163,7 @@ def test_points_of_other_ground_are_refused_before_the_scene_is_looked_at(
 ) -> None:
     site = replace(points, crs=CRS.from_wkt('LOCAL_CS["site grid",UNIT["metre",1]]'))
     monkeypatch.setattr(
-        "geopointseg.validation.suggestion._Looker.draw", lambda *_: pytest.fail("looked")
+        "geopointseg.validation.suggestion._CandidateSampler.draw", lambda *_: pytest.fail("looked")
     )
     with pytest.raises(
         PointsError, match=r"'site grid', tied to no body, as a site grid is, and 'scene.tif'"

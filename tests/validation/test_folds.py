@@ -19,7 +19,7 @@ from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
 from geopointseg.validation import cross_validation as validation
-from geopointseg.validation.scene_folds import divide_by_scene
+from geopointseg.validation.folds import divide_by_scene
 
 LEGEND = Legend.from_names(["dark", "bright"])
 SMALL = Config().updated({"forest": {"trees": 10, "features": "pixel"}})
@@ -84,7 +84,7 @@ def test_points_that_name_a_scene_are_tested_there(places: list[Path]) -> None:
 
 
 def test_one_scene_with_points_is_too_few(places: list[Path]) -> None:
-    with pytest.raises(PointsError, match=r"1 of the 2 scenes show points to be tested on. Exp"):
+    with pytest.raises(PointsError, match=r"1 of the 2 scenes have points to be tested on. Exp"):
         divide_by_scene(points_on(300_000), [Scene.open(p) for p in (places[0], places[2])], 200)
 
 

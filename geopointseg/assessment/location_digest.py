@@ -1,17 +1,18 @@
-"""Recognition of places: digests from which a known place is recognized and an unknown one is not read.
+"""Digests of locations: a known location can be recognized from its digest, but not read from it.
 
-A model folder keeps digests of the places of its training points, so that test points among them are found. Each digest
-is the result of scrypt, a key derivation function that is slow and needs much memory, with a salt that no other model has.
+A model folder keeps digests of the locations of its training points, so that test points among them are found. Each
+digest is the result of scrypt, a key derivation function that is slow and needs much memory, with a salt of its own for
+each model.
 
 Notes
 -----
 One digest takes 60 ms of one core and 32 MiB (n = 2^15, r = 8), and digests run in parallel on all cores. A test of
 1000 points takes some 1.2 x 1000 digests: 75 s of one core. A search for training points among the 10^6 pixel centres
-of a scene takes 10^6 digests: 17 hours of one core, and again for every other model, because salts differ. Points that
-do not lie on pixel centres take as many digests as there are cells of 11 cm: 10^10 for a square of 11 km.
+of a scene takes 10^6 digests: 17 hours of one core for each model, because salts differ. For points that do not lie on
+pixel centres, a search takes one digest for each cell of 11 cm: 10^10 for a square of 11 km.
 
-At most 40 places of a model are kept, a random sample, so that a training spends at most 2.4 s of one core on them.
-Where the ``training`` folder of the model is there, places are compared with its points instead, at no cost.
+Digests of at most 40 locations of a model are kept, a random sample, so that a training spends at most 2.4 s of one core on
+them. Where the model folder has its ``training`` folder, locations are compared with the points in it instead.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import base64
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,21 +34,21 @@ from geopointseg.raster.coordinates import geodetic_coordinates, transform_coord
 from geopointseg.raster.datum import datum_of
 
 LARGEST_SAMPLE = 40
-"""Above this number of places a random sample stands for all of them."""
+"""Of more locations a random sample is kept."""
 
 COST = {"n": 2**15, "r": 8, "p": 1}
-"""Parameters of scrypt for new digests; digests are read with those that are stored beside them."""
+"""Parameters of scrypt for new digests; stored digests have theirs beside them."""
 
 _LARGEST_COST = 2**20
-"""Product of n, r and p that a stored description may ask for: about 1 s and 1 GiB."""
+"""Largest product of n, r and p that is accepted on reading: about 1 s and 1 GiB per digest."""
 _MEMORY_BYTES = 2**30 + 2**24
 _SALT_BYTES = 16
 _DIGEST_BYTES = 8
 _CELL_DEGREES = 1e-6
 _BORDER = 0.05
-"""Share of a cell by which coordinates may have changed on their way through files and CRSs: 5 mm."""
+"""Share of a cell by which coordinates may differ after files and transformations: 5 mm."""
 _CELL_M = 0.1
-"""Side of a cell where there is no longitude, in metres."""
+"""Side of a cell in a planar CRS without longitude, in metres."""
 _OLD_BYTES = 5
 _ORIGIN = 360_000_000
 _THREADS = 8
@@ -57,9 +58,9 @@ Encoded = Mapping[str, Any]
 
 
 def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS, entropy: bytes = b"") -> dict[str, Any]:
-    """Return salted digests from which places can be recognized but not read.
+    """Return salted digests of locations.
 
-    Places are compared as longitude and latitude in cells of 10^-6 degrees (11 cm or less), so points that were
+    Locations are compared by longitude and latitude in cells of 10^-6 degrees (11 cm or less), so points that were
     stored in another CRS in between are still recognized.
 
     Parameters
@@ -69,15 +70,14 @@ def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS, entropy: bytes = b"")
     crs
         Their coordinate reference system.
     entropy
-        What salt and sample are derived from, such as the weights of the model: then a training that is repeated with
-        the same seed writes the same file, and nobody without the training data can tell the salt beforehand. Random
-        by default.
+        Bytes from which salt and sample are derived; random by default. With the weights of the model, a training that
+        is repeated with the same seed writes the same file, and the salt cannot be computed without the training data.
 
     Returns
     -------
     dict
         JSON values: ``kdf``, its parameters ``n``, ``r`` and ``p``, ``salt`` (hexadecimal), ``places`` (the number of
-        different places), and ``digests`` (base64, 8 bytes each, sorted; at most 40 of them).
+        different locations), and ``digests`` (base64, 8 bytes each, sorted; at most 40 of them).
 
     Examples
     --------
@@ -100,20 +100,16 @@ def encode_locations(x: ArrayLike, y: ArrayLike, crs: CRS, entropy: bytes = b"")
 
 
 def is_sample(encoded: Encoded | str) -> bool:
-    """Whether digests stand for more places than they are."""
+    """Return whether the digests are of a sample of the locations."""
     if isinstance(encoded, str):
         return False
     return int(encoded["places"]) > len(_split(encoded["digests"], _DIGEST_BYTES))
 
 
 def recognize_locations(
-    x: ArrayLike,
-    y: ArrayLike,
-    crs: CRS,
-    encoded: Encoded | str,
-    reporter: Reporter | None = None,
+    x: ArrayLike, y: ArrayLike, crs: CRS, encoded: Encoded | str, reporter: Reporter | None = None
 ) -> NDArray[np.bool_]:
-    """Return which places are among the encoded ones.
+    """Return which locations are among the encoded ones.
 
     Parameters
     ----------
@@ -124,44 +120,84 @@ def recognize_locations(
     encoded
         From `encode_locations`; or the text of geopointseg 0.1, where several are joined by commas.
     reporter
-        Told of progress; may cancel.
+        Receives progress; may cancel.
 
     Returns
     -------
     ndarray
-        bool ``(point,)``. A place next to a cell's border is looked for on both sides of it.
+        bool ``(point,)``. A location within 5 mm of the border of a cell is compared with the cells on both sides.
 
     Raises
     ------
     ValueError
-        If the description is damaged, or asks for another function or more than 1 GiB.
+        If the description is damaged, or needs another function or more than 1 GiB.
     """
-    near = _cells_around(x, y, crs)
-    placed = near >= 0
-    cells, position = np.unique(near[placed], return_inverse=True)
     if isinstance(encoded, str):
-        known_cells = np.isin(_hash_cells(cells), _read_old(encoded))
-    else:
-        known = set(_split(encoded["digests"], _DIGEST_BYTES))
-        salt = bytes.fromhex(encoded["salt"])
-        digests = _digest_cells(cells, salt, _checked_cost(encoded), reporter) if known else []
-        known_cells = np.array([digest in known for digest in digests], dtype=bool)
-    found = np.zeros(near.shape, dtype=bool)
-    if known_cells.size:
-        found[placed] = known_cells[position]
-    return np.asarray(found.any(axis=0))
+        hashes = _read_old(encoded)
+        return _find(x, y, crs, lambda cells: np.isin(_hash_cells(cells), hashes))
+    known = set(_split(encoded["digests"], _DIGEST_BYTES))
+    salt, cost = bytes.fromhex(encoded["salt"]), _checked_cost(encoded)
+
+    def are_known(cells: NDArray[np.int64]) -> NDArray[np.bool_]:
+        digests = _digest_cells(cells, salt, cost, reporter)
+        return np.array([digest in known for digest in digests], dtype=bool)
+
+    return _find(x, y, crs, are_known)
 
 
 def match_locations(
     x: ArrayLike, y: ArrayLike, crs: CRS, cells: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return which places lie in cells from `locate_cells`, bool ``(point,)``."""
+    """Return which locations lie in cells.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates, ``(point,)``.
+    crs
+        Their coordinate reference system.
+    cells
+        Cell numbers from `locate_cells`.
+
+    Returns
+    -------
+    ndarray
+        bool ``(point,)``.
+    """
+    return _find(x, y, crs, lambda near: np.isin(near, cells))
+
+
+def _find(
+    x: ArrayLike,
+    y: ArrayLike,
+    crs: CRS,
+    are_known: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
+) -> NDArray[np.bool_]:
+    """Return which locations have a known cell among those around them; each cell is looked up once."""
     near = _cells_around(x, y, crs)
-    return np.asarray((np.isin(near, cells) & (near >= 0)).any(axis=0))
+    placed = near >= 0
+    cells, position = np.unique(near[placed], return_inverse=True)
+    found = np.zeros(near.shape, dtype=bool)
+    if len(cells):
+        found[placed] = are_known(cells)[position]
+    return np.asarray(found.any(axis=0))
 
 
 def locate_cells(x: ArrayLike, y: ArrayLike, crs: CRS) -> NDArray[np.int64]:
-    """Return the numbers of the cells that hold places, int64 ``(point,)``, without places that the CRS cannot give."""
+    """Return the cells of locations.
+
+    Parameters
+    ----------
+    x, y
+        World coordinates, ``(point,)``.
+    crs
+        Their coordinate reference system.
+
+    Returns
+    -------
+    ndarray
+        Cell numbers, int64, without those of locations that cannot be transformed.
+    """
     cells = _number_cells(*_to_degrees(x, y, crs))
     return cells[cells >= 0]
 
@@ -169,7 +205,7 @@ def locate_cells(x: ArrayLike, y: ArrayLike, crs: CRS) -> NDArray[np.int64]:
 def _to_degrees(
     x: ArrayLike, y: ArrayLike, crs: CRS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return longitudes and latitudes; on a site grid, coordinates of which a cell is 0.1 m."""
+    """Return longitudes and latitudes; in a planar CRS, coordinates scaled so that a cell is 0.1 m."""
     datum = datum_of(crs)
     if datum.is_planar:
         cells = datum.metres / _CELL_M * _CELL_DEGREES
@@ -180,7 +216,7 @@ def _to_degrees(
 
 
 def _cells_around(x: ArrayLike, y: ArrayLike, crs: CRS) -> NDArray[np.int64]:
-    """Return the cells of places moved a little to all corners, int64 ``(4, point)``; -1 where there is none."""
+    """Return the cells of locations moved by 5 mm to four corners, int64 ``(4, point)``; -1 where not finite."""
     lon, lat = _to_degrees(x, y, crs)
     step = _BORDER * _CELL_DEGREES
     corners = [(dx, dy) for dx in (-step, step) for dy in (-step, step)]
@@ -188,7 +224,7 @@ def _cells_around(x: ArrayLike, y: ArrayLike, crs: CRS) -> NDArray[np.int64]:
 
 
 def _number_cells(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return cell numbers, made of row and column from 360 degrees south and west; -1 where not finite."""
+    """Return cell numbers of row and column, counted from 360 degrees south and west; -1 where not finite."""
     placed = np.isfinite(lon) & np.isfinite(lat)
     cells = np.full(lon.shape, -1, dtype=np.int64)
     col = np.floor(lon[placed] / _CELL_DEGREES).astype(np.int64) + _ORIGIN
@@ -198,10 +234,7 @@ def _number_cells(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray
 
 
 def _digest_cells(
-    cells: NDArray[np.int64],
-    salt: bytes,
-    cost: Mapping[str, int],
-    reporter: Reporter | None = None,
+    cells: NDArray[np.int64], salt: bytes, cost: Mapping[str, int], reporter: Reporter | None = None
 ) -> list[bytes]:
     """Return the digest of each cell, computed on several cores."""
 
@@ -214,7 +247,7 @@ def _digest_cells(
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS)) as pool:
         for start in range(0, len(cells), _BATCH):
             if reporter is not None:
-                reporter.progress("training points", start / len(cells), "Comparing places")
+                reporter.progress("training points", start / len(cells), "Comparing locations")
             found += pool.map(digest, cells[start : start + _BATCH].tolist())
     return found
 
@@ -223,7 +256,7 @@ def _checked_cost(encoded: Encoded) -> dict[str, int]:
     cost = {name: int(encoded[name]) for name in ("n", "r", "p")}
     if encoded.get("kdf") != "scrypt" or not 0 < cost["n"] * cost["r"] * cost["p"] <= _LARGEST_COST:
         raise ValueError(
-            f"The digests of places are of an unknown kind: {encoded.get('kdf')} {cost}."
+            f"The digests of locations are of an unknown kind: {encoded.get('kdf')} {cost}."
         )
     return cost
 
@@ -234,7 +267,7 @@ def _split(text: str, size: int) -> list[bytes]:
 
 
 def _hash_cells(cells: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Hash cells as geopointseg 0.1 did: the finalizer of SplitMix64, 40 bits."""
+    """Return the hashes of geopointseg 0.1: 40 bits from the finalizer of SplitMix64."""
     col = ((cells & 0xFFFFFFFF) - _ORIGIN).astype(np.uint64)
     row = ((cells >> 32) - _ORIGIN).astype(np.uint64)
     mixed = (row << np.uint64(32)) ^ (col & np.uint64(0xFFFFFFFF))
@@ -245,6 +278,6 @@ def _hash_cells(cells: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _read_old(encoded: str) -> NDArray[np.uint64]:
-    """Return the hashes of texts of geopointseg 0.1."""
+    """Return the hashes in texts of geopointseg 0.1."""
     parts = [hash_ for text in encoded.split(",") for hash_ in _split(text, _OLD_BYTES)]
     return np.array([int.from_bytes(part, "little") for part in parts], dtype=np.uint64)

@@ -11,16 +11,16 @@ from pyproj import Geod, Transformer
 from rasterio.crs import CRS
 from scipy.spatial.distance import pdist
 
-from geopointseg.assessment.candidate_ranking import (
-    Candidates,
-    Labelled,
-    entropy_share,
-    measure_disagreement,
-    measure_doubt,
-    rank_candidates,
-)
 from geopointseg.errors import PointsError
 from geopointseg.raster.geodesy import Positions
+from geopointseg.validation.candidate_ranking import (
+    Candidates,
+    LabelledPlaces,
+    entropy_share,
+    measure_disagreement,
+    measure_uncertainty,
+    rank_candidates,
+)
 
 SURE, UNSURE = [0.98, 0.01, 0.01], [0.4, 0.35, 0.25]
 
@@ -46,7 +46,9 @@ def _random(count: int, seed: int = 0) -> Candidates:
 @settings(max_examples=40, deadline=None)
 def test_suggestions_keep_their_distance(count: int, distance: float, seed: int) -> None:
     candidates = _random(300, seed)
-    labelled = Labelled(Positions.in_plane([50.0], [50.0]), np.zeros((1, 4)), np.array([1, 0, 0]))
+    labelled = LabelledPlaces(
+        Positions.in_plane([50.0], [50.0]), np.zeros((1, 4)), np.array([1, 0, 0])
+    )
     ranking = rank_candidates(candidates, count, distance, labelled=labelled)
     places = candidates.positions.space_m[ranking.chosen]
     assert 1 <= len(places) <= count
@@ -74,7 +76,7 @@ def test_new_looking_places_are_preferred_to_known_ones() -> None:
     strange = np.arange(400) % 2 == 0
     features = rng.normal(size=(400, 3)) + np.where(strange, 8.0, 0.0)[:, None]
     candidates = _candidates(rng.uniform(0, 1000, (400, 2)), np.tile(UNSURE, (400, 1)), features)
-    labelled = Labelled(
+    labelled = LabelledPlaces(
         Positions.in_plane(*np.zeros((2, 50)) - 100), rng.normal(size=(50, 3)), np.array([50, 0, 0])
     )
     ranking = rank_candidates(candidates, 10, 0.0, labelled=labelled)
@@ -108,7 +110,7 @@ def test_candidates_that_look_alike_are_still_ranked() -> None:
 
 def test_no_room_at_all_is_refused() -> None:
     candidates = _random(20)
-    labelled = Labelled(candidates.positions, candidates.features, np.array([20, 0, 0]))
+    labelled = LabelledPlaces(candidates.positions, candidates.features, np.array([20, 0, 0]))
     with pytest.raises(PointsError, match=r"None of the 20 candidate places is 5 m or more from"):
         rank_candidates(candidates, 3, 5.0, labelled=labelled)
 
@@ -125,7 +127,7 @@ def test_entropy_and_margin() -> None:
     candidates = _candidates(np.zeros((2, 2)), np.array([[0.5, 0.5], [1.0, 0.0]]))
     assert candidates.entropy == pytest.approx([1, 0], abs=1e-9)
     assert candidates.margin == pytest.approx([0, 1])
-    assert measure_doubt(candidates) == pytest.approx([1, 0], abs=1e-9)
+    assert measure_uncertainty(candidates) == pytest.approx([1, 0], abs=1e-9)
     assert entropy_share(np.full(5, 0.2)) == pytest.approx(1)
 
 
@@ -139,7 +141,7 @@ def test_reasons_name_the_classes() -> None:
     )
     [reason] = rank_candidates(disagreeing, 1, 0.0, names=names).reasons
     assert reason == "the members of the model disagree (water or forest)"
-    rare = Labelled(
+    rare = LabelledPlaces(
         Positions.in_plane(*np.full((2, 3), 9.0)), np.zeros((3, 2)), np.array([0, 3, 5])
     )
     sure = _candidates(np.zeros((1, 2)), np.array([SURE]), np.zeros((1, 2)))
@@ -169,7 +171,9 @@ def test_suggestions_keep_their_distance_on_the_ground(name: str) -> None:
     candidates = Candidates(
         Positions.of(x, y, crs), rng.dirichlet([1, 1, 1], 3000), np.zeros(3000), rng.normal(size=(3000, 4))
     )  # fmt: skip
-    labelled = Labelled(Positions.of(old_x, old_y, crs), np.zeros((0, 4)), np.array([20, 0, 0]))
+    labelled = LabelledPlaces(
+        Positions.of(old_x, old_y, crs), np.zeros((0, 4)), np.array([20, 0, 0])
+    )
     chosen = rank_candidates(candidates, 30, 50.0, labelled=labelled).chosen
     to_degrees = Transformer.from_crs(code, ProjCRS(code).geodetic_crs, always_xy=True)
     lon, lat = to_degrees.transform(np.r_[x[chosen], old_x], np.r_[y[chosen], old_y])

@@ -10,7 +10,7 @@ import rasterio
 from affine import Affine
 
 from geopointseg.assessment.accuracy import assess
-from geopointseg.assessment.reference import is_raster_reference
+from geopointseg.assessment.reference_kind import is_raster_reference
 from geopointseg.errors import InputFileError, PointsError
 from geopointseg.labels.points import Points, write_points
 from geopointseg.legend import Legend

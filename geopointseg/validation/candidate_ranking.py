@@ -1,7 +1,7 @@
-"""Which places to label next, chosen among candidates.
+"""Choice of the places to label next, among candidates.
 
-A good next point is one that the model is in doubt about, in a place unlike those already labelled, typical of much
-other ground, and not beside another suggestion: twenty suggestions shall be twenty different questions.
+A useful place is uncertain for the model, unlike the places already labelled, typical of many other places, and far from
+the other suggestions.
 
 References
 ----------
@@ -23,8 +23,8 @@ from geopointseg.raster.geodesy import Positions
 
 Array = NDArray[np.float64]
 
-_LEAST_DOUBT = 0.02
-_MOST_NEWNESS = 2.0
+_LEAST_UNCERTAINTY = 0.02
+_LARGEST_NOVELTY = 2.0
 _CORE_SHARE = 0.25
 
 
@@ -35,13 +35,13 @@ class Candidates:
     Parameters
     ----------
     positions
-        The places on the ground.
+        Where they lie.
     probabilities
-        What the model says, ``(candidate, class)``.
+        Class probabilities, float64 ``(candidate, class)``.
     disagreement
-        How much the members of the model differ, 0..1, ``(candidate,)``; zeros for a single member.
+        Disagreement of the members of the model, 0..1, float64 ``(candidate,)``; zeros for a single member.
     features
-        What the places look like, each feature of deviation about 1, ``(candidate, feature)``.
+        Features of the places, each with a standard deviation of about 1, float64 ``(candidate, feature)``.
     """
 
     positions: Positions
@@ -63,23 +63,23 @@ class Candidates:
         return np.asarray(np.diff(np.sort(self.probabilities, axis=1)[:, -2:], axis=1)[:, 0])
 
     @property
-    def likeliest(self) -> NDArray[np.int64]:
+    def most_likely(self) -> NDArray[np.int64]:
         """The two most likely classes, int64 ``(candidate, 2)``."""
         return np.asarray(np.argsort(-self.probabilities, axis=1, kind="stable")[:, :2])
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class LabelledPlaces:
     """Places that are labelled already.
 
     Parameters
     ----------
     positions
-        All labelled places on the ground.
+        Where all labelled places lie.
     features
-        What those on the scenes look like, ``(place, feature)``; scaled as for `Candidates`.
+        Features of those on the scenes, float64 ``(place, feature)``; scaled as for `Candidates`.
     counts
-        Points of each class, ``(class,)``.
+        Points of each class, int64 ``(class,)``.
     """
 
     positions: Positions
@@ -87,8 +87,8 @@ class Labelled:
     counts: NDArray[np.int64]
 
     @classmethod
-    def none(cls, classes: int, features: int) -> Labelled:
-        """Return no places at all."""
+    def none(cls, classes: int, features: int) -> LabelledPlaces:
+        """Return an empty set of places."""
         return cls(
             Positions.in_plane([], []), np.zeros((0, features)), np.zeros(classes, dtype=np.int64)
         )
@@ -101,7 +101,7 @@ REASON_KINDS = (
     "few points of the class",
     "unsure",
 )
-"""Why a place is suggested; points are coloured by this in QGIS."""
+"""Reasons for a suggestion; they give points their colour in QGIS."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ class Ranking:
     chosen
         Positions among the candidates, int64 ``(rank,)``.
     usefulness
-        What they were chosen by, relative to the first, float64 ``(rank,)``.
+        Weight by which they were chosen, relative to the largest, float64 ``(rank,)``.
     kinds
         Why each was chosen, one of `REASON_KINDS`.
     reasons
@@ -139,7 +139,7 @@ def entropy_share(probabilities: Array) -> Array:
 
 
 def measure_disagreement(probabilities: Array, mean_entropy: Array, members: int) -> Array:
-    """Return how much members differ: the entropy of their mean less their mean entropy (Jensen-Shannon divergence).
+    """Return the disagreement of members: the entropy of their mean less their mean entropy (Jensen-Shannon divergence).
 
     Parameters
     ----------
@@ -161,12 +161,12 @@ def measure_disagreement(probabilities: Array, mean_entropy: Array, members: int
     return np.asarray(gap.clip(min=0) * np.log(classes) / np.log(min(members, classes)))
 
 
-def measure_doubt(candidates: Candidates) -> Array:
-    """Return how much is unsettled at each candidate, 0..1: entropy, margin and, with several members, disagreement."""
-    doubt = 0.5 * candidates.entropy + 0.5 * (1 - candidates.margin)
+def measure_uncertainty(candidates: Candidates) -> Array:
+    """Return the uncertainty of each candidate, 0..1: entropy, margin and, with several members, disagreement."""
+    uncertainty = 0.5 * candidates.entropy + 0.5 * (1 - candidates.margin)
     if candidates.disagreement.any():
-        doubt = 0.5 * doubt + 0.5 * np.sqrt(candidates.disagreement.clip(0, 1))
-    return np.asarray(doubt)
+        uncertainty = 0.5 * uncertainty + 0.5 * np.sqrt(candidates.disagreement.clip(0, 1))
+    return np.asarray(uncertainty)
 
 
 def rank_candidates(
@@ -174,37 +174,36 @@ def rank_candidates(
     count: int,
     min_distance_m: float,
     *,
-    labelled: Labelled | None = None,
+    labelled: LabelledPlaces | None = None,
     names: Sequence[str] = (),
     seed: int = 0,
 ) -> Ranking:
     """Choose the candidates that are worth labelling next.
 
-    Candidates are weighted by doubt times newness (the distance, in features, to the nearest labelled place) and
-    grouped by their looks into as many clusters as points are wanted, heavy ones pulling the centres. Each cluster
-    gives one point: the one with most weight among those near its centre. So suggestions differ from each other and
-    from what is labelled, and are typical of the ground they stand for, which the most doubtful pixels of all, on
-    edges and in odd corners, are not.
+    The weight of a candidate is its uncertainty times its novelty, the distance in feature space to the nearest labelled
+    place. Weighted k-means on the features gives as many clusters as points are wanted. From each cluster comes one
+    point: the one of largest weight among those near the centre. So suggestions differ from each other and from labelled
+    places, and are typical of other places. The most uncertain pixels alone would lie on edges and outliers.
 
     Parameters
     ----------
     candidates
         Places to choose among.
     count
-        How many are wanted; fewer come back where the distance leaves no room.
+        Number of places; fewer are returned where the distance leaves no room.
     min_distance_m
-        Smallest distance of two suggestions, and of a suggestion to a labelled place, on the ground.
+        Smallest distance of two suggestions, and of a suggestion to a labelled place, in metres.
     labelled
         Places that are labelled already.
     names
         Class names, for the reasons.
     seed
-        Decides where the search for clusters starts.
+        Seed of k-means.
 
     Returns
     -------
     Ranking
-        The chosen ones, those of the heaviest clusters first.
+        The chosen ones, those of the clusters of largest total weight first.
 
     Raises
     ------
@@ -215,7 +214,7 @@ def rank_candidates(
     ----------
     Zhdanov, F. (2019). Diverse mini-batch active learning. https://doi.org/10.48550/arXiv.1901.05954
     """
-    labelled = labelled or Labelled.none(
+    labelled = labelled or LabelledPlaces.none(
         candidates.probabilities.shape[1], candidates.features.shape[1]
     )
     choice = _Choice.start(candidates, labelled, min_distance_m)
@@ -225,10 +224,10 @@ def rank_candidates(
             "point. Expected some room between points; ask for a smaller distance."
         )
     choice.take_one_per_cluster(count, seed)
-    choice.take_heaviest(count)
+    choice.take_largest(count)
     chosen = np.array(choice.chosen, dtype=np.int64)
     usefulness = choice.weight[chosen]
-    explained = [choice.reason(index, names, labelled.counts) for index in choice.chosen]
+    explained = [choice.explain(index, names, labelled.counts) for index in choice.chosen]
     return Ranking(
         chosen,
         usefulness / max(float(usefulness.max()), 1e-300),
@@ -239,35 +238,39 @@ def rank_candidates(
 
 @dataclass
 class _Choice:
-    """What is known while choosing."""
+    """The state of a choice: weights, and which candidates can still be chosen."""
 
     candidates: Candidates
     features: Array
-    newness: Array
+    novelty: Array
     weight: Array
     min_distance_m: float
     free: NDArray[np.bool_]
     chosen: list[int]
 
     @classmethod
-    def start(cls, candidates: Candidates, labelled: Labelled, min_distance_m: float) -> _Choice:
+    def start(
+        cls, candidates: Candidates, labelled: LabelledPlaces, min_distance_m: float
+    ) -> _Choice:
         from scipy.spatial import cKDTree
 
         mean, scale = candidates.features.mean(axis=0), candidates.features.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
         features = (candidates.features - mean) / scale
-        newness = np.ones(len(candidates))
+        novelty = np.ones(len(candidates))
         free = np.ones(len(candidates), dtype=bool)
         if len(labelled.features):
             distance = cKDTree((labelled.features - mean) / scale).query(features)[0]
-            newness = np.minimum(distance / max(float(np.median(distance)), 1e-12), _MOST_NEWNESS)
+            novelty = np.minimum(
+                distance / max(float(np.median(distance)), 1e-12), _LARGEST_NOVELTY
+            )
         if len(labelled.positions):
             free = candidates.positions.nearest(labelled.positions) >= min_distance_m
-        weight = (measure_doubt(candidates) + _LEAST_DOUBT) * np.maximum(newness, 1e-6)
-        return cls(candidates, features, newness, weight, min_distance_m, free, [])
+        weight = (measure_uncertainty(candidates) + _LEAST_UNCERTAINTY) * np.maximum(novelty, 1e-6)
+        return cls(candidates, features, novelty, weight, min_distance_m, free, [])
 
     def take_one_per_cluster(self, count: int, seed: int) -> None:
-        """Group the free candidates and take one of each group, heavy groups first."""
+        """Cluster the free candidates and take one of each cluster, those of largest total weight first."""
         from sklearn.cluster import KMeans
 
         pool = np.flatnonzero(self.free)
@@ -286,8 +289,8 @@ class _Choice:
             if len(open_ones):
                 self._take(int(open_ones[np.argmax(self.weight[open_ones])]))
 
-    def take_heaviest(self, count: int) -> None:
-        """Fill up with the heaviest candidates that are still free."""
+    def take_largest(self, count: int) -> None:
+        """Take the free candidates of largest weight until there are enough."""
         while len(self.chosen) < count and self.free.any():
             self._take(int(np.where(self.free, self.weight, -1.0).argmax()))
 
@@ -296,18 +299,31 @@ class _Choice:
         self.free &= ~self.candidates.positions.are_nearer(index, self.min_distance_m)
         self.free[index] = False
 
-    def reason(
+    def explain(
         self, index: int, names: Sequence[str], counts: NDArray[np.int64]
     ) -> tuple[str, str]:
-        """Return why a candidate was chosen: one of `REASON_KINDS`, and a phrase."""
-        likeliest = self.candidates.likeliest[index].tolist()
-        first, second = (names[k] if k < len(names) else f"class {k}" for k in likeliest)
+        """Return the reason for a candidate: one of `REASON_KINDS`, and a phrase.
+
+        Parameters
+        ----------
+        index
+            Position of the candidate.
+        names
+            Class names.
+        counts
+            Labelled points of each class, int64 ``(class,)``.
+        """
+        most_likely = self.candidates.most_likely[index].tolist()
+        first, second = (names[k] if k < len(names) else f"class {k}" for k in most_likely)
         if self.candidates.disagreement[index] > 0.15:
             return "members disagree", f"the members of the model disagree ({first} or {second})"
         if self.candidates.margin[index] < 0.3:
             return "undecided", f"the model cannot decide between {first} and {second}"
-        if self.newness[index] > 0.75 * _MOST_NEWNESS:
-            return "unlike any labelled place", "it looks unlike any labelled place"
-        if counts.any() and counts[likeliest[0]] < counts[counts > 0].mean():
+        if self.novelty[index] > 0.75 * _LARGEST_NOVELTY:
+            return (
+                "unlike any labelled place",
+                "its features are unlike those of any labelled place",
+            )
+        if counts.any() and counts[most_likely[0]] < counts[counts > 0].mean():
             return "few points of the class", f"{first} has few points so far"
-        return "unsure", f"the model is not quite sure that this is {first}"
+        return "unsure", f"the model is not certain that this is {first}"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from geopointseg.assessment.point_overlap import (
+from geopointseg.assessment.location_digest import (
     COST,
     LARGEST_SAMPLE,
     encode_locations,

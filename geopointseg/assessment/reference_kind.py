@@ -1,4 +1,4 @@
-"""Whether a reference is a layer of test points or a raster with the true classes."""
+"""Kind of a reference: a layer of test points, or a raster with the true classes."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geopointseg.errors import InputFileError
 from geopointseg.labels.layer import list_layers
+from geopointseg.summary import join_names
 from geopointseg.vector_source import is_remote
-
-_MOST_NAMED = 8
 
 
 def is_raster_reference(
     path: str | os.PathLike[str], *, class_field: str | None = None, layer: str | None = None
 ) -> bool:
-    """Whether a file is meant as a raster with the true classes.
+    """Return whether a reference is a raster with the true classes.
 
-    A class field or a layer mean a layer of points. Else the file's content decides: a GeoPackage can hold rasters and
-    layers, and which of them is meant cannot be guessed.
+    A reference with a class field or a layer name is a layer of points. Otherwise the content of the file decides. A
+    GeoPackage with both rasters and layers is refused.
 
     Parameters
     ----------
     path
         The file, or anything else that GDAL opens as a raster.
     class_field, layer
-        Which field and which layer were named, if any.
+        The field and the layer that the user named, if any.
+
+    Returns
+    -------
+    bool
+        False for a layer of points.
 
     Raises
     ------
     InputFileError
-        If the file is missing, or holds rasters and layers, or several rasters.
+        If the file is missing, or contains rasters and layers, or several rasters.
     """
     if class_field is not None or layer is not None:
         return False
@@ -47,26 +51,26 @@ def is_raster_reference(
     layers = list_layers(os.fspath(path)) if exists and rasters else []
     if layers:
         raise InputFileError(
-            f"'{path}' holds layers ({_enumerate(layers)}) and rasters ({_enumerate(rasters)}). Expected to know which is "
+            f"'{path}' holds layers ({join_names(layers)}) and rasters ({join_names(rasters)}). Expected to know which is "
             "the reference; name the layer of points with --layer (layer= in Python), or give the raster itself, for "
             f"example '{rasters[0]}'."
         )
     if len(rasters) > 1:
         raise InputFileError(
-            f"'{path}' holds {len(rasters)} rasters ({_enumerate(rasters)}). Expected one with the true classes; give its "
+            f"'{path}' holds {len(rasters)} rasters ({join_names(rasters)}). Expected one with the true classes; give its "
             "name instead of the file's."
         )
     return bool(rasters)
 
 
 def _list_rasters(path: str | os.PathLike[str]) -> list[str]:
-    """Return the names of the rasters in a file by which GDAL opens them; none where it is no raster."""
+    """Return the GDAL names of the rasters in a file; none where it is no raster."""
     file = Path(path)
     name = str(file.absolute()) if file.exists() else os.fspath(path)
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", NotGeoreferencedWarning
-        )  # the map's own check says it better
+        )  # the map refuses it with a message
         try:
             with rasterio.open(name) as dataset:
                 tables = list(dataset.subdatasets)
@@ -78,8 +82,3 @@ def _list_rasters(path: str | os.PathLike[str]) -> list[str]:
 
 def _single_table(identifier: str, name: str, driver: str) -> str:
     return f"GPKG:{name}:{identifier}" if driver == "GPKG" and identifier else name
-
-
-def _enumerate(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

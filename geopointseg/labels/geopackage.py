@@ -1,0 +1,43 @@
+"""Read-only queries on GeoPackages, which are SQLite databases."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from geopointseg.vector_source import unchanged
+
+
+def read_rows(path: str | Path, query: str, parameters: Sequence[str] = ()) -> list[Any]:
+    """Return the rows of a query without changing the file or its folder.
+
+    Parameters
+    ----------
+    path
+        The GeoPackage.
+    query
+        SQL, with ``?`` for parameters.
+    parameters
+        Values of the parameters.
+
+    Returns
+    -------
+    list of tuple
+        Empty where the file does not exist.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        If the file is no database, is locked, or lacks a table of the query.
+    """
+    if not Path(path).is_file():
+        return []
+    with unchanged(path) as source:
+        uri = f"file:{quote(os.fsencode(Path(source).resolve()))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            return connection.execute(query, parameters).fetchall()
