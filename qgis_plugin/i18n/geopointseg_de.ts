@@ -61,8 +61,8 @@
 <translation>Zu kartierendes Gebiet; außerhalb davon ist die Karte leer.</translation></message>
 <message><source>Assess</source>
 <translation>Bewerten</translation></message>
-<message><source>Assess even on points that the model was trained on; the report says so.</source>
-<translation>Bewertet auch mit Punkten, mit denen das Modell gelernt hat; der Bericht sagt es.</translation></message>
+<message><source>Assess also on points that the model was trained on; the report states it.</source>
+<translation>Bewertet auch mit Punkten, mit denen das Modell trainiert wurde; der Bericht gibt es an.</translation></message>
 <message><source>Assess map</source>
 <translation>Karte bewerten</translation></message>
 <message><source>Assess map against a raster</source>
@@ -71,8 +71,6 @@
 <translation>Zufällig über die ganze Karte</translation></message>
 <message><source>At random within each class of the map</source>
 <translation>Zufällig innerhalb jeder Klasse der Karte</translation></message>
-<message><source>Average over flips, over flips and rotations, or over three scales.</source>
-<translation>Mittelt über Spiegelungen, über Spiegelungen und Drehungen oder über drei Maßstäbe.</translation></message>
 <message><source>Average over turned copies</source>
 <translation>Über gedrehte Kopien mitteln</translation></message>
 <message><source>Bands to use</source>
@@ -157,8 +155,8 @@
 <translation>Ackerland</translation></message>
 <message><source>Crops</source>
 <translation>Feldfrüchte</translation></message>
-<message><source>Cross-validate the recipe on blocks of other ground, beside the majority class and the forests.</source>
-<translation>Kreuzvalidiert das Verfahren auf anderen Geländeblöcken, neben häufigster Klasse und Wäldern (Random Forests).</translation></message>
+<message><source>Cross-validate the training on spatial blocks, and compare it with the majority class and with forests.</source>
+<translation>Kreuzvalidiert das Training mit räumlichen Blöcken und vergleicht es mit der häufigsten Klasse und mit Wäldern.</translation></message>
 <message><source>Dask scheduler</source>
 <translation>Dask-Scheduler</translation></message>
 <message><source>Demo points</source>
@@ -171,14 +169,12 @@
 <translation>Lädt auch die Bibliotheken für eine NVIDIA-Grafikkarte herunter, einige Gigabyte mehr. Ohne Karte nützen sie nichts.</translation></message>
 <message><source>Draw a test sample</source>
 <translation>Teststichprobe ziehen</translation></message>
-<message><source>Draw points from dense masks, as a person would click them.</source>
-<translation>Zieht Punkte aus dichten Masken, so wie ein Mensch sie klicken würde.</translation></message>
 <message><source>Draw test points</source>
 <translation>Testpunkte ziehen</translation></message>
 <message><source>Draws places at random within each class of the map. Say what is there without looking at the map, then run 'Assess map': such a sample gives honest areas with confidence intervals.</source>
 <translation>Zieht zufällige Orte innerhalb jeder Klasse der Karte. Bestimmen Sie, was dort ist, ohne auf die Karte zu sehen, und starten Sie dann „Karte bewerten“: Eine solche Stichprobe gibt ehrliche Flächen mit Vertrauensbereichen.</translation></message>
-<message><source>Drop training points this near to test points.</source>
-<translation>Lässt Trainingspunkte weg, die so nah an Testpunkten liegen.</translation></message>
+<message><source>Drop training points within this distance of a test point.</source>
+<translation>Lässt Trainingspunkte weg, die näher als dies an einem Testpunkt liegen.</translation></message>
 <message><source>Equalization</source>
 <translation>Histogrammausgleich</translation></message>
 <message><source>Error: {message}</source>
@@ -211,8 +207,8 @@
 <translation>Findet oder baut die Python-Umgebung, in der geopointseg arbeitet, und stellt sie als Interpreter dieser Werkzeuge ein. In das Python von QGIS wird nichts installiert. Heruntergeladen wird etwa 1 Gigabyte, mit Bibliotheken für eine Grafikkarte etwa 5. Proxy und Zertifikate aus den Einstellungen von QGIS werden verwendet.</translation></message>
 <message><source>Finish a stopped map</source>
 <translation>Angehaltene Karte fertigstellen</translation></message>
-<message><source>Fit only to pixels of shared ground that did not change.</source>
-<translation>Passt nur an Pixel gemeinsamer Flächen an, die sich nicht verändert haben.</translation></message>
+<message><source>Fit only to pixels of the shared area that did not change.</source>
+<translation>Passt nur an Pixel der gemeinsamen Fläche an, die sich nicht geändert haben.</translation></message>
 <message><source>Fit to ground that did not change</source>
 <translation>An unveränderte Flächen anpassen</translation></message>
 <message><source>Folder for the demo</source>
@@ -255,12 +251,8 @@
 <translation>Grünland</translation></message>
 <message><source>Histogram</source>
 <translation>Histogramm</translation></message>
-<message><source>Hold out blocks of ground, or whole scenes (other dates, other sensors), in turn.</source>
-<translation>Hält reihum Blöcke der Fläche zurück oder ganze Szenen (andere Tage, andere Sensoren).</translation></message>
-<message><source>How overlapping windows are combined.</source>
-<translation>Wie überlappende Fenster verbunden werden.</translation></message>
-<message><source>How the look is matched.</source>
-<translation>Wie das Aussehen angeglichen wird.</translation></message>
+<message><source>Hold out spatial blocks, or whole scenes (other dates, other sensors), in turn.</source>
+<translation>Hält der Reihe nach räumliche Blöcke zurück, oder ganze Szenen (andere Tage, andere Sensoren).</translation></message>
 <message><source>How the test points were drawn</source>
 <translation>Wie die Testpunkte gezogen wurden</translation></message>
 <message><source>How the test points were drawn. Areas and confidence intervals need a probability sample, such as 'Draw a test sample' makes.</source>
@@ -271,6 +263,8 @@
 <translation>In Haufen</translation></message>
 <message><source>In every object</source>
 <translation>In jedem Objekt</translation></message>
+<message><source>Inference backend; auto measures all and takes the fastest that agrees with torch.</source>
+<translation>Was die Netze rechnet; „auto“ misst alle und nimmt das schnellste, das mit torch übereinstimmt.</translation></message>
 <message><source>Inference engine</source>
 <translation>Rechenkern</translation></message>
 <message><source>Inside of objects</source>
@@ -373,10 +367,12 @@
 <translation>Misst die Genauigkeit der Karte mit Testpunkten.</translation></message>
 <message><source>Memory ran out. Close other programs or use a smaller raster.</source>
 <translation>Der Arbeitsspeicher reicht nicht. Schließen Sie andere Programme oder nehmen Sie ein kleineres Raster.</translation></message>
-<message><source>Merge patches smaller than this into their surroundings.</source>
-<translation>Kleinere Flecken als diese gehen in ihrer Umgebung auf.</translation></message>
+<message><source>Merge patches of fewer pixels into their neighbours.</source>
+<translation>Schlägt Flecken mit weniger Pixeln ihren Nachbarn zu.</translation></message>
 <message><source>Method</source>
 <translation>Verfahren</translation></message>
+<message><source>Method of the matching.</source>
+<translation>Verfahren der Angleichung.</translation></message>
 <message><source>Mirrored and turned copies</source>
 <translation>Gespiegelte und gedrehte Kopien</translation></message>
 <message><source>Mirrored copies</source>
@@ -491,16 +487,18 @@
 <translation>Wählen Sie eine Klasse, dann klicken Sie auf die Karte, wo Sie sie sehen.</translation></message>
 <message><source>Placement of the points</source>
 <translation>Platzierung der Punkte</translation></message>
+<message><source>Placement of the points.</source>
+<translation>Lage der Punkte.</translation></message>
 <message><source>Points</source>
 <translation>Punkte</translation></message>
-<message><source>Points a class.</source>
-<translation>Punkte je Klasse.</translation></message>
 <message><source>Points from {MASK}</source>
 <translation>Punkte aus {MASK}</translation></message>
 <message><source>Points in each class</source>
 <translation>Punkte in jeder Klasse</translation></message>
 <message><source>Points panel</source>
 <translation>Punktfenster</translation></message>
+<message><source>Points per class.</source>
+<translation>Punkte je Klasse.</translation></message>
 <message><source>Points that are there already</source>
 <translation>Punkte, die es schon gibt</translation></message>
 <message><source>Points that are there already; by default those that the model was trained on.</source>
@@ -605,8 +603,8 @@
 <translation>Straße</translation></message>
 <message><source>Run 'Set up geopointseg' in the toolbox; it finds one or makes one.</source>
 <translation>Starten Sie „geopointseg einrichten“ in den Werkzeugen; es findet einen oder baut einen.</translation></message>
-<message><source>Run a small version: fewest seeds, shortest budget.</source>
-<translation>Rechnet eine kleine Fassung: wenigste Startwerte, kürzeste Zeit.</translation></message>
+<message><source>Run a small version: one data set, one seed, a few steps.</source>
+<translation>Führt eine kleine Fassung aus: ein Datensatz, ein Startwert, wenige Schritte.</translation></message>
 <message><source>Run a study</source>
 <translation>Studie ausführen</translation></message>
 <message><source>Running. You can go on clicking points meanwhile.</source>
@@ -627,8 +625,8 @@
 <translation>Sagt vor jedem Training, ob die Punkte auf dem Raster brauchbar sind.</translation></message>
 <message><source>Scene and points of the demo are loaded. Next: 'Train model' with both.</source>
 <translation>Szene und Punkte der Demo sind geladen. Als Nächstes: „Modell trainieren“ mit beiden.</translation></message>
-<message><source>Scenes without points that will be mapped; the model learns their look.</source>
-<translation>Szenen ohne Punkte, die kartiert werden sollen; das Modell lernt ihr Aussehen.</translation></message>
+<message><source>Scenes without points that will be mapped; the model is adapted to them.</source>
+<translation>Szenen ohne Punkte, die kartiert werden sollen; das Modell wird an sie angepasst.</translation></message>
 <message><source>Seed of everything random; the same seed repeats a run.</source>
 <translation>Startwert alles Zufälligen; derselbe Startwert wiederholt einen Lauf.</translation></message>
 <message><source>Set the class of a point</source>
@@ -655,12 +653,14 @@
 <translation>Zeigt Training und Kalibrierung des Modells im Bericht.</translation></message>
 <message><source>Side of a block (m)</source>
 <translation>Seitenlänge eines Blocks (m)</translation></message>
-<message><source>Side of a block on the ground; by default the range of the labels' variogram.</source>
-<translation>Seitenlänge eines Blocks im Gelände; sonst die Reichweite des Variogramms der Klassen.</translation></message>
-<message><source>Side of a block; from the labels by default.</source>
-<translation>Seitenlänge eines Blocks; sonst aus den Punkten bestimmt.</translation></message>
+<message><source>Side of a block; by default the range of the variogram of the labels.</source>
+<translation>Seitenlänge eines Blocks; sonst die Reichweite des Variogramms der Klassen.</translation></message>
+<message><source>Side of a spatial block; by default the range of the variogram of the labels.</source>
+<translation>Seitenlänge eines räumlichen Blocks; sonst die Reichweite des Variogramms der Klassen.</translation></message>
 <message><source>Simulate points</source>
 <translation>Punkte simulieren</translation></message>
+<message><source>Simulate points from dense masks.</source>
+<translation>Simuliert Punkte aus flächendeckenden Masken.</translation></message>
 <message><source>Simulated points</source>
 <translation>Simulierte Punkte</translation></message>
 <message><source>Skip</source>
@@ -669,7 +669,7 @@
 <translation>Kleiner Probelauf</translation></message>
 <message><source>Smallest distance between them.</source>
 <translation>Kleinster Abstand zwischen ihnen.</translation></message>
-<message><source>Smallest distance of two points.</source>
+<message><source>Smallest distance between two points.</source>
 <translation>Kleinster Abstand zweier Punkte.</translation></message>
 <message><source>Smallest patch (pixels)</source>
 <translation>Kleinster Fleck (Pixel)</translation></message>
@@ -679,8 +679,8 @@
 <translation>Weich (Hann)</translation></message>
 <message><source>Something is missing; see the lines above. Next: 'Set up geopointseg'.</source>
 <translation>Etwas fehlt; siehe die Zeilen darüber. Als Nächstes: „geopointseg einrichten“.</translation></message>
-<message><source>Split points by blocks of ground, so that test points lie on other ground than training points.</source>
-<translation>Teilt Punkte nach Geländeblöcken auf, sodass Testpunkte auf anderem Gelände liegen als Trainingspunkte.</translation></message>
+<message><source>Split points by spatial blocks, so that test points and training points lie in different blocks.</source>
+<translation>Teilt Punkte nach räumlichen Blöcken, so dass Test- und Trainingspunkte in verschiedenen Blöcken liegen.</translation></message>
 <message><source>Split points into training and test</source>
 <translation>Punkte in Training und Test aufteilen</translation></message>
 <message><source>Start with</source>
@@ -691,8 +691,8 @@
 <translation>Studiendatei (TOML)</translation></message>
 <message><source>Study folder</source>
 <translation>Studienordner</translation></message>
-<message><source>Suggest where the next points help most.</source>
-<translation>Schlägt vor, wo die nächsten Punkte am meisten helfen.</translation></message>
+<message><source>Suggest the places where new points improve the model most.</source>
+<translation>Schlägt die Stellen vor, an denen neue Punkte das Modell am meisten verbessern.</translation></message>
 <message><source>Suggest where to click next</source>
 <translation>Nächste Klicks vorschlagen</translation></message>
 <message><source>Suggested points</source>
@@ -707,6 +707,8 @@
 <translation>Teststichprobe</translation></message>
 <message><source>Test sample of {MAP}</source>
 <translation>Teststichprobe von {MAP}</translation></message>
+<message><source>Test-time augmentation: average over flips, over flips and rotations (d4), or over three scales.</source>
+<translation>Mittelung über gespiegelte, über gespiegelte und gedrehte Bilder (d4), oder über drei Maßstäbe.</translation></message>
 <message><source>The certificate of the server is not trusted. Ask your administrator for the certificate of your network and add it under Settings &gt; Options &gt; Authentication &gt; Manage certificates.</source>
 <translation>Dem Zertifikat des Servers wird nicht vertraut. Fragen Sie Ihre Administration nach dem Zertifikat Ihres Netzes und fügen Sie es hinzu unter Einstellungen &gt; Optionen &gt; Authentifizierung &gt; Zertifikate verwalten.</translation></message>
 <message><source>The class '{name}' is there already.</source>
@@ -809,6 +811,8 @@
 <translation>Trainieren</translation></message>
 <message><source>Train a model with the points on the image.</source>
 <translation>Trainiert ein Modell mit den Punkten auf dem Bild.</translation></message>
+<message><source>Train and assess at all levels of the factors of a study, and write the report.</source>
+<translation>Trainiert und bewertet auf allen Stufen der Faktoren einer Studie und schreibt den Bericht.</translation></message>
 <message><source>Train anew in a folder that holds a model. The old model is lost.</source>
 <translation>Trainiert neu in einem Ordner, der ein Modell enthält. Das alte Modell geht verloren.</translation></message>
 <message><source>Train for</source>
@@ -847,14 +851,14 @@
 <translation>Mit räumlichen Blöcken validieren</translation></message>
 <message><source>Validation with {POINTS}</source>
 <translation>Validierung mit {POINTS}</translation></message>
-<message><source>Vary factors, train and assess again and again, and write the report.</source>
-<translation>Variiert Faktoren, trainiert und bewertet immer wieder und schreibt den Bericht.</translation></message>
 <message><source>Version of geopointseg</source>
 <translation>Version von geopointseg</translation></message>
 <message><source>Water</source>
 <translation>Wasser</translation></message>
 <message><source>Water or not</source>
 <translation>Wasser oder nicht</translation></message>
+<message><source>Weighting of overlapping windows.</source>
+<translation>Gewichtung überlappender Fenster.</translation></message>
 <message><source>Weights folder</source>
 <translation>Ordner der Gewichte</translation></message>
 <message><source>Weights to start from: a name, a file, a folder made by 'Pretrain without points', or 'none'.</source>
@@ -865,8 +869,6 @@
 <translation>Was ist hier?</translation></message>
 <message><source>What is trained. The default trains both and keeps what is better on points that were held out.</source>
 <translation>Was trainiert wird. Sonst werden beide trainiert, und es bleibt, was auf zurückgehaltenen Punkten besser ist.</translation></message>
-<message><source>What runs the network; auto measures and keeps the fastest that agrees with torch.</source>
-<translation>Womit das Netz rechnet; auto misst und behält das Schnellste, das mit torch übereinstimmt.</translation></message>
 <message><source>Where networks run.</source>
 <translation>Wo Netze rechnen.</translation></message>
 <message><source>Where next</source>
@@ -875,8 +877,6 @@
 <translation>Wohin als Nächstes auf {RASTER}</translation></message>
 <message><source>Where next?</source>
 <translation>Wo weiter?</translation></message>
-<message><source>Where points are put.</source>
-<translation>Wohin Punkte gesetzt werden.</translation></message>
 <message><source>Which class is it? Click on it here, or press its key.</source>
 <translation>Welche Klasse ist es? Klicken Sie sie hier an, oder drücken Sie ihre Taste.</translation></message>
 <message><source>Whole rasters</source>
@@ -917,6 +917,8 @@
 <translation>er ist auf „nur lesen“ gesetzt</translation></message>
 <message><source>its file or database is write-protected</source>
 <translation>seine Datei oder Datenbank ist schreibgeschützt</translation></message>
+<message><source>linear</source>
+<translation>Anpassen des linearen Modells</translation></message>
 <message><source>look up</source>
 <translation>Nachsehen</translation></message>
 <message><source>match</source>
