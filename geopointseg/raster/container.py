@@ -115,12 +115,18 @@ def _page_of(path: str) -> str:
     return f"page {found[1]}" if found else ""
 
 
-def refuse_container(container: str, paths: Sequence[str], why: str) -> NoReturn:
+def refuse_container(
+    container: str,
+    paths: Sequence[str],
+    why: str,
+    *,
+    expected: str = "the sub-datasets that are bands of the scene",
+) -> NoReturn:
     """Raise `RasterError` with the list of a container's sub-datasets."""
     more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
     raise RasterError(
-        f"'{container}' holds {len(paths)} sub-datasets, and {why}. Expected the sub-datasets that are bands of the scene; "
-        f"name them instead of the file: {', '.join(paths[:_LISTED])}{more}."
+        f"'{container}' holds {len(paths)} sub-datasets, and {why}. Expected {expected}; "
+        f"name {'them' if 'sub-datasets' in expected else 'it'} instead of the file: {', '.join(paths[:_LISTED])}{more}."
     )
 
 
