@@ -25,6 +25,7 @@ from geopointseg.labels.palette import PALETTES, ColorReport, Palette, decode_co
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import LEGEND_TAG
+from geopointseg.raster.container import refuse_container
 from geopointseg.raster.dataset import open_dataset, refuse_control_points
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.style import read_sidecar_legend
@@ -161,6 +162,13 @@ def _quietly_open(path: str | Path) -> DatasetReader:
 
 def _grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
     refuse_control_points(dataset, str(path))
+    if not dataset.count and dataset.subdatasets:
+        refuse_container(
+            str(path),
+            dataset.subdatasets,
+            "one of them is the mask",
+            expected="the one with the classes",
+        )
     if dataset.crs is None:
         raise RasterError(
             f"The mask '{path}' has no coordinate reference system. Points need a place on the ground; give the image "
