@@ -15,6 +15,7 @@ from geopointseg.bands.file_sorting import LeftOut, SourceFile, leave_out
 from geopointseg.bands.stack import stack_scenes
 from geopointseg.errors import GeopointsegError, RasterError
 from geopointseg.progress import NullSink, Reporter
+from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import join_names
 
@@ -141,7 +142,7 @@ def stack_files(files: Files, bands: Sequence[str], reporter: Reporter) -> Scene
     """
     if len(files) == 1:
         return named_scenes(files)[0]
-    stacked = _stack_scenes(files, bands)
+    stacked = _stack_scenes(files, bands, reporter)
     singles = [file for file in files if file.is_single]
     beside = f" and '{files[0].scene.name}'" if len(singles) < len(files) else ""
     one = len(singles) == 1 and not beside
@@ -152,12 +153,12 @@ def stack_files(files: Files, bands: Sequence[str], reporter: Reporter) -> Scene
     return stacked
 
 
-def _stack_scenes(files: Files, bands: Sequence[str]) -> Scene:
+def _stack_scenes(files: Files, bands: Sequence[str], reporter: Reporter) -> Scene:
     """Return files as one scene with the pixels of the finest band that is asked for.
 
     Terrain models and indices are resampled to these.
     """
-    named = named_scenes(files)
+    named = [_expand_named(scene, reporter) for scene in named_scenes(files)]
     date = max(file.scene.date for file in files)
     spectral = [k for k, f in enumerate(files) if not f.is_single or f.role in {"band", ""}]
     finest = _finest_of(named, spectral or range(len(named)))
@@ -169,6 +170,16 @@ def _stack_scenes(files: Files, bands: Sequence[str]) -> Scene:
     if needed is finest:
         return stacked
     return stack_scenes(named, label=_label(files), date=date, pixels_of=needed)
+
+
+def _expand_named(scene: Scene, reporter: Reporter) -> Scene:
+    """Return a scene whose colours have the name of the band with the colour table: ``b02_red``."""
+    expanded = expand_palette(scene, reporter=reporter)
+    if len(scene.bands) != 1 or len(expanded.bands) == 1:
+        return expanded
+    name = scene.bands[0].label
+    named = [replace(band, name=f"{name}_{band.color}") for band in expanded.bands]
+    return expanded.with_bands(named)
 
 
 def _finest_of(scenes: Sequence[Scene], places: Iterable[int]) -> Scene:

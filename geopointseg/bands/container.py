@@ -46,7 +46,9 @@ def open_named(path: str) -> Scene:
 
 
 def list_sub_datasets(path: str) -> tuple[str, ...]:
-    """Return the paths of the sub-datasets of a file that holds no bands of its own; none for all other files.
+    """Return the paths of the sub-datasets of a file that holds no bands of its own, or of the pages of a TIFF file.
+
+    None for all other files. GDAL reads the first page only of a TIFF file with several.
 
     Raises
     ------
@@ -54,7 +56,8 @@ def list_sub_datasets(path: str) -> tuple[str, ...]:
         If the file is missing, or GDAL cannot open it.
     """
     dataset = HANDLES.get(path)
-    return () if dataset.count else tuple(dataset.subdatasets)
+    has_pages = dataset.driver == "GTiff" and not dataset.name.upper().startswith("GTIFF_DIR:")
+    return tuple(dataset.subdatasets) if has_pages or not dataset.count else ()
 
 
 def open_sub_datasets(
@@ -79,7 +82,7 @@ def open_sub_datasets(
     left_out: list[LeftOut] = []
     reason = ""
     for path in paths:
-        variable = variable_of(path) or path
+        variable = variable_of(path) or _page_of(path) or path
         label = f"{name}:{variable}"
         try:
             scene = open_named(path)
@@ -96,7 +99,18 @@ def open_sub_datasets(
     return files, left_out
 
 
-def refuse_container(container: str, paths: Sequence[str], why: str) -> NoReturn:
+def _page_of(path: str) -> str:
+    found = re.match(r"GTIFF_DIR:(\d+):", path)
+    return f"page {found[1]}" if found else ""
+
+
+def refuse_container(
+    container: str,
+    paths: Sequence[str],
+    why: str,
+    *,
+    expected: str = "the sub-datasets that are bands of the scene",
+) -> NoReturn:
     """Raise an error that lists a container's sub-datasets.
 
     Parameters
@@ -107,6 +121,8 @@ def refuse_container(container: str, paths: Sequence[str], why: str) -> NoReturn
         Paths of its sub-datasets.
     why
         Why they are not taken, as the end of a sentence.
+    expected
+        What was expected, as the end of a sentence.
 
     Raises
     ------
@@ -115,8 +131,8 @@ def refuse_container(container: str, paths: Sequence[str], why: str) -> NoReturn
     """
     more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
     raise RasterError(
-        f"'{container}' holds {len(paths)} sub-datasets, and {why}. Expected the sub-datasets that are bands of the scene; "
-        f"name them instead of the file: {', '.join(paths[:_LISTED])}{more}."
+        f"'{container}' holds {len(paths)} sub-datasets, and {why}. Expected {expected}; "
+        f"name {'them' if 'sub-datasets' in expected else 'it'} instead of the file: {', '.join(paths[:_LISTED])}{more}."
     )
 
 

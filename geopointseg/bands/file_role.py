@@ -52,12 +52,12 @@ _STRONG: dict[Role, str] = {
         r"[a-z]*qa\d{0,3}|qai|qc|vi_quality|quality|scl|fmask\d?|cfmask|msk|cldprb|snwprb|cldmsk|udm|udm2|detfoo|qualit|classi"
         r"|radsat|satqa|dqf|flags?|gflags|state_(?:1km|500m|qa)|reliability|obscov|num_observations|contiguity"
         r"|lineage|s2cloudless|cloudprob|cloudmask|cld|clm|clp|cs_cdf|cloud_?score|edg|mg2|iab|gap_mask|sr_aerosol|day_of_(?:the_)?year|dataset_?mask"
-        r"|data_?mask|layover_?shadow_?mask|cloud_(?:mask|prob\w*|qa|cover)|scene_classification"
+        r"|(?:sat|dfp)_r\d|level\d_[a-z\d]+_(?:hot|dst)|data_?mask|layover_?shadow_?mask|cloud_(?:mask|prob\w*|qa|cover)|scene_classification"
     ),
     "atmosphere": (
         r"aot|aod|atb|wvp|tcwv|atran|cdist|drad|emis|emsd|trad|urad|(?:atmos_)?opacity|water_?vapou?r|st_stdev"
     ),
-    "angle": rf"{_ZENITH}|saa|sza|vaa|vza|raa|s[oe][az]\d|incidence(?:_?angle)?|orbit_pnt|granule_pnt",
+    "angle": rf"{_ZENITH}|saa|sza|vaa|vza|raa|szen|vzen|s[oe][az]\d|incidence(?:_?angle)?|orbit_pnt|granule_pnt",
     "picture": r"tci|pvi|bwi|ql|qkl|ovv|quick_?look|thumb(?:nail)?s?|browse|preview",
     "map": (
         r"land_?cover|lulc|world_?cover|dynamic_?world|corine|clc\d*|nlcd|cdl|ground_?truth|classification"
@@ -76,7 +76,7 @@ _WEAK: dict[Role, str] = {
         r"[^_\W]*masks?|maske|masque|clouds?|shadows?|snow|valid|validity|footprint|no_?data|usable|saturation|aerosol|counts?|nobs"
         r"|observations|doy|dates?|clear|confidence_?\d?|(?:light_|heavy_)?haze"
     ),
-    "angle": r"zenith|azimuth|angles?|lia",
+    "angle": r"zenith|azimuth|angles?|lia|vzn|raz",
     "picture": r"visual|overview|true_?colou?r|false_?colou?r",
     "map": (
         r"map|class|classes|cover|labels?|reference|truth|gt|predictions?|segmentation|probabilit(?:y|ies)|probs?"

@@ -249,7 +249,8 @@ def _with_described_role(
 def _confirm_weak_words(files: Sequence[SourceFile]) -> list[SourceFile]:
     """Return the files without roles from a weak word alone, unless they overlap other imagery.
 
-    A raster of several bands is left out for a word only where overlapping imagery has another number of bands.
+    A raster of several bands is left out for a word only where overlapping imagery has other bands: another number of
+    them, or, beside a product code, another data type.
     """
     weak = [bool(f.role) and f.role != "band" and not (f.is_single and f.strong) for f in files]
     if not any(weak):
@@ -257,11 +258,12 @@ def _confirm_weak_words(files: Sequence[SourceFile]) -> list[SourceFile]:
     footprints = Footprints.of([file.scene for file in files])
     imagery = np.array([file.is_imagery for file in files])
     count = np.array([len(file.scene.bands) for file in files])
+    dtype = np.array([file.scene.dtype for file in files])
     confirmed = []
     for k, file in enumerate(files):
         if weak[k]:
             others = imagery & (np.arange(len(files)) != k) & footprints.overlapping(k)
-            others &= file.is_single | (count != count[k])
+            others &= file.is_single | (count != count[k]) | (file.strong & (dtype != dtype[k]))
             file = file if others.any() else replace(file, role="", word="")
         confirmed.append(file)
     return confirmed

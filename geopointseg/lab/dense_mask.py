@@ -18,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from geopointseg.bands.container import refuse_container
 from geopointseg.errors import RasterError
 from geopointseg.lab.color_palette import (
     PALETTES,
@@ -171,6 +172,13 @@ def _quietly_open(path: str | Path) -> DatasetReader:
 
 def _grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
     refuse_control_points(dataset, str(path))
+    if not dataset.count and dataset.subdatasets:
+        refuse_container(
+            str(path),
+            dataset.subdatasets,
+            "one of them is the mask",
+            expected="the one with the classes",
+        )
     if dataset.crs is None:
         raise RasterError(
             f"The mask '{path}' has no coordinate reference system. Points need a georeference; give the image "

@@ -157,6 +157,28 @@ PRODUCTS = {
         ["blue", "green", "red", "nir"],
         {"20200831_101559_1003_3B_udm2.tif": QUALITY},
     ),
+    "PlanetScope with eight bands, and as many in its mask": (
+        [File("20210601_101010_1001_3B_AnalyticMS_SR_8b_clip.tif", bands=8),
+         File("20210601_101010_1001_3B_udm2_clip.tif", bands=8, dtype="uint8")],
+        [f"band_{k}" for k in range(1, 9)],
+        {"20210601_101010_1001_3B_udm2_clip.tif": QUALITY},
+    ),
+    "Theia with its masks": (
+        [f"SENTINEL2A_20210601-101559-456_L2A_T33UUT_C_V2-2_{b}.tif" for b in ("FRE_B2", "FRE_B3", "SAT_R1", "CLM_R1", "DFP_R1")],
+        ["b2", "b3"],
+        {f"SENTINEL2A_20210601-101559-456_L2A_T33UUT_C_V2-2_{b}_R1.tif": QUALITY for b in ("SAT", "CLM", "DFP")},
+    ),
+    "FORCE with its layers": (
+        [File("20210601_LEVEL2_SEN2A_BOA.tif", bands=4), *(f"20210601_LEVEL2_SEN2A_{b}.tif" for b in ("HOT", "DST", "VZN"))],
+        [f"band_{k}" for k in range(1, 5)],
+        {"20210601_LEVEL2_SEN2A_HOT.tif": QUALITY, "20210601_LEVEL2_SEN2A_DST.tif": QUALITY, "20210601_LEVEL2_SEN2A_VZN.tif": ANGLE},
+    ),
+    "MODIS reflectance of eight days": (
+        [f"MOD09A1.A2021153.h18v03.061.sur_refl_{b}.tif" for b in ("b01", "b02", "szen", "vzen", "raz", "qc_500m")],
+        ["b01", "b02"],
+        {f"MOD09A1.A2021153.h18v03.061.sur_refl_{b}.tif": ANGLE for b in ("szen", "vzen", "raz")}
+        | {"MOD09A1.A2021153.h18v03.061.sur_refl_qc_500m.tif": QUALITY},
+    ),
     "PlanetScope with another name for the mask": (
         [File("scene.tif", bands=4, names=("blue", "green", "red", "nir")),
          File("usable.tif", bands=3, dtype="uint8", names=("clear", "snow", "shadow"))],
@@ -494,6 +516,22 @@ def test_the_band_of_a_sub_dataset_is_called_by_its_variable(tmp_path: Path):
     assert listed([scene]) == [("", ["reflectance", "depth"], [4, 8])]
 
 
+@pytest.mark.parametrize("crs", ["EPSG:32633", None])
+def test_the_pages_of_a_tiff_file_are_sub_datasets(tmp_path: Path, crs: str | None):
+    path = File("pages.tif", value=4).write(tmp_path)
+    File("pages.tif", value=8, crs=crs, options={"APPEND_SUBDATASET": "YES"}).write(tmp_path)
+    if crs:
+        with pytest.raises(RasterError, match=r"2 sub-datasets.*GTIFF_DIR:1:.*GTIFF_DIR:2:"):
+            open_scenes(path)
+        (scene,) = open_scenes(f"GTIFF_DIR:2:{path}")
+        assert scene.read().image[0, 0, 0] == 8
+    else:
+        collect = Collect()
+        (scene,) = open_scenes(path, reporter=Reporter(collect))
+        assert scene.read().image[0, 0, 0] == 4
+        assert left_out(collect.summary) == {"pages.tif:page 2": "no place on the ground"}
+
+
 def test_a_container_that_is_no_scene_lists_its_sub_datasets(tmp_path: Path):
     path = write_netcdf(tmp_path / "some.nc", rain=4, depth=8)
     with pytest.raises(RasterError, match=r"some.nc' holds 2 sub-datasets, and .*name them instead of the file: "
@@ -542,6 +580,23 @@ def test_a_stac_item_whose_layers_all_have_the_role_data(tmp_path: Path):
         "wvp",
         "red-jp2",
     ]
+
+
+def test_a_band_with_a_colour_table_is_read_as_colours_that_keep_its_name(tmp_path: Path):
+    ((scene,), summary) = opened(
+        tmp_path, File("B02.tif", dtype="uint8", colors=True), File("B03.tif", value=7)
+    )
+    assert scene.band_names == ["b02_red", "b02_green", "b02_blue", "b03"]
+    assert scene.read().image[:, 0, 0].tolist() == [0, 120, 0, 7]
+    assert not left_out(summary)
+
+
+def test_a_colour_table_among_bands_is_told(tmp_path: Path):
+    for file in files(File("B02.tif", dtype="uint8", colors=True), "B03.tif"):
+        file.write(tmp_path)
+    collect = Collect()
+    open_scenes(tmp_path, reporter=Reporter(collect))
+    assert any(e.message.startswith("'B02.tif' is a palette image") for e in collect.events)
 
 
 # --- words -------------------------------------------------------------------------------------------------------

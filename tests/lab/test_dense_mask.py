@@ -228,3 +228,16 @@ def test_the_real_masks(real_data):
         with rasterio.open(folder / "mask_8744.png") as dataset:
             black = (dataset.read() == 0).all(axis=0)
     np.testing.assert_array_equal(mask.class_index == -1, black)
+
+
+def test_a_container_lists_the_rasters_that_may_be_the_mask(tmp_path):
+    path = tmp_path / "tiles.gpkg"
+    for table, options in (("truth", {}), ("photo", {"APPEND_SUBDATASET": "YES"})):
+        with rasterio.open(
+            path, "w", driver="GPKG", count=1, height=20, width=30, dtype="uint8", crs=GRID.crs,
+            transform=GRID.transform, RASTER_TABLE=table, **options,
+        ) as target:  # fmt: skip
+            target.write(codes(1, 3))
+    words = r"2 sub-datasets, and one of them is the mask\. Expected the one with the classes; name it instead of the file: .*truth, .*photo\."
+    with pytest.raises(RasterError, match=words):
+        read_dense_mask(path)
