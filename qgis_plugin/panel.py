@@ -18,6 +18,7 @@ from . import interpreter, memory, panel_points, panel_run, panel_walk, panel_wi
 from .panel_new import SPARE, NewPoints
 from .panel_watch import BACK, NUMBERS, SKIP, ClickTool, Watch
 from .panel_widgets import RESULT, Form, button_row, icon_button, project_layers, wrapped
+from .runs import Runs
 from .setup_page import SetupPage
 from .translation import tr
 
@@ -49,7 +50,7 @@ class Panel(QtWidgets.QDockWidget):
         self.extra: dict[str, list[str]] = {}  # classes that have no point and no style yet
         self.hidden: set[str] = set()  # maps that are not shown while questions are asked
         self.started: set[str] = set()  # layers whose editing began here
-        self.tool, self.runs = ClickTool(self.canvas), panel_run.Runs(self)
+        self.tool, self.runs = ClickTool(self.canvas), Runs(self)
         self.watch = Watch(self.canvas, self)
         self._make()
         self._lay_out()
@@ -106,8 +107,8 @@ class Panel(QtWidgets.QDockWidget):
             (self.form.model_chosen, lambda folder: self.say(panel_widgets.describe_model(folder))),
             (self.watch.edited, self.refresh), (self.classes.picked, self.pick), (self.tool.clicked, self.click),
             (self.tool.typed, self.key), (self.tool.deactivated, self.watch.note), (self.box.answered, self.answer),
-            (self.runs.told, self.say), (self.runs.running, lambda on: self._show_run(running=on)),
-            (self.runs.progress, lambda percent: self.bar.setValue(int(percent))),
+            (self.runs.stage, self.say), (self.runs.running, lambda on: self._show_run(running=on)),
+            (self.runs.progress, self.bar.setValue),
             (Project().layersAdded, self.see_layers), (Project().layersWillBeRemoved, self.lose_layers),
             (Project().readProject, self.restore), (Project().cleared, self.restore),
         ):  # fmt: skip

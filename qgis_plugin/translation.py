@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from qgis.core import QgsProcessingException
+from qgis.PyQt import uic
 from qgis.PyQt.QtCore import QCoreApplication
 
 from .tasks import load_texts
@@ -25,3 +27,8 @@ def say(key: str, **found: object) -> str:
 def refuse(key: str, **found: object) -> NoReturn:
     """End a run with a sentence of ``texts.json``."""
     raise QgsProcessingException(say(key, **found))
+
+
+def load_window(name: str, window: Any) -> None:
+    """Fill a window with the parts that ``name.ui`` describes."""
+    uic.loadUi(str(Path(__file__).with_name(f"{name}.ui")), window)
