@@ -18,7 +18,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from .tasks import HERE, load_stages, load_tasks, load_texts
+from .tasks import HERE, load_table, load_tasks
 
 PACKED = ("*.py", "*.ui", "*.json", "*.svg", "LICENSE", "README.md", "i18n/*.qm")
 DEFAULT = re.compile(r"\s*\[default: (.*)\]$")
@@ -54,8 +54,11 @@ def source_texts() -> list[str]:
         texts += [task.result, task.otherwise, *task.names.values()]
         choices = [p for p in task.parameters if p.kind == "choice"]
         texts += [shown for p in choices for shown in p.words.values()]
-    kept = load_texts()
-    texts += [*load_stages(), *kept["texts"].values(), *dict(kept["advice"]).values()]
+    kept, panel = load_table("texts.json"), load_table("panel.json")
+    texts += [*load_table("algorithms.json")["stages"], *kept["texts"].values()]
+    texts += [*dict(kept["advice"]).values(), *panel["presets"]]
+    texts += [text for step in panel["steps"].values() for text in step[1:4]]
+    texts += [label for classes in panel["presets"].values() for label, _ in classes]
     return sorted({text for text in texts if text})
 
 

@@ -215,8 +215,8 @@ class Panel(QtWidgets.QDockWidget):
     def summary(self, layer: core.QgsVectorLayer) -> str:
         """Say how many points there are and whether they are saved."""
         counted = [sum(self.counts[value] for value in row.values) for row in self.rows]
-        filled = sum(count > 0 for count in counted)
-        text = tr("{points} points in {classes} classes.").format(points=sum(counted), classes=filled)  # fmt: skip
+        found = {"points": sum(counted), "classes": sum(count > 0 for count in counted)}
+        text = tr("{points} points in {classes} classes.").format(**found) if any(counted) else ""
         if not self.asking and self.counts[""]:
             text += " " + tr("Without a class: {count}.").format(count=self.counts[""])
         if not self.asking and min(counted, default=ENOUGH) < ENOUGH:
@@ -232,6 +232,9 @@ class Panel(QtWidgets.QDockWidget):
             return f"<b>{html.escape(reason, quote=False)}</b>"
         if self.asking:
             return tr("Which class is it? Click on it here, or press its key.")
+        fixed = panel_points.why_fixed(layer)
+        if fixed:
+            return html.escape(fixed, quote=False)
         if ready and 0 <= self.class_at < len(self.rows):
             text = tr("Click on the map where you see: <b>{name}</b>. Press a key for another class.")  # fmt: skip
             return text.format(name=html.escape(self.rows[self.class_at].label))

@@ -13,6 +13,7 @@ from qgis.PyQt.QtGui import QColor
 
 from . import memory, panel_points
 from .panel_points import ClassRow
+from .tasks import load_table
 from .translation import load_window, tr
 
 SPARE = ("#e7298a", "#7570b3", "#d95f02", "#66a61e", "#a6761d", "#1f78b4", "#b2df8a", "#fb9a99")
@@ -20,19 +21,8 @@ SPARE = ("#e7298a", "#7570b3", "#d95f02", "#66a61e", "#a6761d", "#1f78b4", "#b2d
 
 def presets() -> dict[str, list[tuple[str, str]]]:
     """Return lists of classes with colours by name."""
-    forest, water = (tr("Forest"), "#1b7837"), (tr("Water"), "#2b7bba")
-    grass, bare = (tr("Grassland"), "#a6d96a"), (tr("Bare ground"), "#c2a57a")
-    field, built = (tr("Cropland"), "#f2c14e"), (tr("Built-up"), "#d7191c")
-    road = (tr("Road"), "#6b6b6b")
-    return {
-        tr("Land cover"): [forest, grass, field, built, bare, water],
-        tr("Forest or not"): [forest, (tr("No forest"), "#e8d8a0")],
-        tr("Water or not"): [water, (tr("Land"), "#d9cfae")],
-        tr("Town"): [(tr("Building"), "#d7191c"), road, (tr("Tree"), "#1b7837"), grass, bare, water],
-        tr("Crops"): [(tr("Cereals"), "#f2c14e"), (tr("Maize"), "#e08214"), (tr("Rapeseed"), "#ffee33"),
-                      (tr("Potatoes and beets"), "#b2568f"), grass, (tr("Fallow"), "#c2a57a")],
-        tr("My own classes"): [],
-    }  # fmt: skip
+    rows = load_table("panel.json")["presets"].items()
+    return {tr(name): [(tr(label), color) for label, color in found] for name, found in rows}
 
 
 class NewPoints(QtWidgets.QDialog):
@@ -47,6 +37,8 @@ class NewPoints(QtWidgets.QDialog):
         self.file.setFilter("GeoPackage (*.gpkg)")
         self.add.clicked.connect(lambda _checked: self.add_row())
         self.remove.clicked.connect(lambda _checked: self.remove_row())
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
         self.preset.currentTextChanged.connect(self.fill)
         self.name.textChanged.connect(self._suggest_path)
         self.fill(self.preset.currentText())

@@ -9,6 +9,7 @@ from qgis import core
 
 from . import memory
 from .panel_points import count_classes
+from .tasks import load_table
 from .translation import tr
 
 COUNT, SAMPLE_COUNT, LARGEST_DISTANCE_M = 20, 50, 50.0
@@ -40,20 +41,8 @@ class Chosen(NamedTuple):
 
 def steps() -> dict[str, Step]:
     """Return the steps by name, in the order of the work; one without a label has no button."""
-    return {
-        "check": Step("checkpoints", tr("Check"), tr("Find points that would harm the model, in seconds."),
-                      tr("Next: 'Train'."), "train"),
-        "train": Step("trainmodel", tr("Train"), tr("Train a model with the points on the image."),
-                      tr("Next: 'Map'."), "map"),
-        "map": Step("predictmap", tr("Map"), tr("Map the whole image with the model."),
-                    tr("Next: 'Assess', or 'Where next?' to improve the map."), "assess"),
-        "assess": Step("assessmap", tr("Assess"), tr("Measure the accuracy of the map with test points."),
-                       tr("Next: read the report, or 'Where next?' to improve the map."), "next"),
-        "next": Step("suggestpoints", tr("Where next?"), tr("Find the places where more points help most."),
-                     tr("Next: answer the questions, then 'Train' again."), "train"),
-        "sample": Step("drawsample", "", "",
-                       tr("Next: say what is at each test point, as seen in the image, then 'Assess'."), "assess"),
-    }  # fmt: skip
+    rows = load_table("panel.json")["steps"].items()
+    return {name: Step(first, *map(tr, texts), last) for name, (first, *texts, last) in rows}
 
 
 def missing(step: str, chosen: Chosen) -> str:

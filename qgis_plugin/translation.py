@@ -9,7 +9,7 @@ from qgis.core import QgsProcessingException
 from qgis.PyQt import uic
 from qgis.PyQt.QtCore import QCoreApplication
 
-from .tasks import load_texts
+from .tasks import load_table
 
 CONTEXT = "geopointseg"
 
@@ -21,7 +21,7 @@ def tr(text: str) -> str:
 
 def say(key: str, **found: object) -> str:
     """Return a sentence of ``texts.json`` with what was found in it."""
-    return tr(load_texts()["texts"][key]).format(**found)
+    return tr(load_table("texts.json")["texts"][key]).format(**found)
 
 
 def refuse(key: str, **found: object) -> NoReturn:
