@@ -391,6 +391,7 @@ class SentenceTest(PanelTestCase):
                     f"Layer '{layer.name()}' takes no new points: {why}. Save a copy as GeoPackage with "
                     "'Export > Save Features As…' and choose that.",
                 )
+                self.assertEqual(self.hint(), self.panel.said.text(), "it asks for no click")
                 desk.click_map(500205, 4999795)
                 self.assertEqual(desk.counts(), counts)
                 self.assertFalse(layer.isEditable())
