@@ -37,32 +37,6 @@ def colored(color: str) -> QIcon:
     return icon
 
 
-def wrapped() -> QtWidgets.QLabel:
-    """Return a label of several lines whose text can be copied, and whose links open."""
-    label = QtWidgets.QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-    label.setOpenExternalLinks(True)
-    return label
-
-
-def icon_button(icon: str, text: str) -> QtWidgets.QToolButton:
-    """Return a small button with an icon of QGIS."""
-    button = QtWidgets.QToolButton()
-    button.setText(text)
-    button.setToolTip(text)
-    button.setIcon(core.QgsApplication.getThemeIcon(f"/{icon}.svg"))
-    return button
-
-
-def button_row(*buttons: QtWidgets.QWidget) -> QtWidgets.QHBoxLayout:
-    """Return buttons side by side."""
-    row = QtWidgets.QHBoxLayout()
-    for button in buttons:
-        row.addWidget(button)
-    return row
-
-
 class Form(QtWidgets.QWidget):
     """The fields above the list of classes; they start with what was chosen last in the project."""
 

@@ -206,6 +206,7 @@ def test_the_zip_is_what_qgis_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "algorithms.json",
         "panel.json",
         "setup_page.ui",
+        "panel.ui",
         "panel_new.ui",
         "panel_form.ui",
         "panel_question.ui",
