@@ -19,6 +19,7 @@ from .runs import Runs
 from .translation import load_window, tr
 
 SEEN = "geopointseg/set_up_was_shown"
+SETTLED_MS = 300  # QGIS sets the CRS of a project of new layers by itself, a moment later
 HERE = Path(__file__).parent
 
 
@@ -92,12 +93,8 @@ class SetupPage(QtWidgets.QDialog):
             self.run("checkenvironment", {})
         elif name == "checkenvironment":
             self.search()
-        scenes = [layer for layer in layers if isinstance(layer, core.QgsRasterLayer)]
-        if scenes and len(core.QgsProject.instance().mapLayers()) == len(layers):
-            core.QgsProject.instance().setCrs(scenes[0].crs())
-        if scenes and iface is not None:
-            iface.setActiveLayer(scenes[0])
-            iface.zoomToActiveLayer()
+        if layers:
+            QTimer.singleShot(SETTLED_MS, lambda: show_demo(layers))
 
     def set_busy(self, busy: bool) -> None:  # noqa: FBT001  a slot
         """Let only one thing run, and say whether geopointseg is set up."""
@@ -149,6 +146,17 @@ class SetupPage(QtWidgets.QDialog):
         """Close the page; a run goes on only after a cancel."""
         self.runs.cancel()
         super().reject()
+
+
+def show_demo(layers: list[Any]) -> None:
+    """Move the map to the demo; in a project of nothing else it takes the demo's CRS."""
+    project = core.QgsProject.instance()
+    scenes = [one for one in project.mapLayers().values() if isinstance(one, core.QgsRasterLayer)]
+    if len(scenes) == 1 and len(project.mapLayers()) == len(layers):
+        project.setCrs(scenes[0].crs())
+    for scene in project.mapLayersByName(tr("Demo scene"))[-1:] if iface is not None else ():
+        iface.setActiveLayer(scene)
+        iface.zoomToActiveLayer()
 
 
 def show_at_first_start() -> None:

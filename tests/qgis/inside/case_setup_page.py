@@ -88,6 +88,7 @@ class SetupPageTest(QgisTestCase):
         self.assertEqual(interpreter.current(), NEW_PYTHON)
         self.assertIn("Everything is there", page.log.toPlainText())
         self.click(page, page.demo)
+        QTest.qWait(2 * setup_page.SETTLED_MS)
         names = [node.layer().name() for node in QgsProject.instance().layerTreeRoot().findLayers()]
         self.assertEqual(names, ["Demo points", "Demo scene"])
         self.assertEqual(
