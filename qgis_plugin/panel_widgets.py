@@ -46,9 +46,10 @@ class Form(QtWidgets.QWidget):
         super().__init__()
         load_window("panel_form", self)
         self.points.layerChanged.connect(self._show_field)
-        kinds, policy = core.QgsMapLayerProxyModel.Filter, QtWidgets.QSizePolicy.Policy
+        policy, model = QtWidgets.QSizePolicy.Policy, core.QgsMapLayerProxyModel
         for box in (self.raster, self.points, self.test):
-            box.setFilters(kinds.RasterLayer if box is self.raster else kinds.PointLayer)
+            kind = model.Filter.RasterLayer if box is self.raster else model.Filter.PointLayer
+            box.setFilters(kind)
             box.setSizePolicy(policy.Ignored, policy.Fixed)
             box.layerChanged.connect(lambda _layer: self.changed.emit())
         self.test.setAllowEmptyLayer(True)
