@@ -18,10 +18,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-from .tasks import HERE, load_stages, load_tasks, load_texts
+from .tasks import HERE, load_table, load_tasks
 
-PACKED = ("*.py", "*.json", "*.svg", "LICENSE", "README.md", "i18n/*.qm")
+PACKED = ("*.py", "*.ui", "*.json", "*.svg", "LICENSE", "README.md", "i18n/*.qm")
 DEFAULT = re.compile(r"\s*\[default: (.*)\]$")
+STRING = re.compile("<string>(.*?)</string>")
 MESSAGE = re.compile(r"<source>(.*?)</source>\s*<translation(.*?)>(.*?)</translation>", re.DOTALL)
 
 
@@ -39,20 +40,25 @@ def reference_text() -> str:
 
 
 def source_texts() -> list[str]:
-    """Return every text that the plugin shows: in its code, in its table, and the library's help."""
+    """Return every text that the plugin shows: in its code, in its windows and tables, and the library's help."""
     texts = []
     for path in sorted(HERE.glob("*.py")):
         calls = (n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call))
         named = [call.args[0] for call in calls if getattr(call.func, "id", "") == "tr"]
         texts += [argument.value for argument in named if isinstance(argument, ast.Constant)]
+    for path in sorted(HERE.glob("*.ui")):
+        texts += map(html.unescape, STRING.findall(path.read_text("utf-8")))
     for task in load_tasks().values():
         texts += [task.group, task.label, task.help, *(output.label for output in task.outputs)]
         texts += [text for p in task.parameters for text in (p.label, p.help)]
         texts += [task.result, task.otherwise, *task.names.values()]
         choices = [p for p in task.parameters if p.kind == "choice"]
         texts += [shown for p in choices for shown in p.words.values()]
-    kept = load_texts()
-    texts += [*load_stages(), *kept["texts"].values(), *dict(kept["advice"]).values()]
+    kept, panel = load_table("texts.json"), load_table("panel.json")
+    texts += [*load_table("algorithms.json")["stages"], *kept["texts"].values()]
+    texts += [*dict(kept["advice"]).values(), *panel["presets"]]
+    texts += [text for step in panel["steps"].values() for text in step[1:4]]
+    texts += [label for classes in panel["presets"].values() for label, _ in classes]
     return sorted({text for text in texts if text})
 
 

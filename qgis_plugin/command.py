@@ -76,11 +76,8 @@ class LineBuffer:
 
 def parse_event(line: str) -> dict[str, Any]:
     """Return a line of the child's stderr as an event; what is none becomes a plain line."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        event = None
-    if isinstance(event, dict) and isinstance(event.get("event"), str):
+    event = parse_result(line)
+    if event is not None and isinstance(event.get("event"), str):
         return event
     return {"event": "line", "message": line}
 

@@ -39,12 +39,20 @@ def current() -> str:
 
 
 def inside(chosen: str) -> str:
-    """Return the Python of an environment's folder, or beside the command ``geopointseg``."""
+    """Return the Python of an environment's folder, or of a command ``geopointseg``.
+
+    A command may be a link into its environment, or name its Python in its first line.
+    """
     path = Path(chosen).expanduser()
     if path.is_dir():
         path = path / INSIDE
     elif path.stem == "geopointseg":
-        path = path.with_name(INSIDE.name)
+        first = path.read_bytes()[:500].partition(b"\n")[0] if path.is_file() else b""
+        named, beside = (
+            first[2:].decode("utf-8", "replace").strip(),
+            path.resolve().with_name(INSIDE.name),
+        )
+        path = Path(named) if first[:3] == b"#!/" and not beside.exists() else beside
     return str(path)
 
 

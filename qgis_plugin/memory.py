@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from qgis.core import QgsMapLayer, QgsProject, QgsVectorLayer
+from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer
 from qgis.PyQt.QtCore import QStandardPaths
 
 SCOPE = "geopointseg"
@@ -39,6 +39,13 @@ def remember(key: str, value: str | QgsMapLayer) -> None:
     kept = value.id() if isinstance(value, QgsMapLayer) else value
     if kept != QgsProject.instance().readEntry(SCOPE, key, "")[0]:
         QgsProject.instance().writeEntry(SCOPE, key, kept)
+
+
+def offered(key: str) -> str:
+    """Return what a form offers: what was remembered, or the only raster of the project."""
+    layers = QgsProject.instance().mapLayers().items() if key == RASTER else ()
+    rasters = [name for name, layer in layers if isinstance(layer, QgsRasterLayer)]
+    return recall(key) or (rasters[0] if len(rasters) == 1 else "")
 
 
 def key_of(task: str, parameter: str) -> str:

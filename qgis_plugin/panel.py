@@ -11,18 +11,19 @@ from typing import Any
 from qgis import core
 from qgis.gui import QgsVertexMarker
 from qgis.PyQt import QtWidgets
-from qgis.PyQt.QtCore import Qt, QUrl
+from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QColor
 
 from . import interpreter, memory, panel_points, panel_run, panel_walk, panel_widgets
 from .panel_new import SPARE, NewPoints
 from .panel_watch import BACK, NUMBERS, SKIP, ClickTool, Watch
-from .panel_widgets import RESULT, Form, button_row, icon_button, project_layers, wrapped
+from .panel_widgets import RESULT, Form, project_layers
+from .runs import Runs
 from .setup_page import SetupPage
-from .translation import tr
+from .translation import load_window, tr
 
 ENOUGH, FINDINGS = 20, 6
-Project, Button = core.QgsProject.instance, QtWidgets.QPushButton
+Project = core.QgsProject.instance
 
 
 def map_nodes() -> list[core.QgsLayerTreeLayer]:
@@ -39,8 +40,7 @@ class Panel(QtWidgets.QDockWidget):
     """
 
     def __init__(self, iface: Any) -> None:
-        super().__init__("geopointseg", iface.mainWindow())
-        self.setObjectName("geopointsegPanel")
+        super().__init__(iface.mainWindow())
         self.iface, self.canvas = iface, iface.mapCanvas()
         self.walk: panel_walk.Walk | None = None
         self.asking, self.class_at, self.last_step = False, -1, ""
@@ -49,47 +49,35 @@ class Panel(QtWidgets.QDockWidget):
         self.extra: dict[str, list[str]] = {}  # classes that have no point and no style yet
         self.hidden: set[str] = set()  # maps that are not shown while questions are asked
         self.started: set[str] = set()  # layers whose editing began here
-        self.tool, self.runs = ClickTool(self.canvas), panel_run.Runs(self)
+        self.tool, self.runs = ClickTool(self.canvas), Runs(self)
         self.watch = Watch(self.canvas, self)
         self._make()
-        self._lay_out()
         self._connect()
         self.restore()
 
     def _make(self) -> None:
+        load_window("panel", self)
         self.form, self.classes = Form(), panel_widgets.ClassList()
-        self.hint, self.total, self.said = wrapped(), wrapped(), wrapped()
-        self.add_class, self.resume, self.cancel = Button(tr("Add class…")), Button(), Button(tr("Cancel"))  # fmt: skip
-        self.undo = icon_button("mActionUndo", tr("Undo"))
-        self.redo = icon_button("mActionRedo", tr("Redo"))
-        self.save = icon_button("mActionSaveEdits", tr("Save"))
-        self.box, self.bar, self.steps = panel_widgets.QuestionBox(), QtWidgets.QProgressBar(), {}
-        for name, step in panel_run.steps().items():
-            if step.label:
-                self.steps[name] = Button(step.label)
-                self.steps[name].setToolTip(step.help)
+        self.box, self.steps = panel_widgets.QuestionBox(), {}
+        for place, part in ((0, self.form), (2, self.classes), (6, self.box)):
+            self.column.insertWidget(place, part)
+        self.column.setStretchFactor(self.classes, 1)
+        for name, icon in (("undo", "Undo"), ("redo", "Redo"), ("save", "SaveEdits")):
+            found = core.QgsApplication.getThemeIcon(f"/mAction{icon}.svg")
+            getattr(self, name).setIcon(found)
+        labelled = [(name, step) for name, step in panel_run.steps().items() if step.label]
+        for place, (name, step) in enumerate(labelled):
+            self.steps[name] = QtWidgets.QPushButton(step.label)
+            self.steps[name].setToolTip(step.help)
+            self.grid.addWidget(self.steps[name], place // 3, place % 3)
+        width = self.scroll.verticalScrollBar().sizeHint().width()
+        self.scroll.setMinimumWidth(self.content.minimumSizeHint().width() + width)
+        self._show_run(running=False)
         self.marker = QgsVertexMarker(self.canvas)
         self.marker.setIconType(QgsVertexMarker.IconType.ICON_CIRCLE)
         self.marker.setIconSize(44)
         self.marker.setPenWidth(4)
         self.marker.setColor(QColor(panel_walk.COLOR))
-
-    def _lay_out(self) -> None:
-        content, scroll, steps = QtWidgets.QWidget(), QtWidgets.QScrollArea(), QtWidgets.QGridLayout()  # fmt: skip
-        for place, button in enumerate(self.steps.values()):
-            steps.addWidget(button, place // 3, place % 3)
-        edits = button_row(self.add_class, self.undo, self.redo, self.save)
-        run, column = button_row(self.bar, self.cancel), QtWidgets.QVBoxLayout(content)
-        for part in (self.form, self.hint, self.classes, self.total, edits, self.resume, self.box, steps, run, self.said):  # fmt: skip
-            (column.addWidget if isinstance(part, QtWidgets.QWidget) else column.addLayout)(part)
-        column.setStretchFactor(self.classes, 1)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
-        scroll.setWidget(content)
-        scroll.setMinimumWidth(content.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())  # fmt: skip
-        self.setWidget(scroll)
-        self._show_run(running=False)
 
     def _connect(self) -> None:
         buttons = {
@@ -106,8 +94,8 @@ class Panel(QtWidgets.QDockWidget):
             (self.form.model_chosen, lambda folder: self.say(panel_widgets.describe_model(folder))),
             (self.watch.edited, self.refresh), (self.classes.picked, self.pick), (self.tool.clicked, self.click),
             (self.tool.typed, self.key), (self.tool.deactivated, self.watch.note), (self.box.answered, self.answer),
-            (self.runs.told, self.say), (self.runs.running, lambda on: self._show_run(running=on)),
-            (self.runs.progress, lambda percent: self.bar.setValue(int(percent))),
+            (self.runs.stage, self.say), (self.runs.running, lambda on: self._show_run(running=on)),
+            (self.runs.progress, self.bar.setValue),
             (Project().layersAdded, self.see_layers), (Project().layersWillBeRemoved, self.lose_layers),
             (Project().readProject, self.restore), (Project().cleared, self.restore),
         ):  # fmt: skip
@@ -214,8 +202,8 @@ class Panel(QtWidgets.QDockWidget):
     def summary(self, layer: core.QgsVectorLayer) -> str:
         """Say how many points there are and whether they are saved."""
         counted = [sum(self.counts[value] for value in row.values) for row in self.rows]
-        filled = sum(count > 0 for count in counted)
-        text = tr("{points} points in {classes} classes.").format(points=sum(counted), classes=filled)  # fmt: skip
+        found = {"points": sum(counted), "classes": sum(count > 0 for count in counted)}
+        text = tr("{points} points in {classes} classes.").format(**found) if any(counted) else ""
         if not self.asking and self.counts[""]:
             text += " " + tr("Without a class: {count}.").format(count=self.counts[""])
         if not self.asking and min(counted, default=ENOUGH) < ENOUGH:
@@ -227,6 +215,7 @@ class Panel(QtWidgets.QDockWidget):
         raster, (layer, field) = self.form.raster.currentLayer(), self.target()
         reason = panel_points.why_raster_unusable(raster)
         reason = reason or panel_points.why_unusable(layer, field, raster)
+        reason = reason or ("" if self.asking else panel_points.why_fixed(layer))
         if reason:
             return f"<b>{html.escape(reason, quote=False)}</b>"
         if self.asking:

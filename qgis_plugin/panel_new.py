@@ -13,26 +13,16 @@ from qgis.PyQt.QtGui import QColor
 
 from . import memory, panel_points
 from .panel_points import ClassRow
-from .translation import tr
+from .tasks import load_table
+from .translation import load_window, tr
 
 SPARE = ("#e7298a", "#7570b3", "#d95f02", "#66a61e", "#a6761d", "#1f78b4", "#b2df8a", "#fb9a99")
 
 
 def presets() -> dict[str, list[tuple[str, str]]]:
     """Return lists of classes with colours by name."""
-    forest, water = (tr("Forest"), "#1b7837"), (tr("Water"), "#2b7bba")
-    grass, bare = (tr("Grassland"), "#a6d96a"), (tr("Bare ground"), "#c2a57a")
-    field, built = (tr("Cropland"), "#f2c14e"), (tr("Built-up"), "#d7191c")
-    road = (tr("Road"), "#6b6b6b")
-    return {
-        tr("Land cover"): [forest, grass, field, built, bare, water],
-        tr("Forest or not"): [forest, (tr("No forest"), "#e8d8a0")],
-        tr("Water or not"): [water, (tr("Land"), "#d9cfae")],
-        tr("Town"): [(tr("Building"), "#d7191c"), road, (tr("Tree"), "#1b7837"), grass, bare, water],
-        tr("Crops"): [(tr("Cereals"), "#f2c14e"), (tr("Maize"), "#e08214"), (tr("Rapeseed"), "#ffee33"),
-                      (tr("Potatoes and beets"), "#b2568f"), grass, (tr("Fallow"), "#c2a57a")],
-        tr("My own classes"): [],
-    }  # fmt: skip
+    rows = load_table("panel.json")["presets"].items()
+    return {tr(name): [(tr(label), color) for label, color in found] for name, found in rows}
 
 
 class NewPoints(QtWidgets.QDialog):
@@ -40,44 +30,19 @@ class NewPoints(QtWidgets.QDialog):
 
     def __init__(self, parent: Any, raster: core.QgsRasterLayer | None) -> None:
         super().__init__(parent)
-        self.setWindowTitle(tr("New points layer"))
-        self.raster, self.layer, self._own_path = raster, None, False
-        self.name, self.preset = QtWidgets.QLineEdit(tr("Points")), QtWidgets.QComboBox()
+        load_window("panel_new", self)
+        self.raster, self.layer = raster, None
         self.preset.addItems(list(presets()))
-        self.table = QtWidgets.QTableWidget(0, 2)
-        self.table.setHorizontalHeaderLabels([tr("Colour"), tr("Class")])
-        self.table.horizontalHeader().setStretchLastSection(True)
-        self.table.verticalHeader().hide()
-        self.file = QgsFileWidget()
         self.file.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
         self.file.setFilter("GeoPackage (*.gpkg)")
-        self.problem = QtWidgets.QLabel()
-        self.problem.setWordWrap(True)
-        self._lay_out()
+        self.add.clicked.connect(lambda _checked: self.add_row())
+        self.remove.clicked.connect(lambda _checked: self.remove_row())
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
         self.preset.currentTextChanged.connect(self.fill)
         self.name.textChanged.connect(self._suggest_path)
         self.fill(self.preset.currentText())
         self._suggest_path()
-        self.resize(420, 460)
-
-    def _lay_out(self) -> None:
-        form = QtWidgets.QFormLayout(self)
-        form.addRow(tr("Name"), self.name)
-        form.addRow(tr("Start with"), self.preset)
-        form.addRow(self.table)
-        row = QtWidgets.QHBoxLayout()
-        for text, act in ((tr("Add class"), self.add_row), (tr("Remove class"), self.remove_row)):
-            button = QtWidgets.QPushButton(text)
-            button.clicked.connect(lambda _checked, act=act: act())
-            row.addWidget(button)
-        form.addRow(row)
-        form.addRow(tr("Saved as"), self.file)
-        form.addRow(self.problem)
-        kinds = QtWidgets.QDialogButtonBox.StandardButton
-        self.buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
-        self.buttons.accepted.connect(self.accept)
-        self.buttons.rejected.connect(self.reject)
-        form.addRow(self.buttons)
 
     def fill(self, preset: str) -> None:
         """Show the classes of a preset."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qgis import core
-from qgis.gui import QgsFieldComboBox, QgsFileWidget, QgsMapLayerComboBox
+from qgis.gui import QgsFileWidget
 from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import QSignalBlocker, Qt, pyqtSignal
 from qgis.PyQt.QtGui import QColor, QIcon, QPixmap
@@ -18,10 +18,9 @@ from . import inputs, memory, panel_walk
 from .panel_points import ClassRow, find_class_field
 from .panel_run import Chosen
 from .panel_watch import NUMBERS
-from .translation import tr
+from .translation import load_window, tr
 
 RESULT = "geopointseg/result"
-MINUTES = 5.0
 
 
 def project_layers() -> list[core.QgsMapLayer]:
@@ -38,32 +37,6 @@ def colored(color: str) -> QIcon:
     return icon
 
 
-def wrapped() -> QtWidgets.QLabel:
-    """Return a label of several lines whose text can be copied, and whose links open."""
-    label = QtWidgets.QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-    label.setOpenExternalLinks(True)
-    return label
-
-
-def icon_button(icon: str, text: str) -> QtWidgets.QToolButton:
-    """Return a small button with an icon of QGIS."""
-    button = QtWidgets.QToolButton()
-    button.setText(text)
-    button.setToolTip(text)
-    button.setIcon(core.QgsApplication.getThemeIcon(f"/{icon}.svg"))
-    return button
-
-
-def button_row(*buttons: QtWidgets.QWidget) -> QtWidgets.QHBoxLayout:
-    """Return buttons side by side."""
-    row = QtWidgets.QHBoxLayout()
-    for button in buttons:
-        row.addWidget(button)
-    return row
-
-
 class Form(QtWidgets.QWidget):
     """The fields above the list of classes; they start with what was chosen last in the project."""
 
@@ -71,39 +44,21 @@ class Form(QtWidgets.QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.raster, self.points, self.test = (QgsMapLayerComboBox() for _ in range(3))
-        self.field, self.model, self.minutes = QgsFieldComboBox(), QgsFileWidget(), QtWidgets.QDoubleSpinBox()  # fmt: skip
-        self.new = QtWidgets.QPushButton(tr("New…"))
-        self.raster.setFilters(core.QgsMapLayerProxyModel.Filter.RasterLayer)
-        for box in (self.points, self.test):
-            box.setFilters(core.QgsMapLayerProxyModel.Filter.PointLayer)
+        load_window("panel_form", self)
+        self.points.layerChanged.connect(self._show_field)
+        policy, model = QtWidgets.QSizePolicy.Policy, core.QgsMapLayerProxyModel
+        for box in (self.raster, self.points, self.test):
+            kind = model.Filter.RasterLayer if box is self.raster else model.Filter.PointLayer
+            box.setFilters(kind)
+            box.setSizePolicy(policy.Ignored, policy.Fixed)
+            box.layerChanged.connect(lambda _layer: self.changed.emit())
         self.test.setAllowEmptyLayer(True)
         self.test.setLayer(None)
         self.model.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
         self.model.lineEdit().setPlaceholderText(tr("none yet: press 'Train'"))
-        self.minutes.setDecimals(1)
-        self.minutes.setRange(0.1, 10_000.0)
-        self.minutes.setValue(MINUTES)
-        self.minutes.setSuffix(tr(" minutes"))
-        self._lay_out()
-        self.points.layerChanged.connect(self._show_field)
-        for signal in (self.raster.layerChanged, self.points.layerChanged, self.test.layerChanged, self.field.fieldChanged):  # fmt: skip
-            signal.connect(lambda _: self.changed.emit())
+        self.field.fieldChanged.connect(lambda _field: self.changed.emit())
         self.new.clicked.connect(lambda _checked: self.new_wanted.emit())
         self.model.fileChanged.connect(self.model_chosen)
-
-    def _lay_out(self) -> None:
-        self.rows, policy = QtWidgets.QFormLayout(self), QtWidgets.QSizePolicy.Policy
-        self.rows.setContentsMargins(0, 0, 0, 0)
-        for box in (self.raster, self.points, self.test):
-            box.setSizePolicy(policy.Ignored, policy.Fixed)
-        points = button_row(self.points, self.new)
-        points.setStretch(0, 1)
-        for text, part in (
-            (tr("Image"), self.raster), (tr("Points"), points), (tr("Class field"), self.field),
-            (tr("Model"), self.model), (tr("Train for"), self.minutes), (tr("Test points"), self.test),
-        ):  # fmt: skip
-            self.rows.addRow(text, part)
 
     def _show_field(self, layer: core.QgsVectorLayer | None) -> None:
         self.field.setLayer(layer)
@@ -209,19 +164,7 @@ class QuestionBox(QtWidgets.QGroupBox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.text, self.hint, self.answers = wrapped(), wrapped(), button_row()
-        self.back, self.skip, self.zoom, self.later = moves = [
-            QtWidgets.QPushButton(text) for text in ("◀", tr("Skip"), tr("Show"), tr("Later"))
-        ]
-        self.back.setToolTip(tr("Question before (key B)"))
-        self.skip.setToolTip(tr("Leave it open, next question (key N)"))
-        self.zoom.setToolTip(tr("Move the map to the place of the question"))
-        self.later.setToolTip(tr("Click points freely again; the questions stay"))
-        column = QtWidgets.QVBoxLayout(self)
-        column.addWidget(self.text)
-        column.addLayout(self.answers)
-        column.addWidget(self.hint)
-        column.addLayout(button_row(*moves))
+        load_window("panel_question", self)
 
     def ask(self, walk: panel_walk.Walk, rows: list[ClassRow]) -> None:
         """Show the question and the classes that it names as buttons."""

@@ -154,7 +154,7 @@ def offer(parameter: Parameter, task: str) -> str:
         return memory.recall(memory.MAP) if parameter.name == "MASK" else ""
     asked = "optional" not in parameter.traits or parameter.name == memory.CLASS_FIELD
     key = memory.key_of(task, parameter.name)
-    return memory.recall(key) if asked and key else ""
+    return memory.offered(key) if asked and key else ""
 
 
 def absolute(path: str) -> str:

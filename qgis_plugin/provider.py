@@ -13,13 +13,8 @@ from .special import CheckEnvironment, CheckPoints, LoadDemo, SplitPoints
 from .tasks import load_tasks
 from .translation import tr
 
-SPECIAL = {
-    "checkenvironment": CheckEnvironment,
-    "createenvironment": CreateEnvironment,
-    "checkpoints": CheckPoints,
-    "splitpoints": SplitPoints,
-    "loaddemo": LoadDemo,
-}
+OWN = (CheckEnvironment, CreateEnvironment, CheckPoints, SplitPoints, LoadDemo)
+SPECIAL = {kind.__name__.lower(): kind for kind in OWN}
 
 
 class GeopointsegProvider(QgsProcessingProvider):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,29 +88,19 @@ class Task:
     names: dict[str, str] = field(default_factory=dict)
 
 
-def _table(name: str) -> dict[str, Any]:
+@cache
+def load_table(name: str) -> dict[str, Any]:
+    """Return a file of texts and tables beside this one; it must not be changed."""
     table: dict[str, Any] = json.loads((HERE / name).read_text(encoding="utf-8"))
     return table
 
 
 @lru_cache(maxsize=1)
-def load_texts() -> dict[str, Any]:
-    """Return longer sentences by key, and the advice on troubles."""
-    return _table("texts.json")
-
-
-def load_stages() -> list[str]:
-    """Return the stages of runs by name, for the translation."""
-    stages: list[str] = _table("algorithms.json")["stages"]
-    return stages
-
-
-@lru_cache(maxsize=1)
 def load_tasks() -> dict[str, Task]:
     """Return every algorithm by its name, in the order of work."""
-    table, reference = _table("algorithms.json"), _table("reference.json")
+    table, reference = load_table("algorithms.json"), load_table("reference.json")
     tasks: dict[str, Task] = {}
-    for row in table["algorithms"]:
+    for row in map(dict, table["algorithms"]):
         described = reference["commands"].get(" ".join(row["command"]), {})
 
         def document(option: str, row: Any = row, described: Any = described) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from qgis.core import QgsProcessingException
+from qgis.PyQt import uic
 from qgis.PyQt.QtCore import QCoreApplication
 
-from .tasks import load_texts
+from .tasks import load_table
 
 CONTEXT = "geopointseg"
 
@@ -19,9 +21,14 @@ def tr(text: str) -> str:
 
 def say(key: str, **found: object) -> str:
     """Return a sentence of ``texts.json`` with what was found in it."""
-    return tr(load_texts()["texts"][key]).format(**found)
+    return tr(load_table("texts.json")["texts"][key]).format(**found)
 
 
 def refuse(key: str, **found: object) -> NoReturn:
     """End a run with a sentence of ``texts.json``."""
     raise QgsProcessingException(say(key, **found))
+
+
+def load_window(name: str, window: Any) -> None:
+    """Fill a window with the parts that ``name.ui`` describes."""
+    uic.loadUi(str(Path(__file__).with_name(f"{name}.ui")), window)

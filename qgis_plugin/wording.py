@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from .tasks import Parameter, Task, load_tasks, load_texts
+from .tasks import Parameter, Task, load_table, load_tasks
 from .translation import tr
 
 COMMAND = re.compile(r"['`]geopointseg ([a-z]+)(?: ([a-z]+))?([^'`]*)['`]")
@@ -56,7 +56,9 @@ def _value(field: Parameter | None, value: str | None) -> str:
 
 def advice(text: str) -> str:
     """Return what to do about a common trouble of machines and networks, or an empty string."""
-    found = (tr(said) for pattern, said in load_texts()["advice"] if re.search(pattern, text))
+    found = (
+        tr(said) for pattern, said in load_table("texts.json")["advice"] if re.search(pattern, text)
+    )
     return next(found, "")
 
 

@@ -139,6 +139,8 @@
 <translation>Klicken Sie auf die Karte, wo Sie sehen: &lt;b&gt;{name}&lt;/b&gt;. Eine Zifferntaste wählt eine andere Klasse.</translation></message>
 <message><source>Click points freely again; the questions stay</source>
 <translation>Wieder frei Punkte setzen; die Fragen bleiben</translation></message>
+<message><source>Close</source>
+<translation>Schließen</translation></message>
 <message><source>Cloud-optimized GeoTIFF</source>
 <translation>Cloud-optimiertes GeoTIFF</translation></message>
 <message><source>Cloud-optimized layout with overviews.</source>

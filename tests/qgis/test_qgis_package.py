@@ -147,6 +147,13 @@ def test_translations_are_up_to_date_and_finished(path: Path) -> None:
         assert set(re.findall(r"{\w*}", source)) == set(re.findall(r"{\w*}", translated)), source
 
 
+def test_every_text_of_the_windows_is_translated_under_the_same_name() -> None:
+    for path in PLUGIN.glob("*.ui"):
+        text = path.read_text(encoding="utf-8")
+        assert "<class>geopointseg</class>" in text, path.name
+        assert set(build.STRING.findall(text)) <= set(map(html.escape, build.source_texts()))
+
+
 def test_a_second_language_is_there() -> None:
     assert (PLUGIN / "i18n" / "geopointseg_de.ts").exists()
 
@@ -197,6 +204,12 @@ def test_the_zip_is_what_qgis_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "icon.svg",
         "child.py",
         "algorithms.json",
+        "panel.json",
+        "setup_page.ui",
+        "panel.ui",
+        "panel_new.ui",
+        "panel_form.ui",
+        "panel_question.ui",
         "reference.json",
     )
     assert {f"geopointseg_qgis/{name}" for name in expected} <= set(names)

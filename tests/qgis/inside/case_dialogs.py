@@ -21,6 +21,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QVariant
 from qgis.PyQt.QtWidgets import QComboBox
+from qgis_plugin import memory
 from qgis_plugin.parameters import plain
 from qgis_plugin.tasks import load_tasks
 
@@ -124,6 +125,17 @@ class FormsTest(QgisTestCase):
         asked = open_dialog("predictmap").createProcessingParameters()
         self.assertEqual(asked["MODEL"], str(self.folder / "my model"))
         self.assertEqual(asked["RASTER"], second.id())
+
+    def test_the_only_raster_is_offered_whatever_layer_is_active(self):
+        QgsProject.instance().removeEntry(memory.SCOPE, memory.RASTER)
+        form = algorithm("checkpoints")
+        offered = form.parameterDefinition("RASTER").guiDefaultValueOverride()
+        self.assertEqual(offered, self.raster.id())
+        second = QgsRasterLayer(str(self.folder / "scene.tif"), "second")
+        QgsProject.instance().addMapLayer(second)
+        form = algorithm("checkpoints")
+        offered = form.parameterDefinition("RASTER").guiDefaultValueOverride()
+        self.assertIn(offered, (None, NULL))
 
     def test_a_model_is_never_kept_in_a_temporary_folder(self):
         QgsProject.instance().setFileName(str(self.folder / "project.qgz"))

@@ -234,6 +234,20 @@ class EnvironmentTest(QgisTestCase):
         self.assertEqual(Path(found["PIP_CERT"]).read_bytes(), b"-----BEGIN CERTIFICATE-----")
         self.assertEqual(found["SSL_CERT_FILE"], found["PIP_CERT"])
 
+    @unittest.skipIf(interpreter.IS_WINDOWS, "links and first lines are of other systems")
+    def test_the_python_of_a_command_is_found_behind_links_and_in_its_first_line(self):
+        environment, commands = self.folder / "environment" / "bin", self.folder / "commands"
+        environment.mkdir(parents=True)
+        commands.mkdir()
+        for name in ("python", "geopointseg"):
+            (environment / name).write_text("")
+        (commands / "geopointseg").symlink_to(environment / "geopointseg")
+        found = interpreter.inside(str(commands / "geopointseg"))
+        self.assertEqual(Path(found).resolve(), (environment / "python").resolve())
+        (commands / "geopointseg").unlink()
+        (commands / "geopointseg").write_text("#!/usr/bin/python3.12\nimport sys\n")
+        self.assertEqual(interpreter.inside(str(commands / "geopointseg")), "/usr/bin/python3.12")
+
     def test_candidates_are_programs(self):
         for path in interpreter.candidates():
             self.assertTrue(os.access(path, os.X_OK), path)

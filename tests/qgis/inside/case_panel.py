@@ -1,5 +1,6 @@
 """The panel, worked by mouse and keys: new layer, clicks, counts, undo, and the user's layer afterwards."""
 
+import html
 import json
 import unittest
 import unittest.mock
@@ -391,6 +392,8 @@ class SentenceTest(PanelTestCase):
                     f"Layer '{layer.name()}' takes no new points: {why}. Save a copy as GeoPackage with "
                     "'Export > Save Features As…' and choose that.",
                 )
+                said = html.escape(self.panel.said.text(), quote=False)
+                self.assertEqual(self.hint(), f"<b>{said}</b>", "it asks for no click")
                 desk.click_map(500205, 4999795)
                 self.assertEqual(desk.counts(), counts)
                 self.assertFalse(layer.isEditable())

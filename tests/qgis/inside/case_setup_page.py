@@ -5,13 +5,14 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from qgis.core import QgsProject, QgsSettings
+from qgis.core import QgsCoordinateReferenceSystem, QgsProject, QgsSettings
 from qgis.PyQt.QtCore import QCoreApplication, Qt
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication
 from qgis_plugin import interpreter, setup_page
 
 from case_environment import NEW_PYTHON, make_wheel
+from dialogs import COMMAND_LINE
 from support import ProcessingConfig, QgisTestCase, algorithm, set_interpreter
 
 
@@ -56,6 +57,7 @@ class SetupPageTest(QgisTestCase):
         self.assertIn(
             "Choose the file geopointseg-VERSION-py3-none-any.whl", page.log.toPlainText()
         )
+        self.assertEqual(page.bar.value(), 0, "a full bar would look like success")
 
     def test_an_environment_is_made_and_checked(self):
         environment = {"PIP_NO_INDEX": "1"}
@@ -78,6 +80,7 @@ class SetupPageTest(QgisTestCase):
 
     def test_one_that_is_there_is_found_used_and_shows_the_demo(self):
         QgsProject.instance().setFileName(str(self.folder / "project.qgz"))
+        QgsProject.instance().setCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
         with mock.patch.object(interpreter, "candidates", return_value=[NEW_PYTHON]):
             page = self.open()
         self.assertIn(NEW_PYTHON, page.found.currentText())
@@ -85,8 +88,14 @@ class SetupPageTest(QgisTestCase):
         self.assertEqual(interpreter.current(), NEW_PYTHON)
         self.assertIn("Everything is there", page.log.toPlainText())
         self.click(page, page.demo)
+        QTest.qWait(2 * setup_page.SETTLED_MS)
         names = [node.layer().name() for node in QgsProject.instance().layerTreeRoot().findLayers()]
         self.assertEqual(names, ["Demo points", "Demo scene"])
+        self.assertEqual(
+            QgsProject.instance().crs().authid(), "EPSG:32633", "else the map is skewed"
+        )
+        self.assertEqual(page.bar.value(), 100)
+        self.assertNotRegex(page.log.toPlainText(), COMMAND_LINE)
         points = QgsProject.instance().mapLayersByName("Demo points")[0]
         self.assertEqual(
             Path(points.source().partition("|")[0]).parent, self.folder / "geopointseg_demo"
