@@ -182,7 +182,7 @@ def _grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
     if dataset.crs is None:
         raise RasterError(
             f"The mask '{path}' has no coordinate reference system. Points need a georeference; give the image "
-            "that it belongs to (--like), or let georeference_pairs assign one."
+            "that it belongs to (--like)."
         )
     return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
 

@@ -296,7 +296,7 @@ def _find_similar_names(e: Evidence) -> Iterator[Finding]:
     for names in alike.values():
         if len(names) > 1:
             message = (
-                f"The classes {' and '.join(map(repr, names))} differ only in capitals or spaces. Expected one "
+                f"The classes {' and '.join(map(repr, names))} differ only in capitals, spaces or the encoding of their letters. Expected one "
                 "spelling for one class; correct the points if they mean the same."
             )
             yield "warning", message, 0

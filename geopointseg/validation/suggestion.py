@@ -129,7 +129,7 @@ class SuggestedPoints:
     def tables(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
         """Return the points as a titled table."""
         columns = self.columns()
-        place = [f"{x:.6g}" for x in self.x], [f"{y:.7g}" for y in self.y]
+        place = [f"{x:.9g}" for x in self.x], [f"{y:.9g}" for y in self.y]
         shown = [columns[name] for name in ("detail", "likely", "or", "rank")]
         rows: list[Sequence[Any]] = [
             list(row) for row in zip(*shown, *place, self.probability.tolist(), strict=True)

@@ -186,7 +186,7 @@ class TestWarnings:
         legend = Legend.from_names(["forest", "Forest ", "water"])
         points = good_points(scene)
         named = Points.from_arrays(points.x, points.y, points.class_index, legend, points.crs)
-        assert "differ only in capitals or spaces" in message(
+        assert "differ only in capitals, spaces or the encoding" in message(
             check_points(named, scene), "similar names"
         )
 
