@@ -529,7 +529,7 @@ def test_the_pages_of_a_tiff_file_are_sub_datasets(tmp_path: Path, crs: str | No
         collect = Collect()
         (scene,) = open_scenes(path, reporter=Reporter(collect))
         assert scene.read().image[0, 0, 0] == 4
-        assert left_out(collect.summary) == {"pages.tif:page 2": "no place on the ground"}
+        assert left_out(collect.summary) == {"pages.tif:page 2": "not georeferenced"}
 
 
 def test_a_container_that_is_no_scene_lists_its_sub_datasets(tmp_path: Path):
