@@ -39,6 +39,8 @@
 <translation>Alle Fragen sind beantwortet. Als Nächstes: „Trainieren“.</translation></message>
 <message><source>All test points have their class. Next: 'Assess'.</source>
 <translation>Alle Testpunkte haben ihre Klasse. Als Nächstes: „Bewerten“.</translation></message>
+<message><source>All three, weighted by their skill</source>
+<translation>Alle drei, nach ihrer Güte gewichtet</translation></message>
 <message><source>Allow points that trained the model</source>
 <translation>Auch Punkte zulassen, mit denen das Modell gelernt hat</translation></message>
 <message><source>Also map how unlike the training points each place is, and where it is too unlike for the model to be trusted.</source>
@@ -233,8 +235,6 @@
 <translation>Ordner:</translation></message>
 <message><source>Forest</source>
 <translation>Wald</translation></message>
-<message><source>Forest and network: keep the better one</source>
-<translation>Wald und Netz: das bessere behalten</translation></message>
 <message><source>Forest or not</source>
 <translation>Wald oder nicht</translation></message>
 <message><source>Gives a raster the look of another one, band by band.</source>
@@ -329,6 +329,8 @@
 <translation>Kleinster Abstand zwischen ihnen (m)</translation></message>
 <message><source>Leave it open, next question (key N)</source>
 <translation>Offen lassen, nächste Frage (Taste N)</translation></message>
+<message><source>Linear model on pretrained features (takes seconds)</source>
+<translation>Lineares Modell auf vortrainierten Merkmalen (dauert Sekunden)</translation></message>
 <message><source>Load the demo</source>
 <translation>Demo laden</translation></message>
 <message><source>Longest time that the training takes, in minutes.</source>
@@ -869,8 +871,8 @@
 <translation>Was reihum zurückgehalten wird</translation></message>
 <message><source>What is here?</source>
 <translation>Was ist hier?</translation></message>
-<message><source>What is trained. The default trains both and keeps what is better on points that were held out.</source>
-<translation>Was trainiert wird. Sonst werden beide trainiert, und es bleibt, was auf zurückgehaltenen Punkten besser ist.</translation></message>
+<message><source>What is trained. The default trains all three and weights them by their skill on points that were held out.</source>
+<translation>Was trainiert wird. Sonst werden alle drei trainiert und nach ihrer Güte auf zurückgehaltenen Punkten gewichtet.</translation></message>
 <message><source>Where networks run.</source>
 <translation>Wo Netze rechnen.</translation></message>
 <message><source>Where next</source>
@@ -919,8 +921,6 @@
 <translation>er ist auf „nur lesen“ gesetzt</translation></message>
 <message><source>its file or database is write-protected</source>
 <translation>seine Datei oder Datenbank ist schreibgeschützt</translation></message>
-<message><source>linear</source>
-<translation>Anpassen des linearen Modells</translation></message>
 <message><source>look up</source>
 <translation>Nachsehen</translation></message>
 <message><source>match</source>

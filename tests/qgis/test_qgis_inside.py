@@ -19,4 +19,4 @@ def test_inside_qgis(qgis: Qgis, ground: Path, case: str) -> None:
         [qgis.python, "run_case.py", case],
         cwd=INSIDE, env=environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
