@@ -42,7 +42,7 @@ class LanguagesTest(GroundTestCase):
         self.assertIn(next_word, told.results["SUMMARY"])
         self.assertEqual(Path(told.results["REPORT"]).name, expected["report"])
         report = Path(told.results["REPORT"]).read_text(encoding="utf-8")
-        self.assertIn(f"<title>How good is {map_name}?", report)
+        self.assertIn(f"<title>Accuracy of {map_name}", report)
         self.assertIn("independent", report)
         for file in ("land_cover.tif", "independent.gpkg", "qt_temp"):
             self.assertNotIn(file, report)
