@@ -156,7 +156,7 @@ def open_work_folder(output: Path, job: Mapping[str, Any], *, resume: bool) -> I
             work.remove()
     except OSError as error:
         explained = explain_write_error(error, output)
-        if "The disk is full" in str(explained):
+        if "The disk is full" in str(explained) and work.path.exists():
             raise OutputError(
                 f"The disk is full: '{output}' could not be finished. Finished tiles are kept in '{work.path}'; free some "
                 "space and run again with --resume."

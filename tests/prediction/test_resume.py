@@ -223,6 +223,19 @@ def test_a_second_run_on_the_same_output_is_refused(tmp_path):
     assert not WorkFolder.beside(tmp_path / "map.tif").path.exists()
 
 
+def test_full_disk_before_the_first_tile_promises_no_kept_tiles(tmp_path, small_tiles, monkeypatch):
+    def full(path, arrays, facts=None):
+        raise raster_output.explain_write_error(OSError(28, "No space left on device"), path)
+
+    for module in (output_tiles, tile_status):
+        monkeypatch.setattr(module, "write_arrays", full)
+    scene = write_scene(tmp_path / "s.tif", image_of((300, 330)))
+    with pytest.raises(OutputError, match=r"^The disk is full") as told:
+        predict(loose_bundle(tmp_path / "m", BlurMember()), scene, tmp_path / "map.tif", **SMALL)
+    assert "kept" not in str(told.value)
+    assert not WorkFolder.beside(tmp_path / "map.tif").path.exists()
+
+
 def test_full_disk_is_one_sentence_and_keeps_the_work_folder(tmp_path, small_tiles, monkeypatch):
     scene = write_scene(tmp_path / "s.tif", image_of((300, 330)))
     bundle = loose_bundle(tmp_path / "m", BlurMember())

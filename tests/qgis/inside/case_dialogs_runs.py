@@ -84,7 +84,9 @@ class RunsTest(GroundTestCase):
         self.assertNotIn("HTML output", told.log)
         reason = told.log[told.log.index("160 of 160 test points") :]
         self.assertIn("'Land cover of Auwald 2024'", reason)
-        self.assertIn("or 'Allow points that trained the model', which adds a warning to the report", reason)
+        self.assertIn(
+            "or 'Allow points that trained the model', which adds a warning to the report", reason
+        )
         self.assertIsNone(COMMAND_LINE.search(reason), reason)
 
     def test_points_on_another_continent(self):
