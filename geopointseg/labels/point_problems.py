@@ -215,7 +215,9 @@ def _find_points_on_nodata(e: Evidence) -> Iterator[Finding]:
 def _find_single_class(e: Evidence) -> Iterator[Finding]:
     if e.placement.valid.any() and len(e.present) < 2:
         only = (
-            f"only points of '{e.present[0].name}'" if e.present else "no usable points of any class"
+            f"only points of '{e.present[0].name}'"
+            if e.present
+            else "no usable points of any class"
         )
         names = join_names(map(repr, e.points.legend.names), _MOST_CLASSES)
         message = (
