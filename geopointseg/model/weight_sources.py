@@ -20,6 +20,7 @@ from torch import Tensor
 
 from geopointseg.errors import ConfigError, InputFileError, ModelError, nearest_names
 from geopointseg.model.architecture import OWN_ARCHITECTURES, architecture_names
+from geopointseg.model.backbone import LITE0, pretrained_state
 from geopointseg.model.bundle import WEIGHTS_FILE as MODEL_WEIGHTS
 from geopointseg.model.bundle import is_model_folder
 from geopointseg.model.member import Normalization
@@ -211,8 +212,12 @@ def _from_timm(name: str, encoder: str) -> StartingWeights:
         )
     config = vars(timm.get_pretrained_cfg(tagged, allow_unregistered=False))
     wanted = config["url"] or f"https://huggingface.co/{config['hf_hub_id']}"
-    with _download(name, wanted):
-        tensors = timm.create_model(tagged, pretrained=True, features_only=True).state_dict()
+    if base == LITE0 and name in ("imagenet", tagged, f"{LITE0}.in1k"):
+        stages = timm.create_model(base, features_only=True).state_dict()
+        tensors = {key: value for key, value in pretrained_state(LITE0).items() if key in stages}
+    else:
+        with _download(name, wanted):
+            tensors = timm.create_model(tagged, pretrained=True, features_only=True).state_dict()
     bands, normalization = _of_photographs(config)
     return StartingWeights(name, tensors, "encoder", bands, normalization, is_8_bit=True)
 

@@ -6,12 +6,14 @@ as asked for or as there are, and scores are taken on other scenes, other halves
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
+from boundary import count_boundaries
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
@@ -26,6 +28,8 @@ from geopointseg.raster.scene import Scene
 Classes = NDArray[np.int64]
 
 FOLDS = 5
+FEWEST_PIXELS = 50
+"""Classes with fewer pixels on either side are left out: nothing can be learnt or scored."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Ground:
         Whether pixels are smaller than a metre.
     is_dense
         Whether every pixel of the training ground has a label.
+    is_half
+        Whether training and test ground are halves of one scene with another mixture of classes.
     """
 
     name: str
@@ -65,6 +71,7 @@ class Ground:
     legend: Legend
     is_sub_metre: bool
     is_dense: bool
+    is_half: bool = False
 
     def masks(self, per_class: int, seed: int) -> list[SparseMask]:
         """Draw points: ``per_class`` of each class over all training scenes; 0 takes every label."""
@@ -93,11 +100,20 @@ class Ground:
         ]
         return sum(parts[1:], parts[0])
 
+    def score_boundaries(self, classify: Callable[[Path], Classes]) -> NDArray[np.int64]:
+        """Count boundary pixels over all test scenes; see `boundary.count_boundaries`."""
+        parts = [
+            count_boundaries(classify(place.scene), place.reference, len(self.legend))
+            for place in self.test
+        ]
+        return np.asarray(np.sum(parts, axis=0))
+
 
 def read_sets(data: Path, folder: Path) -> dict[str, list[Ground]]:
     """Return the grounds of every set by its name; parts of scenes are cut out into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    grounds = [*_swiss(data), *_loveda(data, folder), *_landsat(data), *_leipzig(data)]
+    whole = [*_swiss(data), *_loveda(data, folder)]
+    grounds = [*whole, *_landsat(data), *_leipzig(data), *_halves(data, folder)]
     sets: dict[str, list[Ground]] = {}
     for ground in grounds:
         sets.setdefault(ground.pooled, []).append(ground)
@@ -144,25 +160,97 @@ def _loveda(data: Path, folder: Path) -> Iterator[Ground]:
 
 
 def _cut_rows(source: Path, rows: slice, path: Path) -> None:
-    if path.exists():
-        return
     with rasterio.open(source) as dataset:
         window = Window(0, rows.start, dataset.width, rows.stop - rows.start)
+    _cut(source, window, path)
+
+
+def _cut(source: Path, window: Window, path: Path) -> None:
+    if path.exists():
+        return
+    partial = path.with_suffix(f".{os.getpid()}")
+    with rasterio.open(source) as dataset:
         profile = dataset.profile | {
+            "driver": "GTiff",
             "height": window.height,
+            "width": window.width,
             "transform": dataset.window_transform(window),
         }
-        with rasterio.open(path, "w", **profile) as target:
+        with rasterio.open(partial, "w", **profile) as target:
             target.write(dataset.read(window=window))
+    partial.replace(path)
 
 
 def _common(legend: Legend, learnt: Classes, scored: Classes) -> tuple[Legend, Classes, Classes]:
     """Keep the classes that occur on both sides."""
-    kept = [i for i in range(len(legend)) if (learnt == i).any() and (scored == i).any()]
+    kept = [
+        i
+        for i in range(len(legend))
+        if min((learnt == i).sum(), (scored == i).sum()) >= FEWEST_PIXELS
+    ]
     table = np.full(len(legend) + 1, -1, dtype=np.int64)
     table[kept] = np.arange(len(kept))
     entries = tuple(legend.entries[i] for i in kept)
     return Legend(entries), table[learnt], table[scored]
+
+
+def _halves(data: Path, folder: Path) -> Iterator[Ground]:
+    """Halve scenes at the column that makes the class shares of both halves differ most; each half teaches once."""
+    scenes = [
+        (data / "swiss_drone" / f"scene_{n}.tif", data / "swiss_drone" / f"mask_{n}.png", "swiss_drone")
+        for n in (8733, 8744)
+    ] + [
+        (data / "loveda" / f"scene_{n}.tif", data / "loveda" / f"reference_{n}.tif", "loveda")
+        for n in range(3)
+    ]  # fmt: skip
+    for source, reference, palette in scenes:
+        dense = read_dense_mask(reference, palette=palette, grid=Scene.open(source).grid)
+        name = f"half_{palette.split('_')[0]}_{source.stem.removeprefix('scene_')}"
+        yield from _both_ways(name, source, dense.class_index, dense.legend, folder)
+    (landsat,) = _landsat(data)
+    (place,) = landsat.test
+    yield from _both_ways("half_landsat", place.scene, place.reference, landsat.legend, folder)
+
+
+def _both_ways(
+    name: str, source: Path, reference: Classes, legend: Legend, folder: Path
+) -> Iterator[Ground]:
+    """Yield both directions of one halved scene."""
+    column = _most_different(reference, len(legend))
+    spans = slice(0, column), slice(column, reference.shape[1])
+    common, *parts = _common(legend, *(reference[:, span] for span in spans))
+    if len(common) < 2:
+        return
+    places = []
+    for side, span, part in zip("lr", spans, parts, strict=True):
+        path = folder / f"{name}_{side}.tif"
+        _cut_columns(source, span, path)
+        places.append(Place(path, part))
+    for side, (one, other) in zip(("lr", "rl"), (places, places[::-1]), strict=True):
+        yield Ground(
+            f"{name}_{side}", name, (one,), (other,), common,
+            is_sub_metre="landsat" not in name, is_dense=True, is_half=True,
+        )  # fmt: skip
+
+
+def _most_different(reference: Classes, classes: int) -> int:
+    """Return the column that makes the class shares of both sides differ most.
+
+    Only columns of the middle half of the scene count, and only those that keep the most classes on both sides.
+    """
+    counts = np.stack([(reference == k).sum(axis=0) for k in range(classes)]).cumsum(axis=1)
+    rest = counts[:, -1:] - counts
+    left, right = (side / side.sum(axis=0).clip(1) for side in (counts, rest))
+    kept = (np.minimum(counts, rest) >= FEWEST_PIXELS).sum(axis=0)
+    difference = np.abs(left - right).sum(axis=0)
+    columns = np.arange(reference.shape[1] // 4, 3 * reference.shape[1] // 4)
+    return int(max(columns, key=lambda c: (kept[c - 1], difference[c - 1])))
+
+
+def _cut_columns(source: Path, columns: slice, path: Path) -> None:
+    with rasterio.open(source) as dataset:
+        window = Window(columns.start, 0, columns.stop - columns.start, dataset.height)
+    _cut(source, window, path)
 
 
 def _landsat(data: Path) -> Iterator[Ground]:

@@ -14,7 +14,7 @@ class Recipe:
     Parameters
     ----------
     model
-        ``auto``, ``network`` or ``forest``.
+        ``auto``, ``network``, ``linear`` or ``forest``.
     changes
         Settings that differ from the defaults, ``{section: {name: value}}``.
     sees_test_scenes
@@ -26,14 +26,17 @@ class Recipe:
         with points afterwards.
     longer
         Factor on the training time.
+    is_fitted
+        Whether only members that need no training loop are wanted, as with ``--minutes 1``.
     """
 
-    model: Literal["auto", "network", "forest"]
+    model: Literal["auto", "network", "linear", "forest"]
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sees_test_scenes: bool = False
     is_dense: bool = False
     is_pretrained: bool = False
     longer: float = 1.0
+    is_fitted: bool = False
 
 
 def _network(section: str, **changes: Any) -> Recipe:
@@ -45,6 +48,8 @@ BARS = {
     "filter forest": Recipe("forest", {"forest": {"features": "filters"}}),
     "forest in context": Recipe("forest", {"forest": {"features": "context"}}),
     "default": Recipe("auto"),
+    "linear": Recipe("linear"),
+    "fitted": Recipe("auto", {"optimization": {"minutes": 0.5}}, is_fitted=True),
     "network": Recipe("network"),
     "network, points only": Recipe("network", {"teaching": {"distillation_weight": 0.0}}),
     "network, dense labels": Recipe(
@@ -96,6 +101,25 @@ PARTS = {
 }
 """The default network with one part on or off; self-training, and networks from few points, beside the forest."""
 
+def _encoder(architecture: str, **changes: Any) -> Recipe:
+    model = {
+        "architecture": architecture,
+        "encoder": "tu-tf_efficientnet_lite0",
+        "encoder_depth": 5,
+        "weights": "imagenet",
+    }
+    return Recipe("auto", {"model": model | changes.pop("model", {}), **changes})
+
+
+ENCODERS = {
+    "frozen fpn": _encoder("fpn", model={"freeze_encoder": True}),
+    "frozen unet": _encoder(
+        "unet", model={"freeze_encoder": True, "decoder_channels": [128, 96, 64, 32, 16]}
+    ),
+    "tuned fpn": _encoder("fpn", optimization={"encoder_learning_rate": 1e-4}),
+}
+"""Networks on the pretrained encoder, beside the fitted members."""
+
 _WHOLE_UNET = {
     "encoder_depth": 5, "decoder_channels": [256, 128, 64, 32, 16]
 }  # fmt: skip
@@ -111,4 +135,4 @@ SPEED = {
 }
 """The default network and the obvious alternatives: who is ahead after the same time?"""
 
-RECIPES = BARS | PARTS | SPEED
+RECIPES = BARS | PARTS | SPEED | ENCODERS

@@ -13,10 +13,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from boundary import boundary_f1
 from ground import Ground, read_sets
 from recipe import BARS, PARTS, RECIPES, SPEED, Recipe
 from table import print_tables, say
@@ -62,18 +66,41 @@ def main() -> None:
         if not data.is_dir():
             sys.exit(f"There are no data in {data}. Set GEOPOINTSEG_DATA to their folder.")
         sets = read_sets(data, output / "scenes")
-        for run in planned(arguments, sets):
-            path = output / run.file
-            if not path.exists():
-                result = execute(run, output / f"model-{os.getpid()}", arguments)
-                path.write_text(json.dumps(result), encoding="utf-8")
-                together = score_seeds_together(run, arguments)
-                if together is not None:
-                    name = run.file.replace(f"-{run.seed}-", "-all-", 1)
-                    (output / name).write_text(json.dumps(together), encoding="utf-8")
-                scores = {k: round(v["mean_f1"], 3) for k, v in result["scores"].items()}
-                say(f"{run.file} {scores} {result['training_s']:.0f} s")
+        missing = [r for r in planned(arguments, sets) if not (output / r.file).exists()]
+        if arguments.jobs == 1:
+            for run in missing:
+                do(run, arguments)
+        else:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(arguments.jobs, context, begin, (arguments.jobs,)) as pool:
+                for done in [pool.submit(do, run, arguments) for run in missing]:
+                    done.result()
     print_tables(output)
+
+
+def begin(jobs: int) -> None:
+    """Share the processor's cores among parallel runs."""
+    import torch
+
+    torch.set_num_threads(max(len(os.sched_getaffinity(0)) // jobs, 1))
+
+
+def do(run: Run, arguments: argparse.Namespace) -> None:
+    """Do one run and write its result; a failed run is told, and does not end the others."""
+    output = Path(arguments.output)
+    try:
+        result = execute(run, output / f"model-{os.getpid()}", arguments)
+    except Exception:  # noqa: BLE001 - the benchmark goes on
+        say(f"{run.file}: {traceback.format_exc()}")
+        return
+    (output / run.file).write_text(json.dumps(result), encoding="utf-8")
+    together = score_seeds_together(run, arguments)
+    if together is not None:
+        name = run.file.replace(f"-{run.seed}-", "-all-", 1)
+        (output / name).write_text(json.dumps(together), encoding="utf-8")
+    scores = {k: round(v["mean_f1"], 3) for k, v in result["scores"].items()}
+    edges = round(boundary_f1(np.array(result["scores"]["all"]["boundaries"])), 1)
+    say(f"{run.file} {scores} edges {edges} {result['training_s']:.0f} s")
 
 
 def parse() -> argparse.Namespace:
@@ -91,6 +118,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--point-seed", type=int, default=0, help="points are fixed; -1 draws them by seed"
     )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side; not for speed")
     parser.add_argument("--tables", action="store_true")
     return parser.parse_args()
 
@@ -130,7 +159,7 @@ def execute(run: Run, folder: Path, arguments: argparse.Namespace) -> dict[str, 
     if recipe.is_pretrained:
         start = folder.with_name(f"{folder.name}-start")
         before = config.updated({"optimization": lasts})
-        pretrain(scenes, output=start, config=before, seed=run.seed, device="cpu")
+        pretrain(scenes, output=start, config=before, seed=run.seed, device=arguments.device)
         lasts["weights"] = str(start)
     model = train(
         scenes,
@@ -140,7 +169,7 @@ def execute(run: Run, folder: Path, arguments: argparse.Namespace) -> dict[str, 
         seed=run.seed,
         model=recipe.model,
         unlabelled=[p.scene for p in run.ground.test] if recipe.sees_test_scenes else [],
-        device="cpu",
+        device=arguments.device,
         reporter=Reporter(NullSink()),
         **lasts,
     )
@@ -152,6 +181,7 @@ def execute(run: Run, folder: Path, arguments: argparse.Namespace) -> dict[str, 
         "set": run.ground.pooled,
         "ground": run.ground.name,
         "is_sub_metre": run.ground.is_sub_metre,
+        "is_half": run.ground.is_half,
         "points": run.points,
         "seed": run.seed,
         "recipe": run.recipe,
@@ -172,6 +202,8 @@ def draw_of(run: Run, arguments: argparse.Namespace) -> int:
 
 def budget(recipe: Recipe, config: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the time or the steps that a recipe gets."""
+    if recipe.is_fitted:
+        return {"minutes": 1.0}
     if arguments.steps is not None:
         return {"steps": round(arguments.steps * recipe.longer)}
     minutes = arguments.minutes or config.optimization.minutes
@@ -200,7 +232,12 @@ def score_votes(ground: Ground, votes: Votes) -> dict[str, Any]:
     for name in next(iter(votes.values())):
         maps = {path: np.argmax(each[name], axis=0) for path, each in votes.items()}
         matrix = ground.score(lambda path, maps=maps: maps[path])
-        result[name] = {"mean_f1": matrix.mean("f1"), "counts": matrix.counts.tolist()}
+        edges = ground.score_boundaries(lambda path, maps=maps: maps[path])
+        result[name] = {
+            "mean_f1": matrix.mean("f1"),
+            "counts": matrix.counts.tolist(),
+            "boundaries": edges.tolist(),
+        }
     return result
 
 
@@ -232,6 +269,7 @@ def score_seeds_together(run: Run, arguments: argparse.Namespace) -> dict[str, A
         "set": run.ground.pooled,
         "ground": run.ground.name,
         "is_sub_metre": run.ground.is_sub_metre,
+        "is_half": run.ground.is_half,
         "points": run.points,
         "seed": len(arguments.seeds),
         "recipe": f"{run.recipe}, all seeds together",
