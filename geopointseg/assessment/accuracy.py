@@ -56,7 +56,7 @@ def assess(
 ) -> Assessment:
     """Compare a class map with test points or a reference raster.
 
-    The map is read once, in strips, so it may be of any size. Areas are geodesic in geographic CRSs.
+    The map is read once, by ranges of rows, so it may be of any size. Areas are geodesic in geographic CRSs.
 
     Parameters
     ----------

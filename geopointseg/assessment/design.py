@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.assessment.map_inventory import read_strips
+from geopointseg.assessment.map_inventory import read_row_ranges
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
@@ -203,7 +203,7 @@ def design_sample(
     """Draw a stratified random sample from a map; its classes are the strata.
 
     Within a class every square metre has the same probability, also where the area of a pixel depends on its row. The map
-    is read twice in strips.
+    is read twice.
 
     Parameters
     ----------
@@ -325,7 +325,7 @@ def _expected_error(share: NDArray[np.float64], counts: NDArray[np.int64]) -> fl
 def _count_by_row(class_map: ClassMap, reporter: Reporter) -> NDArray[np.int64]:
     """Count the pixels of each class in each row, ``(row, class)``."""
     counts = np.zeros((class_map.grid.height, len(class_map.legend)), dtype=np.int64)
-    for window, values, mask in read_strips(class_map, reporter):
+    for window, values, mask in read_row_ranges(class_map, reporter):
         part = counts[window.row_off : window.row_off + window.height]
         for index, code in enumerate(class_map.legend.codes.tolist()):
             if code == class_map.nodata:
@@ -363,7 +363,7 @@ def _find_columns(
     """Return row, column and class index of picked pixels, from positions among the pixels of a class in a row."""
     found: list[tuple[int, int, int]] = []
     codes = class_map.legend.codes.tolist()
-    for window, values, mask in read_strips(class_map, reporter):
+    for window, values, mask in read_row_ranges(class_map, reporter):
         top, bottom = window.row_off, window.row_off + window.height
         for index, chosen in enumerate(picked):
             for row, position in chosen[(chosen[:, 0] >= top) & (chosen[:, 0] < bottom)].tolist():

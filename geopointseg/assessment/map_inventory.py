@@ -1,6 +1,6 @@
 """Inventory of a map: pixels and area of each class, and the class at test points, from one pass over the map.
 
-The map is read in strips of whole block rows, so that it may be larger than memory and test points may lie anywhere.
+The map is read in ranges of whole block rows, so that it may be larger than memory and test points may lie anywhere.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from geopointseg.raster.pixel_area import PixelAreas
 from geopointseg.raster.raster_access import open_dataset, reading
 from geopointseg.raster.validity import is_stored_mask, masks_of
 
-STRIP_VALUES = 16 << 20
-"""Approximate number of pixels in a strip."""
+RANGE_PX = 16 << 20
+"""Approximate number of pixels in a range of rows."""
 
 _LARGEST_DENSE_CODE = 1023
 
@@ -84,7 +84,7 @@ def take_inventory(
     codes = np.zeros(len(row), dtype=np.int64)
     valid = np.zeros(len(row), dtype=bool)
     totals: dict[int, NDArray[np.float64]] = {}
-    for window, values, mask in read_strips(class_map, reporter or Reporter()):
+    for window, values, mask in read_row_ranges(class_map, reporter or Reporter()):
         top, bottom = window.row_off, window.row_off + window.height
         _count(totals, values, mask, areas.within(window))
         here = order[slice(*np.searchsorted(sorted_rows, [top, bottom]))]
@@ -96,14 +96,14 @@ def take_inventory(
     return _sum_up(class_map, totals, codes, valid)
 
 
-def read_strips(
+def read_row_ranges(
     class_map: ClassMap, reporter: Reporter
 ) -> Iterator[tuple[Window, NDArray[np.integer], NDArray[np.bool_] | None]]:
     """Yield full-width windows with stored codes ``(row, col)`` and validity (None: only the nodata value counts)."""
     with open_dataset(class_map.path) as dataset:
         plain = _is_plain(dataset)
         with reporter.stage("assess", total=dataset.height) as advance:
-            for window in _strip_windows(dataset):
+            for window in _range_windows(dataset):
                 if plain:
                     with reading(class_map.path, window):
                         values = dataset.read(1, window=window)
@@ -114,7 +114,7 @@ def read_strips(
 
 
 def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[NDArray[np.int64]]:
-    """Yield class indices of another raster on a grid, strip by strip.
+    """Yield class indices of another raster on a grid, by ranges of rows.
 
     Where the grids differ, each pixel of the grid has the class at its centre (nearest neighbour). The alpha band is 0
     outside the raster and its mask. It is read as a band, because GDAL uses it as a mask only where it is unsigned. Nodata
@@ -134,7 +134,7 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
     ndarray
         int64 ``(row, col)`` of full width, from top to bottom; -1 where there is no class.
     """
-    step = max(1, STRIP_VALUES // max(grid.width, 1) // 4)
+    step = max(1, RANGE_PX // max(grid.width, 1) // 4)
     tops = range(0, grid.height, step)
     with open_dataset(other.path) as dataset:
         options = {
@@ -160,9 +160,9 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
                 advance(1)
 
 
-def _strip_windows(dataset: DatasetReader) -> Iterator[Window]:
+def _range_windows(dataset: DatasetReader) -> Iterator[Window]:
     block = dataset.block_shapes[0][0]
-    rows = max(1, STRIP_VALUES // max(dataset.width, 1))
+    rows = max(1, RANGE_PX // max(dataset.width, 1))
     rows = max(rows // block * block, min(block, 4 * rows))
     for top in range(0, dataset.height, rows):
         yield Window(0, top, dataset.width, min(rows, dataset.height - top))
@@ -180,7 +180,7 @@ def _count(
     mask: NDArray[np.bool_] | None,
     areas: NDArray[np.float64],
 ) -> None:
-    """Add the pixels and square metres of each code in a strip to the totals; areas are ``(row, 1 or col)``."""
+    """Add the pixels and square metres of each code in a range of rows to the totals; areas are ``(row, 1 or col)``."""
     even = areas.shape[1] == 1
     if (
         even

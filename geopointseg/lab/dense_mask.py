@@ -36,7 +36,7 @@ from geopointseg.raster.grid import Grid
 from geopointseg.raster.raster_access import open_dataset, refuse_control_points
 from geopointseg.summary import described
 
-_STRIP_PX = 4_000_000
+_RANGE_PX = 4_000_000
 _TOLERATED_UNKNOWN = 0.02
 _MOST_CLASSES = 255
 
@@ -77,9 +77,9 @@ class DenseMask:
     def counts(self) -> NDArray[np.int64]:
         """Return the number of pixels of each class, in legend order."""
         counts = np.zeros(len(self.legend), dtype=np.int64)
-        for rows in row_strips(self.grid.shape):
-            strip = self.class_index[rows]
-            counts += np.bincount(strip[strip >= 0], minlength=len(self.legend))
+        for rows in row_ranges(self.grid.shape):
+            part = self.class_index[rows]
+            counts += np.bincount(part[part >= 0], minlength=len(self.legend))
         return counts
 
 
@@ -153,9 +153,9 @@ def read_dense_mask(
     return DenseMask(class_index, grid, legend, name or Path(path).name, objects)
 
 
-def row_strips(shape: tuple[int, int]) -> Iterator[slice]:
+def row_ranges(shape: tuple[int, int]) -> Iterator[slice]:
     """Yield slices of rows with about four million pixels each."""
-    rows = max(_STRIP_PX // max(shape[1], 1), 1)
+    rows = max(_RANGE_PX // max(shape[1], 1), 1)
     for top in range(0, shape[0], rows):
         yield slice(top, min(top + rows, shape[0]))
 
@@ -224,7 +224,7 @@ def _read_colors(
     shape = dataset.height, dataset.width
     class_index = np.empty(shape, dtype=np.int16)
     report = ColorReport()
-    for rows in row_strips(shape):
+    for rows in row_ranges(shape):
         picture = _picture(dataset, Window(0, rows.start, shape[1], rows.stop - rows.start))
         class_index[rows], part = decode_colors(picture, palette)
         report += part
@@ -263,7 +263,7 @@ def _read_codes(dataset: DatasetReader, path: str) -> NDArray[np.int32]:
     """Read class codes, int32 ``(row, col)``; -1 where nodata."""
     shape = dataset.height, dataset.width
     codes = np.empty(shape, dtype=np.int32)
-    for rows in row_strips(shape):
+    for rows in row_ranges(shape):
         window = Window(0, rows.start, shape[1], rows.stop - rows.start)
         stored = dataset.read(1, window=window)
         valid = dataset.read_masks(1, window=window) > 0
@@ -310,7 +310,7 @@ def _encode(
     index = np.full(len(found), UNLABELLED, dtype=np.int16)
     index[known] = legend.encode(found[known])
     class_index = np.empty(codes.shape, dtype=np.int16)
-    for rows in row_strips(codes.shape):
+    for rows in row_ranges(codes.shape):
         class_index[rows] = index[np.searchsorted(found, codes[rows])]
     return class_index, legend
 

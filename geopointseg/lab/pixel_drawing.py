@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.lab.dense_mask import DenseMask, row_strips
+from geopointseg.lab.dense_mask import DenseMask, row_ranges
 from geopointseg.raster.geodesy import measure_distance
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.planar_coordinates import search_coordinates
@@ -306,10 +306,10 @@ def _draw_by_priority(
 def _prioritize(
     mask: DenseMask, settings: DrawSettings, *, together: bool = False
 ) -> Iterator[PixelSample]:
-    """Yield all labelled pixels, strip by strip, with their priority; pixels outside the zone come last."""
+    """Yield all labelled pixels, by ranges of rows, with their priority; pixels outside the zone come last."""
     height, width = mask.class_index.shape
     zoned = settings.placement in ("boundary", "interior")
-    for rows in row_strips((height, width)):
+    for rows in row_ranges((height, width)):
         halo = slice(
             max(rows.start - settings.zone_px, 0), min(rows.stop + settings.zone_px, height)
         )

@@ -29,7 +29,7 @@ NOT_TRAINED = ("validation", "test", "buffer")
 """Values of ``split`` of the points that training leaves out."""
 
 _TILE_PX = 256
-_STRIP_PX = 4_000_000
+_RANGE_PX = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ def _near_border(place: NDArray[np.float64], grid: Grid, margin: float) -> NDArr
 def _tile_shape(scene: Scene) -> tuple[int, int]:
     height, width = scene.block_shape
     if width >= scene.grid.width:
-        rows = max(_STRIP_PX // (scene.grid.width * max(len(scene.bands), 1)), height, 1)
+        rows = max(_RANGE_PX // (scene.grid.width * max(len(scene.bands), 1)), height, 1)
         return min(rows, _TILE_PX), scene.grid.width
     return max(height, _TILE_PX), max(width, _TILE_PX)
 

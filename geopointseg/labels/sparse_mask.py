@@ -45,7 +45,7 @@ from geopointseg.summary import count_classes, described
 UNLABELLED = -1
 """Class index of unlabelled pixels in every dense array of class indices."""
 
-_STRIP_PX = 4_000_000
+_RANGE_PX = 4_000_000
 
 
 @described
@@ -280,7 +280,7 @@ def locate_pixels(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArra
 
 
 def _burn(shape: Any, grid: Grid) -> NDArray[np.int64]:
-    """Return the flat positions of the pixels that GDAL rasterizes for one line or polygon, strip by strip."""
+    """Return the flat positions of the pixels that GDAL rasterizes for one line or polygon, by ranges of rows."""
     to_pixel = ~grid.transform
 
     def place(xy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -294,22 +294,22 @@ def _burn(shape: Any, grid: Grid) -> NDArray[np.int64]:
     right, bottom = np.ceil(bounds[2:]).astype(int) + 1
     window = clip_window(Window(left, top, right - left, bottom - top), grid.shape)
     pixels = [np.empty(0, dtype=np.int64)]
-    for strip in _strips(window):
+    for part in _row_ranges(window):
         burnt = rasterio.features.rasterize(
             [(drawn, 1)],
-            out_shape=(strip.height, strip.width),
-            transform=Affine.translation(strip.col_off, strip.row_off),
+            out_shape=(part.height, part.width),
+            transform=Affine.translation(part.col_off, part.row_off),
             dtype="uint8",
         )
         row, col = np.nonzero(burnt)
-        pixels.append((row + strip.row_off) * grid.width + col + strip.col_off)
+        pixels.append((row + part.row_off) * grid.width + col + part.col_off)
     return np.concatenate(pixels)
 
 
-def _strips(window: Window) -> Iterator[Window]:
+def _row_ranges(window: Window) -> Iterator[Window]:
     if window.width == 0:
         return
-    height = max(_STRIP_PX // window.width, 1)
+    height = max(_RANGE_PX // window.width, 1)
     for top in range(window.row_off, window.row_off + window.height, height):
         rows = min(height, window.row_off + window.height - top)
         yield Window(window.col_off, top, window.width, rows)

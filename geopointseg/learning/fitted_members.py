@@ -44,7 +44,7 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
         try:
             job.reporter.progress("linear", 0.0)
             fitted["linear"] = fit_linear(
-                job.ready.ground, job.ready.scenes, labelled, device=job.device
+                job.prepared.imagery, job.prepared.scenes, labelled, device=job.device
             )
             job.reporter.progress("linear", 1.0)
         except (MissingDependencyError, ModelError) as error:
@@ -58,12 +58,12 @@ def predict_each(
     job: TrainingJob, fitted: Mapping[str, Member], pixels: LabelledPixels
 ) -> dict[str, Probabilities]:
     """Return every member's probabilities of labelled pixels, ``(pixel, class)`` by kind."""
-    ground = job.ready.ground
-    return {k: predict_labelled(Ensemble.of(m), ground, pixels) for k, m in fitted.items()}
+    imagery = job.prepared.imagery
+    return {k: predict_labelled(Ensemble.of(m), imagery, pixels) for k, m in fitted.items()}
 
 
 def without_class_shares(
-    fitted: Mapping[str, Member], named: Mapping[str, Probabilities], taught: Sequence[str] = ()
+    fitted: Mapping[str, Member], named: Mapping[str, Probabilities], distilled: Sequence[str] = ()
 ) -> dict[str, Probabilities]:
     """Return probabilities as if all classes were equally common, so that members compare.
 
@@ -73,14 +73,14 @@ def without_class_shares(
         Members by kind.
     named
         Their probabilities, and those of a network.
-    taught
+    distilled
         Members that learnt from the forest, and with it the shares of the classes.
     """
     forest = fitted.get("forest")
     if not isinstance(forest, ForestMember):
         return dict(named)
     prevalence = forest.forest.prevalence
-    affected = {"forest", *taught}
+    affected = {"forest", *distilled}
     return {k: without_prevalence(p, prevalence) if k in affected else p for k, p in named.items()}
 
 

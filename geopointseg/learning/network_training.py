@@ -33,7 +33,6 @@ from geopointseg.learning.fitted_members import (
     weighted,
     without_class_shares,
 )
-from geopointseg.learning.ground import Ground
 from geopointseg.learning.initial_network import network_options
 from geopointseg.learning.loss import class_weights
 from geopointseg.learning.objective import Objective
@@ -41,7 +40,7 @@ from geopointseg.learning.pseudo_labels import (
     Maps,
     blend_teachers,
     expand_labels,
-    keep_surest,
+    keep_most_confident,
 )
 from geopointseg.learning.selection import (
     Choice,
@@ -50,14 +49,15 @@ from geopointseg.learning.selection import (
     choose,
     score,
 )
-from geopointseg.learning.teacher import class_shares, predict_labelled, predict_patches
+from geopointseg.learning.teacher import predict_labelled, predict_patches, predicted_class_shares
 from geopointseg.learning.trainer import (
     Learner,
-    Loop,
     LossNotFiniteError,
+    TrainingLoop,
     read_checkpoint,
     write_checkpoint,
 )
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.learning.training_job import TrainingJob
 from geopointseg.learning.training_log import TrainingLog
 from geopointseg.model.architecture import Network, receptive_field_px
@@ -71,7 +71,7 @@ LEAST_STEPS = 2000
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class TrainingOutcome:
     """What a training gave.
 
     Parameters
@@ -113,8 +113,10 @@ class NetworkSession:
         self.log = TrainingLog(
             job.output.training, int(state["learner"]["step"]) if state else None
         )
-        self.loop = Loop(job.config, job.device, self.log, job.reporter, save=self.save)
-        self.watch = EarlyStopping(job.config.selection, self.learner, self._measure, job.reporter)
+        self.loop = TrainingLoop(job.config, job.device, self.log, job.reporter, save=self.save)
+        self.early_stopping = EarlyStopping(
+            job.config.selection, self.learner, self._measure, job.reporter
+        )
         self.choice: Choice | None = None
         self.calibration: dict[str, Any] = {}
         self.temperature = 1.0
@@ -126,7 +128,7 @@ class NetworkSession:
         if state:
             self._load(state)
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainingOutcome:
         """Train both parts.
 
         Raises
@@ -144,7 +146,7 @@ class NetworkSession:
             if self.choice is None or "network" in self.choice.weights:
                 self._second_part()
             elif self.job.kind == "auto":
-                self.fitted = fit_members(self.job, self.job.everything)
+                self.fitted = fit_members(self.job, self.job.all_labels)
         except LossNotFiniteError as error:
             raise self._keep_last_good(error) from error
         finally:
@@ -155,30 +157,35 @@ class NetworkSession:
 
     def _first_part(self) -> None:
         reveal = self.job.config.selection.reveal_at
-        if self.choice is not None or not len(self.job.ready.held_out):
+        if self.choice is not None or not len(self.job.prepared.held_out):
             return
         with self.learner.budget.paused():
-            self._teach(self.job.ready.chosen_on)
-        self._begin(fits_to_come=1)
-        self.loop.run(self.learner, self._chips(self.job.ready.chosen_on), reveal, self.watch)
+            self._fit_teachers(self.job.prepared.training_labels)
+        self._begin_budget(fits_to_come=1)
+        self.loop.run(
+            self.learner,
+            self._chips(self.job.prepared.training_labels),
+            reveal,
+            self.early_stopping,
+        )
         with self.learner.budget.paused():
             self._decide()
         self.learner.budget.skip_to(reveal, self.learner.step)
 
     def _second_part(self) -> None:
         with self.learner.budget.paused():
-            self._teach(self.job.everything)
+            self._fit_teachers(self.job.all_labels)
             if self.job.config.teaching.self_training:
-                self.maps = self._second_opinion()
-        self._begin(fits_to_come=0)
-        self.loop.run(self.learner, self._chips(self.job.everything), 1.0)
+                self.maps = self._blend_with_network()
+        self._begin_budget(fits_to_come=0)
+        self.loop.run(self.learner, self._chips(self.job.all_labels), 1.0)
         if self.learner.budget.is_at_its_most(self.learner.step):
             self.job.reporter.log(
                 f"The training ends before its time, after {self.learner.step} steps: taught for longer, a network takes "
                 "over its teachers' mistakes. '--set optimization.most_passes=0' uses all of the time."
             )
 
-    def _second_opinion(self) -> Maps | None:
+    def _blend_with_network(self) -> Maps | None:
         """Let network and forest teach together, unless the network has collapsed onto few classes."""
         job = self.job
         if self.maps is None or self.choice is None:
@@ -190,9 +197,9 @@ class NetworkSession:
         self.teacher = self.teacher or teacher.state_dict()
         teacher.load_state_dict(self.teacher)
         network = predict_patches(
-            self._ensemble_of(teacher.eval()), job.ready.ground, job.reporter, "network"
+            self._ensemble_of(teacher.eval()), job.prepared.imagery, job.reporter, "network"
         )
-        shares = [torch.from_numpy(class_shares(maps)) for maps in (network, self.maps)]
+        shares = [torch.from_numpy(predicted_class_shares(maps)) for maps in (network, self.maps)]
         told = ", ".join(f"{share:.1%}" for share in shares[0].tolist())
         job.reporter.log(f"Shares of the classes in the network's own map: {told}.")
         if has_collapsed(shares[0], shares[1]):
@@ -202,40 +209,44 @@ class NetworkSession:
             )
             return self.maps
         weight = self.choice.weights["network"] if job.kind == "auto" else 0.5
-        return keep_surest(blend_teachers(self.maps, network, weight))
+        return keep_most_confident(blend_teachers(self.maps, network, weight))
 
-    def _begin(self, fits_to_come: int) -> None:
+    def _begin_budget(self, fits_to_come: int) -> None:
         """Give the network what preparation and fits leave of the time, and never less than half."""
         seconds = 60.0 * self.job.config.optimization.minutes
         used = time.monotonic() - self.job.started_s + fits_to_come * self._fitting_s
         self.learner.budget.begin(max(seconds - used, 0.5 * seconds))
 
-    def _teach(self, labelled: LabelledPixels) -> None:
+    def _fit_teachers(self, labelled: LabelledPixels) -> None:
         """Fit forest and linear model to labelled pixels, and predict everything in memory with both."""
         job = self.job
         if job.kind == "network" and job.config.teaching.distillation_weight == 0:
             return
         before = time.monotonic()
         self.fitted = fit_members(job, labelled)
-        if labelled is job.ready.chosen_on:
-            found = predict_each(job, self.fitted, job.ready.held_out)
+        if labelled is job.prepared.training_labels:
+            found = predict_each(job, self.fitted, job.prepared.held_out)
             even = without_class_shares(self.fitted, found)
-            choice = choose(even, job.ready.held_out.class_index)
+            choice = choose(even, job.prepared.held_out.class_index)
             self.teacher_weights = dict(choice.weights)
         if not self.teacher_weights.keys() & self.fitted.keys():
             self.teacher_weights = dict.fromkeys(self.fitted, 1.0 / len(self.fitted))
         teachers = Ensemble.of(*weighted(self.fitted, self.teacher_weights))
-        self.maps = predict_patches(teachers, job.ready.ground, job.reporter, "teachers")
-        self.objective.expected = torch.from_numpy(class_shares(self.maps))
-        self.objective.has_forest = job.config.teaching.distillation_weight > 0
+        self.maps = predict_patches(teachers, job.prepared.imagery, job.reporter, "teachers")
+        self.objective.expected = torch.from_numpy(predicted_class_shares(self.maps))
+        self.objective.expected_from_teacher = job.config.teaching.distillation_weight > 0
         self._fitting_s = time.monotonic() - before
 
     def _chips(self, labelled: LabelledPixels) -> TrainingChips:
-        job, sampling, patches = self.job, self.job.config.sampling, self.job.ready.ground.patches
+        job, sampling, patches = (
+            self.job,
+            self.job.config.sampling,
+            self.job.prepared.imagery.patches,
+        )
         around = sampling.batch_size * sampling.point_share
-        is_taught = job.config.teaching.distillation_weight > 0 and job.has_unlabelled
-        soft = self.maps if is_taught else None
-        masks = PatchLabels.of(patches, labelled, job.ready.legend)
+        has_teachers = job.config.teaching.distillation_weight > 0 and job.has_unlabelled
+        soft = self.maps if has_teachers else None
+        masks = PatchLabels.of(patches, labelled, job.prepared.legend)
         masks = expand_labels(patches, masks, job.normalization, job.config.teaching, soft)
         plan = ChipPlan(
             size=sampling.chip_size,
@@ -249,18 +260,18 @@ class NetworkSession:
         return TrainingChips(join_layers(patches, masks, soft), job.normalization, plan)
 
     def _measure(self, progress: float) -> Score:
-        result = score(self._network_at_held_out(), self.job.ready.held_out.class_index)
+        result = score(self._network_at_held_out(), self.job.prepared.held_out.class_index)
         self._log_score(result, progress)
         return result
 
     def _network_at_held_out(self) -> Probabilities:
         """Return the network's probabilities of the held-out pixels."""
-        network, ready = self.learner.model, self.job.ready
+        network, prepared = self.learner.model, self.job.prepared
         was_training = network.training
         found = predict_labelled(
             self._ensemble_of(network.eval()),
-            ready.ground,
-            ready.held_out,
+            prepared.imagery,
+            prepared.held_out,
             context_px=3 * self.job.config.sampling.chip_size // 8,
         )
         network.train(was_training)
@@ -281,10 +292,10 @@ class NetworkSession:
     def _decide(self) -> None:
         """Weight all members by their probabilities of the held-out pixels."""
         job, settings = self.job, self.job.config.selection
-        truth = job.ready.held_out.class_index
+        truth = job.prepared.held_out.class_index
         found = {
             "network": self._network_at_held_out(),
-            **predict_each(job, self.fitted, job.ready.held_out),
+            **predict_each(job, self.fitted, job.prepared.held_out),
         }
         self._log_score(score(found["network"], truth), settings.reveal_at)
         if job.kind == "network":
@@ -292,16 +303,16 @@ class NetworkSession:
             self.choice = Choice({"network": 1.0}, named, "A network was asked for.")
         else:
             self.choice = choose(
-                without_class_shares(self.fitted, found, taught=["network"]), truth
+                without_class_shares(self.fitted, found, distilled=["network"]), truth
             )
             if self.learner.step < settings.least_steps * settings.reveal_at:
                 self.choice = replace(
-                    self.choice, weights=dict(self.teacher_weights), reason=self._too_short()
+                    self.choice, weights=dict(self.teacher_weights), reason=self._too_few_steps()
                 )
         self._calibrate(found, truth)
         job.reporter.log(self.choice.reason)
 
-    def _too_short(self) -> str:
+    def _too_few_steps(self) -> str:
         return (
             f"No network is kept: in its time it got {self.learner.step} steps on this machine, and it takes "
             f"{self.job.config.selection.least_steps} at least. Give it more time ('--minutes')."
@@ -314,7 +325,7 @@ class NetworkSession:
         calibration = fit_temperature(np.asarray(mean, np.float32), truth)
         self.temperature, self.calibration = calibration.temperature, calibration.to_json()
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> TrainingOutcome:
         members = self._members()
         facts: dict[str, Any] = {
             "reason": self._reason(),
@@ -323,9 +334,9 @@ class NetworkSession:
         }
         if self.choice:
             named = {name: s.to_json() for name, s in self.choice.scores.items()}
-            facts["scores"] = {"how": self.job.how_scored(), **named}
+            facts["scores"] = {"how": self.job.describe_scores(), **named}
             facts["calibration"] = self.calibration
-        return Outcome(tuple(members), self.temperature, facts)
+        return TrainingOutcome(tuple(members), self.temperature, facts)
 
     def _members(self) -> list[Member]:
         """Return the members that are kept."""
@@ -352,7 +363,7 @@ class NetworkSession:
         if self.job.kind == "network":
             return "A network was asked for."
         if "network" not in self._weights():
-            return self._too_short()
+            return self._too_few_steps()
         return "All members are kept with equal weights: too few labelled pixels could be held out to compare them."
 
     def _network_member(self, weight: float) -> NetworkMember:
@@ -377,7 +388,7 @@ class NetworkSession:
             "choice": json.dumps(self.choice.to_json()) if self.choice else "",
             "calibration": json.dumps(self.calibration),
             "temperature": self.temperature,
-            "watch": self.watch.state(),
+            "watch": self.early_stopping.state(),
             "teacher": self.teacher,
             "teacher_weights": json.dumps(self.teacher_weights),
         }
@@ -388,7 +399,7 @@ class NetworkSession:
         self.choice = Choice.from_json(json.loads(state["choice"])) if state["choice"] else None
         self.calibration = json.loads(state["calibration"])
         self.temperature = float(state["temperature"])
-        self.watch.load_state(state["watch"])
+        self.early_stopping.load_state(state["watch"])
         self.teacher = state["teacher"]
         self.teacher_weights = json.loads(state.get("teacher_weights", "{}"))
 
@@ -400,14 +411,16 @@ class NetworkSession:
             step = self.learner.step
             kept = f"The model as of step {step} is kept in '{{folder}}'."
             return LastGoodError(
-                f"{error} {kept}", Outcome(tuple(self._members()), self.temperature, facts), step
+                f"{error} {kept}",
+                TrainingOutcome(tuple(self._members()), self.temperature, facts),
+                step,
             )
         if self.job.kind == "auto" and self.fitted:
             members = weighted(self.fitted, self.teacher_weights)
             kept = (
                 f"The model without a network ({', '.join(self.fitted)}) is kept in '{{folder}}'."
             )
-            return LastGoodError(f"{error} {kept}", Outcome(tuple(members), 1.0, facts), 0)
+            return LastGoodError(f"{error} {kept}", TrainingOutcome(tuple(members), 1.0, facts), 0)
         return TrainingError(f"{error} No earlier state was kept.")
 
 
@@ -424,7 +437,7 @@ class LastGoodError(TrainingError):
         The step it is of.
     """
 
-    def __init__(self, message: str, outcome: Outcome, step: int) -> None:
+    def __init__(self, message: str, outcome: TrainingOutcome, step: int) -> None:
         super().__init__(message)
         self.outcome = outcome
         self.step = step
@@ -433,14 +446,14 @@ class LastGoodError(TrainingError):
 def build_objective(job: TrainingJob) -> Objective:
     """Return what the network minimizes."""
     settings = job.config.loss
-    counts = torch.from_numpy(job.ready.chosen_on.counts(job.ready.ground.classes))
+    counts = torch.from_numpy(job.prepared.training_labels.counts(job.prepared.imagery.classes))
     weights = class_weights(
         counts, power=settings.class_weight_power, limits=settings.class_weight_range
     )
     return Objective(job.config, weights, counts / counts.sum())
 
 
-def most_steps(config: Config, ground: Ground) -> int:
+def most_steps(config: Config, imagery: TrainingImagery) -> int:
     """Return the steps after which a training by time ends early; 0 for none, as where no forest teaches.
 
     A network that learns from a teacher's labels first learns what is common to them, which is more right than the
@@ -454,7 +467,7 @@ def most_steps(config: Config, ground: Ground) -> int:
     """
     if config.teaching.distillation_weight == 0:
         return 0
-    pixels = sum(int(patch.valid.sum()) for patch in ground.patches)
+    pixels = sum(int(patch.valid.sum()) for patch in imagery.patches)
     a_step = config.sampling.batch_size * config.sampling.chip_size**2
     passes = config.optimization.most_passes
     return max(LEAST_STEPS, round(passes * pixels / a_step)) if passes else 0
@@ -464,7 +477,7 @@ def build_learner(job: TrainingJob, objective: Objective) -> Learner:
     """Return a learner with its starting weights."""
     settings = job.config.optimization
     budget = TrainingBudget(
-        settings.steps, 60.0 * settings.minutes, most_steps(job.config, job.ready.ground)
+        settings.steps, 60.0 * settings.minutes, most_steps(job.config, job.prepared.imagery)
     )
     assert job.network is not None  # noqa: S101
     return Learner(job.network.to(job.device), objective, job.config, budget, job.seed)

@@ -18,8 +18,12 @@ from geopointseg.labels.point_check import check_points
 from geopointseg.labels.point_problems import FIELD_KINDS, describe_none_left, describe_shortage
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import SparseMask, rasterize_points
-from geopointseg.learning.ground import Ground, build_ground, require_labels
 from geopointseg.learning.selection import hold_out
+from geopointseg.learning.training_imagery import (
+    TrainingImagery,
+    read_training_imagery,
+    require_labels,
+)
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.picture_style import PictureStyle
@@ -47,9 +51,9 @@ class Prepared:
         ``training`` or ``unlabelled`` for each.
     legend
         The classes.
-    ground
+    imagery
         Imagery in memory with all labelled pixels that may be learnt from in the end.
-    chosen_on
+    training_labels
         Labelled pixels that are not held out.
     held_out
         Labelled pixels that decide between members; learnt from in the end unless they are marked for validation.
@@ -64,8 +68,8 @@ class Prepared:
     scenes: tuple[Scene, ...]
     roles: tuple[str, ...]
     legend: Legend
-    ground: Ground
-    chosen_on: LabelledPixels
+    imagery: TrainingImagery
+    training_labels: LabelledPixels
     held_out: LabelledPixels
     marked: bool
     points: Points | None
@@ -97,7 +101,7 @@ def prepare(
         _check(labels, training, config.sampling.chip_size, reporter)
     masks, marked, legend = _masks(labels, training)
     class_dtype(legend)
-    ground = build_ground(
+    imagery = read_training_imagery(
         opened,
         [*masks, *[None] * len(others)],
         classes=len(legend),
@@ -106,19 +110,19 @@ def prepare(
         reporter=reporter,
         marked=marked,
     )
-    require_labels(ground, training, masks)
-    _require_classes(ground, legend, reporter)
-    validation = locate_labels(ground.patches, [*marked, *[None] * len(others)])
-    chosen_on, held_out = ground.labelled, validation
+    require_labels(imagery, training, masks)
+    _require_classes(imagery, legend, reporter)
+    validation = locate_labels(imagery.patches, [*marked, *[None] * len(others)])
+    training_labels, held_out = imagery.labelled, validation
     if len(validation) == 0:
-        held = hold_out(ground, ground.labelled, config.selection.held_out, seed)
-        chosen_on, held_out = ground.labelled.select(~held), ground.labelled.select(held)
+        held = hold_out(imagery, imagery.labelled, config.selection.held_out, seed)
+        training_labels, held_out = imagery.labelled.select(~held), imagery.labelled.select(held)
     return Prepared(
         scenes=tuple(opened),
         roles=("training",) * len(training) + ("unlabelled",) * len(others),
         legend=legend,
-        ground=ground,
-        chosen_on=chosen_on,
+        imagery=imagery,
+        training_labels=training_labels,
         held_out=held_out,
         marked=len(validation) > 0,
         points=labels if isinstance(labels, Points) else None,
@@ -225,8 +229,8 @@ def _rasterize(points: Points, scenes: Sequence[Scene]) -> list[SparseMask | Non
     return masks
 
 
-def _require_classes(ground: Ground, legend: Legend, reporter: Reporter) -> None:
-    counts = ground.labelled.counts(len(legend))
+def _require_classes(imagery: TrainingImagery, legend: Legend, reporter: Reporter) -> None:
+    counts = imagery.labelled.counts(len(legend))
     shortage = describe_shortage(counts, legend)
     if shortage:
         raise PointsError(shortage)

@@ -30,7 +30,6 @@ from geopointseg.errors import Cancelled, TrainingError
 from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import TrainingChips, join_layers
 from geopointseg.learning.consistency import AveragedNetwork
-from geopointseg.learning.ground import Ground, build_ground
 from geopointseg.learning.initial_network import network_options
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.objective import build_augmentation
@@ -38,11 +37,12 @@ from geopointseg.learning.optional_terms import Consistency
 from geopointseg.learning.preparation import as_list, open_alike
 from geopointseg.learning.trainer import (
     Learner,
-    Loop,
     LossNotFiniteError,
+    TrainingLoop,
     read_checkpoint,
     write_checkpoint,
 )
+from geopointseg.learning.training_imagery import TrainingImagery, read_training_imagery
 from geopointseg.learning.training_log import TrainingLog, library_versions
 from geopointseg.model.architecture import build_network
 from geopointseg.model.bundle import resolve_device
@@ -120,7 +120,7 @@ def pretrain(
     try:
         with torch.random.fork_rng():
             opened, _, _ = open_alike(as_list(scenes), (), config, reporter)
-            ground = build_ground(
+            imagery = read_training_imagery(
                 opened,
                 [None] * len(opened),
                 classes=1,
@@ -128,7 +128,7 @@ def pretrain(
                 seed=seed,
                 reporter=reporter,
             )
-            pretraining = _Pretraining(opened[0], ground, config, seed, folder)
+            pretraining = _Pretraining(opened[0], imagery, config, seed, folder)
             summary = pretraining.run(target, reporter, resume=resume)
         folder.publish()
     except _LastGoodError as error:
@@ -252,7 +252,7 @@ class _Pretraining:
     ----------
     scene
         The first one, which names the bands.
-    ground
+    imagery
         Imagery in memory.
     config
         All settings.
@@ -263,7 +263,7 @@ class _Pretraining:
     """
 
     scene: Scene
-    ground: Ground
+    imagery: TrainingImagery
     config: Config
     seed: int
     output: OutputFolder
@@ -274,7 +274,7 @@ class _Pretraining:
         if resume:
             self._restore(learner)
         log = TrainingLog(self.output.training, learner.step if resume else None)
-        loop = Loop(self.config, device, log, reporter, save=lambda: self._save(learner))
+        loop = TrainingLoop(self.config, device, log, reporter, save=lambda: self._save(learner))
         try:
             learner.budget.begin(60.0 * self.config.optimization.minutes)
             loop.run(learner, self._chips(), 1.0)
@@ -291,7 +291,7 @@ class _Pretraining:
         settings = self.config.to_dict()
         for name in ("minutes", "steps"):
             settings["optimization"].pop(name)
-        return json.dumps([settings, self.seed, self.ground.digest], sort_keys=True)
+        return json.dumps([settings, self.seed, self.imagery.digest], sort_keys=True)
 
     def _save(self, learner: Learner) -> None:
         if learner.is_finite:
@@ -321,7 +321,7 @@ class _Pretraining:
 
     def _build_learner(self, device: torch.device, reporter: Reporter) -> Learner:
         torch.manual_seed(self.seed)
-        settings, bands = self.config.optimization, self.ground.bands
+        settings, bands = self.config.optimization, self.imagery.bands
         network = build_network(bands=bands, classes=max(bands, 2), **network_options(self.config))
         weights = find_weights(self.config.model.weights, network.encoder_name)
         if weights is not None:
@@ -331,9 +331,9 @@ class _Pretraining:
         return Learner(network.to(device), objective, self.config, budget, self.seed)
 
     def _chips(self) -> TrainingChips:
-        sampling, ground = self.config.sampling, self.ground
+        sampling, imagery = self.config.sampling, self.imagery
         plan = ChipPlan(sampling.chip_size, sampling.batch_size, 0, 0.0, 0.0, self.seed)
-        return TrainingChips(join_layers(ground.patches), ground.normalization(), plan)
+        return TrainingChips(join_layers(imagery.patches), imagery.normalization(), plan)
 
     def _settle_statistics(self, learner: Learner) -> None:
         """Compute the statistics of batch normalization on chips without masks, as in a training."""
@@ -361,8 +361,8 @@ class _Pretraining:
             "format": PRETRAINED_FORMAT,
             "format_version": 1,
             "architecture": network_options(self.config),
-            "normalization": self.ground.normalization().to_json(),
-            "resolution_m": self.ground.resolution_m,
+            "normalization": self.imagery.normalization().to_json(),
+            "resolution_m": self.imagery.resolution_m,
             "versions": library_versions(),
             **summary,
             "common_names": _common_names(self.scene),

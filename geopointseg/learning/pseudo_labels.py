@@ -199,7 +199,7 @@ def blend_teachers(forest: Maps, network: Maps, network_weight: float) -> Maps:
     )
 
 
-def keep_surest(maps: Sequence[NDArray[np.uint8]], share: float = KEPT_SHARE) -> Maps:
+def keep_most_confident(maps: Sequence[NDArray[np.uint8]], share: float = KEPT_SHARE) -> Maps:
     """Keep the surest pixels of every class, the same share of each; the others become 0 and do not teach.
 
     References

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.config import ForestConfig
-from geopointseg.learning.ground import Ground
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.forest import Forest
 from geopointseg.model.inference import Ensemble, predict_at, predict_window
 from geopointseg.progress import Reporter
@@ -24,12 +24,14 @@ BLOCK_PX = 512
 """Side of the blocks in which large patches are predicted."""
 
 
-def fit_forest(ground: Ground, labelled: LabelledPixels, config: ForestConfig, seed: int) -> Forest:
+def fit_forest(
+    imagery: TrainingImagery, labelled: LabelledPixels, config: ForestConfig, seed: int
+) -> Forest:
     """Fit a forest to labelled pixels.
 
     Parameters
     ----------
-    ground
+    imagery
         Imagery.
     labelled
         Pixels to learn from.
@@ -39,15 +41,15 @@ def fit_forest(ground: Ground, labelled: LabelledPixels, config: ForestConfig, s
         Decides the trees.
     """
     pixels = []
-    for position in range(len(ground.patches)):
+    for position in range(len(imagery.patches)):
         own = labelled.select(labelled.patch == position)
         pixels.append((own.row, own.col, own.class_index, own.weight))
-    images = [(patch.image, patch.valid) for patch in ground.patches]
-    return Forest.fit(images, pixels, classes=ground.classes, config=config, seed=seed)
+    images = [(patch.image, patch.valid) for patch in imagery.patches]
+    return Forest.fit(images, pixels, classes=imagery.classes, config=config, seed=seed)
 
 
 def predict_patches(
-    teacher: Ensemble, ground: Ground, reporter: Reporter, stage: str
+    teacher: Ensemble, imagery: TrainingImagery, reporter: Reporter, stage: str
 ) -> tuple[NDArray[np.uint8], ...]:
     """Return a teacher's probabilities of every patch.
 
@@ -55,7 +57,7 @@ def predict_patches(
     ----------
     teacher
         Forest or network.
-    ground
+    imagery
         Imagery.
     reporter
         Receives progress; may cancel.
@@ -67,11 +69,11 @@ def predict_patches(
     tuple of ndarray
         uint8 ``(class, row, col)`` a patch, in 1/255; 0 where invalid.
     """
-    maps = [np.zeros((ground.classes, *patch.shape), dtype=np.uint8) for patch in ground.patches]
-    blocks = [(i, w) for i, patch in enumerate(ground.patches) for w in _blocks(patch.shape)]
+    maps = [np.zeros((imagery.classes, *patch.shape), dtype=np.uint8) for patch in imagery.patches]
+    blocks = [(i, w) for i, patch in enumerate(imagery.patches) for w in _blocks(patch.shape)]
     with reporter.stage(stage, total=len(blocks)) as advance:
         for position, window in blocks:
-            found, valid = predict_window(teacher, ground.patches[position], window)
+            found, valid = predict_window(teacher, imagery.patches[position], window)
             rows, cols = window.toslices()
             maps[position][:, rows, cols] = np.where(valid, np.rint(found * 255), 0)
             advance(1)
@@ -86,7 +88,10 @@ def _blocks(shape: tuple[int, int]) -> Iterator[Window]:
 
 
 def predict_labelled(
-    ensemble: Ensemble, ground: Ground, pixels: LabelledPixels, context_px: int | None = None
+    ensemble: Ensemble,
+    imagery: TrainingImagery,
+    pixels: LabelledPixels,
+    context_px: int | None = None,
 ) -> NDArray[np.float32]:
     """Return class probabilities of labelled pixels.
 
@@ -94,7 +99,7 @@ def predict_labelled(
     ----------
     ensemble
         The models.
-    ground
+    imagery
         Imagery.
     pixels
         Which pixels.
@@ -106,12 +111,12 @@ def predict_labelled(
     ndarray
         float32 ``(pixel, class)``.
     """
-    found = np.zeros((len(pixels), ground.classes), dtype=np.float32)
+    found = np.zeros((len(pixels), imagery.classes), dtype=np.float32)
     for position in np.unique(pixels.patch).tolist():
         own = pixels.patch == position
         found[own] = predict_at(
             ensemble,
-            ground.patches[position],
+            imagery.patches[position],
             pixels.row[own],
             pixels.col[own],
             context_px=context_px,
@@ -119,7 +124,7 @@ def predict_labelled(
     return found
 
 
-def class_shares(maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+def predicted_class_shares(maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Return the share of each class in probability maps, ``(class,)``."""
     total = np.sum([m.sum(axis=(1, 2), dtype=np.float64) for m in maps], axis=0)
     return np.asarray(total / max(total.sum(), 1.0), dtype=np.float32)

@@ -41,7 +41,7 @@ FIRST_CHECKPOINT_S = 10.0
 """Seconds to the first checkpoint of a part."""
 
 
-class Minimized(Protocol):
+class StepLoss(Protocol):
     """What a step minimizes, and what of it is watched and kept."""
 
     consistency: Consistency
@@ -94,7 +94,7 @@ class Learner(L.LightningModule):
     def __init__(
         self,
         network: Network,
-        objective: Minimized,
+        objective: StepLoss,
         config: Config,
         budget: TrainingBudget,
         seed: int,
@@ -250,7 +250,7 @@ def choose_precision(
 
 
 @dataclass
-class Loop:
+class TrainingLoop:
     """What surrounds a training: log, checkpoints, reporter, and how its parts are run.
 
     Parameters
@@ -367,7 +367,9 @@ class Loop:
 class _Bookkeeping(L.Callback):
     """What happens after every step."""
 
-    def __init__(self, loop: Loop, until: float, check: Callable[[float], bool] | None) -> None:
+    def __init__(
+        self, loop: TrainingLoop, until: float, check: Callable[[float], bool] | None
+    ) -> None:
         self._loop = loop
         self._until = until
         self._check = check
@@ -381,7 +383,7 @@ class _Bookkeeping(L.Callback):
         assert isinstance(learner, Learner)  # noqa: S101
         learner.finish_step()
         progress = learner.budget.progress(learner.step)
-        self._record(learner, progress)
+        self._log_losses(learner, progress)
         self._warn_of_collapse(learner)
         self._checkpoint(learner)
         if self._loop.reporter.is_cancelled:
@@ -392,7 +394,7 @@ class _Bookkeeping(L.Callback):
         stop = self._check is not None and self._check(progress)
         trainer.should_stop = stop or progress >= self._until
 
-    def _record(self, learner: Learner, progress: float) -> None:
+    def _log_losses(self, learner: Learner, progress: float) -> None:
         self._count += 1
         for name, value in learner.losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -400,7 +402,7 @@ class _Bookkeeping(L.Callback):
             means = {name: value / self._count for name, value in self._sums.items()}
             rate = learner.optimizer.param_groups[-1]["lr"]
             row: dict[str, Any] = {"learning_rate": rate, "loss": sum(means.values()), **means}
-            if learner.objective.consistency.taught_steps:
+            if learner.objective.consistency.active_steps:
                 shares = learner.objective.consistency.thresholds.histogram.tolist()
                 row["pseudo_labels"] = " ".join(f"{share:.3f}" for share in shares)
             self._loop.log.write(learner.step, learner.budget.elapsed_s, progress, row)

@@ -28,9 +28,9 @@ from geopointseg.learning.fitted_members import (
     weighted,
     without_class_shares,
 )
-from geopointseg.learning.initial_network import build_starting_network
+from geopointseg.learning.initial_network import build_initial_network
 from geopointseg.learning.model_output import OutputFolder
-from geopointseg.learning.network_training import LastGoodError, NetworkSession, Outcome
+from geopointseg.learning.network_training import LastGoodError, NetworkSession, TrainingOutcome
 from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
 from geopointseg.learning.selection import choose
 from geopointseg.learning.training_job import ModelKind, TrainingJob
@@ -114,38 +114,38 @@ def train(
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
     target = resolve_device(device)
     config = config.on_device(target.type)
-    workspace = OutputFolder(Path(output))
-    workspace.open(resume=resume)
+    output_folder = OutputFolder(Path(output))
+    output_folder.open(resume=resume)
     started_s = time.monotonic()
     try:
         with torch.random.fork_rng():
-            ready = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
-            network, normalization = None, ready.ground.normalization()
+            prepared = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
+            network, normalization = None, prepared.imagery.normalization()
             if model in ("auto", "network"):
-                network, normalization = build_starting_network(
-                    ready.ground, ready.scenes, config, seed, reporter
+                network, normalization = build_initial_network(
+                    prepared.imagery, prepared.scenes, config, seed, reporter
                 )
             job = TrainingJob(
-                ready=ready,
+                prepared=prepared,
                 config=config,
                 seed=seed,
                 kind=model,
                 device=target,
                 reporter=reporter,
-                output=workspace,
+                output=output_folder,
                 normalization=normalization,
                 network=network,
                 started_s=started_s,
             )
             outcome = _train(job, resume=resume)
             _write(job, outcome)
-        workspace.publish()
+        output_folder.publish()
     except LastGoodError as error:
         raise _keep_last_good(job, error) from error
     except Cancelled:
-        raise workspace.discard_cancelled() from None
+        raise output_folder.discard_cancelled() from None
     except BaseException:
-        workspace.discard()
+        output_folder.discard()
         raise
     return ModelBundle.load(output, device=str(target))
 
@@ -154,7 +154,7 @@ FITTED_MINUTES = 1.0
 """Trainings of no more minutes keep the members that are fitted: a network would get too few steps to gain on them."""
 
 
-def _train(job: TrainingJob, *, resume: bool) -> Outcome:
+def _train(job: TrainingJob, *, resume: bool) -> TrainingOutcome:
     """Train what was asked for."""
     if job.kind in ("forest", "linear"):
         asked = "A forest" if job.kind == "forest" else "A linear model"
@@ -167,7 +167,7 @@ def _train(job: TrainingJob, *, resume: bool) -> Outcome:
 
 def _why_no_network(job: TrainingJob) -> str:
     """Return a sentence that says why no network is trained; an empty one where one is."""
-    count, limit = len(job.everything), job.config.selection.forest_below
+    count, limit = len(job.all_labels), job.config.selection.forest_below
     if count < limit:
         return (
             f"No network is trained: there are {count} labelled pixels, and below {limit} a network learns less from "
@@ -182,13 +182,13 @@ def _why_no_network(job: TrainingJob) -> str:
     return ""
 
 
-def _fitted_alone(job: TrainingJob, reason: str) -> Outcome:
+def _fitted_alone(job: TrainingJob, reason: str) -> TrainingOutcome:
     """Fit the members that need no training loop, after they were weighted on held-out pixels."""
     facts: dict[str, Any] = {"reason": reason, "scores": {}}
-    held_out, temperature = job.ready.held_out, 1.0
+    held_out, temperature = job.prepared.held_out, 1.0
     weights: Mapping[str, float] = {}
     if len(held_out):
-        fitted = fit_members(job, job.ready.chosen_on)
+        fitted = fit_members(job, job.prepared.training_labels)
         found = predict_each(job, fitted, held_out)
         choice = choose(without_class_shares(fitted, found), held_out.class_index)
         weights = choice.weights
@@ -196,14 +196,14 @@ def _fitted_alone(job: TrainingJob, reason: str) -> Outcome:
             facts["reason"] = f"{reason} {choice.reason}"
             job.reporter.log(choice.reason)
         scores = {name: result.to_json() for name, result in choice.scores.items()}
-        facts["scores"] = {"how": job.how_scored(), **scores}
+        facts["scores"] = {"how": job.describe_scores(), **scores}
         mean = np.sum([weights[k] * p for k, p in found.items() if k in weights], axis=0)
         calibration = fit_temperature(np.asarray(mean, np.float32), held_out.class_index)
         temperature, facts["calibration"] = calibration.temperature, calibration.to_json()
-    fitted = fit_members(job, job.everything)
+    fitted = fit_members(job, job.all_labels)
     if not weights.keys() & fitted.keys():
         weights = dict.fromkeys(fitted, 1.0 / len(fitted))
-    return Outcome(tuple(weighted(fitted, weights)), temperature, facts)
+    return TrainingOutcome(tuple(weighted(fitted, weights)), temperature, facts)
 
 
 def _keep_last_good(job: TrainingJob, error: LastGoodError) -> TrainingError:
@@ -213,27 +213,27 @@ def _keep_last_good(job: TrainingJob, error: LastGoodError) -> TrainingError:
     return TrainingError(str(error).format(folder=kept))
 
 
-def _write(job: TrainingJob, outcome: Outcome) -> None:
+def _write(job: TrainingJob, outcome: TrainingOutcome) -> None:
     """Write the files of a model, and the points that it learnt from."""
-    ready = job.ready
+    prepared = job.prepared
     learnt = points_trained_on(
-        ready.points, ready.scenes, ready.ground, job.everything, ready.legend
+        prepared.points, prepared.scenes, prepared.imagery, job.all_labels, prepared.legend
     )
     keep_points(learnt, job.output.training)
     assemble(job, outcome, learnt).write(job.output.folder)
 
 
-def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
+def assemble(job: TrainingJob, outcome: TrainingOutcome, learnt: Points) -> ModelBundle:
     """Return the model of an outcome, with all that is to be known about it."""
-    ground, points = job.ready.ground, job.ready.points
-    counts = job.everything.counts(ground.classes).tolist()
-    per_class = dict(zip(job.ready.legend.names, counts, strict=True))
+    imagery, points = job.prepared.imagery, job.prepared.points
+    counts = job.all_labels.counts(imagery.classes).tolist()
+    per_class = dict(zip(job.prepared.legend.names, counts, strict=True))
     return ModelBundle(
         folder=job.output.folder,
-        legend=job.ready.legend,
-        bands=band_specs(job.ready.scenes[0]),
+        legend=job.prepared.legend,
+        bands=band_specs(job.prepared.scenes[0]),
         normalization=job.normalization,
-        resolution_m=ground.resolution_m,
+        resolution_m=imagery.resolution_m,
         chip_size=job.config.sampling.chip_size,
         receptive_field_px=max(2 * member.margin_px + 1 for member in outcome.members),
         config=job.config,
@@ -242,18 +242,18 @@ def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
         metadata={
             **outcome.facts,
             "seed": job.seed,
-            "style": job.ready.style.to_json() if job.ready.style else None,
+            "style": job.prepared.style.to_json() if job.prepared.style else None,
             "points": describe_points(points, counts) if points else {"per_class": per_class},
             "training_points": encode_locations(
                 learnt.x, learnt.y, learnt.crs, _digest_weights(outcome)
             ),
-            "scenes": describe_scenes(job.ready.scenes, job.ready.roles, ground),
+            "scenes": describe_scenes(job.prepared.scenes, job.prepared.roles, imagery),
             "versions": library_versions(),
         },
     )
 
 
-def _digest_weights(outcome: Outcome) -> bytes:
+def _digest_weights(outcome: TrainingOutcome) -> bytes:
     """Return a digest of all weights: another one for every model, and the same for a training that is repeated."""
     digest = hashlib.sha512()
     for member in outcome.members:

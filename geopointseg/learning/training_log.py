@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geopointseg.errors import RasterError
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import locate_pixels
-from geopointseg.learning.ground import Ground
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.legend import Legend
 from geopointseg.raster.scene import Scene
 from geopointseg.sampling.patch import LabelledPixels
@@ -129,7 +129,7 @@ def library_versions() -> dict[str, str]:
 
 
 def describe_scenes(
-    scenes: Sequence[Scene], roles: Sequence[str], ground: Ground
+    scenes: Sequence[Scene], roles: Sequence[str], imagery: TrainingImagery
 ) -> list[dict[str, Any]]:
     """Return name, role, bounds and pixel fingerprint of every scene, without paths, for privacy.
 
@@ -139,7 +139,7 @@ def describe_scenes(
         The scenes.
     roles
         Role of each scene.
-    ground
+    imagery
         Imagery in memory, of which the fingerprint is computed.
 
     Returns
@@ -150,7 +150,7 @@ def describe_scenes(
     rows = []
     for position, (scene, role) in enumerate(zip(scenes, roles, strict=True)):
         digest = hashlib.sha256()
-        for patch in ground.patches:
+        for patch in imagery.patches:
             if patch.scene == position:
                 digest.update(np.ascontiguousarray(patch.image).data)
                 digest.update(np.ascontiguousarray(patch.valid).data)
@@ -196,7 +196,7 @@ def describe_points(points: Points, counts: Sequence[int]) -> dict[str, Any]:
 def points_trained_on(
     labels: Points | None,
     scenes: Sequence[Scene],
-    ground: Ground,
+    imagery: TrainingImagery,
     trained: LabelledPixels,
     legend: Legend,
 ) -> Points:
@@ -210,8 +210,8 @@ def points_trained_on(
     labels
         All points; None for masks, whose labelled pixels become points at the pixel centres.
     scenes
-        All scenes, in the order of the positions in ``ground``.
-    ground
+        All scenes, in the order of the positions in ``imagery``.
+    imagery
         Imagery in memory, which gives the position of the pixels.
     trained
         The labelled pixels of the training.
@@ -223,7 +223,7 @@ def points_trained_on(
     Points
         In the CRS of ``labels``, or of the first scene for masks.
     """
-    shares = [_pixels_on(scene, i, ground, trained) for i, scene in enumerate(scenes)]
+    shares = [_pixels_on(scene, i, imagery, trained) for i, scene in enumerate(scenes)]
     if labels is None:
         crs = scenes[0].grid.crs
         parts = [
@@ -245,12 +245,12 @@ _HELD_OUT_SPLITS = ("validation", "test", "buffer")
 
 
 def _pixels_on(
-    scene: Scene, position: int, ground: Ground, trained: LabelledPixels
+    scene: Scene, position: int, imagery: TrainingImagery, trained: LabelledPixels
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the flat positions of the labelled pixels in a scene, and where they are among all labelled pixels."""
-    of = np.array([patch.scene for patch in ground.patches])[trained.patch]
-    top = np.array([patch.row for patch in ground.patches])[trained.patch]
-    left = np.array([patch.col for patch in ground.patches])[trained.patch]
+    of = np.array([patch.scene for patch in imagery.patches])[trained.patch]
+    top = np.array([patch.row for patch in imagery.patches])[trained.patch]
+    left = np.array([patch.col for patch in imagery.patches])[trained.patch]
     own = of == position
     pixel = (trained.row + top) * scene.grid.width + trained.col + left
     return pixel[own].astype(np.int64), own

@@ -46,13 +46,13 @@ from geopointseg.prediction.product import (
     Arrays,
     Products,
 )
+from geopointseg.prediction.tile_files import ArrayFile
 from geopointseg.prediction.tile_pipeline import (
     GDAL_CACHE_BYTES,
     Plan,
     compute_tiles,
 )
 from geopointseg.prediction.tile_status import TileProgress, TileStatus
-from geopointseg.prediction.tile_store import ArrayFile
 from geopointseg.prediction.tiling import SUMS_BYTES
 from geopointseg.prediction.work_folder import WorkFolder, open_work_folder
 from geopointseg.progress import Reporter

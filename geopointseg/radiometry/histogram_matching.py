@@ -350,7 +350,7 @@ def _make_tables(
         return None
     stored = table_values(scene.dtype)
     return [
-        encoding.store(curve.apply(stored * band.scale + band.offset))
+        encoding.encode(curve.apply(stored * band.scale + band.offset))
         for curve, band in zip(transform.curves, scene.bands, strict=True)
     ]
 
@@ -360,7 +360,7 @@ def _move_window(
 ) -> NDArray[Any]:
     if tables is None:
         chip = scene.read(window)
-        values, valid = encoding.store(chip.image), chip.valid
+        values, valid = encoding.encode(chip.image), chip.valid
     else:
         stored, valid = scene.read_stored(window)
         places = scene.stored_positions

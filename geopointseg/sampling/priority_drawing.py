@@ -180,14 +180,14 @@ def draw_windows(
     ]
 
 
-def grid_starts(length: int, size: int, stride: int) -> list[int]:
+def window_offsets(length: int, size: int, stride: int) -> list[int]:
     """Return where windows begin that cover an axis; the last one ends at the border.
 
     Examples
     --------
-    >>> grid_starts(100, 40, 40)
+    >>> window_offsets(100, 40, 40)
     [0, 40, 60]
-    >>> grid_starts(30, 40, 40)
+    >>> window_offsets(30, 40, 40)
     [-5]
     """
     if length <= size:

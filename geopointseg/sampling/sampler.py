@@ -33,9 +33,9 @@ from geopointseg.sampling.grid_dataset import ChipIndex, GridDataset
 from geopointseg.sampling.patch import LabelledPixels, Patch
 from geopointseg.sampling.priority_drawing import (
     draw_labels,
-    grid_starts,
     jitter_positions,
     keep_inside,
+    window_offsets,
 )
 from geopointseg.summary import described
 
@@ -287,8 +287,8 @@ class GridSampler(ChipSampler):
         """Yield the chips scene by scene, north to south, west to east."""
         for place in self._places:
             rows, cols = place.lattice.shape
-            for top in grid_starts(rows, self.size, self.stride):
-                for left in grid_starts(cols, self.size, self.stride):
+            for top in window_offsets(rows, self.size, self.stride):
+                for left in window_offsets(cols, self.size, self.stride):
                     index = place.index(top, left, self.size)
                     if self._meets(index):
                         yield index

@@ -50,7 +50,7 @@ LARGEST_TRAINING_SET = 5000
 """Of more training places a random sample is kept."""
 
 _MOST_BANDS = 12
-_STRIP_PX = 1_000_000
+_RANGE_PX = 1_000_000
 _FOLDS = 10
 _PIECE_VALUES = 4_000_000
 
@@ -255,13 +255,13 @@ def _folds(points: Points) -> NDArray[np.int64]:
     return block % _FOLDS if len(np.unique(block % _FOLDS)) > 1 else block
 
 
-def _strips(
+def _row_ranges(
     describe: PlaceFeatures, scene: Scene
 ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.bool_]]]:
     """Yield full-width windows with their features ``(feature, row, col)`` and validity ``(row, col)``."""
     height, width = scene.grid.shape
     m = describe.margin_px
-    rows = max(16, _STRIP_PX // width // 16 * 16)
+    rows = max(16, _RANGE_PX // width // 16 * 16)
     for top in range(0, height, rows):
         window = Window(0, top, width, min(rows, height - top))
         chip = scene.read(Window(-m, top - m, width + 2 * m, window.height + 2 * m))
@@ -277,7 +277,7 @@ def _write_maps(
     mask_path: Path,
     reporter: Reporter,
 ) -> tuple[int, int]:
-    """Write index and mask strip by strip; return the pixels inside the area and the valid pixels."""
+    """Write index and mask by ranges of rows; return the pixels inside the area and the valid pixels."""
     height, width = scene.grid.shape
     profile: dict[str, Any] = {
         "driver": "GTiff", "height": height, "width": width, "count": 1, "crs": scene.grid.crs,
@@ -298,7 +298,7 @@ def _write_maps(
         mask_file.update_tags(**class_map_tags(INSIDE_LEGEND, describe.model.fingerprint))
         mask_file.write_colormap(1, colormap(INSIDE_LEGEND))
         with reporter.stage("applicability", total=height) as advance:
-            for window, features, valid in _strips(describe, scene):
+            for window, features, valid in _row_ranges(describe, scene):
                 index = np.full(valid.shape, NODATA, dtype=np.float32)
                 index[valid] = area.dissimilarity(features[:, valid].T)
                 code = np.where(index <= area.threshold, 1, 2).astype(np.uint8) * valid

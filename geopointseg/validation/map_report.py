@@ -17,7 +17,7 @@ from geopointseg.raster.raster_access import open_dataset
 from geopointseg.raster.scene import Scene
 from geopointseg.report.applicability_section import ApplicabilityMap, applicability_section
 from geopointseg.report.document import write_report
-from geopointseg.report.provenance import ModelRecord
+from geopointseg.report.provenance import ModelProvenance
 from geopointseg.report.section import Section
 
 AnyPath = str | os.PathLike[str]
@@ -89,7 +89,7 @@ class ReportInputs:
                 if other is not None and dataset.crs is not None:
                     require_transformation(other, dataset.crs)
         if model is not None:
-            ModelRecord.read(Path(model))
+            ModelProvenance.read(Path(model))
         known = None if applicability is None else ApplicabilityMap.open(applicability)
         if learning_curve and (scene is None or points is None):
             lacking = "scene" if scene is None else "training points"
@@ -196,7 +196,7 @@ def _settings(model: AnyPath | None) -> Config:
     """Return the settings that a model was trained with, or the defaults."""
     if model is None:
         return Config()
-    return Config().updated(ModelRecord.read(Path(model)).description.get("config", {}))
+    return Config().updated(ModelProvenance.read(Path(model)).description.get("config", {}))
 
 
 def _learning_curve(inputs: ReportInputs, config: Config, seed: int, reporter: Reporter) -> Section:

@@ -13,9 +13,9 @@ from geopointseg.sampling.priority_drawing import (
     class_shares,
     draw_labels,
     draw_windows,
-    grid_starts,
     jitter_positions,
     keep_inside,
+    window_offsets,
 )
 
 counts = st.lists(st.integers(0, 500), min_size=1, max_size=8).filter(lambda c: sum(c) > 0)
@@ -105,7 +105,7 @@ def test_chips_that_lie_inside_are_not_moved(start, size, length):
 
 @given(length=st.integers(1, 300), size=st.integers(1, 80), stride=st.integers(1, 80))
 def test_grid_covers_the_axis_and_ends_at_its_border(length, size, stride):
-    starts = grid_starts(length, size, min(stride, size))
+    starts = window_offsets(length, size, min(stride, size))
     covered = {pixel for start in starts for pixel in range(start, start + size)}
     assert set(range(length)) <= covered
     assert len(starts) == len(set(starts))
