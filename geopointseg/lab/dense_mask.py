@@ -7,14 +7,12 @@ They are index rasters or colour-coded images, with or without georeference, wit
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -33,7 +31,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import LEGEND_TAG
 from geopointseg.raster.class_style import read_sidecar_legend
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.raster_access import open_dataset, refuse_control_points
+from geopointseg.raster.raster_access import open_unplaced, refuse_control_points
 from geopointseg.summary import described
 
 _RANGE_PX = 4_000_000
@@ -136,7 +134,7 @@ def read_dense_mask(
     reporter = reporter or Reporter()
     colors = palette if isinstance(palette, Palette) or palette is None else read_palette(palette)
     objects = None if instances is None else _read_objects(instances)
-    with _quietly_open(path) as dataset:
+    with open_unplaced(path) as dataset:
         grid = grid or _grid_of(dataset, path)
         _require_size(dataset, grid, path)
         if _is_picture(dataset, colors, path):
@@ -162,12 +160,6 @@ def row_ranges(shape: tuple[int, int]) -> Iterator[slice]:
 
 def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(str(length) for length in reversed(shape))
-
-
-def _quietly_open(path: str | Path) -> DatasetReader:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return open_dataset(str(path))
 
 
 def _grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
@@ -281,7 +273,7 @@ def _read_codes(dataset: DatasetReader, path: str) -> NDArray[np.int32]:
 
 
 def _read_objects(path: str | Path) -> NDArray[np.int32]:
-    with _quietly_open(path) as dataset:
+    with open_unplaced(path) as dataset:
         return np.maximum(_read_codes(dataset, str(path)), 0)
 
 

@@ -7,7 +7,6 @@ are *unlabelled*, which is neither a class nor nodata.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ import shapely
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, OutputError, PointsError
@@ -39,7 +37,7 @@ from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.grid import Grid, clip_window, crs_name, transform_coordinates
 from geopointseg.raster.polygon import nearest_shape
 from geopointseg.raster.publishing import whole_file
-from geopointseg.raster.raster_access import open_dataset
+from geopointseg.raster.raster_access import open_unplaced
 from geopointseg.summary import count_classes, described
 
 UNLABELLED = -1
@@ -363,13 +361,11 @@ def _spare_imagery(path: Path) -> None:
     """Raise `OutputError` if the file is a raster, but no mask or class map of geopointseg."""
     if not path.is_file():
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with open_dataset(str(path)) as dataset:
-                is_mask = LEGEND_TAG in dataset.tags()
-        except InputFileError:
-            return
+    try:
+        with open_unplaced(path) as dataset:
+            is_mask = LEGEND_TAG in dataset.tags()
+    except InputFileError:
+        return
     if not is_mask:
         raise OutputError(
             f"The output '{path}' is a raster that is no mask, such as a scene. Expected a new file, or a mask or class "

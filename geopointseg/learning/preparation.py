@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,13 +163,6 @@ def open_alike(
         training = [style.apply(scene, reporter=reporter) for scene in training]
         others = [style.apply(scene, reporter=reporter) for scene in others]
     return training, others, style
-
-
-def as_list(scenes: object) -> list[Scene | ScenePath]:
-    """Return one or many scenes as a list."""
-    if isinstance(scenes, (str, os.PathLike, Scene)):
-        return [scenes]
-    return list(scenes)  # type: ignore[call-overload, no-any-return]
 
 
 def _check(points: Points, scenes: Sequence[Scene], chip_size: int, reporter: Reporter) -> None:

@@ -34,7 +34,7 @@ from geopointseg.learning.initial_network import network_options
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.objective import build_augmentation
 from geopointseg.learning.optional_terms import Consistency
-from geopointseg.learning.preparation import as_list, open_alike
+from geopointseg.learning.preparation import open_alike
 from geopointseg.learning.trainer import (
     Learner,
     LossNotFiniteError,
@@ -58,6 +58,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.sampling.augmentation import Batch
 from geopointseg.sampling.batches import ChipPlan
+from geopointseg.setting import as_list
 
 VISIBLE_WEIGHT = 0.1
 """Weight of a visible pixel in the loss; a masked one has weight 1."""

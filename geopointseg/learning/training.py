@@ -31,7 +31,7 @@ from geopointseg.learning.fitted_members import (
 from geopointseg.learning.initial_network import build_initial_network
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.network_training import LastGoodError, NetworkSession, TrainingOutcome
-from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
+from geopointseg.learning.preparation import Labels, prepare, with_budget
 from geopointseg.learning.selection import choose
 from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
@@ -43,6 +43,7 @@ from geopointseg.learning.training_log import (
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.setting import as_list
 
 
 def train(

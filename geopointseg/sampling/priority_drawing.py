@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from rasterio.windows import Window
 
 from geopointseg.errors import PointsError
 
@@ -139,45 +138,6 @@ def keep_inside(start: NDArray[np.int64], size: int, length: ArrayLike) -> NDArr
     longest = np.asarray(length, dtype=np.int64)
     inside = np.clip(start, 0, np.maximum(longest - size, 0))
     return np.where(longest >= size, inside, -((size - longest) // 2))
-
-
-def draw_windows(
-    row: ArrayLike,
-    col: ArrayLike,
-    shape: tuple[int, int],
-    size: int,
-    jitter: float,
-    generator: np.random.Generator,
-) -> list[Window]:
-    """Draw a window of a scene around each labelled pixel.
-
-    Parameters
-    ----------
-    row, col
-        Labelled pixels, shape ``(chip,)``.
-    shape
-        Rows and columns of the scene.
-    size, jitter, generator
-        See `jitter_positions`.
-
-    Returns
-    -------
-    list of Window
-        Every window contains its pixel; only scenes smaller than the chip are padded.
-
-    Examples
-    --------
-    >>> draw_windows([0], [250], (400, 400), 96, 0.0, np.random.default_rng(0))
-    [Window(col_off=202, row_off=0, width=96, height=96)]
-    """
-    rows, cols = np.atleast_1d(row), np.atleast_1d(col)
-    tops = rows - jitter_positions(len(rows), size, jitter, generator)
-    lefts = cols - jitter_positions(len(cols), size, jitter, generator)
-    tops, lefts = keep_inside(tops, size, shape[0]), keep_inside(lefts, size, shape[1])
-    return [
-        Window(left, top, size, size)
-        for top, left in zip(tops.tolist(), lefts.tolist(), strict=True)
-    ]
 
 
 def window_offsets(length: int, size: int, stride: int) -> list[int]:

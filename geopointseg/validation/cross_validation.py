@@ -30,7 +30,7 @@ from geopointseg.model.inference import predict_at
 from geopointseg.prediction.prediction_job import open_imagery
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.scene import Scene, ScenePath
-from geopointseg.setting import require_number
+from geopointseg.setting import as_list, require_number
 from geopointseg.validation.folds import (
     choose_block_size,
     divide_by_block,
@@ -123,7 +123,7 @@ def validate(
     if buffer_m is not None:
         require_number("The buffer", buffer_m, unit="m", minimum=0)
     config = (config or Config()).on_device(resolve_device(device).type)
-    sources = [scenes] if isinstance(scenes, (str, os.PathLike, Scene)) else list(scenes)
+    sources = as_list(scenes)
     warnings: list[str] = []
     opened = open_scenes(
         sources, bands=config.scene.bands, reporter=reporter, **config.scene.reading

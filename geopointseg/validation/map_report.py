@@ -65,8 +65,17 @@ class ReportInputs:
         ----------
         map_path
             The assessed map.
-        raster, model, training, class_field, applicability, learning_curve
-            As for `report_map`.
+        raster
+            The scene that was predicted, shown beside the map.
+        model
+            The model folder, for training curves, calibration, provenance, and the training points that it keeps.
+        training, class_field
+            Training points, if not those that the model keeps, and the field with their class.
+        applicability
+            Dissimilarity index from `map_applicability`.
+        learning_curve
+            Whether to cross-validate a forest on the training points for a learning curve, with the settings of the
+            model where it is given. This needs the scene and takes a minute or more.
 
         Returns
         -------
@@ -100,16 +109,11 @@ class ReportInputs:
         return cls(scene, points, model, known, _settings(model) if learning_curve else None)
 
 
-def report_map(
+def write_map_report(
     assessment: Assessment,
     path: AnyPath,
+    inputs: ReportInputs,
     *,
-    raster: AnyPath | None = None,
-    model: AnyPath | None = None,
-    training: AnyPath | None = None,
-    class_field: str | None = None,
-    applicability: AnyPath | None = None,
-    learning_curve: bool = False,
     figures: AnyPath | None = None,
     seed: int = 0,
     reporter: Reporter | None = None,
@@ -122,17 +126,8 @@ def report_map(
         The assessment.
     path
         The HTML file.
-    raster
-        The scene that was predicted, shown beside the map.
-    model
-        The model folder, for training curves, calibration, provenance, and the training points that it keeps.
-    training, class_field
-        Training points, if not those that the model keeps, and the field with their class.
-    applicability
-        Dissimilarity index from `map_applicability`.
-    learning_curve
-        Whether to cross-validate a forest on the training points for a learning curve, with the settings of the model
-        where it is given. This needs the scene and takes a minute or more.
+    inputs
+        What else the report shows.
     figures
         Folder to save each figure in, as PNG and SVG.
     seed
@@ -147,30 +142,8 @@ def report_map(
 
     Raises
     ------
-    ConfigError
-        If the learning curve is requested without scene or points.
-    InputFileError, OutputError
-        If a file is missing or cannot be written.
-    """
-    inputs = ReportInputs.open(
-        assessment.map_path, raster=raster, model=model, training=training, class_field=class_field,
-        applicability=applicability, learning_curve=learning_curve,
-    )  # fmt: skip
-    return write_map_report(assessment, path, inputs, figures=figures, seed=seed, reporter=reporter)
-
-
-def write_map_report(
-    assessment: Assessment,
-    path: AnyPath,
-    inputs: ReportInputs,
-    *,
-    figures: AnyPath | None = None,
-    seed: int = 0,
-    reporter: Reporter | None = None,
-) -> Path:
-    """Write the report of an assessment from inputs that are open already.
-
-    Parameters and result are those of `report_map`.
+    OutputError
+        If a file cannot be written.
     """
     extra: list[Section] = []
     if inputs.applicability is not None:

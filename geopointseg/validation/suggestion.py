@@ -30,6 +30,7 @@ from geopointseg.raster.datum import datum_at
 from geopointseg.raster.geodesy import Positions
 from geopointseg.raster.grid import require_transformation, transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.setting import as_list
 from geopointseg.summary import count_classes, described
 from geopointseg.validation.candidate_ranking import (
     REASON_KINDS,
@@ -207,8 +208,8 @@ def suggest(
     source = points.source if isinstance(points, Points) else points
     inputs = [] if source is None else [Path(source)]
     require_free_geopackage(Path(output), SUGGESTION_LAYER, inputs, CLASS_FIELD)
-    bundles = load_models(_as_list(models), str(resolve_device(device)))
-    opened = open_imagery(_as_list(scenes), bundles, reporter)
+    bundles = load_models(as_list(models), str(resolve_device(device)))
+    opened = open_imagery(as_list(scenes), bundles, reporter)
     existing = _existing_points(points, bundles)
     _require_one_ground(opened, existing)
     sampler = _CandidateSampler(bundles, opened, np.random.default_rng(seed))
@@ -387,11 +388,6 @@ def _require_one_ground(scenes: Sequence[Scene], points: Points | None) -> None:
             mismatch = ground_mismatch(points, scene)
             if mismatch:
                 raise PointsError(mismatch)
-
-
-def _as_list(value: Any) -> list[Any]:
-    single = isinstance(value, (str, os.PathLike, ModelBundle, Scene))
-    return [value] if single else list(value)
 
 
 def _existing_points(
