@@ -271,7 +271,7 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
     import shapely
 
     from geopointseg.labels.layer import new_geopackage, write_layer
-    from geopointseg.labels.layer_style import Category, Style, store_style
+    from geopointseg.labels.layer_style import Category, Style, write_style
 
     empty = np.full(len(sample), None, dtype=object)
     fields = {
@@ -282,7 +282,7 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
     with new_geopackage(Path(path), SAMPLE_LAYER, [sample.source], CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(sample.x, sample.y))
         write_layer(partial, SAMPLE_LAYER, geometry, fields, sample.crs)
-        store_style(partial, SAMPLE_LAYER, style)
+        write_style(partial, SAMPLE_LAYER, style)
         _offer_classes(partial, sample.legend.names)
 
 
@@ -291,7 +291,7 @@ def _offer_classes(path: Path, names: Sequence[str]) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         [(document,)] = connection.execute("SELECT styleQML FROM layer_styles").fetchall()
         head, _, rest = document.partition("<qgis")
-        root = ET.fromstring("<qgis" + rest)  # noqa: S314 - written by `store_style`
+        root = ET.fromstring("<qgis" + rest)  # noqa: S314 - written by `write_style`
         configuration = ET.SubElement(root, "fieldConfiguration")
         field = ET.SubElement(configuration, "field", name=CLASS_FIELD)
         config = ET.SubElement(ET.SubElement(field, "editWidget", type="ValueMap"), "config")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.report.figures import ACCENT, FAINT, INK, MUTED, WARM
+from geopointseg.report.figure_style import ACCENT, FAINT, INK, MUTED, WARM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from geopointseg.labels.block_split import Fold, assign_blocks, require_out_of_r
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import find_pixels
 from geopointseg.learning.training import train
+from geopointseg.learning.training_job import ModelKind
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.model.ensemble import combine_models
@@ -49,7 +50,6 @@ from geopointseg.validation.validation_result import (
     Validation,
 )
 
-ModelKind = Literal["auto", "network", "linear", "forest"]
 CURVE_METHOD = "forest on filters"
 CURVE_SHARES = (0.125, 0.25, 0.5, 1.0)
 
@@ -139,9 +139,8 @@ def validate(
         divided, size = divide_by_block(used, folds, block_size_m, seed, warnings, reporter)
     reach = reach_of(config, opened[0])
     rounds, buffer = make_rounds(divided, opened[0], reach, buffer_m, warnings)
-    if strict:
-        for fold in rounds:
-            require_out_of_reach(fold.train, fold.test, reach, grid=opened[0].grid)
+    for fold in rounds if strict else ():
+        require_out_of_reach(fold.train, fold.test, reach, grid=opened[0].grid)
     block = assign_blocks(divided, size)
     by_round = [trials if by == "block" else trials.without(fold_scene(fold)) for fold in rounds]
     found = _run_rounds(rounds, divided, [t.methods(curve=curve) for t in by_round], reporter)

@@ -17,8 +17,8 @@ from rasterio.windows import Window
 from geopointseg.assessment.training_points import read_kept_points
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.layer import new_geopackage, require_free_geopackage, write_layer
-from geopointseg.labels.layer_style import Style, store_style
-from geopointseg.labels.placement import ground_mismatch
+from geopointseg.labels.layer_style import Style, write_style
+from geopointseg.labels.placement import crs_mismatch
 from geopointseg.labels.points import Points, read_points
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle, resolve_device
@@ -211,7 +211,7 @@ def suggest(
     bundles = load_models(as_list(models), str(resolve_device(device)))
     opened = open_imagery(as_list(scenes), bundles, reporter)
     existing = _existing_points(points, bundles)
-    _require_one_ground(opened, existing)
+    _require_related_crs(opened, existing)
     sampler = _CandidateSampler(bundles, opened, np.random.default_rng(seed))
     places = list(sampler.draw(reporter))
     if not places:
@@ -380,12 +380,12 @@ def _check_request(count: int, min_distance_m: float) -> None:
         )
 
 
-def _require_one_ground(scenes: Sequence[Scene], points: Points | None) -> None:
+def _require_related_crs(scenes: Sequence[Scene], points: Points | None) -> None:
     """Raise unless scenes and points refer to the same datum or site, so that distances between them can be measured."""
     for scene in scenes:
         require_transformation(scene.grid.crs, scenes[0].grid.crs)
         if points is not None:
-            mismatch = ground_mismatch(points, scene)
+            mismatch = crs_mismatch(points, scene)
             if mismatch:
                 raise PointsError(mismatch)
 
@@ -414,4 +414,4 @@ def _write_layer(suggested: SuggestedPoints, scene: Scene) -> None:
     with new_geopackage(suggested.output, SUGGESTION_LAYER, label_field=CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(suggested.x, suggested.y))
         write_layer(partial, SUGGESTION_LAYER, geometry, fields, scene.grid.crs)
-        store_style(partial, SUGGESTION_LAYER, style)
+        write_style(partial, SUGGESTION_LAYER, style)
