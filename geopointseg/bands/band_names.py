@@ -1,4 +1,4 @@
-"""Bands by name: find the bands that a model wants, in whatever order a file holds them.
+"""Bands by name: find the bands of a model in a file, whatever their order there.
 
 A band is identified by its description, by a common name (``red``, ``nir`` ...), by its colour interpretation or by
 its wavelength. What is wanted may also be an index (``ndvi``) or any formula over bands, computed as the scene

@@ -1,6 +1,7 @@
 """Members that are fitted in seconds: the forest on filters, and the linear model on frozen features.
 
-They are the model of short trainings, and the teachers of a network in longer ones.
+They are the model of short trainings. In longer ones they are the teachers of a network: their class probabilities are its
+soft labels.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ Fitted = dict[str, ForestMember | NetworkMember]
 
 
 def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
-    """Fit the members that a training asks for.
+    """Fit the members of the requested kind of model.
 
     Parameters
     ----------
     job
-        What was asked for: ``forest`` or ``linear`` alone, both otherwise.
+        The training; its kind ``forest`` or ``linear`` fits one member, the others both.
     labelled
-        Pixels to learn from.
+        Training pixels.
 
     Raises
     ------
     MissingDependencyError, ModelError
-        If a linear model was asked for and the weights of the backbone are not installed or damaged. A training that
-        has another model goes on without it and says so.
+        If only a linear model was requested and the weights of the backbone are not installed or damaged. Otherwise the
+        forest is used alone, with a warning.
     """
     fitted: Fitted = {}
     if job.kind != "linear":

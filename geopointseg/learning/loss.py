@@ -288,7 +288,7 @@ def soft_cross_entropy(
 ) -> Tensor:
     r"""Return the cross-entropy to soft labels, :math:`-\sum_i v_i \sum_k q_{ik} \log p_{ik} / \sum_i v_i`.
 
-    It is the distillation loss of the network on pixels without labels: the forest's probabilities are the soft labels, and
+    It is the distillation loss of the network on pixels without labels: the teachers' probabilities are the soft labels, and
     their confidence is the weight :math:`v`.
 
     Parameters

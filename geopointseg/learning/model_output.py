@@ -149,7 +149,7 @@ class OutputFolder:
         if not self.checkpoint.exists():
             return Cancelled("Cancelled; no output was written.")
         return Cancelled(
-            "Cancelled; no output was written. Repeat the command with '--resume' to go on from here."
+            "Cancelled; no output was written. Repeat the command with '--resume' to continue."
         )
 
     def _is_worth_resuming(self) -> bool:

@@ -1,4 +1,4 @@
-"""From what the user names to what training works on: scenes that fit together, labelled pixels, settings."""
+"""Preparation of a training: scenes with the same bands and pixel size, labelled pixels, settings."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from geopointseg.raster.warp import in_resolution
 from geopointseg.sampling.patch import LabelledPixels, locate_labels
 
 FEW_A_CLASS = 20
-"""Classes with fewer labelled pixels than this are warned of."""
+"""A warning names classes with fewer labelled pixels than this."""
 
 Labels = Points | Sequence[SparseMask]
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """All that training works on.
+    """Data of a training.
 
     Parameters
     ----------
@@ -51,17 +51,18 @@ class Prepared:
     legend
         The classes.
     imagery
-        Imagery in memory with all labelled pixels that may be learnt from in the end.
+        Imagery in memory, with all labelled pixels that are not marked for validation.
     training_labels
         Labelled pixels that are not held out.
     held_out
-        Labelled pixels that decide between members; learnt from in the end unless they are marked for validation.
+        Labelled pixels that decide the weights of the members. The final phase trains on them, too, unless they are
+        marked for validation.
     marked
-        Whether the user marked the held-out ones.
+        Whether the user marked the held-out pixels for validation.
     points
         The points, where there are any.
     style
-        The picture style that all scenes were given, where they were.
+        The picture style that was applied to all scenes; None where none was.
     """
 
     scenes: tuple[Scene, ...]
@@ -83,14 +84,14 @@ def prepare(
     seed: int,
     reporter: Reporter,
 ) -> Prepared:
-    """Open scenes, check labels, read imagery and decide what is held out.
+    """Open scenes, check labels, read imagery and choose the held-out pixels.
 
     Raises
     ------
     RasterError
         If the scenes differ in their bands.
     PointsError
-        If the points cannot be learnt from.
+        If the points cannot be used for training.
     LegendError
         If a class map cannot hold the class codes.
     """
@@ -177,7 +178,7 @@ def _check(points: Points, scenes: Sequence[Scene], chip_size: int, reporter: Re
 def _masks(
     labels: Labels, scenes: Sequence[Scene]
 ) -> tuple[list[SparseMask | None], list[SparseMask | None], Legend]:
-    """Return masks to learn from, masks marked for validation, and the legend."""
+    """Return masks for training, masks for validation, and the legend."""
     if not isinstance(labels, Points):
         if len(labels) != len(scenes):
             raise PointsError(
@@ -250,7 +251,7 @@ def _listed(names: Sequence[str]) -> str:
 def with_budget(
     config: Config, *, minutes: float | None, steps: int | None, weights: str | None
 ) -> Config:
-    """Return settings with the arguments of a call put in, checked like those of a file."""
+    """Return settings with the arguments of a call, checked like those of a file."""
     changes: dict[str, dict[str, object]] = {}
     if minutes is not None and steps:
         raise ConfigError(

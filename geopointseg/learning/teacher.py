@@ -1,4 +1,4 @@
-"""Teachers: class probabilities of all training imagery, by a forest or a network.
+"""Soft labels: class probabilities of all training imagery, predicted by a teacher (forest, linear model or network).
 
 References
 ----------
@@ -34,7 +34,7 @@ def fit_forest(
     imagery
         Imagery.
     labelled
-        Pixels to learn from.
+        Training pixels.
     config
         Settings of the forest.
     seed

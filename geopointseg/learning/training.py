@@ -1,7 +1,7 @@
 """From scenes and points to a model folder.
 
-`train` prepares the ground, trains a network beside a forest (or one of them alone), and writes what was learnt as a
-model folder that appears when it is whole.
+`train` prepares the data, trains a network together with forest and linear model (or one of them alone), and writes a
+model folder, which appears when it is complete.
 """
 
 from __future__ import annotations
@@ -75,24 +75,25 @@ def train(
     config
         Settings; the defaults where None.
     seed
-        Decides weights, chips and views: the same seed and number of steps give the same model on a CPU.
+        Seed of initial weights, chips and augmentation. The same seed and number of steps give the same model on a CPU.
     model
-        ``auto`` keeps network, linear model, forest or several of them, as held-out points decide; the others keep one.
+        ``auto`` keeps network, linear model, forest or several of them, by their scores on held-out points; ``network``,
+        ``linear`` and ``forest`` train one.
     minutes, steps, weights
         Shorthands for settings of the same name.
     unlabelled
-        Scenes without points that will be mapped: the model learns their look.
+        Scenes without points that will be mapped; distillation and consistency losses use them.
     resume
-        Go on with a training of this output that was stopped.
+        Continue a stopped training of this output.
     device
         ``auto``, ``cpu`` or ``cuda``.
     reporter
-        Told about progress; may cancel.
+        Receives progress; may cancel.
 
     Returns
     -------
     ModelBundle
-        The model, as it lies in its folder. ``metadata["reason"]`` says why it has its members.
+        The model, loaded from its folder. ``metadata["reason"]`` is the reason for the choice of its members.
 
     Raises
     ------
@@ -103,9 +104,9 @@ def train(
     OutputError
         If the folder cannot be written.
     TrainingError
-        If the loss stops being a number, memory runs out, or there is nothing to resume.
+        If the loss is not finite, memory runs out, or there is nothing to resume.
     Cancelled
-        If the reporter was asked to cancel; what is there can be resumed.
+        If the reporter was asked to cancel; the training can be resumed.
     """
     reporter = reporter or Reporter()
     if model not in get_args(ModelKind):
@@ -152,14 +153,14 @@ def train(
 
 
 FITTED_MINUTES = 1.0
-"""Trainings of no more minutes keep the members that are fitted: a network would get too few steps to gain on them."""
+"""Trainings of at most this many minutes train no network: it would get too few steps to score above the fitted members."""
 
 
 def _train(job: TrainingJob, *, resume: bool) -> TrainingOutcome:
-    """Train what was asked for."""
+    """Train the requested kind of model."""
     if job.kind in ("forest", "linear"):
         asked = "A forest" if job.kind == "forest" else "A linear model"
-        return _fitted_alone(job, f"{asked} was asked for.")
+        return _fitted_alone(job, f"{asked} was requested.")
     if job.kind == "auto" and (reason := _why_no_network(job)):
         job.reporter.log(reason)
         return _fitted_alone(job, reason)
@@ -167,24 +168,24 @@ def _train(job: TrainingJob, *, resume: bool) -> TrainingOutcome:
 
 
 def _why_no_network(job: TrainingJob) -> str:
-    """Return a sentence that says why no network is trained; an empty one where one is."""
+    """Return the reason why no network is trained; an empty text where one is."""
     count, limit = len(job.all_labels), job.config.selection.forest_below
     if count < limit:
         return (
-            f"No network is trained: there are {count} labelled pixels, and below {limit} a network learns less from "
-            "them than forest and linear model do. Collect more points, or ask for a network with '--model network'."
+            f"No network is trained: there are {count} labelled pixels, and with fewer than {limit} a network scores "
+            "below forest and linear model. Collect more points, or request a network with '--model network'."
         )
     optimization = job.config.optimization
     if not optimization.steps and optimization.minutes <= FITTED_MINUTES:
         return (
-            f"No network is trained: in {optimization.minutes:g} minutes it gains nothing on forest and linear model. "
-            "Give the training more time for one ('--minutes')."
+            f"No network is trained: in {optimization.minutes:g} minutes it does not score above forest and linear model. "
+            "Raise the time limit for one ('--minutes')."
         )
     return ""
 
 
 def _fitted_alone(job: TrainingJob, reason: str) -> TrainingOutcome:
-    """Fit the members that need no training loop, after they were weighted on held-out pixels."""
+    """Decide the weights of forest and linear model on held-out pixels, then fit both to all labelled pixels."""
     facts: dict[str, Any] = {"reason": reason, "scores": {}}
     held_out, temperature = job.prepared.held_out, 1.0
     weights: Mapping[str, float] = {}
@@ -208,14 +209,14 @@ def _fitted_alone(job: TrainingJob, reason: str) -> TrainingOutcome:
 
 
 def _keep_last_good(job: TrainingJob, error: LastGoodError) -> TrainingError:
-    """Write the last good state beside the output and return the error that says where."""
+    """Write the last state with finite weights beside the output, and return the error with its path."""
     _write(job, error.outcome)
     kept = job.output.publish_beside(f"step-{error.step}")
     return TrainingError(str(error).format(folder=kept))
 
 
 def _write(job: TrainingJob, outcome: TrainingOutcome) -> None:
-    """Write the files of a model, and the points that it learnt from."""
+    """Write the files of a model, and its training points."""
     prepared = job.prepared
     learnt = points_trained_on(
         prepared.points, prepared.scenes, prepared.imagery, job.all_labels, prepared.legend
@@ -225,7 +226,7 @@ def _write(job: TrainingJob, outcome: TrainingOutcome) -> None:
 
 
 def assemble(job: TrainingJob, outcome: TrainingOutcome, learnt: Points) -> ModelBundle:
-    """Return the model of an outcome, with all that is to be known about it."""
+    """Return the model of an outcome, with its metadata."""
     imagery, points = job.prepared.imagery, job.prepared.points
     counts = job.all_labels.counts(imagery.classes).tolist()
     per_class = dict(zip(job.prepared.legend.names, counts, strict=True))
@@ -255,7 +256,7 @@ def assemble(job: TrainingJob, outcome: TrainingOutcome, learnt: Points) -> Mode
 
 
 def _digest_weights(outcome: TrainingOutcome) -> bytes:
-    """Return a digest of all weights: another one for every model, and the same for a training that is repeated."""
+    """Return the SHA-512 digest of all weights; a repeated training gives the same one."""
     digest = hashlib.sha512()
     for member in outcome.members:
         for name, tensor in sorted(member.tensors().items()):

@@ -184,7 +184,7 @@ def match_raster(
     started = time.perf_counter()
     if mix_bands and not invariant:
         raise ConfigError(
-            "Band mixing was asked for without invariant pixels. It can only be fitted where both images show the same "
+            "Band mixing was requested without invariant pixels. It can only be fitted where both images show the same "
             "area; ask for invariant pixels too."
         )
     scene = _open_one(raster, reporter)

@@ -164,7 +164,7 @@ class SparseMaskDataset(GridDataset):
     masks
         Sparse masks.
     scenes
-        Which scene each mask belongs to, in the masks' order: chips of a scene then see its labels alone. Without
+        Which scene each mask belongs to, in the masks' order: chips of a scene then have its labels alone. Without
         it a label counts on every scene that shows its ground.
     crs, res, intervals, transforms
         As for `SceneDataset`.

@@ -33,10 +33,10 @@ Coordinates = tuple[NDArray[np.float64], NDArray[np.float64]]
 class ChipIndex(tuple[slice, slice]):  # noqa: SLOT001  (tuples cannot have named slots)
     """Where a chip lies: an x and a y slice, as torchgeo knows them, and the pixels of which scene it is cut from.
 
-    Where scenes overlap, coordinates do not tell on which one a point was clicked, so ``scene`` names it. With
+    Where scenes overlap, coordinates do not determine on which one a point was digitized, so ``scene`` names it. With
     ``window``, the chip is these pixels of that scene, and no coordinates are converted. ``style`` names a patch in
     memory whose mean and standard deviation per band the chip takes. Datasets of this module use all three; all others
-    see two slices.
+    get two slices.
     """
 
     scene: str | None

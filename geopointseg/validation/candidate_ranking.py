@@ -178,7 +178,7 @@ def rank_candidates(
     names: Sequence[str] = (),
     seed: int = 0,
 ) -> Ranking:
-    """Choose the candidates that are worth labelling next.
+    """Choose the candidates to label next.
 
     The weight of a candidate is its uncertainty times its novelty, the distance in feature space to the nearest labelled
     place. Weighted k-means on the features gives as many clusters as points are wanted. From each cluster comes one

@@ -325,7 +325,7 @@ def _score_methods(
     if not on_image.any():
         raise PointsError(
             f"None of the {len(points)} points lies on an image of the scenes. Expected points on the imagery; "
-            "'geopointseg points check' says where they lie."
+            "'geopointseg points check' lists where they lie."
         )
     scored = {
         name: score_blocks(

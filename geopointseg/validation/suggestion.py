@@ -55,7 +55,7 @@ _MOST_BANDS = 24
 @described
 @dataclass(frozen=True, eq=False)
 class SuggestedPoints:
-    """Places worth labelling next, the most useful first.
+    """Places to label next, the most useful first.
 
     Parameters
     ----------
@@ -373,7 +373,7 @@ class _CandidateSampler:
 
 def _check_request(count: int, min_distance_m: float) -> None:
     if count < 1:
-        raise PointsError(f"{count} points were asked for. Expected at least one; ask for more.")
+        raise PointsError(f"{count} points were requested. Expected at least one; request more.")
     if not 0 <= min_distance_m < math.inf:
         raise PointsError(
             f"The smallest distance is {min_distance_m} m. Expected zero or more metres; correct it."
