@@ -407,7 +407,7 @@ def _find_inexact_transformations(e: Evidence) -> Iterator[Finding]:
     for scene in _transformed_scenes(e):
         accuracy = transformation_accuracy_m(e.points.crs, scene.grid.crs)
         if accuracy > scene.grid.resolution_m:
-            unknown = "unknown accuracy (PROJ knows no shift between their datums)"
+            unknown = "unknown accuracy (PROJ has no shift between their datums)"
             stated = f"an accuracy of {accuracy:g} m" if np.isfinite(accuracy) else unknown
             message = (
                 f"Points are transformed {_between(e, scene)} with {stated} against pixels of "

@@ -86,7 +86,7 @@ class OutputFolder:
             self.discard()
             raise TrainingError(
                 f"There is nothing to resume for '{self.output}': no training was stopped there. Expected the output "
-                "folder of a stopped training; start anew without '--resume'."
+                "folder of a stopped training; start again without '--resume'."
             )
 
     def publish(self) -> None:

@@ -399,14 +399,14 @@ def _read_tensors(folder: Path, description: Mapping[str, Any]) -> dict[str, tor
     if _sha256(path) != description.get("weights_sha256"):
         raise ModelError(
             f"The weights of the model '{folder}' are damaged: the checksum of {WEIGHTS_FILE} is not the one in "
-            f"{DESCRIPTION_FILE}. Copy the whole folder again or train anew."
+            f"{DESCRIPTION_FILE}. Copy the whole folder again, or train the model again."
         )
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
             f"'{path}' is not a safetensors file ({error}). Expected the weights of a model; "
-            "copy the whole folder again or train anew."
+            "copy the whole folder again, or train the model again."
         ) from error
 
 

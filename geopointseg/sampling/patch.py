@@ -287,7 +287,7 @@ def read_patches(
                 patches.append(patch)
     if not patches:
         raise RasterError(
-            f"'{scenes[0].name}' holds no valid pixel where training looks. Expected imagery; check its nodata value."
+            f"'{scenes[0].name}' holds no valid pixel in the windows that a training reads. Expected imagery; check its nodata value."
         )
     return patches
 

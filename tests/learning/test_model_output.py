@@ -26,7 +26,8 @@ def test_a_second_training_of_the_same_folder_is_refused_and_harms_nothing(tmp_p
     assert said.returncode == 1
     assert (
         f"Another run is writing '{tmp_path / 'model'}' at this moment (process {os.getpid()}). "
-        "One output takes one run; wait for it to end or choose another output." in said.stderr
+        "Only one run may write an output; wait for it to end or choose another output."
+        in said.stderr
     )
     assert first.checkpoint.read_text() == "hours of work"
     with pytest.raises(OutputError, match="Another run is writing"):
