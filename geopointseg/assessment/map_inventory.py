@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.grid import Grid
+from geopointseg.raster.grid import Grid, row_windows
 from geopointseg.raster.pixel_area import PixelAreas
 from geopointseg.raster.raster_access import open_dataset, reading
 from geopointseg.raster.validity import is_stored_mask, masks_of
@@ -101,9 +101,11 @@ def read_row_ranges(
 ) -> Iterator[tuple[Window, NDArray[np.integer], NDArray[np.bool_] | None]]:
     """Yield full-width windows with stored codes ``(row, col)`` and validity (None: only the nodata value counts)."""
     with open_dataset(class_map.path) as dataset:
-        plain = _is_plain(dataset)
+        plain, block = _is_plain(dataset), dataset.block_shapes[0][0]
+        rows = max(1, RANGE_PX // max(dataset.width, 1))
+        rows = max(rows // block * block, min(block, 4 * rows))
         with reporter.stage("assess", total=dataset.height) as advance:
-            for window in _range_windows(dataset):
+            for window in row_windows(class_map.grid.window, rows):
                 if plain:
                     with reading(class_map.path, window):
                         values = dataset.read(1, window=window)
@@ -158,14 +160,6 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
                 codes = np.where(inside, stored, 0).astype(np.int64)
                 yield np.where(inside, _index_of(other, codes), -1)
                 advance(1)
-
-
-def _range_windows(dataset: DatasetReader) -> Iterator[Window]:
-    block = dataset.block_shapes[0][0]
-    rows = max(1, RANGE_PX // max(dataset.width, 1))
-    rows = max(rows // block * block, min(block, 4 * rows))
-    for top in range(0, dataset.height, rows):
-        yield Window(0, top, dataset.width, min(rows, dataset.height - top))
 
 
 def _is_plain(dataset: DatasetReader) -> bool:

@@ -34,7 +34,7 @@ from geopointseg.raster.class_map import (
 )
 from geopointseg.raster.cog import BLOCK_PX
 from geopointseg.raster.crs import keep_crs
-from geopointseg.raster.grid import Grid, clip_window, crs_name, transform_coordinates
+from geopointseg.raster.grid import Grid, clip_window, crs_name, row_windows, transform_coordinates
 from geopointseg.raster.polygon import nearest_shape
 from geopointseg.raster.publishing import whole_file
 from geopointseg.raster.raster_access import open_unplaced
@@ -292,7 +292,8 @@ def _burn(shape: Any, grid: Grid) -> NDArray[np.int64]:
     right, bottom = np.ceil(bounds[2:]).astype(int) + 1
     window = clip_window(Window(left, top, right - left, bottom - top), grid.shape)
     pixels = [np.empty(0, dtype=np.int64)]
-    for part in _row_ranges(window):
+    rows = max(_RANGE_PX // max(window.width, 1), 1)
+    for part in row_windows(window, rows) if window.width else ():
         burnt = rasterio.features.rasterize(
             [(drawn, 1)],
             out_shape=(part.height, part.width),
@@ -302,15 +303,6 @@ def _burn(shape: Any, grid: Grid) -> NDArray[np.int64]:
         row, col = np.nonzero(burnt)
         pixels.append((row + part.row_off) * grid.width + col + part.col_off)
     return np.concatenate(pixels)
-
-
-def _row_ranges(window: Window) -> Iterator[Window]:
-    if window.width == 0:
-        return
-    height = max(_RANGE_PX // window.width, 1)
-    for top in range(window.row_off, window.row_off + window.height, height):
-        rows = min(height, window.row_off + window.height - top)
-        yield Window(window.col_off, top, window.width, rows)
 
 
 def write_mask(mask: SparseMask, path: str | Path) -> Path:

@@ -295,9 +295,13 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def is_model_folder(folder: Path) -> bool:
     """Return whether a folder contains a model."""
+    return has_format(folder / DESCRIPTION_FILE, FORMAT)
+
+
+def has_format(path: Path, name: str) -> bool:
+    """Return whether a file is JSON and names this format."""
     try:
-        text = (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")
-        return bool(json.loads(text).get("format") == FORMAT)
+        return bool(json.loads(path.read_text(encoding="utf-8")).get("format") == name)
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from geopointseg.errors import ConfigError, InputFileError, ModelError, nearest_names
 from geopointseg.model.architecture import OWN_ARCHITECTURES, architecture_names
 from geopointseg.model.bundle import WEIGHTS_FILE as MODEL_WEIGHTS
-from geopointseg.model.bundle import is_model_folder
+from geopointseg.model.bundle import has_format, is_model_folder
 from geopointseg.model.member import Normalization
 from geopointseg.model.weight_bands import band_common_names
 from geopointseg.model.weights import InitialWeights
@@ -128,11 +128,7 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
 
 def is_pretrained_folder(folder: Path) -> bool:
     """Return whether a folder contains weights that 'pretrain' wrote."""
-    try:
-        text = (folder / PRETRAINED_DESCRIPTION).read_text(encoding="utf-8")
-        return bool(json.loads(text).get("format") == PRETRAINED_FORMAT)
-    except (OSError, ValueError, AttributeError):
-        return False
+    return has_format(folder / PRETRAINED_DESCRIPTION, PRETRAINED_FORMAT)
 
 
 def _from_folder(folder: Path) -> InitialWeights:

@@ -11,6 +11,7 @@ and a CRS class of its own.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -301,3 +302,10 @@ def clip_window(window: Window, shape: tuple[int, int]) -> Window:
     bottom = min(max(window.row_off + window.height, top), shape[0])
     right = min(max(window.col_off + window.width, left), shape[1])
     return Window(left, top, right - left, bottom - top)
+
+
+def row_windows(window: Window, rows: int) -> Iterator[Window]:
+    """Divide a window into windows of its width and of at most a number of rows, from top to bottom."""
+    for top in range(0, window.height, rows):
+        height = min(rows, window.height - top)
+        yield Window(window.col_off, window.row_off + top, window.width, height)

@@ -14,12 +14,12 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.assessment.training_points import read_kept_points
+from geopointseg.assessment.training_points import read_given_or_kept
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.layer import new_geopackage, require_free_geopackage, write_layer
 from geopointseg.labels.layer_style import Style, write_style
 from geopointseg.labels.placement import crs_mismatch
-from geopointseg.labels.points import Points, read_points
+from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.model.ensemble import combine_models
@@ -210,7 +210,7 @@ def suggest(
     require_free_geopackage(Path(output), SUGGESTION_LAYER, inputs, CLASS_FIELD)
     bundles = load_models(as_list(models), str(resolve_device(device)))
     opened = open_imagery(as_list(scenes), bundles, reporter)
-    existing = _existing_points(points, bundles)
+    existing = read_given_or_kept(points, [bundle.folder for bundle in bundles])
     _require_related_crs(opened, existing)
     sampler = _CandidateSampler(bundles, opened, np.random.default_rng(seed))
     places = list(sampler.draw(reporter))
@@ -388,17 +388,6 @@ def _require_related_crs(scenes: Sequence[Scene], points: Points | None) -> None
             mismatch = crs_mismatch(points, scene)
             if mismatch:
                 raise PointsError(mismatch)
-
-
-def _existing_points(
-    points: Points | str | os.PathLike[str] | None, bundles: Sequence[ModelBundle]
-) -> Points | None:
-    if isinstance(points, Points):
-        return points
-    if points is not None:
-        return read_points(Path(points))
-    kept = (read_kept_points(Path(bundle.folder)) for bundle in bundles)
-    return next((found for found in kept if found is not None), None)
 
 
 def _write_layer(suggested: SuggestedPoints, scene: Scene) -> None:
