@@ -316,7 +316,7 @@ def _with_stored_indices(scene: Scene, wanted: Sequence[str]) -> list[str]:
 
 
 def _choose_by_color(scene: Scene, wanted: Sequence[str]) -> dict[str, Band]:
-    """Return the bands that wanted colours mean, by what was wanted; none where the file does not tell these colours.
+    """Return the bands of the wanted colours, by wanted name; none where the file does not declare these colours.
 
     Colours that only one side declares are ignored. Colours that contradict each other are an error.
     """

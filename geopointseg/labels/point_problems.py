@@ -182,7 +182,7 @@ def _find_zero_weights(e: Evidence) -> Iterator[Finding]:
 def _find_points_outside(e: Evidence) -> Iterator[Finding]:
     outside = len(e.points) - e.inside_count
     if e.names_no_scene.all():
-        return  # the rule on the field 'scene' tells the reason
+        return  # the rule on the field 'scene' gives the reason
     if not e.inside_count:
         yield "error", describe_miss(e.points, e.scenes), outside
     elif outside:

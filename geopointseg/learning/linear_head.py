@@ -115,9 +115,9 @@ def _as_network(body: LinearBody, imagery: TrainingImagery) -> Network:
 
 
 def find_colors(bands: Sequence[Band]) -> tuple[int, ...] | None:
-    """Return the positions of red, green and blue among bands; None where they are not all told.
+    """Return the positions of red, green and blue among bands; None where not all are known.
 
-    Three bands, or four, that tell no colour are taken as red, green, blue (and another one), as pictures are.
+    Three or four bands without name and colour are taken as red, green and blue (and another one), as in photographs.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def normalize_for_backbone(
     scenes
         The scenes that it comes from.
     colors
-        Positions of red, green and blue; None where the bands tell no colours.
+        Positions of red, green and blue; None where they are not known.
     """
     own = imagery.normalization()
     if colors is None:

@@ -42,7 +42,7 @@ class Objective:
     expected
         Expected share of each class in the map, ``(class,)``, against which a collapse of pseudo-labels is detected.
     expected_from_teacher
-        Whether ``expected`` comes from a forest's map.
+        Whether ``expected`` comes from the teachers' predictions.
     """
 
     config: Config

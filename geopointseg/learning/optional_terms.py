@@ -41,10 +41,10 @@ from geopointseg.sampling.augmentation import Batch
 COLLAPSE_CHECK_AFTER = 50
 """Steps with consistency before pseudo-labels are checked for collapse onto few classes."""
 TOLERANCE_OF_TEACHER, TOLERANCE_OF_POINTS = 0.4, 0.15
-"""Pseudo-labels have collapsed below this share of the expected class diversity. The expectation comes from the forest's
-map, or from the points alone, which are spread more evenly over the classes than the pixels are."""
+"""Pseudo-labels have collapsed below this share of the expected class diversity. The expected shares are those
+of the teachers' predictions, or those of the points, which are distributed more evenly over the classes than the pixels."""
 CONFIDENT_FOREST = 0.8
-"""Probability from which on the forest overrules a pseudo-label of another class."""
+"""Where a teacher gives another class at least this probability, a pseudo-label is not used."""
 
 
 @dataclass
@@ -129,7 +129,7 @@ class Consistency:
         expected
             Expected share of each class in the map, ``(class,)``.
         expected_from_teacher
-            Whether ``expected`` comes from a forest's map, not from points alone.
+            Whether ``expected`` comes from the teachers' predictions, not from the points.
         """
         assert batch.valid is not None  # noqa: S101
         assert batch.mask is not None  # noqa: S101

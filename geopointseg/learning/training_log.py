@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import RasterError
+from geopointseg.labels.placement import NOT_TRAINED
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import locate_pixels
 from geopointseg.learning.training_imagery import TrainingImagery
@@ -234,14 +235,11 @@ def points_trained_on(
     kept = np.zeros(len(labels), dtype=bool)
     for scene, (pixel, _) in zip(scenes, shares, strict=True):
         given = np.flatnonzero(
-            labels.belong_to(scene.name) & np.isin(labels.split, _HELD_OUT_SPLITS, invert=True)
+            labels.belong_to(scene.name) & np.isin(labels.split, NOT_TRAINED, invert=True)
         )
         place, owner = locate_pixels(labels.select(given).to_crs(scene.grid.crs), scene.grid)
         kept[given[owner[np.isin(place, pixel)]]] = True
     return labels.select(kept)
-
-
-_HELD_OUT_SPLITS = ("validation", "test", "buffer")
 
 
 def _pixels_on(

@@ -193,7 +193,7 @@ class DaskRun:
         progress
             Updated after every tile.
         reporter
-            Asked whether the run is cancelled.
+            Receives progress; may cancel.
 
         Returns
         -------

@@ -1,6 +1,6 @@
-"""Which labels are drawn, and where in its chip each one lies: the arithmetic of sampling.
+"""Arithmetic of sampling: the drawing of labels, and the position of each label in its chip.
 
-Nothing here knows files or datasets. Every function takes a numpy generator, so that a seed decides everything.
+The functions take arrays, no files or datasets. The random ones take a numpy generator, so that a seed determines them.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def class_shares(counts: ArrayLike, balance: float) -> NDArray[np.float64]:
 def draw_labels(
     class_index: ArrayLike, count: int, balance: float, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw labels, balanced over classes and, within a class, as evenly as can be.
+    """Draw labels, balanced over classes and evenly within each class.
 
-    Classes are drawn by systematic sampling and labels by shuffled rounds, not one by one: in every epoch the
-    share of a class is right to a single draw, and no label is drawn a second time before all others of its
-    class had their turn. That takes the luck of the draw out of short runs.
+    Classes are drawn by systematic sampling and the labels of a class in shuffled rounds. In every epoch, the number of draws
+    of a class differs from its share by less than one, and a label is drawn again only after all others of its class. This
+    reduces the variance between short runs.
 
     Parameters
     ----------

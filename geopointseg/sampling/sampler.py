@@ -1,11 +1,11 @@
 """Samplers of chips: around labels, over a grid, or anywhere with an image.
 
 All samplers are torchgeo `SpatialSampler` and go into any ``DataLoader`` or, by ``@``, together with torchgeo's temporal
-samplers. Chips are cut along the pixels of the scene they come from, never across its lattice, so nothing is
+samplers. Chips are cut along the pixels of the scene they come from, aligned with its pixel grid, so nothing is
 resampled where the dataset has the scene's own CRS and resolution.
 
-The random ones are seeded: the seed and the number of the epoch decide every draw. Each pass draws anew; `set_epoch`
-goes back to, or ahead to, any of them, as resuming needs.
+The random samplers are seeded: the seed and the number of the epoch determine every draw. Each pass is a new epoch;
+`set_epoch` sets its number when a training is resumed.
 """
 
 from __future__ import annotations
