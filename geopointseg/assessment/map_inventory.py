@@ -158,7 +158,7 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
                 if other.nodata is not None:
                     inside &= stored != other.nodata
                 codes = np.where(inside, stored, 0).astype(np.int64)
-                yield np.where(inside, _index_of(other, codes), -1)
+                yield np.where(inside, other.index_of(codes), -1)
                 advance(1)
 
 
@@ -216,14 +216,5 @@ def _sum_up(
         pixels=known[:, 0].astype(np.int64),
         area_m2=known[:, 1],
         unknown_pixels=unknown,
-        sampled=np.where(valid, _index_of(class_map, codes), -1),
+        sampled=np.where(valid, class_map.index_of(codes), -1),
     )
-
-
-def _index_of(class_map: ClassMap, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    order = np.argsort(class_map.legend.codes)
-    if not len(order):
-        return np.full(codes.shape, -1)
-    place = np.searchsorted(class_map.legend.codes, codes, sorter=order).clip(max=len(order) - 1)
-    index = order[place]
-    return np.where(class_map.legend.codes[index] == codes, index, -1)

@@ -343,11 +343,12 @@ class ClassMap:
         inside = clip_window(window, self.grid.shape)
         if inside.width and inside.height:
             codes, valid = self.read_codes(inside)
-            index = np.where(valid, self._index_of(codes), INVALID)
+            index = np.where(valid, self.index_of(codes), INVALID)
             class_index[slices_within(window, inside)] = index
         return class_index, class_index >= 0
 
-    def _index_of(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    def index_of(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the class index of each code, of the same shape; -1 for codes that the legend lacks."""
         if not len(self.legend):
             return np.full_like(codes, INVALID)
         order = np.argsort(self.legend.codes)
