@@ -137,7 +137,7 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
         int64 ``(row, col)`` of full width, from top to bottom; -1 where there is no class.
     """
     step = max(1, RANGE_PX // max(grid.width, 1) // 4)
-    tops = range(0, grid.height, step)
+    windows = list(row_windows(grid.window, step))
     with open_dataset(other.path) as dataset:
         options = {
             "crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width,
@@ -146,11 +146,10 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
         }  # fmt: skip
         with (
             WarpedVRT(dataset, **options) as warped,
-            reporter.stage("assess", len(tops)) as advance,
+            reporter.stage("assess", len(windows)) as advance,
         ):
             alpha = 1 + warped.colorinterp.index(ColorInterp.alpha)
-            for top in tops:
-                window = Window(0, top, grid.width, min(step, grid.height - top))
+            for window in windows:
                 with reading(other.path):
                     stored = warped.read(1, window=window)
                     inside = warped.read(alpha, window=window) > 0

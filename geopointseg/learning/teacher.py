@@ -7,17 +7,17 @@ G. Hinton et al., Distilling the knowledge in a neural network, 2015, doi:10.485
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from geopointseg.config import ForestConfig
 from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.forest import Forest
 from geopointseg.model.inference import Ensemble, predict_at, predict_window
 from geopointseg.progress import Reporter
+from geopointseg.raster.grid import block_windows
 from geopointseg.sampling.patch import LabelledPixels
 
 BLOCK_PX = 512
@@ -70,7 +70,11 @@ def predict_patches(
         uint8 ``(class, row, col)`` a patch, in 1/255; 0 where invalid.
     """
     maps = [np.zeros((imagery.classes, *patch.shape), dtype=np.uint8) for patch in imagery.patches]
-    blocks = [(i, w) for i, patch in enumerate(imagery.patches) for w in _blocks(patch.shape)]
+    blocks = [
+        (position, window)
+        for position, patch in enumerate(imagery.patches)
+        for window in block_windows(patch.shape, BLOCK_PX)
+    ]
     with reporter.stage(stage, total=len(blocks)) as advance:
         for position, window in blocks:
             found, valid = predict_window(teacher, imagery.patches[position], window)
@@ -78,13 +82,6 @@ def predict_patches(
             maps[position][:, rows, cols] = np.where(valid, np.rint(found * 255), 0)
             advance(1)
     return tuple(maps)
-
-
-def _blocks(shape: tuple[int, int]) -> Iterator[Window]:
-    height, width = shape
-    for row in range(0, height, BLOCK_PX):
-        for col in range(0, width, BLOCK_PX):
-            yield Window(col, row, min(BLOCK_PX, width - col), min(BLOCK_PX, height - row))
 
 
 def predict_labelled(

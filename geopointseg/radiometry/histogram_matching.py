@@ -90,9 +90,6 @@ class Matching:
             f"bands: {join_names(self.source.band_names)}",
         ]
 
-    def _table(self) -> list[tuple[str, list[str], list[list[str]]]]:
-        return self.tables()
-
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
         """Return mean and standard deviation of each band before, after, and in the reference, for the terminal."""
         headings = ["band", "mean", "std", "mean after", "std after", "mean wanted", "std wanted"]

@@ -309,3 +309,10 @@ def row_windows(window: Window, rows: int) -> Iterator[Window]:
     for top in range(0, window.height, rows):
         height = min(rows, window.height - top)
         yield Window(window.col_off, window.row_off + top, window.width, height)
+
+
+def block_windows(shape: tuple[int, int], side: int) -> Iterator[Window]:
+    """Divide rows and columns into square blocks, row by row; those at the right and lower border may be smaller."""
+    for rows in row_windows(Window(0, 0, shape[1], shape[0]), side):
+        for left in range(0, shape[1], side):
+            yield Window(left, rows.row_off, min(side, shape[1] - left), rows.height)

@@ -129,7 +129,7 @@ def validate(
         sources, bands=config.scene.bands, reporter=reporter, **config.scene.reading
     )
     used = points.select(points.split != "buffer")
-    trials = _Trials(sources, config, model, seed, device, _SilentReporter(reporter))
+    trials = _Trials(sources, config, model, seed, device, reporter.silent(NullSink()))
     if by == "scene":
         trials = replace(trials, **_single_scenes(sources, config, reporter))
         size = choose_block_size(used, len(trials.sources), block_size_m, seed, warnings)
@@ -197,23 +197,6 @@ def predict_points(
                     ensemble, scene, row[wanted], col[wanted], advance=advance
                 )
     return found
-
-
-class _SilentReporter(Reporter):
-    """A reporter for trainings inside a cross-validation: it shows nothing, and is cancelled with the outer one."""
-
-    def __init__(self, outer: Reporter) -> None:
-        super().__init__(NullSink())
-        self._outer = outer
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the cross-validation was cancelled."""
-        return self._outer.is_cancelled
-
-    def check_cancelled(self) -> None:
-        """Raise `Cancelled` if the cross-validation was cancelled."""
-        self._outer.check_cancelled()
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from geopointseg.prediction.prediction_job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.datum import datum_at
 from geopointseg.raster.geodesy import Positions
-from geopointseg.raster.grid import require_transformation, transform_coordinates
+from geopointseg.raster.grid import block_windows, require_transformation, transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.setting import as_list
 from geopointseg.summary import count_classes, described
@@ -96,9 +96,6 @@ class SuggestedPoints:
             f"SuggestedPoints: {len(self)}, written to '{self.output}'",
             count_classes(kinds.tolist(), counts),
         ]
-
-    def _table(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
-        return self.tables()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -263,12 +260,10 @@ class _CandidateSampler:
 
     def _windows(self) -> list[tuple[int, Window]]:
         found = [
-            (position, Window(left, top, min(WINDOW_PX, width - left), min(WINDOW_PX, height - top)))
+            (position, window)
             for position, scene in enumerate(self.scenes)
-            for height, width in [scene.grid.shape]
-            for top in range(0, height, WINDOW_PX)
-            for left in range(0, width, WINDOW_PX)
-        ]  # fmt: skip
+            for window in block_windows(scene.grid.shape, WINDOW_PX)
+        ]
         most = max(1, LARGEST_AREA_PX // WINDOW_PX**2)
         if len(found) <= most:
             return found
