@@ -146,7 +146,7 @@ def test_resumed_self_training_has_the_same_teachers(place, tiny, tmp_path) -> N
     config = tiny.updated({"teaching": {"self_training": True}})
     common = {"config": config, "steps": 10, "model": "network", "device": "cpu"}
     train(place.path, place.points, output=tmp_path / "whole", **common)
-    with pytest.raises(Cancelled, match="'--resume' to go on"):
+    with pytest.raises(Cancelled, match="'--resume' to continue"):
         train(
             place.path, place.points, output=tmp_path / "m", reporter=Recorder(cancel_at=9).reporter, **common
         )  # fmt: skip
@@ -285,7 +285,7 @@ def test_network_with_too_few_steps_is_not_kept(place, tiny, tmp_path) -> None:
         place.path, place.points, output=tmp_path / "m", config=config, steps=3, device="cpu"
     )
     assert {m.kind for m in bundle.members} <= {"forest", "linear"}
-    assert "takes 60 at least" in bundle.metadata["reason"]
+    assert "Expected at least 60" in bundle.metadata["reason"]
 
 
 def test_rare_classes_are_warned_of(place, tiny, tmp_path) -> None:
@@ -516,7 +516,7 @@ def test_nothing_held_out_gives_all_members_equal_weights(place, tiny, tmp_path)
         place.path, place.points, output=tmp_path / "f", config=hasty, steps=4, device="cpu"
     )
     assert {m.kind: m.weight for m in fitted.members} == {"forest": 0.5, "linear": 0.5}
-    assert "got 4 steps" in fitted.metadata["reason"]
+    assert "was trained for 4 steps" in fitted.metadata["reason"]
 
 
 def test_a_network_that_was_asked_for_is_scored_beside_the_forest(place, tiny, tmp_path) -> None:
