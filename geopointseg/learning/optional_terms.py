@@ -43,7 +43,7 @@ COLLAPSE_CHECK_AFTER = 50
 TOLERANCE_OF_TEACHER, TOLERANCE_OF_POINTS = 0.4, 0.15
 """Pseudo-labels have collapsed below this share of the expected class diversity. The expected shares are those
 of the teachers' predictions, or those of the points, which are distributed more evenly over the classes than the pixels."""
-CONFIDENT_FOREST = 0.8
+CONFIDENT_TEACHER = 0.8
 """Where a teacher gives another class at least this probability, a pseudo-label is not used."""
 
 
@@ -171,7 +171,7 @@ class Consistency:
         self.active_steps = int(state["taught_steps"])
 
 
-def contradicts(forest: Tensor, targets: Tensor, confident: float = CONFIDENT_FOREST) -> Tensor:
+def contradicts(forest: Tensor, targets: Tensor, confident: float = CONFIDENT_TEACHER) -> Tensor:
     """Return where a confident forest predicts another class than the averaged network.
 
     Parameters

@@ -191,7 +191,7 @@ class Reconstruction:
         with torch.autocast(batch.image.device.type, enabled=False):
             clean = self.augmentation.strong(batch, generator)
         assert clean.valid is not None  # noqa: S101
-        hidden = hide_squares(
+        hidden = mask_squares(
             clean.image, self.settings.mask_share, self.settings.mask_px, generator
         )
         noise = torch.randn(clean.image.shape, generator=generator).to(clean.image)
@@ -210,7 +210,7 @@ class Reconstruction:
         """Do nothing."""
 
 
-def hide_squares(image: Tensor, share: float, side_px: int, generator: Generator) -> Tensor:
+def mask_squares(image: Tensor, share: float, side_px: int, generator: Generator) -> Tensor:
     """Choose squares to mask, with the same share in every chip.
 
     Parameters
@@ -231,7 +231,7 @@ def hide_squares(image: Tensor, share: float, side_px: int, generator: Generator
 
     Examples
     --------
-    >>> hidden = hide_squares(torch.zeros(2, 3, 32, 32), 0.5, 8, torch.Generator().manual_seed(0))
+    >>> hidden = mask_squares(torch.zeros(2, 3, 32, 32), 0.5, 8, torch.Generator().manual_seed(0))
     >>> hidden.float().mean((1, 2))
     tensor([0.5000, 0.5000])
     """

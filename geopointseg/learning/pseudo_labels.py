@@ -21,9 +21,9 @@ from geopointseg.sampling.patch import Patch, PatchLabels, cut
 Maps = tuple[NDArray[np.uint8], ...]
 Grow = Callable[[NDArray[np.float32], NDArray[np.bool_], int], NDArray[np.bool_]]
 
-LIKE = 0.35
+LARGEST_DIFFERENCE = 0.35
 """Pixels of a region differ from its point by less than this, in standard deviations of the image (root mean square)."""
-SURE = 204
+CONTRADICTING = 204
 """A teacher whose probability of another class is at least this, in 1/255, contradicts an expanded label."""
 KEPT_SHARE = 0.5
 """Share of the pixels of each class, the most confident ones, that keep their soft label in self-training."""
@@ -87,7 +87,7 @@ def grow_region(
     near[
         max(row - reach_px, 0) : row + reach_px + 1, max(col - reach_px, 0) : col + reach_px + 1
     ] = True
-    regions, _ = ndimage.label((_difference(image, (row, col)) < LIKE) & near & valid)
+    regions, _ = ndimage.label((_difference(image, (row, col)) < LARGEST_DIFFERENCE) & near & valid)
     return np.asarray((regions == regions[row, col]) & (regions > 0))
 
 
@@ -187,7 +187,7 @@ def _keep(
         rows, cols = np.nonzero(keep)
         probability = soft[:, rows, cols]
         other = probability.argmax(axis=0) != vote[rows, cols]
-        contradicted = other & (probability.max(axis=0) >= SURE)
+        contradicted = other & (probability.max(axis=0) >= CONTRADICTING)
         keep[rows[contradicted], cols[contradicted]] = False
     return np.asarray(keep)
 

@@ -331,7 +331,7 @@ class TrainingLoop:
                 precision=choose_precision(self.device, self.config.optimization),
                 max_epochs=1,
                 logger=False,
-                callbacks=[_Bookkeeping(self, until, check)],
+                callbacks=[_StepCallback(self, until, check)],
                 gradient_clip_val=self.config.optimization.gradient_clip or None,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
@@ -365,7 +365,7 @@ class TrainingLoop:
         )
 
 
-class _Bookkeeping(L.Callback):
+class _StepCallback(L.Callback):
     """Updates counters, log, checkpoint and progress after every step."""
 
     def __init__(

@@ -115,11 +115,11 @@ def read_training_imagery(
     )
     patches = read_patches(scenes, windows, reporter)
     labelled = locate_labels(patches, masks)
-    _tell_left_out(windows, masks, reporter)
+    _warn_of_unused(windows, masks, reporter)
     return TrainingImagery(tuple(patches), labelled, classes, scenes[0].grid.resolution_m)
 
 
-def _tell_left_out(
+def _warn_of_unused(
     windows: Sequence[Place], masks: Sequence[SparseMask | None], reporter: Reporter
 ) -> None:
     """Warn of labels that lie on no window."""
