@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geopointseg.assessment.location_digest import mix_bits
 from geopointseg.lab.dense_mask import DenseMask, row_ranges
 from geopointseg.raster.geodesy import measure_distance
 from geopointseg.raster.grid import Grid
@@ -236,9 +237,7 @@ def random_bits(flat: NDArray[np.int64], seed: int, name: str, stream: str = "")
     salt = np.uint64(zlib.crc32(f"{stream}|{name}".encode()) << 32 | zlib.crc32(f"{seed}".encode()))
     with np.errstate(over="ignore"):
         bits = (flat.astype(np.uint64) + salt) * np.uint64(0x9E3779B97F4A7C15) + salt
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
-    return np.asarray(bits ^ (bits >> np.uint64(31)))
+        return mix_bits(bits)
 
 
 def random_numbers(
