@@ -222,9 +222,9 @@ class Reporter:
         self.sink: Sink = sink or SilentSink()
         self._cancelled: Flag = cancelled or threading.Event()
 
-    def silent(self) -> Reporter:
-        """Return a silent reporter for a part of the run that is cancelled together with this one."""
-        return Reporter(cancelled=self._cancelled)
+    def silent(self, sink: Sink | None = None) -> Reporter:
+        """Return a reporter to another sink, silent by default, for a part that is cancelled together with this run."""
+        return Reporter(sink, self._cancelled)
 
     def log(self, message: str, **data: Any) -> None:
         """Send a message to the user."""

@@ -15,7 +15,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal
 
@@ -282,3 +282,8 @@ def format_toml(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(format_toml(v) for v in value) + "]"
     return repr(value)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return an argument that is one thing or several as a list; a path is one thing."""
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]

@@ -23,8 +23,8 @@ def described[T: type](kind: T) -> T:
     """Add a ``repr`` of one to five lines without arrays to a class, and ``_repr_html_`` if the class has a table.
 
     The lines are those of the method ``_summary``; the first one begins with the name of the class. A dataclass without
-    this method shows the names and values of its fields, and arrays as data type and shape. The method ``_table``
-    returns headings and rows for notebooks, or a list of titled tables.
+    this method shows the names and values of its fields, and arrays as data type and shape. For notebooks, the method
+    ``_table`` returns headings and rows, or the method ``tables`` a list of titled tables.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def described[T: type](kind: T) -> T:
     """
     target = cast("Any", kind)
     target.__repr__ = _show
-    if hasattr(kind, "_table"):
+    if hasattr(kind, "_table") or hasattr(kind, "tables"):
         target._repr_html_ = _show_html
     return kind
 
@@ -110,8 +110,7 @@ def _show(self: Any) -> str:
 
 
 def _show_html(self: Any) -> str:
-    found = self._table()
-    tables = found if isinstance(found, list) else [("", *found)]
+    tables = [("", *self._table())] if hasattr(self, "_table") else self.tables()
     title = html.escape(repr(self).partition("\n")[0])
     return f"<p><b>{title}</b></p>" + "".join(_html_table(*table) for table in tables)
 

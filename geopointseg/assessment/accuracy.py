@@ -32,7 +32,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import crs_name, require_transformation
 from geopointseg.raster.pixel_area import PixelAreas
-from geopointseg.setting import require_number
+from geopointseg.setting import as_list, require_number
 
 __all__ = ["Assessment", "assess"]
 
@@ -56,7 +56,7 @@ def assess(
 ) -> Assessment:
     """Compare a class map with test points or a reference raster.
 
-    The map is read once, in strips, so it may be of any size. Areas are geodesic in geographic CRSs.
+    The map is read once, by ranges of rows, so it may be of any size. Areas are geodesic in geographic CRSs.
 
     Parameters
     ----------
@@ -123,7 +123,11 @@ def assess(
             points = read_points(os.fspath(points), class_field=class_field, layer=layer)
         drawn: Sampling = "stratified" if strata is not None and sampling == "unknown" else sampling
         options = _Options(
-            drawn, None if strata is None else _open(strata), force, confidence, _as_folders(model)
+            drawn,
+            None if strata is None else _open(strata),
+            force,
+            confidence,
+            () if model is None else tuple(as_list(model)),
         )
         assessed = _assess_points(described, points, options, reporter)
     for warning in assessed.warnings:
@@ -155,14 +159,6 @@ class _Warnings:
 
 def _open(raster: Raster) -> ClassMap:
     return raster if isinstance(raster, ClassMap) else ClassMap.open(raster)
-
-
-def _as_folders(
-    model: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
-) -> tuple[str | os.PathLike[str], ...]:
-    if model is None:
-        return ()
-    return (model,) if isinstance(model, (str, os.PathLike)) else tuple(model)
 
 
 def _assess_points(

@@ -148,9 +148,6 @@ class Assessment:
             ),
         ]
 
-    def _table(self) -> list[TitledTable]:
-        return self.tables()
-
     @property
     def legend(self) -> Legend:
         """The map's classes, then those that only the reference has."""

@@ -4,7 +4,7 @@ Rows are *map* classes and columns are *reference* classes in every format: in m
 in the report. Each format states this, because a transposed matrix swaps user's and producer's accuracy.
 
 Scores are one ratio of counts each and computed here. scikit-learn and torchmetrics start from labels of single samples, not
-from counts of strips, folds and bootstrap replicates, and give 0, not NaN, as F1 of a class that only the map has.
+from counts of ranges of rows, folds and bootstrap replicates, and give 0, not NaN, as F1 of a class that only the map has.
 """
 
 from __future__ import annotations

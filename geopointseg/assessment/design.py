@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
 
-from geopointseg.assessment.map_inventory import read_strips
+from geopointseg.assessment.map_inventory import read_row_ranges
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
@@ -203,7 +203,7 @@ def design_sample(
     """Draw a stratified random sample from a map; its classes are the strata.
 
     Within a class every square metre has the same probability, also where the area of a pixel depends on its row. The map
-    is read twice in strips.
+    is read twice.
 
     Parameters
     ----------
@@ -271,7 +271,7 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
     import shapely
 
     from geopointseg.labels.layer import new_geopackage, write_layer
-    from geopointseg.labels.layer_style import Category, Style, store_style
+    from geopointseg.labels.layer_style import Category, Style, write_style
 
     empty = np.full(len(sample), None, dtype=object)
     fields = {
@@ -282,7 +282,7 @@ def write_sample(sample: SampleDesign, path: str | os.PathLike[str]) -> None:
     with new_geopackage(Path(path), SAMPLE_LAYER, [sample.source], CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(sample.x, sample.y))
         write_layer(partial, SAMPLE_LAYER, geometry, fields, sample.crs)
-        store_style(partial, SAMPLE_LAYER, style)
+        write_style(partial, SAMPLE_LAYER, style)
         _offer_classes(partial, sample.legend.names)
 
 
@@ -291,7 +291,7 @@ def _offer_classes(path: Path, names: Sequence[str]) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         [(document,)] = connection.execute("SELECT styleQML FROM layer_styles").fetchall()
         head, _, rest = document.partition("<qgis")
-        root = ET.fromstring("<qgis" + rest)  # noqa: S314 - written by `store_style`
+        root = ET.fromstring("<qgis" + rest)  # noqa: S314 - written by `write_style`
         configuration = ET.SubElement(root, "fieldConfiguration")
         field = ET.SubElement(configuration, "field", name=CLASS_FIELD)
         config = ET.SubElement(ET.SubElement(field, "editWidget", type="ValueMap"), "config")
@@ -325,7 +325,7 @@ def _expected_error(share: NDArray[np.float64], counts: NDArray[np.int64]) -> fl
 def _count_by_row(class_map: ClassMap, reporter: Reporter) -> NDArray[np.int64]:
     """Count the pixels of each class in each row, ``(row, class)``."""
     counts = np.zeros((class_map.grid.height, len(class_map.legend)), dtype=np.int64)
-    for window, values, mask in read_strips(class_map, reporter):
+    for window, values, mask in read_row_ranges(class_map, reporter):
         part = counts[window.row_off : window.row_off + window.height]
         for index, code in enumerate(class_map.legend.codes.tolist()):
             if code == class_map.nodata:
@@ -363,7 +363,7 @@ def _find_columns(
     """Return row, column and class index of picked pixels, from positions among the pixels of a class in a row."""
     found: list[tuple[int, int, int]] = []
     codes = class_map.legend.codes.tolist()
-    for window, values, mask in read_strips(class_map, reporter):
+    for window, values, mask in read_row_ranges(class_map, reporter):
         top, bottom = window.row_off, window.row_off + window.height
         for index, chosen in enumerate(picked):
             for row, position in chosen[(chosen[:, 0] >= top) & (chosen[:, 0] < bottom)].tolist():

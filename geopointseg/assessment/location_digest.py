@@ -271,10 +271,19 @@ def _hash_cells(cells: NDArray[np.int64]) -> NDArray[np.uint64]:
     col = ((cells & 0xFFFFFFFF) - _ORIGIN).astype(np.uint64)
     row = ((cells >> 32) - _ORIGIN).astype(np.uint64)
     mixed = (row << np.uint64(32)) ^ (col & np.uint64(0xFFFFFFFF))
+    return np.asarray(mix_bits(mixed) >> np.uint64(64 - 8 * _OLD_BYTES))
+
+
+def mix_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the finalizer of SplitMix64 of each value: every input bit changes about half of the output bits.
+
+    References
+    ----------
+    G. L. Steele et al., Fast splittable pseudorandom number generators, OOPSLA 2014, doi:10.1145/2660193.2660195.
+    """
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    mixed ^= mixed >> np.uint64(31)
-    return np.asarray(mixed >> np.uint64(64 - 8 * _OLD_BYTES))
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray(values ^ (values >> np.uint64(31)))
 
 
 def _read_old(encoded: str) -> NDArray[np.uint64]:

@@ -1,6 +1,6 @@
 """Inventory of a map: pixels and area of each class, and the class at test points, from one pass over the map.
 
-The map is read in strips of whole block rows, so that it may be larger than memory and test points may lie anywhere.
+The map is read in ranges of whole block rows, so that it may be larger than memory and test points may lie anywhere.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rasterio.windows import Window
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.grid import Grid
+from geopointseg.raster.grid import Grid, row_windows
 from geopointseg.raster.pixel_area import PixelAreas
 from geopointseg.raster.raster_access import open_dataset, reading
 from geopointseg.raster.validity import is_stored_mask, masks_of
 
-STRIP_VALUES = 16 << 20
-"""Approximate number of pixels in a strip."""
+RANGE_PX = 16 << 20
+"""Approximate number of pixels in a range of rows."""
 
 _LARGEST_DENSE_CODE = 1023
 
@@ -84,7 +84,7 @@ def take_inventory(
     codes = np.zeros(len(row), dtype=np.int64)
     valid = np.zeros(len(row), dtype=bool)
     totals: dict[int, NDArray[np.float64]] = {}
-    for window, values, mask in read_strips(class_map, reporter or Reporter()):
+    for window, values, mask in read_row_ranges(class_map, reporter or Reporter()):
         top, bottom = window.row_off, window.row_off + window.height
         _count(totals, values, mask, areas.within(window))
         here = order[slice(*np.searchsorted(sorted_rows, [top, bottom]))]
@@ -96,14 +96,16 @@ def take_inventory(
     return _sum_up(class_map, totals, codes, valid)
 
 
-def read_strips(
+def read_row_ranges(
     class_map: ClassMap, reporter: Reporter
 ) -> Iterator[tuple[Window, NDArray[np.integer], NDArray[np.bool_] | None]]:
     """Yield full-width windows with stored codes ``(row, col)`` and validity (None: only the nodata value counts)."""
     with open_dataset(class_map.path) as dataset:
-        plain = _is_plain(dataset)
+        plain, block = _is_plain(dataset), dataset.block_shapes[0][0]
+        rows = max(1, RANGE_PX // max(dataset.width, 1))
+        rows = max(rows // block * block, min(block, 4 * rows))
         with reporter.stage("assess", total=dataset.height) as advance:
-            for window in _strip_windows(dataset):
+            for window in row_windows(class_map.grid.window, rows):
                 if plain:
                     with reading(class_map.path, window):
                         values = dataset.read(1, window=window)
@@ -114,7 +116,7 @@ def read_strips(
 
 
 def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[NDArray[np.int64]]:
-    """Yield class indices of another raster on a grid, strip by strip.
+    """Yield class indices of another raster on a grid, by ranges of rows.
 
     Where the grids differ, each pixel of the grid has the class at its centre (nearest neighbour). The alpha band is 0
     outside the raster and its mask. It is read as a band, because GDAL uses it as a mask only where it is unsigned. Nodata
@@ -134,8 +136,8 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
     ndarray
         int64 ``(row, col)`` of full width, from top to bottom; -1 where there is no class.
     """
-    step = max(1, STRIP_VALUES // max(grid.width, 1) // 4)
-    tops = range(0, grid.height, step)
+    step = max(1, RANGE_PX // max(grid.width, 1) // 4)
+    windows = list(row_windows(grid.window, step))
     with open_dataset(other.path) as dataset:
         options = {
             "crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width,
@@ -144,11 +146,10 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
         }  # fmt: skip
         with (
             WarpedVRT(dataset, **options) as warped,
-            reporter.stage("assess", len(tops)) as advance,
+            reporter.stage("assess", len(windows)) as advance,
         ):
             alpha = 1 + warped.colorinterp.index(ColorInterp.alpha)
-            for top in tops:
-                window = Window(0, top, grid.width, min(step, grid.height - top))
+            for window in windows:
                 with reading(other.path):
                     stored = warped.read(1, window=window)
                     inside = warped.read(alpha, window=window) > 0
@@ -156,16 +157,8 @@ def read_on_grid(other: ClassMap, grid: Grid, reporter: Reporter) -> Iterator[ND
                 if other.nodata is not None:
                     inside &= stored != other.nodata
                 codes = np.where(inside, stored, 0).astype(np.int64)
-                yield np.where(inside, _index_of(other, codes), -1)
+                yield np.where(inside, other.index_of(codes), -1)
                 advance(1)
-
-
-def _strip_windows(dataset: DatasetReader) -> Iterator[Window]:
-    block = dataset.block_shapes[0][0]
-    rows = max(1, STRIP_VALUES // max(dataset.width, 1))
-    rows = max(rows // block * block, min(block, 4 * rows))
-    for top in range(0, dataset.height, rows):
-        yield Window(0, top, dataset.width, min(rows, dataset.height - top))
 
 
 def _is_plain(dataset: DatasetReader) -> bool:
@@ -180,7 +173,7 @@ def _count(
     mask: NDArray[np.bool_] | None,
     areas: NDArray[np.float64],
 ) -> None:
-    """Add the pixels and square metres of each code in a strip to the totals; areas are ``(row, 1 or col)``."""
+    """Add the pixels and square metres of each code in a range of rows to the totals; areas are ``(row, 1 or col)``."""
     even = areas.shape[1] == 1
     if (
         even
@@ -222,14 +215,5 @@ def _sum_up(
         pixels=known[:, 0].astype(np.int64),
         area_m2=known[:, 1],
         unknown_pixels=unknown,
-        sampled=np.where(valid, _index_of(class_map, codes), -1),
+        sampled=np.where(valid, class_map.index_of(codes), -1),
     )
-
-
-def _index_of(class_map: ClassMap, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    order = np.argsort(class_map.legend.codes)
-    if not len(order):
-        return np.full(codes.shape, -1)
-    place = np.searchsorted(class_map.legend.codes, codes, sorter=order).clip(max=len(order) - 1)
-    index = order[place]
-    return np.where(class_map.legend.codes[index] == codes, index, -1)

@@ -51,8 +51,8 @@ def is_raster_reference(
     layers = list_layers(os.fspath(path)) if exists and rasters else []
     if layers:
         raise InputFileError(
-            f"'{path}' holds layers ({join_names(layers)}) and rasters ({join_names(rasters)}). Expected to know which is "
-            "the reference; name the layer of points with --layer (layer= in Python), or give the raster itself, for "
+            f"'{path}' holds layers ({join_names(layers)}) and rasters ({join_names(rasters)}). Expected one "
+            "reference; name the layer of points with --layer (layer= in Python), or give the raster itself, for "
             f"example '{rasters[0]}'."
         )
     if len(rasters) > 1:

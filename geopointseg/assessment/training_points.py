@@ -99,6 +99,16 @@ def read_kept_points(folder: Path) -> Points | None:
     return read_points(path) if path.exists() else None
 
 
+def read_given_or_kept(
+    points: Points | str | os.PathLike[str] | None, folders: Sequence[Path]
+) -> Points | None:
+    """Return points that were given, or named by a path, or that the first of some model folders keeps."""
+    if points is None:
+        kept = map(read_kept_points, folders)
+        return next((found for found in kept if found is not None), None)
+    return points if isinstance(points, Points) else read_points(Path(points))
+
+
 def check_training_points(
     class_map: ClassMap,
     points: Points,

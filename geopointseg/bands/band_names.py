@@ -1,4 +1,4 @@
-"""Bands by name: find the bands that a model wants, in whatever order a file holds them.
+"""Bands by name: find the bands of a model in a file, whatever their order there.
 
 A band is identified by its description, by a common name (``red``, ``nir`` ...), by its colour interpretation or by
 its wavelength. What is wanted may also be an index (``ndvi``) or any formula over bands, computed as the scene
@@ -316,7 +316,7 @@ def _with_stored_indices(scene: Scene, wanted: Sequence[str]) -> list[str]:
 
 
 def _choose_by_color(scene: Scene, wanted: Sequence[str]) -> dict[str, Band]:
-    """Return the bands that wanted colours mean, by what was wanted; none where the file does not tell these colours.
+    """Return the bands of the wanted colours, by wanted name; none where the file does not declare these colours.
 
     Colours that only one side declares are ignored. Colours that contradict each other are an error.
     """

@@ -40,6 +40,7 @@ from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.raster_access import is_text
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.validity import Nodata
+from geopointseg.setting import as_list
 from geopointseg.summary import join_names
 
 if TYPE_CHECKING:
@@ -100,9 +101,7 @@ def open_scenes(
         If the bands wanted are lacking, the scenes' bands do not correspond, or the role of a file is unknown.
     """
     reporter = reporter or Reporter()
-    files, left_out = _open_files(
-        [sources] if isinstance(sources, (str, os.PathLike, Scene)) else list(sources), bands
-    )
+    files, left_out = _open_files(as_list(sources), bands)
     if nodata is not None:
         files = [replace(file, scene=file.scene.with_nodata(nodata)) for file in files]
     made = assemble_scenes(files, stack, bands=bands, reporter=reporter)

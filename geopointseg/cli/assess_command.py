@@ -9,7 +9,6 @@ import click
 
 from geopointseg.cli.invocation import (
     Invocation,
-    Table,
     common_options,
     layer_options,
     points_options,
@@ -138,9 +137,8 @@ def _assess_map(
         write_map_report(
             assessed, output, inputs, figures=figures, seed=run.seed, reporter=run.reporter
         )
-    tables = [Table(title, headings, rows) for title, headings, rows in assessed.tables()]
     sentences = [line for line in assessed.sentences() if line not in assessed.warnings]
-    run.finish(assessed.to_json() | {"report": output}, *tables, *sentences)
+    run.finish(assessed.to_json() | {"report": output}, *assessed.tables(), *sentences)
 
 
 @click.command("validate")
@@ -191,9 +189,8 @@ def validate_command(
         list(rasters), read_points(points, class_field=class_field, layer=layer), config=run.settings, seed=run.seed,
         device=run.device, reporter=run.reporter, **options,
     )  # fmt: skip
-    tables = [Table(title, headings, rows) for title, headings, rows in validated.tables()]
     sentences = [line for line in validated.sentences() if line not in validated.warnings]
-    run.finish(validated.to_json(), *tables, *sentences)
+    run.finish(validated.to_json(), *validated.tables(), *sentences)
 
 
 @click.command("suggest")
@@ -230,5 +227,4 @@ def suggest_command(
         reporter=run.reporter,
         **options,
     )
-    tables = [Table(title, headings, rows) for title, headings, rows in suggested.tables()]
-    run.finish(suggested.to_json() | {"output": output}, *tables, f"Wrote {output}.")
+    run.finish(suggested.to_json() | {"output": output}, *suggested.tables(), f"Wrote {output}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from geopointseg.cli.invocation import Invocation, Table, common_options
+from geopointseg.cli.invocation import Invocation, common_options
 
 
 @click.command("demo")
@@ -49,5 +49,4 @@ def demo_command(
         folder, scene=scene, points=points, class_field=class_field, minutes=minutes, seed=run.seed,
         device=run.device, reporter=run.reporter,
     )  # fmt: skip
-    tables = [Table(title, headings, rows) for title, headings, rows in done.tables()]
-    run.finish(done.to_json(), *tables, *done.sentences())
+    run.finish(done.to_json(), *done.tables(), *done.sentences())

@@ -7,13 +7,16 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import click
 
 from geopointseg.cli.setting_options import gather_settings
 from geopointseg.config import Config
 from geopointseg.progress import BarSink, Event, JsonSink, Reporter, Sink
+
+TitledTable = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
+"""Title, headings and rows."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Invocation:
     reporter: Reporter
     settings: Config
 
-    def finish(self, result: dict[str, Any], *shown: Table | str) -> None:
+    def finish(self, result: dict[str, Any], *shown: TitledTable | str) -> None:
         """Print the result of a command: as JSON with ``--json``, else as tables and sentences."""
         if isinstance(self.reporter, ImageryReporter) and self.reporter.imagery:
             result = result | {"imagery": self.reporter.imagery}
@@ -50,14 +53,13 @@ class Invocation:
             click.echo(json.dumps(result, ensure_ascii=False, indent=2, default=str))
             return
         for part in shown:
-            if isinstance(part, Table):
-                part.show()
-            else:
+            if isinstance(part, str):
                 click.echo(part)
+            else:
+                Table(*part).show()
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows under headings, for the terminal.
 
     Parameters

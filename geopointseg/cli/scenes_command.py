@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from geopointseg.cli.invocation import Invocation, Table, common_options
+from geopointseg.cli.invocation import Invocation, common_options
 
 
 @click.command("match")
@@ -69,5 +69,4 @@ def match_command(
         from geopointseg.report.radiometry_figures import save_matching
 
         save_matching(done, figure)
-    tables = [Table(title, headings, rows) for title, headings, rows in done.tables()]
-    run.finish(done.to_json(), *tables, f"Wrote {output}.")
+    run.finish(done.to_json(), *done.tables(), f"Wrote {output}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from geopointseg.cli.invocation import Invocation, Table, common_options
+from geopointseg.cli.invocation import Invocation, common_options
 
 
 @click.command("study")
@@ -30,10 +30,9 @@ def study_command(run: Invocation, study_file: str, output: str, quick: bool, jo
         device=run.device,
         reporter=run.reporter,
     )
-    tables = [Table(title, headings, rows) for title, headings, rows in done.tables()]
     failed = [
         f"{level_name(score)} ({score.data}, seed {score.seed}) failed: {score.failure}"
         for score in done.scores
         if score.failure
     ]
-    run.finish(done.to_json(), *tables, *failed, f"The report is in {output}.")
+    run.finish(done.to_json(), *done.tables(), *failed, f"The report is in {output}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geopointseg.report.figures import ACCENT, FAINT, INK, MUTED, WARM
+from geopointseg.report.figure_style import ACCENT, FAINT, INK, MUTED, WARM, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,12 +167,7 @@ def panels(columns: int, height_in: float, rows: int = 1) -> tuple[Figure, list[
     axes : list of Axes
         Its panels, row by row.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    width = 6.0 if columns == 1 else 4.4 * columns
-    figure = Figure(figsize=(width, height_in), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.0 if columns == 1 else 4.4 * columns, height_in)
     axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)

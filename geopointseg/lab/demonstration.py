@@ -105,9 +105,6 @@ class DemoResult:
             f"overall accuracy {self.tested_on}: {join_names(scores)}",
         ]
 
-    def _table(self) -> list[tuple[str, Sequence[str], list[tuple[Any, ...]]]]:
-        return self.tables()
-
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
         return {

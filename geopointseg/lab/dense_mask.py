@@ -7,14 +7,12 @@ They are index rasters or colour-coded images, with or without georeference, wit
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -33,10 +31,10 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import LEGEND_TAG
 from geopointseg.raster.class_style import read_sidecar_legend
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.raster_access import open_dataset, refuse_control_points
+from geopointseg.raster.raster_access import open_unplaced, refuse_control_points
 from geopointseg.summary import described
 
-_STRIP_PX = 4_000_000
+_RANGE_PX = 4_000_000
 _TOLERATED_UNKNOWN = 0.02
 _MOST_CLASSES = 255
 
@@ -77,9 +75,9 @@ class DenseMask:
     def counts(self) -> NDArray[np.int64]:
         """Return the number of pixels of each class, in legend order."""
         counts = np.zeros(len(self.legend), dtype=np.int64)
-        for rows in row_strips(self.grid.shape):
-            strip = self.class_index[rows]
-            counts += np.bincount(strip[strip >= 0], minlength=len(self.legend))
+        for rows in row_ranges(self.grid.shape):
+            part = self.class_index[rows]
+            counts += np.bincount(part[part >= 0], minlength=len(self.legend))
         return counts
 
 
@@ -136,7 +134,7 @@ def read_dense_mask(
     reporter = reporter or Reporter()
     colors = palette if isinstance(palette, Palette) or palette is None else read_palette(palette)
     objects = None if instances is None else _read_objects(instances)
-    with _quietly_open(path) as dataset:
+    with open_unplaced(path) as dataset:
         grid = grid or _grid_of(dataset, path)
         _require_size(dataset, grid, path)
         if _is_picture(dataset, colors, path):
@@ -153,21 +151,15 @@ def read_dense_mask(
     return DenseMask(class_index, grid, legend, name or Path(path).name, objects)
 
 
-def row_strips(shape: tuple[int, int]) -> Iterator[slice]:
+def row_ranges(shape: tuple[int, int]) -> Iterator[slice]:
     """Yield slices of rows with about four million pixels each."""
-    rows = max(_STRIP_PX // max(shape[1], 1), 1)
+    rows = max(_RANGE_PX // max(shape[1], 1), 1)
     for top in range(0, shape[0], rows):
         yield slice(top, min(top + rows, shape[0]))
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(str(length) for length in reversed(shape))
-
-
-def _quietly_open(path: str | Path) -> DatasetReader:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return open_dataset(str(path))
 
 
 def _grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
@@ -224,7 +216,7 @@ def _read_colors(
     shape = dataset.height, dataset.width
     class_index = np.empty(shape, dtype=np.int16)
     report = ColorReport()
-    for rows in row_strips(shape):
+    for rows in row_ranges(shape):
         picture = _picture(dataset, Window(0, rows.start, shape[1], rows.stop - rows.start))
         class_index[rows], part = decode_colors(picture, palette)
         report += part
@@ -263,7 +255,7 @@ def _read_codes(dataset: DatasetReader, path: str) -> NDArray[np.int32]:
     """Read class codes, int32 ``(row, col)``; -1 where nodata."""
     shape = dataset.height, dataset.width
     codes = np.empty(shape, dtype=np.int32)
-    for rows in row_strips(shape):
+    for rows in row_ranges(shape):
         window = Window(0, rows.start, shape[1], rows.stop - rows.start)
         stored = dataset.read(1, window=window)
         valid = dataset.read_masks(1, window=window) > 0
@@ -281,7 +273,7 @@ def _read_codes(dataset: DatasetReader, path: str) -> NDArray[np.int32]:
 
 
 def _read_objects(path: str | Path) -> NDArray[np.int32]:
-    with _quietly_open(path) as dataset:
+    with open_unplaced(path) as dataset:
         return np.maximum(_read_codes(dataset, str(path)), 0)
 
 
@@ -310,7 +302,7 @@ def _encode(
     index = np.full(len(found), UNLABELLED, dtype=np.int16)
     index[known] = legend.encode(found[known])
     class_index = np.empty(codes.shape, dtype=np.int16)
-    for rows in row_strips(codes.shape):
+    for rows in row_ranges(codes.shape):
         class_index[rows] = index[np.searchsorted(found, codes[rows])]
     return class_index, legend
 

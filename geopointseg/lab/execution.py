@@ -155,13 +155,13 @@ def _attempt(
     """Execute one run; a failure becomes part of the result. Models are removed afterwards."""
     from geopointseg.lab.experiment import keep_results, run_experiment
 
-    workspace = folder / f"{run.key}.work"
-    shutil.rmtree(workspace, ignore_errors=True)
-    workspace.mkdir(parents=True)
+    work_folder = folder / f"{run.key}.work"
+    shutil.rmtree(work_folder, ignore_errors=True)
+    work_folder.mkdir(parents=True)
     try:
         data = plan.data_named(run.data)
-        score = run_experiment(run, data, workspace, device=device, reporter=reporter)
-        keep_results(workspace, folder / run.key, maps=run.seed == plan.seeds[0])
+        score = run_experiment(run, data, work_folder, device=device, reporter=reporter)
+        keep_results(work_folder, folder / run.key, maps=run.seed == plan.seeds[0])
     except Cancelled:
         raise
     except Exception as error:  # noqa: BLE001 - a failed run does not end the study
@@ -169,7 +169,7 @@ def _attempt(
     else:
         return score
     finally:
-        shutil.rmtree(workspace, ignore_errors=True)
+        shutil.rmtree(work_folder, ignore_errors=True)
 
 
 def _read_score(path: Path, run: StudyRun) -> RunScore | None:

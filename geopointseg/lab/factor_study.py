@@ -202,42 +202,23 @@ def level_name(score: RunScore | StudyRun) -> str:
     return ", ".join(start + [f"{title_of(name)} {level}" for name, level in levels.items()])
 
 
+_CSV_FIELDS = (
+    "seed", "mean_f1", "overall_accuracy", "seconds", "cpu_seconds", "steps", "failure",
+)  # fmt: skip
+
+
 def _write_csv(scores: Sequence[RunScore], path: Path) -> None:
-    factors = list(dict.fromkeys(name for score in scores for name in score.levels))
-    classes = list(dict.fromkeys(name for score in scores for name in score.class_f1 or {}))
+    factors = dict.fromkeys(name for score in scores for name in score.levels)
+    classes = dict.fromkeys(name for score in scores for name in score.class_f1 or {})
+    headings = ["data", *factors, *_CSV_FIELDS, *(f"f1 {name}" for name in classes)]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            [
-                "data",
-                *factors,
-                "seed",
-                "mean_f1",
-                "overall_accuracy",
-                "seconds",
-                "cpu_seconds",
-                "steps",
-                "failure",
-                *(f"f1 {c}" for c in classes),
-            ]
-        )
+        writer.writerow(headings)
         for s in scores:
             levels = [s.levels.get(name, "") for name in factors]
-            by_class = [(s.class_f1 or {}).get(c, "") for c in classes]
-            writer.writerow(
-                [
-                    s.data,
-                    *levels,
-                    s.seed,
-                    s.mean_f1,
-                    s.overall_accuracy,
-                    s.seconds,
-                    s.cpu_seconds,
-                    s.steps,
-                    s.failure,
-                    *by_class,
-                ]
-            )
+            values = [getattr(s, name) for name in _CSV_FIELDS]
+            by_class = [(s.class_f1 or {}).get(name, "") for name in classes]
+            writer.writerow([s.data, *levels, *values, *by_class])
 
 
 def _write_tensorboard(scores: Sequence[RunScore], folder: Path) -> None:

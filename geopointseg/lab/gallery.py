@@ -14,6 +14,7 @@ from geopointseg.lab.comparison import RunScore
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.scene import Scene
+from geopointseg.report.figure_style import new_figure
 from geopointseg.report.picture import picture_scene
 
 if TYPE_CHECKING:
@@ -220,12 +221,7 @@ def _step(picture: Picture) -> int:
 
 
 def _grid(rows: int, columns: int, aspect: float) -> tuple[Figure, list[list[Axes]]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    side = 9.0 / columns
-    figure = Figure(figsize=(9.0, side * aspect * rows + 0.7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 9.0 / columns * aspect * rows + 0.7)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.ravel():
         axis.set_xticks([])

@@ -8,7 +8,6 @@ pairs as GeoTIFFs.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning
 
 from geopointseg.errors import InputFileError, RasterError, nearest_names
 from geopointseg.lab.color_palette import Palette
@@ -29,7 +27,7 @@ from geopointseg.raster.class_map import write_class_map
 from geopointseg.raster.crs import exact_wkt, keep_crs
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.publishing import whole_file
-from geopointseg.raster.raster_access import describe_as_virtual, open_dataset
+from geopointseg.raster.raster_access import describe_as_virtual, open_dataset, open_unplaced
 
 ASSIGNED_EPSG = 32631
 """CRS of assigned grids; their position is arbitrary, their pixel size is not."""
@@ -227,10 +225,8 @@ def pair_files(
 
 def has_crs(image: Path) -> bool:
     """Whether an image has a CRS."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with open_dataset(str(image)) as dataset:
-            return dataset.crs is not None
+    with open_unplaced(image) as dataset:
+        return dataset.crs is not None
 
 
 def georeference_pairs(
@@ -368,11 +364,9 @@ def _nearest_path(image: Path, masks: list[Path]) -> Path:
 def _assign_grids(images: list[Path], crs: CRS, resolution_m: float) -> Iterator[Grid]:
     left = 500_000.0
     for image in images:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with open_dataset(str(image)) as dataset:
-                placed, transform = dataset.crs, dataset.transform
-                height, width = dataset.height, dataset.width
+        with open_unplaced(image) as dataset:
+            placed, transform = dataset.crs, dataset.transform
+            height, width = dataset.height, dataset.width
         if placed is None:
             transform = Affine(resolution_m, 0, left, 0, -resolution_m, 5_000_000)
             left += (width + _GAP_PX) * resolution_m
@@ -380,10 +374,8 @@ def _assign_grids(images: list[Path], crs: CRS, resolution_m: float) -> Iterator
 
 
 def _require_same_size(pair: MaskPair) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with open_dataset(str(pair.mask)) as dataset:
-            width, height = dataset.width, dataset.height
+    with open_unplaced(pair.mask) as dataset:
+        width, height = dataset.width, dataset.height
     if (height, width) != pair.grid.shape:
         raise RasterError(
             f"The mask '{pair.mask}' has {width} x {height} pixels, its image '{pair.image.name}' "
@@ -395,10 +387,8 @@ def _require_same_size(pair: MaskPair) -> None:
 def _copy_image(pair: MaskPair, path: Path) -> None:
     """Copy an image with its masks, colours and data type onto its grid."""
     grid = pair.grid
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with open_dataset(str(pair.image)) as source:
-            root = describe_as_virtual(source)
+    with open_unplaced(pair.image) as source:
+        root = describe_as_virtual(source)
     for tag in ("SRS", "GeoTransform", "GCPList"):
         for element in root.findall(tag):
             root.remove(element)

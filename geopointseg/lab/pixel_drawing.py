@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.lab.dense_mask import DenseMask, row_strips
+from geopointseg.assessment.location_digest import mix_bits
+from geopointseg.lab.dense_mask import DenseMask, row_ranges
 from geopointseg.raster.geodesy import measure_distance
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.planar_coordinates import search_coordinates
@@ -236,9 +237,7 @@ def random_bits(flat: NDArray[np.int64], seed: int, name: str, stream: str = "")
     salt = np.uint64(zlib.crc32(f"{stream}|{name}".encode()) << 32 | zlib.crc32(f"{seed}".encode()))
     with np.errstate(over="ignore"):
         bits = (flat.astype(np.uint64) + salt) * np.uint64(0x9E3779B97F4A7C15) + salt
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
-    return np.asarray(bits ^ (bits >> np.uint64(31)))
+        return mix_bits(bits)
 
 
 def random_numbers(
@@ -306,10 +305,10 @@ def _draw_by_priority(
 def _prioritize(
     mask: DenseMask, settings: DrawSettings, *, together: bool = False
 ) -> Iterator[PixelSample]:
-    """Yield all labelled pixels, strip by strip, with their priority; pixels outside the zone come last."""
+    """Yield all labelled pixels, by ranges of rows, with their priority; pixels outside the zone come last."""
     height, width = mask.class_index.shape
     zoned = settings.placement in ("boundary", "interior")
-    for rows in row_strips((height, width)):
+    for rows in row_ranges((height, width)):
         halo = slice(
             max(rows.start - settings.zone_px, 0), min(rows.stop + settings.zone_px, height)
         )

@@ -34,7 +34,7 @@ from geopointseg.legend import Legend, LegendEntry
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Grid, transform_coordinates
 from geopointseg.raster.scene import Scene
-from geopointseg.setting import require_number
+from geopointseg.setting import as_list, require_number
 
 Mask = DenseMask | MaskPair | str | PathLike[str]
 
@@ -163,7 +163,7 @@ def simulate_points(
     settings = DrawSettings(
         placement, seed, zone_px, min_distance_m, cluster_size, cluster_radius_m or 0.0
     )
-    several = [masks] if isinstance(masks, (DenseMask, MaskPair, str, PathLike)) else list(masks)
+    several = as_list(masks)
     samples = []
     with reporter.stage("simulate", total=len(several)) as advance:
         for source in several:

@@ -395,13 +395,13 @@ def _parse_hypothesis(row: dict[str, Any], factors: tuple[Factor, ...]) -> Hypot
     levels = {f.name: f.levels for f in factors}
     if hypothesis.factor not in levels:
         raise ConfigError(
-            f"A hypothesis speaks of the factor '{hypothesis.factor}', which this study does not vary. "
+            f"A hypothesis names the factor '{hypothesis.factor}', which this study does not vary. "
             f"{nearest_names(hypothesis.factor, levels)}"
         )
     for level in (hypothesis.better, hypothesis.than):
         if level not in levels[hypothesis.factor]:
             raise ConfigError(
-                f"A hypothesis speaks of the level {level!r} of '{hypothesis.factor}'. "
+                f"A hypothesis names the level {level!r} of '{hypothesis.factor}'. "
                 f"Expected one of {list(levels[hypothesis.factor])}."
             )
     return hypothesis

@@ -141,7 +141,7 @@ def format_style(style: Style, *, geometry: str = "point") -> str:
     return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{body}\n"
 
 
-def store_style(path: str | Path, layer: str, style: Style, *, geometry: str = "point") -> None:
+def write_style(path: str | Path, layer: str, style: Style, *, geometry: str = "point") -> None:
     """Store a style as the default style of a GeoPackage layer.
 
     Parameters

@@ -29,7 +29,7 @@ NOT_TRAINED = ("validation", "test", "buffer")
 """Values of ``split`` of the points that training leaves out."""
 
 _TILE_PX = 256
-_STRIP_PX = 4_000_000
+_RANGE_PX = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def place_points(
     points
         The points.
     scenes
-        The scenes. A point lies on no scene whose CRS cannot be related to its own; see `ground_mismatch`.
+        The scenes. A point lies on no scene whose CRS cannot be related to its own; see `crs_mismatch`.
     chip_size
         Side of a training chip in pixels.
     reporter
@@ -107,7 +107,7 @@ def place_points(
     training = np.zeros(len(points.legend), dtype=np.int64)
     with reporter.stage("check", total=len(scenes)) as advance:
         for number, scene in enumerate(scenes):
-            if ground_mismatch(points, scene):
+            if crs_mismatch(points, scene):
                 advance(1)
                 continue
             moved = points.to_crs(scene.grid.crs)
@@ -186,7 +186,7 @@ def read_validity(
     return valid, undeclared
 
 
-def ground_mismatch(points: Points, scene: Scene) -> str:
+def crs_mismatch(points: Points, scene: Scene) -> str:
     """Return the message for points and a scene whose CRSs cannot be related to each other; empty where they can."""
     try:
         require_transformation(points.crs, scene.grid.crs)
@@ -201,9 +201,9 @@ def ground_mismatch(points: Points, scene: Scene) -> str:
 
 def describe_miss(points: Points, scenes: Sequence[Scene]) -> str:
     """Return the message for points none of which lies on a scene: both extents, and the probable reason."""
-    scene = next((s for s in scenes if not ground_mismatch(points, s)), None)
+    scene = next((s for s in scenes if not crs_mismatch(points, s)), None)
     if scene is None:
-        return ground_mismatch(points, scenes[0])
+        return crs_mismatch(points, scenes[0])
     moved = points.to_crs(scene.grid.crs)
     finite = np.isfinite(moved.x) & np.isfinite(moved.y)
     name = crs_name(scene.grid.crs)
@@ -272,7 +272,7 @@ def _near_border(place: NDArray[np.float64], grid: Grid, margin: float) -> NDArr
 def _tile_shape(scene: Scene) -> tuple[int, int]:
     height, width = scene.block_shape
     if width >= scene.grid.width:
-        rows = max(_STRIP_PX // (scene.grid.width * max(len(scene.bands), 1)), height, 1)
+        rows = max(_RANGE_PX // (scene.grid.width * max(len(scene.bands), 1)), height, 1)
         return min(rows, _TILE_PX), scene.grid.width
     return max(height, _TILE_PX), max(width, _TILE_PX)
 

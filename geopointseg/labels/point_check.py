@@ -9,7 +9,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from geopointseg.labels.points import Points, write_points
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.setting import as_list
 from geopointseg.summary import WIDTH, count_classes, described
 
 QUESTIONABLE_LAYER = "questionable_points"
@@ -202,7 +202,7 @@ def write_questionable(check: PointsCheck, path: str | Path) -> None:
 
 
 def _open_scenes(scenes: Scene | ScenePath | Sequence[Scene | ScenePath]) -> list[Scene]:
-    several = [scenes] if isinstance(scenes, (Scene, str, PathLike)) else list(scenes)
+    several = as_list(scenes)
     if not several:
         raise PointsError(
             "No scene was given to check the points against. Expected one or more rasters; name them with --raster."

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from geopointseg.errors import LegendError
 from geopointseg.labels.placement import (
     NOT_TRAINED,
+    crs_mismatch,
     describe_miss,
-    ground_mismatch,
     transformation_accuracy_m,
 )
 from geopointseg.labels.point_evidence import ClassCheck, Evidence
@@ -182,7 +182,7 @@ def _find_zero_weights(e: Evidence) -> Iterator[Finding]:
 def _find_points_outside(e: Evidence) -> Iterator[Finding]:
     outside = len(e.points) - e.inside_count
     if e.names_no_scene.all():
-        return  # the rule on the field 'scene' tells the reason
+        return  # the rule on the field 'scene' gives the reason
     if not e.inside_count:
         yield "error", describe_miss(e.points, e.scenes), outside
     elif outside:
@@ -194,7 +194,7 @@ def _find_points_outside(e: Evidence) -> Iterator[Finding]:
 
 
 def _find_other_datum(e: Evidence) -> Iterator[Finding]:
-    mismatches = [text for scene in e.scenes if (text := ground_mismatch(e.points, scene))]
+    mismatches = [text for scene in e.scenes if (text := crs_mismatch(e.points, scene))]
     if e.inside_count and mismatches:
         yield "error", mismatches[0], 0
 
@@ -388,7 +388,7 @@ def _transformed_scenes(e: Evidence) -> Iterator[Scene]:
     """Yield a scene of each CRS to which points are transformed."""
     for scene in {scene.grid.crs.to_wkt(): scene for scene in e.scenes}.values():
         same = scene.grid.crs == e.points.crs
-        if not (datum_of(scene.grid.crs).is_planar or same or ground_mismatch(e.points, scene)):
+        if not (datum_of(scene.grid.crs).is_planar or same or crs_mismatch(e.points, scene)):
             yield scene
 
 
@@ -407,7 +407,7 @@ def _find_inexact_transformations(e: Evidence) -> Iterator[Finding]:
     for scene in _transformed_scenes(e):
         accuracy = transformation_accuracy_m(e.points.crs, scene.grid.crs)
         if accuracy > scene.grid.resolution_m:
-            unknown = "unknown accuracy (PROJ knows no shift between their datums)"
+            unknown = "unknown accuracy (PROJ has no shift between their datums)"
             stated = f"an accuracy of {accuracy:g} m" if np.isfinite(accuracy) else unknown
             message = (
                 f"Points are transformed {_between(e, scene)} with {stated} against pixels of "

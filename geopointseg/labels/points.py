@@ -34,8 +34,8 @@ from geopointseg.labels.layer_style import (
     Style,
     find_style,
     read_style,
-    store_style,
     symbol_kind,
+    write_style,
 )
 from geopointseg.labels.point_fields import parse_optional
 from geopointseg.legend import Legend
@@ -389,7 +389,7 @@ def write_points(
     geometry = points.geometry
     with new_geopackage(path, layer, [points.source]) as partial:
         write_layer(partial, layer, geometry, fields, points.crs)
-        store_style(partial, layer, style, geometry=symbol_kind(geometry))
+        write_style(partial, layer, style, geometry=symbol_kind(geometry))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ are *unlabelled*, which is neither a class nor nodata.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ import shapely
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, OutputError, PointsError
@@ -36,16 +34,16 @@ from geopointseg.raster.class_map import (
 )
 from geopointseg.raster.cog import BLOCK_PX
 from geopointseg.raster.crs import keep_crs
-from geopointseg.raster.grid import Grid, clip_window, crs_name, transform_coordinates
+from geopointseg.raster.grid import Grid, clip_window, crs_name, row_windows, transform_coordinates
 from geopointseg.raster.polygon import nearest_shape
 from geopointseg.raster.publishing import whole_file
-from geopointseg.raster.raster_access import open_dataset
+from geopointseg.raster.raster_access import open_unplaced
 from geopointseg.summary import count_classes, described
 
 UNLABELLED = -1
 """Class index of unlabelled pixels in every dense array of class indices."""
 
-_STRIP_PX = 4_000_000
+_RANGE_PX = 4_000_000
 
 
 @described
@@ -280,7 +278,7 @@ def locate_pixels(points: Points, grid: Grid) -> tuple[NDArray[np.int64], NDArra
 
 
 def _burn(shape: Any, grid: Grid) -> NDArray[np.int64]:
-    """Return the flat positions of the pixels that GDAL rasterizes for one line or polygon, strip by strip."""
+    """Return the flat positions of the pixels that GDAL rasterizes for one line or polygon, by ranges of rows."""
     to_pixel = ~grid.transform
 
     def place(xy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -294,25 +292,17 @@ def _burn(shape: Any, grid: Grid) -> NDArray[np.int64]:
     right, bottom = np.ceil(bounds[2:]).astype(int) + 1
     window = clip_window(Window(left, top, right - left, bottom - top), grid.shape)
     pixels = [np.empty(0, dtype=np.int64)]
-    for strip in _strips(window):
+    rows = max(_RANGE_PX // max(window.width, 1), 1)
+    for part in row_windows(window, rows) if window.width else ():
         burnt = rasterio.features.rasterize(
             [(drawn, 1)],
-            out_shape=(strip.height, strip.width),
-            transform=Affine.translation(strip.col_off, strip.row_off),
+            out_shape=(part.height, part.width),
+            transform=Affine.translation(part.col_off, part.row_off),
             dtype="uint8",
         )
         row, col = np.nonzero(burnt)
-        pixels.append((row + strip.row_off) * grid.width + col + strip.col_off)
+        pixels.append((row + part.row_off) * grid.width + col + part.col_off)
     return np.concatenate(pixels)
-
-
-def _strips(window: Window) -> Iterator[Window]:
-    if window.width == 0:
-        return
-    height = max(_STRIP_PX // window.width, 1)
-    for top in range(window.row_off, window.row_off + window.height, height):
-        rows = min(height, window.row_off + window.height - top)
-        yield Window(window.col_off, top, window.width, rows)
 
 
 def write_mask(mask: SparseMask, path: str | Path) -> Path:
@@ -363,13 +353,11 @@ def _spare_imagery(path: Path) -> None:
     """Raise `OutputError` if the file is a raster, but no mask or class map of geopointseg."""
     if not path.is_file():
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with open_dataset(str(path)) as dataset:
-                is_mask = LEGEND_TAG in dataset.tags()
-        except InputFileError:
-            return
+    try:
+        with open_unplaced(path) as dataset:
+            is_mask = LEGEND_TAG in dataset.tags()
+    except InputFileError:
+        return
     if not is_mask:
         raise OutputError(
             f"The output '{path}' is a raster that is no mask, such as a scene. Expected a new file, or a mask or class "

@@ -1,4 +1,4 @@
-"""The chips that a training sees: torchgeo datasets of imagery, labels and soft labels, and how batches are drawn."""
+"""Training chips: torchgeo datasets of imagery, labels and soft labels, and the drawing of batches."""
 
 from __future__ import annotations
 

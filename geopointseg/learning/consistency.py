@@ -92,7 +92,7 @@ class ClassThresholds:
     momentum: float = 0.98
 
     @classmethod
-    def start(cls, classes: int) -> ClassThresholds:
+    def initial(cls, classes: int) -> ClassThresholds:
         """Return equal thresholds for a number of classes."""
         return cls(torch.ones(classes), torch.full((classes,), 1.0 / classes))
 

@@ -1,6 +1,7 @@
 """Members that are fitted in seconds: the forest on filters, and the linear model on frozen features.
 
-They are the model of short trainings, and the teachers of a network in longer ones.
+They are the model of short trainings. In longer ones they are the teachers of a network: their class probabilities are its
+soft labels.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ Fitted = dict[str, ForestMember | NetworkMember]
 
 
 def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
-    """Fit the members that a training asks for.
+    """Fit the members of the requested kind of model.
 
     Parameters
     ----------
     job
-        What was asked for: ``forest`` or ``linear`` alone, both otherwise.
+        The training; its kind ``forest`` or ``linear`` fits one member, the others both.
     labelled
-        Pixels to learn from.
+        Training pixels.
 
     Raises
     ------
     MissingDependencyError, ModelError
-        If a linear model was asked for and the weights of the backbone are not installed or damaged. A training that
-        has another model goes on without it and says so.
+        If only a linear model was requested and the weights of the backbone are not installed or damaged. Otherwise the
+        forest is used alone, with a warning.
     """
     fitted: Fitted = {}
     if job.kind != "linear":
@@ -44,7 +45,7 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
         try:
             job.reporter.progress("linear", 0.0)
             fitted["linear"] = fit_linear(
-                job.ready.ground, job.ready.scenes, labelled, device=job.device
+                job.prepared.imagery, job.prepared.scenes, labelled, device=job.device
             )
             job.reporter.progress("linear", 1.0)
         except (MissingDependencyError, ModelError) as error:
@@ -58,12 +59,12 @@ def predict_each(
     job: TrainingJob, fitted: Mapping[str, Member], pixels: LabelledPixels
 ) -> dict[str, Probabilities]:
     """Return every member's probabilities of labelled pixels, ``(pixel, class)`` by kind."""
-    ground = job.ready.ground
-    return {k: predict_labelled(Ensemble.of(m), ground, pixels) for k, m in fitted.items()}
+    imagery = job.prepared.imagery
+    return {k: predict_labelled(Ensemble.of(m), imagery, pixels) for k, m in fitted.items()}
 
 
 def without_class_shares(
-    fitted: Mapping[str, Member], named: Mapping[str, Probabilities], taught: Sequence[str] = ()
+    fitted: Mapping[str, Member], named: Mapping[str, Probabilities], distilled: Sequence[str] = ()
 ) -> dict[str, Probabilities]:
     """Return probabilities as if all classes were equally common, so that members compare.
 
@@ -73,14 +74,14 @@ def without_class_shares(
         Members by kind.
     named
         Their probabilities, and those of a network.
-    taught
+    distilled
         Members that learnt from the forest, and with it the shares of the classes.
     """
     forest = fitted.get("forest")
     if not isinstance(forest, ForestMember):
         return dict(named)
     prevalence = forest.forest.prevalence
-    affected = {"forest", *taught}
+    affected = {"forest", *distilled}
     return {k: without_prevalence(p, prevalence) if k in affected else p for k, p in named.items()}
 
 

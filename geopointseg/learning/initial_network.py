@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from geopointseg.config import Config
-from geopointseg.learning.ground import Ground
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.architecture import Network, build_network
 from geopointseg.model.member import Normalization
 from geopointseg.model.weight_sources import find_weights
@@ -30,8 +30,8 @@ def network_options(config: Config) -> dict[str, Any]:
     return {name: values[name] for name in names}
 
 
-def build_starting_network(
-    ground: Ground, scenes: Sequence[Scene], config: Config, seed: int, reporter: Reporter
+def build_initial_network(
+    imagery: TrainingImagery, scenes: Sequence[Scene], config: Config, seed: int, reporter: Reporter
 ) -> tuple[Network, Normalization]:
     """Build the network with the weights of the settings, and the normalization that belongs to them.
 
@@ -42,7 +42,7 @@ def build_starting_network(
 
     Parameters
     ----------
-    ground
+    imagery
         Imagery in memory; its statistics are used for bands without a normalization from the weights.
     scenes
         Scenes, with the same bands.
@@ -66,8 +66,8 @@ def build_starting_network(
         If the weights do not fit the network.
     """
     torch.manual_seed(seed)
-    network = build_network(bands=ground.bands, classes=ground.classes, **network_options(config))
-    own = ground.normalization()
+    network = build_network(bands=imagery.bands, classes=imagery.classes, **network_options(config))
+    own = imagery.normalization()
     weights = find_weights(config.model.weights, network.encoder_name)
     if weights is not None:
         theirs = apply_weights(network, weights, scenes[0].bands, reporter)

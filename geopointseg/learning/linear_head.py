@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geopointseg.learning.ground import Ground
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.architecture import Network
 from geopointseg.model.backbone import DEPTH, IMAGENET_MEAN, IMAGENET_STD, LITE0, build_backbone
 from geopointseg.model.linear import (
@@ -31,7 +31,7 @@ _SAMPLE = 200_000
 
 
 def fit_linear(
-    ground: Ground,
+    imagery: TrainingImagery,
     scenes: Sequence[Scene],
     labelled: LabelledPixels,
     *,
@@ -42,7 +42,7 @@ def fit_linear(
 
     Parameters
     ----------
-    ground
+    imagery
         Imagery in memory.
     scenes
         The scenes that it comes from; their bands and data types decide how it is normalized.
@@ -67,12 +67,12 @@ def fit_linear(
     """
     device = device or torch.device("cpu")
     colors = find_colors(scenes[0].bands)
-    normalization = normalize_for_backbone(ground, scenes, colors)
-    body = LinearBody(ground.bands, ground.classes, build_backbone()).eval().to(device)
+    normalization = normalize_for_backbone(imagery, scenes, colors)
+    body = LinearBody(imagery.bands, imagery.classes, build_backbone()).eval().to(device)
     body = body.to(memory_format=torch.channels_last)
-    sample = _sample(ground)
+    sample = _sample(imagery)
     normalized = (sample - normalization.mean) / normalization.std
-    projection = choose_projection(ground.bands, colors, normalized.astype(np.float32))
+    projection = choose_projection(imagery.bands, colors, normalized.astype(np.float32))
     body.projection.copy_(torch.from_numpy(projection))
     features = [
         compute_features(
@@ -82,7 +82,7 @@ def fit_linear(
             labelled.row[labelled.patch == position],
             labelled.col[labelled.patch == position],
         )
-        for position, patch in enumerate(ground.patches)
+        for position, patch in enumerate(imagery.patches)
     ]
     order = np.argsort(labelled.patch, kind="stable")
     fit_head(
@@ -90,10 +90,10 @@ def fit_linear(
         LabelledFeatures(
             np.concatenate(features), labelled.class_index[order], labelled.weight[order]
         ),
-        ground.classes,
+        imagery.classes,
     )
     return NetworkMember(
-        network=_as_network(body.cpu(), ground),
+        network=_as_network(body.cpu(), imagery),
         normalization=normalization,
         margin_px=MARGIN_PX,
         weight=weight,
@@ -103,21 +103,21 @@ def fit_linear(
     )
 
 
-def _as_network(body: LinearBody, ground: Ground) -> Network:
+def _as_network(body: LinearBody, imagery: TrainingImagery) -> Network:
     return Network(
         body,
         architecture="linear",
         encoder=LITE0,
-        bands=ground.bands,
-        classes=ground.classes,
+        bands=imagery.bands,
+        classes=imagery.classes,
         output_stride=body.output_stride,
     ).eval()
 
 
 def find_colors(bands: Sequence[Band]) -> tuple[int, ...] | None:
-    """Return the positions of red, green and blue among bands; None where they are not all told.
+    """Return the positions of red, green and blue among bands; None where not all are known.
 
-    Three bands, or four, that tell no colour are taken as red, green, blue (and another one), as pictures are.
+    Three or four bands without name and colour are taken as red, green and blue (and another one), as in photographs.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def find_colors(bands: Sequence[Band]) -> tuple[int, ...] | None:
 
 
 def normalize_for_backbone(
-    ground: Ground, scenes: Sequence[Scene], colors: Sequence[int] | None
+    imagery: TrainingImagery, scenes: Sequence[Scene], colors: Sequence[int] | None
 ) -> Normalization:
     """Return the normalization of the imagery for a backbone trained on photographs.
 
@@ -145,19 +145,19 @@ def normalize_for_backbone(
 
     Parameters
     ----------
-    ground
+    imagery
         Imagery in memory.
     scenes
         The scenes that it comes from.
     colors
-        Positions of red, green and blue; None where the bands tell no colours.
+        Positions of red, green and blue; None where they are not known.
     """
-    own = ground.normalization()
+    own = imagery.normalization()
     if colors is None:
         return own
     low, high = 0.0, 255.0
     if not all(is_photograph(scene, colors) for scene in scenes):
-        sample = _sample(ground)[:, list(colors)]
+        sample = _sample(imagery)[:, list(colors)]
         limits = np.percentile(sample, PERCENTILES, axis=0)
         low, high = float(limits[0].min()), float(limits[1].max())
     span = high - low if high > low else 1.0
@@ -174,12 +174,12 @@ def is_photograph(scene: Scene, colors: Sequence[int]) -> bool:
     return scene.dtype == "uint8" and stored
 
 
-def _sample(ground: Ground) -> NDArray[np.float64]:
+def _sample(imagery: TrainingImagery) -> NDArray[np.float64]:
     """Return evenly spaced valid pixels, float64 ``(pixel, band)``."""
-    count = sum(patch.valid.size for patch in ground.patches)
+    count = sum(patch.valid.size for patch in imagery.patches)
     step = max(int(np.sqrt(count / _SAMPLE)), 1)
-    parts = [p.image[:, ::step, ::step][:, p.valid[::step, ::step]].T for p in ground.patches]
+    parts = [p.image[:, ::step, ::step][:, p.valid[::step, ::step]].T for p in imagery.patches]
     sample = np.concatenate(parts)
     if not len(sample):
-        sample = np.concatenate([p.image[:, p.valid].T for p in ground.patches])
+        sample = np.concatenate([p.image[:, p.valid].T for p in imagery.patches])
     return sample.astype(np.float64)

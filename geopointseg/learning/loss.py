@@ -182,11 +182,10 @@ def partial_dice_loss(
     ModelError
         If the shapes do not fit, or the target holds a class index that the logits lack.
     """
-    labelled = _labelled(logits, target)
-    if not bool(labelled.any()):
+    labelled, classes, p = _labelled_probabilities(logits, target)
+    if not len(classes):
         return _zero(logits)
-    p = F.softmax(_pixels(logits, labelled), dim=1)
-    y = F.one_hot(target[labelled], p.shape[1]).to(p)
+    y = F.one_hot(classes, p.shape[1]).to(p)
     weight = None if pixel_weight is None else pixel_weight[labelled].to(p)
     return 1 - soft_dice(p, y, pixel_weight=weight, smooth=smooth)[y.sum(0) > 0].mean()
 
@@ -263,11 +262,9 @@ def lovasz_softmax_loss(logits: Tensor, target: Tensor) -> Tensor:
     ----------
     M. Berman et al., The Lovasz-softmax loss, CVPR 2018, doi:10.1109/CVPR.2018.00464.
     """
-    labelled = _labelled(logits, target)
-    if not bool(labelled.any()):
+    _, classes, p = _labelled_probabilities(logits, target)
+    if not len(classes):
         return _zero(logits)
-    p = F.softmax(_pixels(logits, labelled), dim=1)
-    classes = target[labelled]
     losses = [_lovasz_of_class(p[:, int(k)], classes == k) for k in classes.unique()]
     return torch.stack(losses).mean()
 
@@ -288,7 +285,7 @@ def soft_cross_entropy(
 ) -> Tensor:
     r"""Return the cross-entropy to soft labels, :math:`-\sum_i v_i \sum_k q_{ik} \log p_{ik} / \sum_i v_i`.
 
-    It is the distillation loss of the network on pixels without labels: the forest's probabilities are the soft labels, and
+    It is the distillation loss of the network on pixels without labels: the teachers' probabilities are the soft labels, and
     their confidence is the weight :math:`v`.
 
     Parameters
@@ -433,6 +430,12 @@ def _labelled(logits: Tensor, target: Tensor) -> Tensor:
                 f"{logits.shape[1] - 1}, or {UNLABELLED} where unlabelled; encode class codes with the legend."
             )
     return labelled
+
+
+def _labelled_probabilities(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which pixels are labelled, and their class indices ``(pixel,)`` and probabilities ``(pixel, class)``."""
+    labelled = _labelled(logits, target)
+    return labelled, target[labelled], F.softmax(_pixels(logits, labelled), dim=1)
 
 
 def _pixels(logits: Tensor, where: Tensor) -> Tensor:

@@ -41,14 +41,14 @@ class Objective:
         Weight of each class on labelled pixels, ``(class,)``.
     expected
         Expected share of each class in the map, ``(class,)``, against which a collapse of pseudo-labels is detected.
-    has_forest
-        Whether ``expected`` comes from a forest's map.
+    expected_from_teacher
+        Whether ``expected`` comes from the teachers' predictions.
     """
 
     config: Config
     class_weight: Tensor
     expected: Tensor
-    has_forest: bool = False
+    expected_from_teacher: bool = False
 
     def __post_init__(self) -> None:
         self.augmentation = build_augmentation(self.config.augmentation)
@@ -91,7 +91,12 @@ class Objective:
         losses = self._point_losses(logits, strong, progress) | self._map_losses(logits, strong)
         if targets is not None:
             losses["consistency"] = weight * self.consistency.loss(
-                logits, targets, strong, progress, self.expected, has_forest=self.has_forest
+                logits,
+                targets,
+                strong,
+                progress,
+                self.expected,
+                expected_from_teacher=self.expected_from_teacher,
             )
         return losses
 

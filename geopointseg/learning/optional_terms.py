@@ -40,11 +40,11 @@ from geopointseg.sampling.augmentation import Batch
 
 COLLAPSE_CHECK_AFTER = 50
 """Steps with consistency before pseudo-labels are checked for collapse onto few classes."""
-TOLERANCE_WITH_FOREST, TOLERANCE_OF_POINTS = 0.4, 0.15
-"""Pseudo-labels have collapsed below this share of the expected class diversity. The expectation comes from the forest's
-map, or from the points alone, which are spread more evenly over the classes than the pixels are."""
-CONFIDENT_FOREST = 0.8
-"""Probability from which on the forest overrules a pseudo-label of another class."""
+TOLERANCE_OF_TEACHER, TOLERANCE_OF_POINTS = 0.4, 0.15
+"""Pseudo-labels have collapsed below this share of the expected class diversity. The expected shares are those
+of the teachers' predictions, or those of the points, which are distributed more evenly over the classes than the pixels."""
+CONFIDENT_TEACHER = 0.8
+"""Where a teacher gives another class at least this probability, a pseudo-label is not used."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Consistency:
         Confidence that the averaged network needs for a pseudo-label, per class.
     collapsed
         Whether pseudo-labels collapsed, which ends consistency.
-    taught_steps
+    active_steps
         Steps in which consistency took part.
     """
 
@@ -69,10 +69,10 @@ class Consistency:
     classes: int
     thresholds: ClassThresholds = field(init=False)
     collapsed: bool = False
-    taught_steps: int = 0
+    active_steps: int = 0
 
     def __post_init__(self) -> None:
-        self.thresholds = ClassThresholds.start(self.classes)
+        self.thresholds = ClassThresholds.initial(self.classes)
 
     def weight(self, progress: float) -> float:
         """Return the weight of the term at a used share of the budget, 0..1."""
@@ -112,7 +112,7 @@ class Consistency:
         progress: float,
         expected: Tensor,
         *,
-        has_forest: bool,
+        expected_from_teacher: bool,
     ) -> Tensor:
         """Return the loss, before `weight`, and update thresholds and the collapse check.
 
@@ -128,8 +128,8 @@ class Consistency:
             Used share of the budget, 0..1.
         expected
             Expected share of each class in the map, ``(class,)``.
-        has_forest
-            Whether ``expected`` comes from a forest's map, not from points alone.
+        expected_from_teacher
+            Whether ``expected`` comes from the teachers' predictions, not from the points.
         """
         assert batch.valid is not None  # noqa: S101
         assert batch.mask is not None  # noqa: S101
@@ -138,7 +138,9 @@ class Consistency:
         accepted &= (batch.mask < 0) | (batch.mask >= self.classes)
         if batch.soft is not None:
             accepted &= ~contradicts(batch.soft, targets)
-        self._check_collapse(expected, TOLERANCE_WITH_FOREST if has_forest else TOLERANCE_OF_POINTS)
+        self._check_collapse(
+            expected, TOLERANCE_OF_TEACHER if expected_from_teacher else TOLERANCE_OF_POINTS
+        )
         if self.settings.consistency != "labels":
             distance = kl_divergence if self.settings.consistency == "kl" else consistency_loss
             return distance(logits, targets, pixel_weight=batch.valid.to(logits))
@@ -147,8 +149,8 @@ class Consistency:
         return partial_focal_loss(logits, label) * share
 
     def _check_collapse(self, expected: Tensor, tolerance: float) -> None:
-        self.taught_steps += 1
-        if self.taught_steps > COLLAPSE_CHECK_AFTER:
+        self.active_steps += 1
+        if self.active_steps > COLLAPSE_CHECK_AFTER:
             self.collapsed = has_collapsed(self.thresholds.histogram, expected, tolerance)
 
     def state(self) -> dict[str, Any]:
@@ -157,7 +159,7 @@ class Consistency:
             "confidence": self.thresholds.confidence,
             "histogram": self.thresholds.histogram,
             "collapsed": self.collapsed,
-            "taught_steps": self.taught_steps,
+            "taught_steps": self.active_steps,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -166,10 +168,10 @@ class Consistency:
             self.thresholds, confidence=state["confidence"], histogram=state["histogram"]
         )
         self.collapsed = bool(state["collapsed"])
-        self.taught_steps = int(state["taught_steps"])
+        self.active_steps = int(state["taught_steps"])
 
 
-def contradicts(forest: Tensor, targets: Tensor, confident: float = CONFIDENT_FOREST) -> Tensor:
+def contradicts(forest: Tensor, targets: Tensor, confident: float = CONFIDENT_TEACHER) -> Tensor:
     """Return where a confident forest predicts another class than the averaged network.
 
     Parameters

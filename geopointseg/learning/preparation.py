@@ -1,8 +1,7 @@
-"""From what the user names to what training works on: scenes that fit together, labelled pixels, settings."""
+"""Preparation of a training: scenes with the same bands and pixel size, labelled pixels, settings."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,12 @@ from geopointseg.labels.point_check import check_points
 from geopointseg.labels.point_problems import FIELD_KINDS, describe_none_left, describe_shortage
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import SparseMask, rasterize_points
-from geopointseg.learning.ground import Ground, build_ground, require_labels
 from geopointseg.learning.selection import hold_out
+from geopointseg.learning.training_imagery import (
+    TrainingImagery,
+    read_training_imagery,
+    require_labels,
+)
 from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.picture_style import PictureStyle
@@ -30,14 +33,14 @@ from geopointseg.raster.warp import in_resolution
 from geopointseg.sampling.patch import LabelledPixels, locate_labels
 
 FEW_A_CLASS = 20
-"""Classes with fewer labelled pixels than this are warned of."""
+"""A warning names classes with fewer labelled pixels than this."""
 
 Labels = Points | Sequence[SparseMask]
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """All that training works on.
+    """Data of a training.
 
     Parameters
     ----------
@@ -47,25 +50,26 @@ class Prepared:
         ``training`` or ``unlabelled`` for each.
     legend
         The classes.
-    ground
-        Imagery in memory with all labelled pixels that may be learnt from in the end.
-    chosen_on
+    imagery
+        Imagery in memory, with all labelled pixels that are not marked for validation.
+    training_labels
         Labelled pixels that are not held out.
     held_out
-        Labelled pixels that decide between members; learnt from in the end unless they are marked for validation.
+        Labelled pixels that decide the weights of the members. The final phase trains on them, too, unless they are
+        marked for validation.
     marked
-        Whether the user marked the held-out ones.
+        Whether the user marked the held-out pixels for validation.
     points
         The points, where there are any.
     style
-        The picture style that all scenes were given, where they were.
+        The picture style that was applied to all scenes; None where none was.
     """
 
     scenes: tuple[Scene, ...]
     roles: tuple[str, ...]
     legend: Legend
-    ground: Ground
-    chosen_on: LabelledPixels
+    imagery: TrainingImagery
+    training_labels: LabelledPixels
     held_out: LabelledPixels
     marked: bool
     points: Points | None
@@ -80,14 +84,14 @@ def prepare(
     seed: int,
     reporter: Reporter,
 ) -> Prepared:
-    """Open scenes, check labels, read imagery and decide what is held out.
+    """Open scenes, check labels, read imagery and choose the held-out pixels.
 
     Raises
     ------
     RasterError
         If the scenes differ in their bands.
     PointsError
-        If the points cannot be learnt from.
+        If the points cannot be used for training.
     LegendError
         If a class map cannot hold the class codes.
     """
@@ -97,7 +101,7 @@ def prepare(
         _check(labels, training, config.sampling.chip_size, reporter)
     masks, marked, legend = _masks(labels, training)
     class_dtype(legend)
-    ground = build_ground(
+    imagery = read_training_imagery(
         opened,
         [*masks, *[None] * len(others)],
         classes=len(legend),
@@ -106,19 +110,19 @@ def prepare(
         reporter=reporter,
         marked=marked,
     )
-    require_labels(ground, training, masks)
-    _require_classes(ground, legend, reporter)
-    validation = locate_labels(ground.patches, [*marked, *[None] * len(others)])
-    chosen_on, held_out = ground.labelled, validation
+    require_labels(imagery, training, masks)
+    _require_classes(imagery, legend, reporter)
+    validation = locate_labels(imagery.patches, [*marked, *[None] * len(others)])
+    training_labels, held_out = imagery.labelled, validation
     if len(validation) == 0:
-        held = hold_out(ground, ground.labelled, config.selection.held_out, seed)
-        chosen_on, held_out = ground.labelled.select(~held), ground.labelled.select(held)
+        held = hold_out(imagery, imagery.labelled, config.selection.held_out, seed)
+        training_labels, held_out = imagery.labelled.select(~held), imagery.labelled.select(held)
     return Prepared(
         scenes=tuple(opened),
         roles=("training",) * len(training) + ("unlabelled",) * len(others),
         legend=legend,
-        ground=ground,
-        chosen_on=chosen_on,
+        imagery=imagery,
+        training_labels=training_labels,
         held_out=held_out,
         marked=len(validation) > 0,
         points=labels if isinstance(labels, Points) else None,
@@ -162,13 +166,6 @@ def open_alike(
     return training, others, style
 
 
-def as_list(scenes: object) -> list[Scene | ScenePath]:
-    """Return one or many scenes as a list."""
-    if isinstance(scenes, (str, os.PathLike, Scene)):
-        return [scenes]
-    return list(scenes)  # type: ignore[call-overload, no-any-return]
-
-
 def _check(points: Points, scenes: Sequence[Scene], chip_size: int, reporter: Reporter) -> None:
     """Raise `PointsError` for points that cannot be used, and warn of fields that leave points out."""
     checked = check_points(points, scenes, chip_size=chip_size)
@@ -181,7 +178,7 @@ def _check(points: Points, scenes: Sequence[Scene], chip_size: int, reporter: Re
 def _masks(
     labels: Labels, scenes: Sequence[Scene]
 ) -> tuple[list[SparseMask | None], list[SparseMask | None], Legend]:
-    """Return masks to learn from, masks marked for validation, and the legend."""
+    """Return masks for training, masks for validation, and the legend."""
     if not isinstance(labels, Points):
         if len(labels) != len(scenes):
             raise PointsError(
@@ -225,8 +222,8 @@ def _rasterize(points: Points, scenes: Sequence[Scene]) -> list[SparseMask | Non
     return masks
 
 
-def _require_classes(ground: Ground, legend: Legend, reporter: Reporter) -> None:
-    counts = ground.labelled.counts(len(legend))
+def _require_classes(imagery: TrainingImagery, legend: Legend, reporter: Reporter) -> None:
+    counts = imagery.labelled.counts(len(legend))
     shortage = describe_shortage(counts, legend)
     if shortage:
         raise PointsError(shortage)
@@ -254,7 +251,7 @@ def _listed(names: Sequence[str]) -> str:
 def with_budget(
     config: Config, *, minutes: float | None, steps: int | None, weights: str | None
 ) -> Config:
-    """Return settings with the arguments of a call put in, checked like those of a file."""
+    """Return settings with the arguments of a call, checked like those of a file."""
     changes: dict[str, dict[str, object]] = {}
     if minutes is not None and steps:
         raise ConfigError(

@@ -30,19 +30,19 @@ from geopointseg.errors import Cancelled, TrainingError
 from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import TrainingChips, join_layers
 from geopointseg.learning.consistency import AveragedNetwork
-from geopointseg.learning.ground import Ground, build_ground
 from geopointseg.learning.initial_network import network_options
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.objective import build_augmentation
 from geopointseg.learning.optional_terms import Consistency
-from geopointseg.learning.preparation import as_list, open_alike
+from geopointseg.learning.preparation import open_alike
 from geopointseg.learning.trainer import (
     Learner,
-    Loop,
     LossNotFiniteError,
+    TrainingLoop,
     read_checkpoint,
     write_checkpoint,
 )
+from geopointseg.learning.training_imagery import TrainingImagery, read_training_imagery
 from geopointseg.learning.training_log import TrainingLog, library_versions
 from geopointseg.model.architecture import build_network
 from geopointseg.model.bundle import resolve_device
@@ -58,6 +58,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.sampling.augmentation import Batch
 from geopointseg.sampling.batches import ChipPlan
+from geopointseg.setting import as_list
 
 VISIBLE_WEIGHT = 0.1
 """Weight of a visible pixel in the loss; a masked one has weight 1."""
@@ -120,7 +121,7 @@ def pretrain(
     try:
         with torch.random.fork_rng():
             opened, _, _ = open_alike(as_list(scenes), (), config, reporter)
-            ground = build_ground(
+            imagery = read_training_imagery(
                 opened,
                 [None] * len(opened),
                 classes=1,
@@ -128,7 +129,7 @@ def pretrain(
                 seed=seed,
                 reporter=reporter,
             )
-            pretraining = _Pretraining(opened[0], ground, config, seed, folder)
+            pretraining = _Pretraining(opened[0], imagery, config, seed, folder)
             summary = pretraining.run(target, reporter, resume=resume)
         folder.publish()
     except _LastGoodError as error:
@@ -190,7 +191,7 @@ class Reconstruction:
         with torch.autocast(batch.image.device.type, enabled=False):
             clean = self.augmentation.strong(batch, generator)
         assert clean.valid is not None  # noqa: S101
-        hidden = hide_squares(
+        hidden = mask_squares(
             clean.image, self.settings.mask_share, self.settings.mask_px, generator
         )
         noise = torch.randn(clean.image.shape, generator=generator).to(clean.image)
@@ -209,7 +210,7 @@ class Reconstruction:
         """Do nothing."""
 
 
-def hide_squares(image: Tensor, share: float, side_px: int, generator: Generator) -> Tensor:
+def mask_squares(image: Tensor, share: float, side_px: int, generator: Generator) -> Tensor:
     """Choose squares to mask, with the same share in every chip.
 
     Parameters
@@ -230,7 +231,7 @@ def hide_squares(image: Tensor, share: float, side_px: int, generator: Generator
 
     Examples
     --------
-    >>> hidden = hide_squares(torch.zeros(2, 3, 32, 32), 0.5, 8, torch.Generator().manual_seed(0))
+    >>> hidden = mask_squares(torch.zeros(2, 3, 32, 32), 0.5, 8, torch.Generator().manual_seed(0))
     >>> hidden.float().mean((1, 2))
     tensor([0.5000, 0.5000])
     """
@@ -252,7 +253,7 @@ class _Pretraining:
     ----------
     scene
         The first one, which names the bands.
-    ground
+    imagery
         Imagery in memory.
     config
         All settings.
@@ -263,7 +264,7 @@ class _Pretraining:
     """
 
     scene: Scene
-    ground: Ground
+    imagery: TrainingImagery
     config: Config
     seed: int
     output: OutputFolder
@@ -274,7 +275,7 @@ class _Pretraining:
         if resume:
             self._restore(learner)
         log = TrainingLog(self.output.training, learner.step if resume else None)
-        loop = Loop(self.config, device, log, reporter, save=lambda: self._save(learner))
+        loop = TrainingLoop(self.config, device, log, reporter, save=lambda: self._save(learner))
         try:
             learner.budget.begin(60.0 * self.config.optimization.minutes)
             loop.run(learner, self._chips(), 1.0)
@@ -291,7 +292,7 @@ class _Pretraining:
         settings = self.config.to_dict()
         for name in ("minutes", "steps"):
             settings["optimization"].pop(name)
-        return json.dumps([settings, self.seed, self.ground.digest], sort_keys=True)
+        return json.dumps([settings, self.seed, self.imagery.digest], sort_keys=True)
 
     def _save(self, learner: Learner) -> None:
         if learner.is_finite:
@@ -303,7 +304,7 @@ class _Pretraining:
         if state["identity"] != self._identity():
             raise TrainingError(
                 "The stopped pretraining had other imagery, settings or another seed. Expected the same ones, except "
-                "minutes and steps; repeat them, or start anew without '--resume'."
+                "minutes and steps; repeat them, or start again without '--resume'."
             )
         learner.load_state(state["learner"])
 
@@ -321,7 +322,7 @@ class _Pretraining:
 
     def _build_learner(self, device: torch.device, reporter: Reporter) -> Learner:
         torch.manual_seed(self.seed)
-        settings, bands = self.config.optimization, self.ground.bands
+        settings, bands = self.config.optimization, self.imagery.bands
         network = build_network(bands=bands, classes=max(bands, 2), **network_options(self.config))
         weights = find_weights(self.config.model.weights, network.encoder_name)
         if weights is not None:
@@ -331,9 +332,9 @@ class _Pretraining:
         return Learner(network.to(device), objective, self.config, budget, self.seed)
 
     def _chips(self) -> TrainingChips:
-        sampling, ground = self.config.sampling, self.ground
+        sampling, imagery = self.config.sampling, self.imagery
         plan = ChipPlan(sampling.chip_size, sampling.batch_size, 0, 0.0, 0.0, self.seed)
-        return TrainingChips(join_layers(ground.patches), ground.normalization(), plan)
+        return TrainingChips(join_layers(imagery.patches), imagery.normalization(), plan)
 
     def _settle_statistics(self, learner: Learner) -> None:
         """Compute the statistics of batch normalization on chips without masks, as in a training."""
@@ -361,8 +362,8 @@ class _Pretraining:
             "format": PRETRAINED_FORMAT,
             "format_version": 1,
             "architecture": network_options(self.config),
-            "normalization": self.ground.normalization().to_json(),
-            "resolution_m": self.ground.resolution_m,
+            "normalization": self.imagery.normalization().to_json(),
+            "resolution_m": self.imagery.resolution_m,
             "versions": library_versions(),
             **summary,
             "common_names": _common_names(self.scene),

@@ -1,8 +1,8 @@
-"""Pseudo-labels: points grown to similar pixels around them, and teachers' maps for a round of self-training.
+"""Pseudo-labels: labels expanded from points to similar pixels, and soft labels for a round of self-training.
 
-Grown labels hold the class index plus the number of classes, so that the loss can weight them separately. Where grown
-labels of two classes meet, or a confident teacher predicts another class, none is made: a wrong label costs more than
-a missing one.
+Expanded labels hold the class index plus the number of classes, so that the loss can weight them separately. Pixels stay
+unlabelled where expanded labels of two classes overlap, or a teacher is confident of another class, because a wrong label
+does more harm than a missing one.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from geopointseg.sampling.patch import Patch, PatchLabels, cut
 Maps = tuple[NDArray[np.uint8], ...]
 Grow = Callable[[NDArray[np.float32], NDArray[np.bool_], int], NDArray[np.bool_]]
 
-LIKE = 0.35
+LARGEST_DIFFERENCE = 0.35
 """Pixels of a region differ from its point by less than this, in standard deviations of the image (root mean square)."""
-SURE = 204
-"""A teacher whose probability of another class is at least this, in 1/255, contradicts a grown label."""
+CONTRADICTING = 204
+"""A teacher whose probability of another class is at least this, in 1/255, contradicts an expanded label."""
 KEPT_SHARE = 0.5
-"""Share of each class's pixels, the surest ones, that teach in the second round."""
+"""Share of the pixels of each class, the most confident ones, that keep their soft label in self-training."""
 
 
 def grow_superpixel(
@@ -87,7 +87,7 @@ def grow_region(
     near[
         max(row - reach_px, 0) : row + reach_px + 1, max(col - reach_px, 0) : col + reach_px + 1
     ] = True
-    regions, _ = ndimage.label((_difference(image, (row, col)) < LIKE) & near & valid)
+    regions, _ = ndimage.label((_difference(image, (row, col)) < LARGEST_DIFFERENCE) & near & valid)
     return np.asarray((regions == regions[row, col]) & (regions > 0))
 
 
@@ -185,22 +185,23 @@ def _keep(
     keep = (vote >= 0) & (vote < classes) & (target == UNLABELLED)
     if soft is not None:
         rows, cols = np.nonzero(keep)
-        said = soft[:, rows, cols]
-        contradicted = (said.argmax(axis=0) != vote[rows, cols]) & (said.max(axis=0) >= SURE)
+        probability = soft[:, rows, cols]
+        other = probability.argmax(axis=0) != vote[rows, cols]
+        contradicted = other & (probability.max(axis=0) >= CONTRADICTING)
         keep[rows[contradicted], cols[contradicted]] = False
     return np.asarray(keep)
 
 
 def blend_teachers(forest: Maps, network: Maps, network_weight: float) -> Maps:
-    """Return the weighted mean of two teachers' maps."""
+    """Return the weighted mean of the soft labels of two teachers."""
     return tuple(
         np.rint(network_weight * n + (1 - network_weight) * f).astype(np.uint8)
         for f, n in zip(forest, network, strict=True)
     )
 
 
-def keep_surest(maps: Sequence[NDArray[np.uint8]], share: float = KEPT_SHARE) -> Maps:
-    """Keep the surest pixels of every class, the same share of each; the others become 0 and do not teach.
+def keep_most_confident(maps: Sequence[NDArray[np.uint8]], share: float = KEPT_SHARE) -> Maps:
+    """Keep the soft labels of the most confident pixels, the same share of each class; the others become 0.
 
     References
     ----------
@@ -208,14 +209,14 @@ def keep_surest(maps: Sequence[NDArray[np.uint8]], share: float = KEPT_SHARE) ->
     doi:10.1007/978-3-030-01219-9_18.
     """
     labels = [m.argmax(axis=0) for m in maps]
-    sureness = [m.max(axis=0) for m in maps]
+    confidence = [m.max(axis=0) for m in maps]
     levels = np.zeros(len(maps[0]), dtype=np.float64)
     for index in range(len(levels)):
         own = np.concatenate(
-            [s[(k == index) & (s > 0)] for s, k in zip(sureness, labels, strict=True)]
+            [s[(k == index) & (s > 0)] for s, k in zip(confidence, labels, strict=True)]
         )
         levels[index] = np.quantile(own, 1 - share) if own.size else 0.0
     return tuple(
         np.where(s >= levels[k], m, 0).astype(np.uint8)
-        for m, s, k in zip(maps, sureness, labels, strict=True)
+        for m, s, k in zip(maps, confidence, labels, strict=True)
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.labels.block_split import deal_blocks
-from geopointseg.learning.ground import Ground
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.inference import apply_temperature
 from geopointseg.sampling.patch import LabelledPixels
 
@@ -87,7 +87,7 @@ class Choice:
 
 
 def hold_out(
-    ground: Ground, labelled: LabelledPixels, share: float, seed: int
+    imagery: TrainingImagery, labelled: LabelledPixels, share: float, seed: int
 ) -> NDArray[np.bool_]:
     """Select labelled pixels to hold out, by spatial blocks.
 
@@ -97,7 +97,7 @@ def hold_out(
 
     Parameters
     ----------
-    ground
+    imagery
         Imagery in memory, which gives the position of the pixels.
     labelled
         Pixels to select from.
@@ -114,15 +114,15 @@ def hold_out(
     none = np.zeros(len(labelled), dtype=bool)
     if share <= 0 or len(labelled) == 0:
         return none
-    counts = labelled.counts(ground.classes)
+    counts = labelled.counts(imagery.classes)
     shares = np.array([1.0 - share, share])
     for blocks_needed, across in product((1, 2), BLOCKS_ACROSS):
-        block = _blocks(ground, labelled, across)
-        table = np.zeros((block.max() + 1, ground.classes), dtype=np.int64)
+        block = _blocks(imagery, labelled, across)
+        table = np.zeros((block.max() + 1, imagery.classes), dtype=np.int64)
         np.add.at(table, (block, labelled.class_index), 1)
         wanted = (counts >= 4) & ((table > 0).sum(axis=0) >= blocks_needed)
         held = deal_blocks(table, shares, seed)[block] == 1
-        out = np.bincount(labelled.class_index[held], minlength=ground.classes)
+        out = np.bincount(labelled.class_index[held], minlength=imagery.classes)
         fits = (out[wanted] >= 1).all() and (
             (counts - out)[counts > 0] >= np.minimum(counts, 2)[counts > 0]
         ).all()
@@ -131,8 +131,8 @@ def hold_out(
     return none
 
 
-def _blocks(ground: Ground, labelled: LabelledPixels, across: int) -> NDArray[np.int64]:
-    origin = np.array([(p.scene, p.row, p.col) for p in ground.patches], dtype=np.int64)
+def _blocks(imagery: TrainingImagery, labelled: LabelledPixels, across: int) -> NDArray[np.int64]:
+    origin = np.array([(p.scene, p.row, p.col) for p in imagery.patches], dtype=np.int64)
     scene, top, left = origin[labelled.patch].T
     row, col = labelled.row + top, labelled.col + left
     extent = max(int(np.ptp(row)), int(np.ptp(col)), 1) + 1

@@ -1,4 +1,4 @@
-"""Teachers: class probabilities of all training imagery, by a forest or a network.
+"""Soft labels: class probabilities of all training imagery, predicted by a teacher (forest, linear model or network).
 
 References
 ----------
@@ -7,47 +7,49 @@ G. Hinton et al., Distilling the knowledge in a neural network, 2015, doi:10.485
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from geopointseg.config import ForestConfig
-from geopointseg.learning.ground import Ground
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.forest import Forest
 from geopointseg.model.inference import Ensemble, predict_at, predict_window
 from geopointseg.progress import Reporter
+from geopointseg.raster.grid import block_windows
 from geopointseg.sampling.patch import LabelledPixels
 
 BLOCK_PX = 512
 """Side of the blocks in which large patches are predicted."""
 
 
-def fit_forest(ground: Ground, labelled: LabelledPixels, config: ForestConfig, seed: int) -> Forest:
+def fit_forest(
+    imagery: TrainingImagery, labelled: LabelledPixels, config: ForestConfig, seed: int
+) -> Forest:
     """Fit a forest to labelled pixels.
 
     Parameters
     ----------
-    ground
+    imagery
         Imagery.
     labelled
-        Pixels to learn from.
+        Training pixels.
     config
         Settings of the forest.
     seed
         Decides the trees.
     """
     pixels = []
-    for position in range(len(ground.patches)):
+    for position in range(len(imagery.patches)):
         own = labelled.select(labelled.patch == position)
         pixels.append((own.row, own.col, own.class_index, own.weight))
-    images = [(patch.image, patch.valid) for patch in ground.patches]
-    return Forest.fit(images, pixels, classes=ground.classes, config=config, seed=seed)
+    images = [(patch.image, patch.valid) for patch in imagery.patches]
+    return Forest.fit(images, pixels, classes=imagery.classes, config=config, seed=seed)
 
 
 def predict_patches(
-    teacher: Ensemble, ground: Ground, reporter: Reporter, stage: str
+    teacher: Ensemble, imagery: TrainingImagery, reporter: Reporter, stage: str
 ) -> tuple[NDArray[np.uint8], ...]:
     """Return a teacher's probabilities of every patch.
 
@@ -55,7 +57,7 @@ def predict_patches(
     ----------
     teacher
         Forest or network.
-    ground
+    imagery
         Imagery.
     reporter
         Receives progress; may cancel.
@@ -67,26 +69,26 @@ def predict_patches(
     tuple of ndarray
         uint8 ``(class, row, col)`` a patch, in 1/255; 0 where invalid.
     """
-    maps = [np.zeros((ground.classes, *patch.shape), dtype=np.uint8) for patch in ground.patches]
-    blocks = [(i, w) for i, patch in enumerate(ground.patches) for w in _blocks(patch.shape)]
+    maps = [np.zeros((imagery.classes, *patch.shape), dtype=np.uint8) for patch in imagery.patches]
+    blocks = [
+        (position, window)
+        for position, patch in enumerate(imagery.patches)
+        for window in block_windows(patch.shape, BLOCK_PX)
+    ]
     with reporter.stage(stage, total=len(blocks)) as advance:
         for position, window in blocks:
-            found, valid = predict_window(teacher, ground.patches[position], window)
+            found, valid = predict_window(teacher, imagery.patches[position], window)
             rows, cols = window.toslices()
             maps[position][:, rows, cols] = np.where(valid, np.rint(found * 255), 0)
             advance(1)
     return tuple(maps)
 
 
-def _blocks(shape: tuple[int, int]) -> Iterator[Window]:
-    height, width = shape
-    for row in range(0, height, BLOCK_PX):
-        for col in range(0, width, BLOCK_PX):
-            yield Window(col, row, min(BLOCK_PX, width - col), min(BLOCK_PX, height - row))
-
-
 def predict_labelled(
-    ensemble: Ensemble, ground: Ground, pixels: LabelledPixels, context_px: int | None = None
+    ensemble: Ensemble,
+    imagery: TrainingImagery,
+    pixels: LabelledPixels,
+    context_px: int | None = None,
 ) -> NDArray[np.float32]:
     """Return class probabilities of labelled pixels.
 
@@ -94,7 +96,7 @@ def predict_labelled(
     ----------
     ensemble
         The models.
-    ground
+    imagery
         Imagery.
     pixels
         Which pixels.
@@ -106,12 +108,12 @@ def predict_labelled(
     ndarray
         float32 ``(pixel, class)``.
     """
-    found = np.zeros((len(pixels), ground.classes), dtype=np.float32)
+    found = np.zeros((len(pixels), imagery.classes), dtype=np.float32)
     for position in np.unique(pixels.patch).tolist():
         own = pixels.patch == position
         found[own] = predict_at(
             ensemble,
-            ground.patches[position],
+            imagery.patches[position],
             pixels.row[own],
             pixels.col[own],
             context_px=context_px,
@@ -119,7 +121,7 @@ def predict_labelled(
     return found
 
 
-def class_shares(maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+def predicted_class_shares(maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Return the share of each class in probability maps, ``(class,)``."""
     total = np.sum([m.sum(axis=(1, 2), dtype=np.float64) for m in maps], axis=0)
     return np.asarray(total / max(total.sum(), 1.0), dtype=np.float32)

@@ -1,8 +1,9 @@
-"""The training loop: Lightning runs it, this says what a step is and what happens between steps.
+"""The training loop, run by Lightning: what one step computes, and what happens between steps.
 
-A step depends on the seed, its number, the weights and the used share of the budget, so a resumed training by steps goes
-on exactly as if it had not been interrupted. The loop watches the budget, the reporter's cancellation, the loss (a number, or the end)
-and the GPU's memory.
+A step depends on the seed, its number, the weights and the used share of the budget. A training by steps that is
+interrupted and resumed therefore gives the same weights as one that is not interrupted. Between steps, the loop checks the
+budget and whether the reporter cancels. It ends with an error if the loss is not finite, and halves the batch once if the
+GPU runs out of memory.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ LOG_STEPS = 10
 CHECKPOINT_S = 60.0
 """Seconds between checkpoints."""
 FIRST_CHECKPOINT_S = 10.0
-"""Seconds to the first checkpoint of a part."""
+"""Seconds to the first checkpoint of a phase."""
 
 
-class Minimized(Protocol):
-    """What a step minimizes, and what of it is watched and kept."""
+class StepLoss(Protocol):
+    """The loss terms of a step, with the state of those that have one."""
 
     consistency: Consistency
 
@@ -57,14 +58,14 @@ class Minimized(Protocol):
         """Return weighted losses by name."""
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed training needs."""
+        """Return the state for a checkpoint."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what `state` returned."""
+        """Restore what `state` returned."""
 
 
 class LossNotFiniteError(TrainingError):
-    """The loss is no longer a number."""
+    """The loss is not a finite number."""
 
     def __init__(self, step: int, loss: float) -> None:
         self.step = step
@@ -75,26 +76,26 @@ class LossNotFiniteError(TrainingError):
 
 
 class Learner(L.LightningModule):
-    """A network in training: its average, its optimizer, and where it stands.
+    """A network in training, with its exponential moving average, its optimizer and the number of steps done.
 
     Parameters
     ----------
     network
         The network, on the device that it is trained on.
     objective
-        What a step minimizes.
+        Returns the loss terms of a step.
     config
         All settings.
     budget
-        How long to train.
+        Time or number of steps.
     seed
-        Decides views and dropout of every step.
+        Seed of augmentation and dropout in every step.
     """
 
     def __init__(
         self,
         network: Network,
-        objective: Minimized,
+        objective: StepLoss,
         config: Config,
         budget: TrainingBudget,
         seed: int,
@@ -111,18 +112,18 @@ class Learner(L.LightningModule):
         self.optimizer = build_optimizer(self.network, config.optimization)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the one optimizer, which outlives the parts of a training."""
+        """Return the optimizer, which is kept for all phases of a training."""
         return self.optimizer
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
-        """Move a batch."""
+        """Move a batch to the device of the network."""
         moved = {
             k: v.to(device, non_blocking=True) for k, v in vars(batch).items() if v is not None
         }
         return replace(batch, **moved)
 
     def on_fit_start(self) -> None:
-        """Bring the average to the network's device."""
+        """Move the averaged network to the device of the network."""
         self.average.network.to(self.device)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -131,7 +132,7 @@ class Learner(L.LightningModule):
         Raises
         ------
         LossNotFiniteError
-            If it is not a number.
+            If it is not a finite number.
         """
         seed = (self.seed * 1_000_003 + self.step) % 2**63
         torch.manual_seed(seed)
@@ -148,22 +149,22 @@ class Learner(L.LightningModule):
         return total
 
     def finish_step(self) -> None:
-        """Count the step and move the average."""
+        """Count the step and update the exponential moving average."""
         self.step += 1
         self.average.update(self.network)
 
     @property
     def model(self) -> Network:
-        """The network that is kept: the average, or the last weights where averaging is off."""
+        """The network that is kept: the averaged one, or that of the last step where averaging is off."""
         return cast("Network", self.average.network) if self.average.decay > 0 else self.network
 
     @property
     def is_finite(self) -> bool:
-        """Whether all weights are numbers."""
+        """Whether all weights are finite."""
         return all(bool(torch.isfinite(p).all()) for p in self.network.parameters())
 
     def state(self) -> dict[str, Any]:
-        """Return all that a resumed training needs, tensors and plain values only."""
+        """Return the state for a checkpoint: tensors and plain values only."""
         return {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -175,7 +176,7 @@ class Learner(L.LightningModule):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what `state` returned."""
+        """Restore what `state` returned."""
         self.step = int(state["step"])
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
@@ -239,7 +240,7 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
 def choose_precision(
     device: torch.device, settings: OptimizationConfig
 ) -> Literal["bf16-mixed", "32-true"]:
-    """Return Lightning's name of the floats to train with: mixed 16 bits where they are faster, weights in 32 bits.
+    """Return Lightning's name of the precision: bfloat16 mixed with 32 bits where the device computes it fast.
 
     References
     ----------
@@ -250,8 +251,8 @@ def choose_precision(
 
 
 @dataclass
-class Loop:
-    """What surrounds a training: log, checkpoints, reporter, and how its parts are run.
+class TrainingLoop:
+    """Runs the phases of a training, and writes log and checkpoints.
 
     Parameters
     ----------
@@ -262,9 +263,9 @@ class Loop:
     log
         Where losses are written.
     reporter
-        Told about progress; may cancel.
+        Receives progress; may cancel.
     save
-        Called now and then, to write a checkpoint.
+        Writes a checkpoint; called every `CHECKPOINT_S` seconds.
     """
 
     config: Config
@@ -286,18 +287,18 @@ class Loop:
         Parameters
         ----------
         learner
-            Goes on from the step where it stands.
+            The network in training; continues after the steps it has done.
         chips
-            What it sees.
+            The training chips.
         until
-            Share of the budget.
+            Share of the budget, 0..1.
         check
-            Called after every step with the used share; True ends the part early.
+            Called after every step with the used share of the budget; the phase ends if it returns True.
 
         Raises
         ------
         TrainingError
-            If the loss is not a number, or the GPU's memory does not hold half a batch.
+            If the loss is not finite, or half a batch does not fit into the GPU's memory.
         Cancelled
             If the reporter was asked to cancel; a checkpoint is written first.
         """
@@ -330,7 +331,7 @@ class Loop:
                 precision=choose_precision(self.device, self.config.optimization),
                 max_epochs=1,
                 logger=False,
-                callbacks=[_Bookkeeping(self, until, check)],
+                callbacks=[_StepCallback(self, until, check)],
                 gradient_clip_val=self.config.optimization.gradient_clip or None,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
@@ -344,7 +345,7 @@ class Loop:
                     raise
                 signal.signal(
                     signal.SIGINT, interrupt
-                )  # Lightning ends the process, deaf to interrupts
+                )  # Lightning ends the process and ignores interrupts
                 raise KeyboardInterrupt from None
             finally:
                 learner.network.to(self.device)  # Lightning leaves it on the processor
@@ -360,14 +361,16 @@ class Loop:
         before, chips.plan = chips.plan.batch, chips.plan.halved()
         torch.cuda.empty_cache()
         self.reporter.warn(
-            f"The GPU's memory did not hold a batch of {before} chips; training goes on with {chips.plan.batch}."
+            f"The GPU's memory did not hold a batch of {before} chips; training continues with {chips.plan.batch}."
         )
 
 
-class _Bookkeeping(L.Callback):
-    """What happens after every step."""
+class _StepCallback(L.Callback):
+    """Updates counters, log, checkpoint and progress after every step."""
 
-    def __init__(self, loop: Loop, until: float, check: Callable[[float], bool] | None) -> None:
+    def __init__(
+        self, loop: TrainingLoop, until: float, check: Callable[[float], bool] | None
+    ) -> None:
         self._loop = loop
         self._until = until
         self._check = check
@@ -381,7 +384,7 @@ class _Bookkeeping(L.Callback):
         assert isinstance(learner, Learner)  # noqa: S101
         learner.finish_step()
         progress = learner.budget.progress(learner.step)
-        self._record(learner, progress)
+        self._log_losses(learner, progress)
         self._warn_of_collapse(learner)
         self._checkpoint(learner)
         if self._loop.reporter.is_cancelled:
@@ -392,7 +395,7 @@ class _Bookkeeping(L.Callback):
         stop = self._check is not None and self._check(progress)
         trainer.should_stop = stop or progress >= self._until
 
-    def _record(self, learner: Learner, progress: float) -> None:
+    def _log_losses(self, learner: Learner, progress: float) -> None:
         self._count += 1
         for name, value in learner.losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -400,7 +403,7 @@ class _Bookkeeping(L.Callback):
             means = {name: value / self._count for name, value in self._sums.items()}
             rate = learner.optimizer.param_groups[-1]["lr"]
             row: dict[str, Any] = {"learning_rate": rate, "loss": sum(means.values()), **means}
-            if learner.objective.consistency.taught_steps:
+            if learner.objective.consistency.active_steps:
                 shares = learner.objective.consistency.thresholds.histogram.tolist()
                 row["pseudo_labels"] = " ".join(f"{share:.3f}" for share in shares)
             self._loop.log.write(learner.step, learner.budget.elapsed_s, progress, row)
@@ -414,7 +417,7 @@ class _Bookkeeping(L.Callback):
             )
             self._loop.reporter.warn(
                 f"Pseudo-labels collapsed onto few classes by step {learner.step} ({shares} in the order of the "
-                "legend). They teach no more; points, and the forest where it teaches, go on."
+                "legend). The consistency loss is switched off; the other loss terms stay."
             )
         self._was_collapsed = consistency.collapsed
 
@@ -429,7 +432,7 @@ class _Bookkeeping(L.Callback):
 
 @contextlib.contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's own console messages away; what matters goes through the reporter."""
+    """Suppress Lightning's console messages; the reporter shows progress and warnings."""
     loggers = [
         logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
     ]
@@ -455,7 +458,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint; only tensors and plain values are ever unpacked.
+    """Read a checkpoint; only tensors and plain values are unpickled.
 
     Raises
     ------
@@ -471,7 +474,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from None
     except Exception as error:
         raise TrainingError(
-            f"The checkpoint '{path}' cannot be read ({str(error).splitlines()[0]}). Expected what a stopped "
-            "training left; start anew without '--resume'."
+            f"The checkpoint '{path}' cannot be read ({str(error).splitlines()[0]}). Expected the checkpoint of a "
+            "stopped training; start again without '--resume'."
         ) from error
     return state

@@ -1,7 +1,7 @@
 """From scenes and points to a model folder.
 
-`train` prepares the ground, trains a network beside a forest (or one of them alone), and writes what was learnt as a
-model folder that appears when it is whole.
+`train` prepares the data, trains a network together with forest and linear model (or one of them alone), and writes a
+model folder, which appears when it is complete.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from geopointseg.learning.fitted_members import (
     weighted,
     without_class_shares,
 )
-from geopointseg.learning.initial_network import build_starting_network
+from geopointseg.learning.initial_network import build_initial_network
 from geopointseg.learning.model_output import OutputFolder
-from geopointseg.learning.network_training import LastGoodError, NetworkSession, Outcome
-from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
+from geopointseg.learning.network_training import LastGoodError, NetworkSession, TrainingOutcome
+from geopointseg.learning.preparation import Labels, prepare, with_budget
 from geopointseg.learning.selection import choose
 from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
@@ -43,6 +43,7 @@ from geopointseg.learning.training_log import (
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.setting import as_list
 
 
 def train(
@@ -74,24 +75,25 @@ def train(
     config
         Settings; the defaults where None.
     seed
-        Decides weights, chips and views: the same seed and number of steps give the same model on a CPU.
+        Seed of initial weights, chips and augmentation. The same seed and number of steps give the same model on a CPU.
     model
-        ``auto`` keeps network, linear model, forest or several of them, as held-out points decide; the others keep one.
+        ``auto`` keeps network, linear model, forest or several of them, by their scores on held-out points; ``network``,
+        ``linear`` and ``forest`` train one.
     minutes, steps, weights
         Shorthands for settings of the same name.
     unlabelled
-        Scenes without points that will be mapped: the model learns their look.
+        Scenes without points that will be mapped; distillation and consistency losses use them.
     resume
-        Go on with a training of this output that was stopped.
+        Continue a stopped training of this output.
     device
         ``auto``, ``cpu`` or ``cuda``.
     reporter
-        Told about progress; may cancel.
+        Receives progress; may cancel.
 
     Returns
     -------
     ModelBundle
-        The model, as it lies in its folder. ``metadata["reason"]`` says why it has its members.
+        The model, loaded from its folder. ``metadata["reason"]`` is the reason for the choice of its members.
 
     Raises
     ------
@@ -102,9 +104,9 @@ def train(
     OutputError
         If the folder cannot be written.
     TrainingError
-        If the loss stops being a number, memory runs out, or there is nothing to resume.
+        If the loss is not finite, memory runs out, or there is nothing to resume.
     Cancelled
-        If the reporter was asked to cancel; what is there can be resumed.
+        If the reporter was asked to cancel; the training can be resumed.
     """
     reporter = reporter or Reporter()
     if model not in get_args(ModelKind):
@@ -114,51 +116,51 @@ def train(
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
     target = resolve_device(device)
     config = config.on_device(target.type)
-    workspace = OutputFolder(Path(output))
-    workspace.open(resume=resume)
+    output_folder = OutputFolder(Path(output))
+    output_folder.open(resume=resume)
     started_s = time.monotonic()
     try:
         with torch.random.fork_rng():
-            ready = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
-            network, normalization = None, ready.ground.normalization()
+            prepared = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
+            network, normalization = None, prepared.imagery.normalization()
             if model in ("auto", "network"):
-                network, normalization = build_starting_network(
-                    ready.ground, ready.scenes, config, seed, reporter
+                network, normalization = build_initial_network(
+                    prepared.imagery, prepared.scenes, config, seed, reporter
                 )
             job = TrainingJob(
-                ready=ready,
+                prepared=prepared,
                 config=config,
                 seed=seed,
                 kind=model,
                 device=target,
                 reporter=reporter,
-                output=workspace,
+                output=output_folder,
                 normalization=normalization,
                 network=network,
                 started_s=started_s,
             )
             outcome = _train(job, resume=resume)
             _write(job, outcome)
-        workspace.publish()
+        output_folder.publish()
     except LastGoodError as error:
         raise _keep_last_good(job, error) from error
     except Cancelled:
-        raise workspace.discard_cancelled() from None
+        raise output_folder.discard_cancelled() from None
     except BaseException:
-        workspace.discard()
+        output_folder.discard()
         raise
     return ModelBundle.load(output, device=str(target))
 
 
 FITTED_MINUTES = 1.0
-"""Trainings of no more minutes keep the members that are fitted: a network would get too few steps to gain on them."""
+"""Trainings of at most this many minutes train no network: it would get too few steps to score above the fitted members."""
 
 
-def _train(job: TrainingJob, *, resume: bool) -> Outcome:
-    """Train what was asked for."""
+def _train(job: TrainingJob, *, resume: bool) -> TrainingOutcome:
+    """Train the requested kind of model."""
     if job.kind in ("forest", "linear"):
         asked = "A forest" if job.kind == "forest" else "A linear model"
-        return _fitted_alone(job, f"{asked} was asked for.")
+        return _fitted_alone(job, f"{asked} was requested.")
     if job.kind == "auto" and (reason := _why_no_network(job)):
         job.reporter.log(reason)
         return _fitted_alone(job, reason)
@@ -166,29 +168,29 @@ def _train(job: TrainingJob, *, resume: bool) -> Outcome:
 
 
 def _why_no_network(job: TrainingJob) -> str:
-    """Return a sentence that says why no network is trained; an empty one where one is."""
-    count, limit = len(job.everything), job.config.selection.forest_below
+    """Return the reason why no network is trained; an empty text where one is."""
+    count, limit = len(job.all_labels), job.config.selection.forest_below
     if count < limit:
         return (
-            f"No network is trained: there are {count} labelled pixels, and below {limit} a network learns less from "
-            "them than forest and linear model do. Collect more points, or ask for a network with '--model network'."
+            f"No network is trained: there are {count} labelled pixels, and with fewer than {limit} a network scores "
+            "below forest and linear model. Collect more points, or request a network with '--model network'."
         )
     optimization = job.config.optimization
     if not optimization.steps and optimization.minutes <= FITTED_MINUTES:
         return (
-            f"No network is trained: in {optimization.minutes:g} minutes it gains nothing on forest and linear model. "
-            "Give the training more time for one ('--minutes')."
+            f"No network is trained: in {optimization.minutes:g} minutes it does not score above forest and linear model. "
+            "Raise the time limit for one ('--minutes')."
         )
     return ""
 
 
-def _fitted_alone(job: TrainingJob, reason: str) -> Outcome:
-    """Fit the members that need no training loop, after they were weighted on held-out pixels."""
+def _fitted_alone(job: TrainingJob, reason: str) -> TrainingOutcome:
+    """Decide the weights of forest and linear model on held-out pixels, then fit both to all labelled pixels."""
     facts: dict[str, Any] = {"reason": reason, "scores": {}}
-    held_out, temperature = job.ready.held_out, 1.0
+    held_out, temperature = job.prepared.held_out, 1.0
     weights: Mapping[str, float] = {}
     if len(held_out):
-        fitted = fit_members(job, job.ready.chosen_on)
+        fitted = fit_members(job, job.prepared.training_labels)
         found = predict_each(job, fitted, held_out)
         choice = choose(without_class_shares(fitted, found), held_out.class_index)
         weights = choice.weights
@@ -196,44 +198,44 @@ def _fitted_alone(job: TrainingJob, reason: str) -> Outcome:
             facts["reason"] = f"{reason} {choice.reason}"
             job.reporter.log(choice.reason)
         scores = {name: result.to_json() for name, result in choice.scores.items()}
-        facts["scores"] = {"how": job.how_scored(), **scores}
+        facts["scores"] = {"how": job.describe_scores(), **scores}
         mean = np.sum([weights[k] * p for k, p in found.items() if k in weights], axis=0)
         calibration = fit_temperature(np.asarray(mean, np.float32), held_out.class_index)
         temperature, facts["calibration"] = calibration.temperature, calibration.to_json()
-    fitted = fit_members(job, job.everything)
+    fitted = fit_members(job, job.all_labels)
     if not weights.keys() & fitted.keys():
         weights = dict.fromkeys(fitted, 1.0 / len(fitted))
-    return Outcome(tuple(weighted(fitted, weights)), temperature, facts)
+    return TrainingOutcome(tuple(weighted(fitted, weights)), temperature, facts)
 
 
 def _keep_last_good(job: TrainingJob, error: LastGoodError) -> TrainingError:
-    """Write the last good state beside the output and return the error that says where."""
+    """Write the last state with finite weights beside the output, and return the error with its path."""
     _write(job, error.outcome)
     kept = job.output.publish_beside(f"step-{error.step}")
     return TrainingError(str(error).format(folder=kept))
 
 
-def _write(job: TrainingJob, outcome: Outcome) -> None:
-    """Write the files of a model, and the points that it learnt from."""
-    ready = job.ready
+def _write(job: TrainingJob, outcome: TrainingOutcome) -> None:
+    """Write the files of a model, and its training points."""
+    prepared = job.prepared
     learnt = points_trained_on(
-        ready.points, ready.scenes, ready.ground, job.everything, ready.legend
+        prepared.points, prepared.scenes, prepared.imagery, job.all_labels, prepared.legend
     )
     keep_points(learnt, job.output.training)
     assemble(job, outcome, learnt).write(job.output.folder)
 
 
-def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
-    """Return the model of an outcome, with all that is to be known about it."""
-    ground, points = job.ready.ground, job.ready.points
-    counts = job.everything.counts(ground.classes).tolist()
-    per_class = dict(zip(job.ready.legend.names, counts, strict=True))
+def assemble(job: TrainingJob, outcome: TrainingOutcome, learnt: Points) -> ModelBundle:
+    """Return the model of an outcome, with its metadata."""
+    imagery, points = job.prepared.imagery, job.prepared.points
+    counts = job.all_labels.counts(imagery.classes).tolist()
+    per_class = dict(zip(job.prepared.legend.names, counts, strict=True))
     return ModelBundle(
         folder=job.output.folder,
-        legend=job.ready.legend,
-        bands=band_specs(job.ready.scenes[0]),
+        legend=job.prepared.legend,
+        bands=band_specs(job.prepared.scenes[0]),
         normalization=job.normalization,
-        resolution_m=ground.resolution_m,
+        resolution_m=imagery.resolution_m,
         chip_size=job.config.sampling.chip_size,
         receptive_field_px=max(2 * member.margin_px + 1 for member in outcome.members),
         config=job.config,
@@ -242,19 +244,19 @@ def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
         metadata={
             **outcome.facts,
             "seed": job.seed,
-            "style": job.ready.style.to_json() if job.ready.style else None,
+            "style": job.prepared.style.to_json() if job.prepared.style else None,
             "points": describe_points(points, counts) if points else {"per_class": per_class},
             "training_points": encode_locations(
                 learnt.x, learnt.y, learnt.crs, _digest_weights(outcome)
             ),
-            "scenes": describe_scenes(job.ready.scenes, job.ready.roles, ground),
+            "scenes": describe_scenes(job.prepared.scenes, job.prepared.roles, imagery),
             "versions": library_versions(),
         },
     )
 
 
-def _digest_weights(outcome: Outcome) -> bytes:
-    """Return a digest of all weights: another one for every model, and the same for a training that is repeated."""
+def _digest_weights(outcome: TrainingOutcome) -> bytes:
+    """Return the SHA-512 digest of all weights; a repeated training gives the same one."""
     digest = hashlib.sha512()
     for member in outcome.members:
         for name, tensor in sorted(member.tensors().items()):

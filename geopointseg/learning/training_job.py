@@ -31,7 +31,7 @@ class TrainingJob:
 
     Parameters
     ----------
-    ready
+    prepared
         Scenes, imagery in memory and labelled pixels.
     config
         All settings.
@@ -53,7 +53,7 @@ class TrainingJob:
         Start of the training on the monotonic clock, in seconds.
     """
 
-    ready: Prepared
+    prepared: Prepared
     config: Config
     seed: int
     kind: ModelKind
@@ -65,30 +65,30 @@ class TrainingJob:
     started_s: float = field(default_factory=time.monotonic)
 
     @property
-    def everything(self) -> LabelledPixels:
+    def all_labels(self) -> LabelledPixels:
         """The labelled pixels of the final phase: all, except those marked for validation."""
-        if self.ready.marked:
-            return self.ready.chosen_on
-        return LabelledPixels.concatenate([self.ready.chosen_on, self.ready.held_out])
+        if self.prepared.marked:
+            return self.prepared.training_labels
+        return LabelledPixels.concatenate([self.prepared.training_labels, self.prepared.held_out])
 
     @cached_property
     def has_unlabelled(self) -> bool:
         """Whether any pixel with image values has no label."""
-        valid = sum(int(patch.valid.sum()) for patch in self.ready.ground.patches)
-        return len(self.everything) < valid
+        valid = sum(int(patch.valid.sum()) for patch in self.prepared.imagery.patches)
+        return len(self.all_labels) < valid
 
     def fit_forest(self, labelled: LabelledPixels) -> Forest:
         """Fit a forest to labelled pixels."""
         self.reporter.progress("forest", 0.0)
-        forest = fit_forest(self.ready.ground, labelled, self.config.forest, self.seed)
+        forest = fit_forest(self.prepared.imagery, labelled, self.config.forest, self.seed)
         self.reporter.progress("forest", 1.0)
         return forest
 
-    def how_scored(self) -> str:
+    def describe_scores(self) -> str:
         """Return a sentence about the pixels on which scores were computed."""
-        where = "marked for validation" if self.ready.marked else "held out by blocks of ground"
+        where = "marked for validation" if self.prepared.marked else "held out by blocks of ground"
         return (
-            f"Scores on {len(self.ready.held_out)} labelled pixels {where}, computed before the final training on all "
+            f"Scores on {len(self.prepared.held_out)} labelled pixels {where}, computed before the final training on all "
             "labelled pixels."
         )
 
@@ -98,10 +98,10 @@ class TrainingJob:
         for name in ("minutes", "steps"):
             settings["optimization"].pop(name)
         what = json.dumps(
-            [settings, self.seed, self.kind, self.ready.ground.digest], sort_keys=True
+            [settings, self.seed, self.kind, self.prepared.imagery.digest], sort_keys=True
         )
         digest = hashlib.sha256(what.encode())
-        labelled = self.everything
+        labelled = self.all_labels
         for array in (labelled.patch, labelled.row, labelled.col, labelled.class_index):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()

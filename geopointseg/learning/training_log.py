@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import RasterError
+from geopointseg.labels.placement import NOT_TRAINED
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import locate_pixels
-from geopointseg.learning.ground import Ground
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.legend import Legend
 from geopointseg.raster.scene import Scene
 from geopointseg.sampling.patch import LabelledPixels
@@ -129,7 +130,7 @@ def library_versions() -> dict[str, str]:
 
 
 def describe_scenes(
-    scenes: Sequence[Scene], roles: Sequence[str], ground: Ground
+    scenes: Sequence[Scene], roles: Sequence[str], imagery: TrainingImagery
 ) -> list[dict[str, Any]]:
     """Return name, role, bounds and pixel fingerprint of every scene, without paths, for privacy.
 
@@ -139,7 +140,7 @@ def describe_scenes(
         The scenes.
     roles
         Role of each scene.
-    ground
+    imagery
         Imagery in memory, of which the fingerprint is computed.
 
     Returns
@@ -150,7 +151,7 @@ def describe_scenes(
     rows = []
     for position, (scene, role) in enumerate(zip(scenes, roles, strict=True)):
         digest = hashlib.sha256()
-        for patch in ground.patches:
+        for patch in imagery.patches:
             if patch.scene == position:
                 digest.update(np.ascontiguousarray(patch.image).data)
                 digest.update(np.ascontiguousarray(patch.valid).data)
@@ -196,7 +197,7 @@ def describe_points(points: Points, counts: Sequence[int]) -> dict[str, Any]:
 def points_trained_on(
     labels: Points | None,
     scenes: Sequence[Scene],
-    ground: Ground,
+    imagery: TrainingImagery,
     trained: LabelledPixels,
     legend: Legend,
 ) -> Points:
@@ -210,8 +211,8 @@ def points_trained_on(
     labels
         All points; None for masks, whose labelled pixels become points at the pixel centres.
     scenes
-        All scenes, in the order of the positions in ``ground``.
-    ground
+        All scenes, in the order of the positions in ``imagery``.
+    imagery
         Imagery in memory, which gives the position of the pixels.
     trained
         The labelled pixels of the training.
@@ -223,7 +224,7 @@ def points_trained_on(
     Points
         In the CRS of ``labels``, or of the first scene for masks.
     """
-    shares = [_pixels_on(scene, i, ground, trained) for i, scene in enumerate(scenes)]
+    shares = [_pixels_on(scene, i, imagery, trained) for i, scene in enumerate(scenes)]
     if labels is None:
         crs = scenes[0].grid.crs
         parts = [
@@ -234,23 +235,20 @@ def points_trained_on(
     kept = np.zeros(len(labels), dtype=bool)
     for scene, (pixel, _) in zip(scenes, shares, strict=True):
         given = np.flatnonzero(
-            labels.belong_to(scene.name) & np.isin(labels.split, _HELD_OUT_SPLITS, invert=True)
+            labels.belong_to(scene.name) & np.isin(labels.split, NOT_TRAINED, invert=True)
         )
         place, owner = locate_pixels(labels.select(given).to_crs(scene.grid.crs), scene.grid)
         kept[given[owner[np.isin(place, pixel)]]] = True
     return labels.select(kept)
 
 
-_HELD_OUT_SPLITS = ("validation", "test", "buffer")
-
-
 def _pixels_on(
-    scene: Scene, position: int, ground: Ground, trained: LabelledPixels
+    scene: Scene, position: int, imagery: TrainingImagery, trained: LabelledPixels
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the flat positions of the labelled pixels in a scene, and where they are among all labelled pixels."""
-    of = np.array([patch.scene for patch in ground.patches])[trained.patch]
-    top = np.array([patch.row for patch in ground.patches])[trained.patch]
-    left = np.array([patch.col for patch in ground.patches])[trained.patch]
+    of = np.array([patch.scene for patch in imagery.patches])[trained.patch]
+    top = np.array([patch.row for patch in imagery.patches])[trained.patch]
+    left = np.array([patch.col for patch in imagery.patches])[trained.patch]
     own = of == position
     pixel = (trained.row + top) * scene.grid.width + trained.col + left
     return pixel[own].astype(np.int64), own

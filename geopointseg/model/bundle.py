@@ -295,9 +295,13 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def is_model_folder(folder: Path) -> bool:
     """Return whether a folder contains a model."""
+    return has_format(folder / DESCRIPTION_FILE, FORMAT)
+
+
+def has_format(path: Path, name: str) -> bool:
+    """Return whether a file is JSON and names this format."""
     try:
-        text = (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")
-        return bool(json.loads(text).get("format") == FORMAT)
+        return bool(json.loads(path.read_text(encoding="utf-8")).get("format") == name)
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -399,14 +403,14 @@ def _read_tensors(folder: Path, description: Mapping[str, Any]) -> dict[str, tor
     if _sha256(path) != description.get("weights_sha256"):
         raise ModelError(
             f"The weights of the model '{folder}' are damaged: the checksum of {WEIGHTS_FILE} is not the one in "
-            f"{DESCRIPTION_FILE}. Copy the whole folder again or train anew."
+            f"{DESCRIPTION_FILE}. Copy the whole folder again, or train the model again."
         )
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
             f"'{path}' is not a safetensors file ({error}). Expected the weights of a model; "
-            "copy the whole folder again or train anew."
+            "copy the whole folder again, or train the model again."
         ) from error
 
 

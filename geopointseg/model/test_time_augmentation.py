@@ -6,10 +6,12 @@ The probabilities of all variants are transformed back to the pixels of the imag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 Augmentation = Literal["none", "flip", "d4", "scales"]
 Image = NDArray[np.float32]
@@ -96,17 +98,6 @@ def resize(array: Image, height: int, width: int) -> Image:
     >>> resize(np.array([[0.0, 1.0]], dtype=np.float32), 1, 4).round(2).tolist()
     [[0.0, 0.25, 0.75, 1.0]]
     """
-    by_row = _linear_weights(array.shape[-2], height)
-    by_col = _linear_weights(array.shape[-1], width)
-    return np.ascontiguousarray(by_row @ array @ by_col.T)
-
-
-def _linear_weights(old: int, new: int) -> NDArray[np.float32]:
-    """Return the matrix that interpolates ``old`` samples at ``new`` pixel centres, with constant extrapolation."""
-    place = ((np.arange(new) + 0.5) * old / new - 0.5).clip(0, old - 1)
-    low = np.minimum(place.astype(int), max(old - 2, 0))
-    share = (place - low).astype(np.float32)
-    matrix = np.zeros((new, old), dtype=np.float32)
-    matrix[np.arange(new), low] = 1 - share
-    matrix[np.arange(new), np.minimum(low + 1, old - 1)] += share
-    return matrix
+    planes = torch.from_numpy(array.astype(np.float64)).reshape(-1, 1, *array.shape[-2:])
+    resized = functional.interpolate(planes, (height, width), mode="bilinear", align_corners=False)
+    return cast("Image", resized.float().numpy().reshape(*array.shape[:-2], height, width))

@@ -22,10 +22,10 @@ from geopointseg.errors import ConfigError, InputFileError, ModelError, nearest_
 from geopointseg.model.architecture import OWN_ARCHITECTURES, architecture_names
 from geopointseg.model.backbone import LITE0, pretrained_state
 from geopointseg.model.bundle import WEIGHTS_FILE as MODEL_WEIGHTS
-from geopointseg.model.bundle import is_model_folder
+from geopointseg.model.bundle import has_format, is_model_folder
 from geopointseg.model.member import Normalization
 from geopointseg.model.weight_bands import band_common_names
-from geopointseg.model.weights import StartingWeights
+from geopointseg.model.weights import InitialWeights
 
 PRETRAINED_FORMAT = "geopointseg weights"
 PRETRAINED_TENSORS = "weights.safetensors"
@@ -39,7 +39,7 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "student", "e
 _RGB = ("red", "green", "blue")
 
 
-def find_weights(name: str, encoder: str) -> StartingWeights | None:
+def find_weights(name: str, encoder: str) -> InitialWeights | None:
     """Find starting weights by name, file or folder.
 
     Parameters
@@ -51,7 +51,7 @@ def find_weights(name: str, encoder: str) -> StartingWeights | None:
 
     Returns
     -------
-    StartingWeights or None
+    InitialWeights or None
         None for ``none``.
 
     Raises
@@ -70,7 +70,7 @@ def find_weights(name: str, encoder: str) -> StartingWeights | None:
     if path.is_dir():
         return _from_folder(path)
     if path.suffix.lower() in _SUFFIXES or path.is_file():
-        return StartingWeights(name, _read_file(path), "encoder")
+        return InitialWeights(name, _read_file(path), "encoder")
     if encoder in OWN_ARCHITECTURES:
         others = [n for n in architecture_names() if n not in OWN_ARCHITECTURES]
         raise ConfigError(
@@ -129,14 +129,10 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
 
 def is_pretrained_folder(folder: Path) -> bool:
     """Return whether a folder contains weights that 'pretrain' wrote."""
-    try:
-        text = (folder / PRETRAINED_DESCRIPTION).read_text(encoding="utf-8")
-        return bool(json.loads(text).get("format") == PRETRAINED_FORMAT)
-    except (OSError, ValueError, AttributeError):
-        return False
+    return has_format(folder / PRETRAINED_DESCRIPTION, PRETRAINED_FORMAT)
 
 
-def _from_folder(folder: Path) -> StartingWeights:
+def _from_folder(folder: Path) -> InitialWeights:
     """Read the folder of 'pretrain', or the network of a model folder."""
     if is_model_folder(folder):
         tensors = {
@@ -165,8 +161,8 @@ def _described(
     tensors: Mapping[str, Tensor],
     description: Mapping[str, Any],
     architecture: Mapping[str, Any],
-) -> StartingWeights:
-    return StartingWeights(
+) -> InitialWeights:
+    return InitialWeights(
         source=source,
         tensors=tensors,
         scope="network",
@@ -178,7 +174,7 @@ def _described(
     )
 
 
-def _from_smp(name: str, encoder: str) -> StartingWeights:
+def _from_smp(name: str, encoder: str) -> InitialWeights:
     from segmentation_models_pytorch.encoders import (
         encoders,
         get_encoder,
@@ -196,10 +192,10 @@ def _from_smp(name: str, encoder: str) -> StartingWeights:
     with _download(name, wanted):
         tensors = get_encoder(encoder, in_channels=3, depth=5, weights=name).state_dict()
         bands, normalization = _of_photographs(get_preprocessing_params(encoder, name))
-    return StartingWeights(name, tensors, "encoder", bands, normalization, is_8_bit=True)
+    return InitialWeights(name, tensors, "encoder", bands, normalization, is_8_bit=True)
 
 
-def _from_timm(name: str, encoder: str) -> StartingWeights:
+def _from_timm(name: str, encoder: str) -> InitialWeights:
     import timm
 
     base = encoder.removeprefix("tu-").split(".")[0]
@@ -219,7 +215,7 @@ def _from_timm(name: str, encoder: str) -> StartingWeights:
         with _download(name, wanted):
             tensors = timm.create_model(tagged, pretrained=True, features_only=True).state_dict()
     bands, normalization = _of_photographs(config)
-    return StartingWeights(name, tensors, "encoder", bands, normalization, is_8_bit=True)
+    return InitialWeights(name, tensors, "encoder", bands, normalization, is_8_bit=True)
 
 
 def _of_photographs(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], Normalization]:
@@ -230,7 +226,7 @@ def _of_photographs(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], Norma
     return bands, Normalization(mean, std)
 
 
-def _from_torchgeo(name: str) -> StartingWeights:
+def _from_torchgeo(name: str) -> InitialWeights:
     from torchgeo import models
 
     known = {
@@ -245,7 +241,7 @@ def _from_torchgeo(name: str) -> StartingWeights:
         tensors = weights.get_state_dict(progress=False, weights_only=True)
     known_bands = weights.meta.get("bands")
     bands, sensor = known_bands or ["R", "G", "B"], name.split(".")[1]
-    return StartingWeights(
+    return InitialWeights(
         source=name,
         tensors=_unwrap(dict(tensors), Path(name)),
         scope="encoder",

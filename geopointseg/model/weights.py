@@ -22,7 +22,7 @@ from geopointseg.raster.band import Band
 
 
 @dataclass(frozen=True, eq=False)
-class StartingWeights:
+class InitialWeights:
     """Starting weights, with their bands and normalization.
 
     Parameters
@@ -63,7 +63,7 @@ class StartingWeights:
 
 def apply_weights(
     network: Network,
-    weights: StartingWeights,
+    weights: InitialWeights,
     bands: Sequence[Band],
     reporter: Reporter | None = None,
 ) -> Normalization | None:
@@ -114,7 +114,7 @@ def apply_weights(
 
 
 def _report_bands(
-    weights: StartingWeights,
+    weights: InitialWeights,
     source: Sequence[int | None] | None,
     bands: Sequence[Band],
     given: int,
@@ -151,7 +151,7 @@ def _report_bands(
 
 
 def _report_unused(
-    weights: StartingWeights,
+    weights: InitialWeights,
     tensors: Mapping[str, Tensor],
     fitting: Mapping[str, Tensor],
     reporter: Reporter,
@@ -173,7 +173,7 @@ def _is_encoders(name: str) -> bool:
 
 
 def _normalization_of(
-    weights: StartingWeights, source: Sequence[int | None] | None, bands: int
+    weights: InitialWeights, source: Sequence[int | None] | None, bands: int
 ) -> Normalization | None:
     norm = weights.normalization
     if norm is None or (weights.is_8_bit and source is None):
@@ -223,7 +223,7 @@ def _matches(
 
 
 def _require_fit(
-    weights: StartingWeights,
+    weights: InitialWeights,
     tensors: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
     fitting: Mapping[str, Tensor],

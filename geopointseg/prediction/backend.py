@@ -10,7 +10,8 @@ import importlib.util
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -172,16 +173,22 @@ def _frozen(module: nn.Module, example: Image) -> nn.Module:
     return frozen if agrees else module
 
 
+@contextmanager
+def _onnx_file(member: NetworkMember, example: Image) -> Iterator[str]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        write_onnx(SoftmaxNetwork(member.network), example, path)
+        yield str(path)
+
+
 def _onnxruntime_engine(member: NetworkMember, example: Image) -> Engine:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        write_onnx(SoftmaxNetwork(member.network), example, path)
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    with _onnx_file(member, example) as path:
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
     def run(image: Image) -> Image:
@@ -198,10 +205,8 @@ def _openvino_engine(member: NetworkMember, example: Image) -> Engine:
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        write_onnx(SoftmaxNetwork(member.network), example, path)
-        compiled = ov.Core().compile_model(str(path), "CPU", settings)
+    with _onnx_file(member, example) as path:
+        compiled = ov.Core().compile_model(path, "CPU", settings)
     widen_signal_stack()
     local = threading.local()
 

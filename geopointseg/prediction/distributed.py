@@ -27,9 +27,9 @@ import rasterio
 from geopointseg.errors import ConfigError, GeopointsegError, MissingDependencyError, OutputError
 from geopointseg.prediction.output_tiles import finish_tile
 from geopointseg.prediction.prediction_job import PredictionJob
+from geopointseg.prediction.tile_files import write_arrays
 from geopointseg.prediction.tile_pipeline import GDAL_CACHE_BYTES, compute_tiles
 from geopointseg.prediction.tile_status import TileProgress, TileStatus
-from geopointseg.prediction.tile_store import write_arrays
 from geopointseg.prediction.tiling import Tile
 from geopointseg.prediction.work_folder import WorkFolder
 from geopointseg.progress import Reporter
@@ -193,7 +193,7 @@ class DaskRun:
         progress
             Updated after every tile.
         reporter
-            Asked whether the run is cancelled.
+            Receives progress; may cancel.
 
         Returns
         -------

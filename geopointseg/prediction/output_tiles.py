@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.prediction.product import CLASSES, Arrays
+from geopointseg.prediction.tile_files import ArrayFile, write_arrays
 from geopointseg.prediction.tile_pipeline import Plan, own_part
-from geopointseg.prediction.tile_store import ArrayFile, write_arrays
 from geopointseg.prediction.tiling import Segment, Tile
 from geopointseg.prediction.work_folder import WorkFolder
 from geopointseg.raster.class_map import nodata_code

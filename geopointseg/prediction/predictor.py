@@ -46,13 +46,13 @@ from geopointseg.prediction.product import (
     Arrays,
     Products,
 )
+from geopointseg.prediction.tile_files import ArrayFile
 from geopointseg.prediction.tile_pipeline import (
     GDAL_CACHE_BYTES,
     Plan,
     compute_tiles,
 )
 from geopointseg.prediction.tile_status import TileProgress, TileStatus
-from geopointseg.prediction.tile_store import ArrayFile
 from geopointseg.prediction.tiling import SUMS_BYTES
 from geopointseg.prediction.work_folder import WorkFolder, open_work_folder
 from geopointseg.progress import Reporter
@@ -64,6 +64,7 @@ from geopointseg.raster.publishing import (
     whole_file,
 )
 from geopointseg.raster.scene import HANDLES, Scene
+from geopointseg.setting import as_list
 from geopointseg.summary import described
 
 Paths = str | os.PathLike[str]
@@ -281,10 +282,8 @@ def _log_weights(job: PredictionJob, reporter: Reporter) -> None:
         )
 
 
-def _as_list(value: Any) -> list[Any]:
-    single = isinstance(value, (str, os.PathLike, ModelBundle, Scene))
-    found = [value] if single else list(value)
-    if not found:
+def _at_least_one(value: Any) -> list[Any]:
+    if not (found := as_list(value)):
         raise ConfigError("No model or no raster was given. Expected at least one of each.")
     return found
 
@@ -314,8 +313,8 @@ def _make_job(
     cog: bool,
 ) -> PredictionJob:
     target = str(resolve_device(device))
-    bundles = load_models(_as_list(models), target)
-    opened = open_imagery(_as_list(scenes), bundles, reporter)
+    bundles = load_models(_at_least_one(models), target)
+    opened = open_imagery(_at_least_one(scenes), bundles, reporter)
     mosaic = Mosaic.of(opened, reporter)
     area = AreaOfInterest.read(aoi, mosaic.grid) if aoi is not None else None
     if area is not None:

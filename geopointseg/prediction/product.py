@@ -150,15 +150,15 @@ class Products:
         index[~valid] = -1
         out[CLASSES][0] = code_table(self.legend)[index]
         if PROBABILITIES in out:
-            self._store(out[PROBABILITIES], probabilities, valid)
+            self._write_values(out[PROBABILITIES], probabilities, valid)
         if UNCERTAINTY in out:
             entropy = relative_entropy(probabilities)
             bands = [best, entropy, best - second]
             if self.disagreement:
                 bands.append(np.maximum(entropy - sums[-1], 0))
-            self._store(out[UNCERTAINTY], np.stack(bands), valid)
+            self._write_values(out[UNCERTAINTY], np.stack(bands), valid)
 
-    def _store(
+    def _write_values(
         self, target: NDArray[Any], values: NDArray[np.float32], valid: NDArray[np.bool_]
     ) -> None:
         if self.encoding == "uint8":

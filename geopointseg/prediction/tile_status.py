@@ -10,9 +10,9 @@ from typing import Any
 from geopointseg.model.inference import Ensemble
 from geopointseg.prediction.output_tiles import finish_tile, needed_parts, output_tiles
 from geopointseg.prediction.product import Arrays
-from geopointseg.prediction.strip_reader import decode_strips_once
+from geopointseg.prediction.row_cache import cache_decoded_rows
+from geopointseg.prediction.tile_files import write_arrays
 from geopointseg.prediction.tile_pipeline import Plan, WindowBatch, compute_tiles
-from geopointseg.prediction.tile_store import write_arrays
 from geopointseg.prediction.tiling import Tile
 from geopointseg.prediction.work_folder import WorkFolder
 from geopointseg.progress import Reporter
@@ -85,7 +85,7 @@ class TileStatus:
             write_arrays(self.work.part(tile), arrays)
             self.finish(self.part_done(tile))
 
-        mosaic = decode_strips_once(self.plan.mosaic, self.plan.lattice, self.work.path)
+        mosaic = cache_decoded_rows(self.plan.mosaic, self.plan.lattice, self.work.path)
         plan = replace(self.plan, mosaic=mosaic)
         return compute_tiles(plan, ensemble, self.missing, take, progress.batch_done)
 

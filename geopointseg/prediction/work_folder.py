@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg.errors import Cancelled, ConfigError, OutputError
-from geopointseg.prediction.tile_store import is_complete
+from geopointseg.prediction.tile_files import is_complete
 from geopointseg.prediction.tiling import Tile
 from geopointseg.raster.lock import hold_lock
 from geopointseg.raster.publishing import beside, explain_write_error, require_writable_folder

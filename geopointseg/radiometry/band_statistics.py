@@ -151,7 +151,7 @@ def compute_statistics(
             if part is None:
                 part = _scan(scene, advance)
                 if cache:
-                    _store(scene, part)
+                    _save_statistics(scene, part)
             else:
                 advance(scene.grid.height * scene.grid.width)
             parts.append(part)
@@ -430,7 +430,7 @@ def _cached(scene: Scene) -> SceneStatistics | None:
         return None
 
 
-def _store(scene: Scene, statistics: SceneStatistics) -> None:
+def _save_statistics(scene: Scene, statistics: SceneStatistics) -> None:
     file = _cache_file(scene)
     if file is None:
         return

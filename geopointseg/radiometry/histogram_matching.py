@@ -90,9 +90,6 @@ class Matching:
             f"bands: {join_names(self.source.band_names)}",
         ]
 
-    def _table(self) -> list[tuple[str, list[str], list[list[str]]]]:
-        return self.tables()
-
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
         """Return mean and standard deviation of each band before, after, and in the reference, for the terminal."""
         headings = ["band", "mean", "std", "mean after", "std after", "mean wanted", "std wanted"]
@@ -184,7 +181,7 @@ def match_raster(
     started = time.perf_counter()
     if mix_bands and not invariant:
         raise ConfigError(
-            "Band mixing was asked for without invariant pixels. It can only be fitted where both images show the same "
+            "Band mixing was requested without invariant pixels. It can only be fitted where both images show the same "
             "area; ask for invariant pixels too."
         )
     scene = _open_one(raster, reporter)
@@ -350,7 +347,7 @@ def _make_tables(
         return None
     stored = table_values(scene.dtype)
     return [
-        encoding.store(curve.apply(stored * band.scale + band.offset))
+        encoding.encode(curve.apply(stored * band.scale + band.offset))
         for curve, band in zip(transform.curves, scene.bands, strict=True)
     ]
 
@@ -360,7 +357,7 @@ def _move_window(
 ) -> NDArray[Any]:
     if tables is None:
         chip = scene.read(window)
-        values, valid = encoding.store(chip.image), chip.valid
+        values, valid = encoding.encode(chip.image), chip.valid
     else:
         stored, valid = scene.read_stored(window)
         places = scene.stored_positions

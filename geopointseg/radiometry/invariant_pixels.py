@@ -46,7 +46,7 @@ FEWEST_PIXELS = 500
 """Least number of unchanged pixels that a matching is fitted to."""
 
 _ROUNDS = 8
-_STARTS: tuple[MatchMethod, ...] = ("percentile", "mean-std", "midpoint")
+_INITIAL_METHODS: tuple[MatchMethod, ...] = ("percentile", "mean-std", "midpoint")
 _LEVELS = 65534.0
 
 
@@ -226,7 +226,7 @@ def unchanged_pixels(
     """
     unit = np.maximum(y.std(axis=1, keepdims=True), 1e-12)
     best = np.zeros(x.shape[1], dtype=bool)
-    for method in _STARTS:
+    for method in _INITIAL_METHODS:
         kept = np.ones(x.shape[1], dtype=bool)
         for turn in range(_ROUNDS):
             mixing = fit_mixing(x[:, kept], y[:, kept]) if mix_bands and turn else None

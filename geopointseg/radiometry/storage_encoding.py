@@ -35,7 +35,7 @@ class StorageEncoding:
     offset: float
     nodata: float | None
 
-    def store(self, physical: NDArray[np.float32]) -> NDArray[Any]:
+    def encode(self, physical: NDArray[np.float32]) -> NDArray[Any]:
         """Return stored values of valid pixels: rounded, clipped, and never the nodata value."""
         if np.dtype(self.dtype).kind == "f":
             return np.asarray(physical, dtype=self.dtype)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from geopointseg.raster.class_style import (
 )
 from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble_raster, encode_tile
 from geopointseg.raster.crs import read_sidecar
-from geopointseg.raster.grid import Grid, clip_window, crs_name, slices_within
+from geopointseg.raster.grid import Grid, clip_window, crs_name, row_windows, slices_within
 from geopointseg.raster.publishing import whole_file
 from geopointseg.raster.raster_access import HANDLES, grid_of, open_dataset, reading, require_placed
 from geopointseg.raster.validity import Nodata, masks_of, nodata_values, read_valid
@@ -343,16 +343,12 @@ class ClassMap:
         inside = clip_window(window, self.grid.shape)
         if inside.width and inside.height:
             codes, valid = self.read_codes(inside)
-            index = np.where(valid, self._index_of(codes), INVALID)
+            index = np.where(valid, self.index_of(codes), INVALID)
             class_index[slices_within(window, inside)] = index
         return class_index, class_index >= 0
 
-    def windows(self, rows: int = BLOCK_PX) -> Iterator[Window]:
-        """Yield full-width windows that cover the map from top to bottom."""
-        for top in range(0, self.grid.height, rows):
-            yield Window(0, top, self.grid.width, min(rows, self.grid.height - top))
-
-    def _index_of(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    def index_of(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the class index of each code, of the same shape; -1 for codes that the legend lacks."""
         if not len(self.legend):
             return np.full_like(codes, INVALID)
         order = np.argsort(self.legend.codes)
@@ -362,7 +358,7 @@ class ClassMap:
 
     def _with_scanned_legend(self) -> ClassMap:
         present: set[int] = set()
-        for window in self.windows():
+        for window in row_windows(self.grid.window, BLOCK_PX):
             codes, valid = self.read_codes(window)
             present |= set(np.unique(codes[valid]).tolist())
             if len(present) > 65535:

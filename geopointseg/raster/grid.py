@@ -11,6 +11,7 @@ and a CRS class of its own.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -301,3 +302,17 @@ def clip_window(window: Window, shape: tuple[int, int]) -> Window:
     bottom = min(max(window.row_off + window.height, top), shape[0])
     right = min(max(window.col_off + window.width, left), shape[1])
     return Window(left, top, right - left, bottom - top)
+
+
+def row_windows(window: Window, rows: int) -> Iterator[Window]:
+    """Divide a window into windows of its width and of at most a number of rows, from top to bottom."""
+    for top in range(0, window.height, rows):
+        height = min(rows, window.height - top)
+        yield Window(window.col_off, window.row_off + top, window.width, height)
+
+
+def block_windows(shape: tuple[int, int], side: int) -> Iterator[Window]:
+    """Divide rows and columns into square blocks, row by row; those at the right and lower border may be smaller."""
+    for rows in row_windows(Window(0, 0, shape[1], shape[0]), side):
+        for left in range(0, shape[1], side):
+            yield Window(left, rows.row_off, min(side, shape[1] - left), rows.height)

@@ -56,8 +56,8 @@ def _lock_file(path: Path, output: Path) -> FileIO:
         file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
         if not lock_descriptor(file.fileno(), blocking=False):
             raise OutputError(
-                f"Another run is writing '{output}' at this moment (process {_owner(file)}). One output takes one "
-                "run; wait for it to end or choose another output."
+                f"Another run is writing '{output}' at this moment (process {_owner(file)}). Only one run may write an "
+                "output; wait for it to end or choose another output."
             )
         if _is_at(file, path):
             file.write(f"\n{os.getpid():<{_OWNER_LENGTH}}".encode())

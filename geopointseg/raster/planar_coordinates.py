@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,8 +160,6 @@ def local_plane(x: Array, y: Array, crs: CRS) -> Array:
     datum = datum_at(x, crs)
     if is_true_to_scale(x, y, crs):
         return np.column_stack([x, y]) * datum.metres
-    from pyproj import Proj
-
     lon, lat = geodetic_coordinates(x, y, crs)
     space = place_in_space(lon, lat, datum)
     known = np.isfinite(space).all(axis=1)
@@ -169,16 +168,16 @@ def local_plane(x: Array, y: Array, crs: CRS) -> Array:
         middle = np.median(space[known], axis=0)
         lon_0 = math.degrees(math.atan2(middle[1], middle[0]))
         lat_0 = math.degrees(math.atan2(middle[2], math.hypot(middle[0], middle[1])))
-        around = Proj(
-            proj="aeqd",
-            lon_0=lon_0,
-            lat_0=lat_0,
-            a=datum.semi_major_m,
-            b=datum.semi_minor_m,
-            units="m",
-        )
+        around = _projection("aeqd", lon_0, lat_0, datum)
         plane[known] = np.column_stack(around(lon[known], lat[known]))
     return plane
+
+
+def _projection(name: str, lon_0: float, lat_0: float, datum: Datum) -> Any:
+    from pyproj import Proj
+
+    axes: dict[str, Any] = {"a": datum.semi_major_m, "b": datum.semi_minor_m}
+    return Proj(proj=name, lon_0=lon_0, lat_0=lat_0, **axes)
 
 
 def assign_cells(x: Array, y: Array, crs: CRS, side_m: float) -> NDArray[np.int64]:
@@ -233,24 +232,18 @@ def _banded_cells(lon: Array, lat: Array, datum: Datum, side_m: float) -> NDArra
     row = np.floor(np.copysign(height, lat) / side_m)
     middle = np.where(known, (row + 0.5) * side_m, 0.0)
     azimuth = np.where(middle >= 0, 0.0, 180.0)
-    parallel = np.radians(geod.fwd(zero, zero, azimuth, np.abs(middle))[1])
-    a2, b2 = datum.semi_major_m**2, datum.semi_minor_m**2
-    radius = (
-        a2 * np.cos(parallel) / np.sqrt(a2 * np.cos(parallel) ** 2 + b2 * np.sin(parallel) ** 2)
-    )
+    parallel = geod.fwd(zero, zero, azimuth, np.abs(middle))[1]
+    radius = place_in_space(zero, parallel, datum)[:, 0]
     pieces = np.maximum(np.round(2 * np.pi * radius / side_m), 1.0)
     col = np.floor(np.mod(lon / 360.0 + 0.5, 1.0) * pieces)
     return _whole(np.column_stack([zero, col, row]))
 
 
 def _polar_cells(lon: Array, lat: Array, datum: Datum, side_m: float) -> NDArray[np.int64]:
-    from pyproj import Proj
-
     north = lat > 0
     cell = np.full((len(lat), 3), np.inf)
-    for part, of, lat_0 in ((1.0, north, 90), (2.0, ~north, -90)):
+    for part, of, lat_0 in ((1.0, north, 90.0), (2.0, ~north, -90.0)):
         here = of & np.isfinite(lat)
-        plane = Proj(proj="laea", lat_0=lat_0, lon_0=0, a=datum.semi_major_m, b=datum.semi_minor_m)
-        x, y = plane(lon[here], lat[here])
+        x, y = _projection("laea", 0.0, lat_0, datum)(lon[here], lat[here])
         cell[here] = np.column_stack([np.full(len(x), part), x / side_m, y / side_m])
     return _whole(cell)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
@@ -110,6 +111,13 @@ def open_dataset(path: str) -> DatasetReader:
             f"{shown} cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
             "GDAL reads; check that the file is whole by opening it in QGIS."
         ) from error
+
+
+def open_unplaced(path: str | os.PathLike[str]) -> DatasetReader:
+    """Open a raster that may lack a georeference, without rasterio's warning; see `open_dataset`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return open_dataset(os.fspath(path))
 
 
 def describe_as_virtual(dataset: DatasetReader) -> ET.Element:

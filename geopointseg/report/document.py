@@ -16,7 +16,7 @@ from geopointseg.raster.publishing import whole_file
 from geopointseg.raster.scene import Scene
 from geopointseg.report import figures
 from geopointseg.report.explanation import explain, headline_tiles
-from geopointseg.report.provenance import ModelRecord
+from geopointseg.report.provenance import ModelProvenance
 from geopointseg.report.section import DataTable, Document, Illustration, Section
 
 TEMPLATE = "document.html.jinja"
@@ -81,7 +81,7 @@ def write_report(
     InputFileError
         If the model folder cannot be read.
     """
-    record = None if model is None else ModelRecord.read(Path(model))
+    provenance = None if model is None else ModelProvenance.read(Path(model))
     name = Path(assessment.map_path).name
     sections = [
         _meaning_section(assessment),
@@ -89,9 +89,9 @@ def write_report(
         _class_section(assessment),
         _confusion_section(assessment),
         _area_section(assessment),
-        *_model_sections(record),
+        *_model_sections(provenance),
         *extra,
-        _provenance_section(assessment, record),
+        _provenance_section(assessment, provenance),
         Section("Terms", points=_TERMS),
     ]
     subtitle = f"compared with {Path(assessment.reference).name or 'test points'}"
@@ -260,31 +260,33 @@ def _area_section(assessment: Assessment) -> Section:
                    tables=[DataTable(title, headings, rows)])  # fmt: skip
 
 
-def _model_sections(record: ModelRecord | None) -> list[Section]:
-    if record is None:
+def _model_sections(provenance: ModelProvenance | None) -> list[Section]:
+    if provenance is None:
         return []
     sections = []
-    if record.reliability is not None or record.calibration_reason:
+    if provenance.reliability is not None or provenance.calibration_reason:
         charts = []
-        if record.reliability is not None:
-            before, after = record.reliability
+        if provenance.reliability is not None:
+            before, after = provenance.reliability
             drawn = figures.draw_reliability(before, None if after.ece == before.ece else after)
             charts = [
                 Illustration("reliability", drawn, "Accuracy of the model against its confidence.")
             ]  # fmt: skip
         sections.append(
-            Section("Reliability of probabilities", [record.calibration_reason],
+            Section("Reliability of probabilities", [provenance.calibration_reason],
                     illustrations=charts)
         )  # fmt: skip
-    if record.curves:
+    if provenance.curves:
         chart = Illustration(
-            "training", figures.draw_training(record.curves), "Curves of the training run, by step."
+            "training",
+            figures.draw_training(provenance.curves),
+            "Curves of the training run, by step.",
         )
         sections.append(Section("Training", illustrations=[chart]))
     return sections
 
 
-def _provenance_section(assessment: Assessment, record: ModelRecord | None) -> Section:
+def _provenance_section(assessment: Assessment, provenance: ModelProvenance | None) -> Section:
     from geopointseg import __version__
 
     rows = [
@@ -293,6 +295,6 @@ def _provenance_section(assessment: Assessment, record: ModelRecord | None) -> S
         ("sampling design", assessment.sampling),
         ("model fingerprint", assessment.fingerprint or "not in the map's tags"),
         ("geopointseg", __version__),
-        *(record.facts() if record else []),
+        *(provenance.facts() if provenance else []),
     ]
     return Section("Provenance", tables=[DataTable("Provenance", ["property", "value"], rows)])

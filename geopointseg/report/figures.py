@@ -1,17 +1,9 @@
-"""Figures of reports, drawn with matplotlib without a display; every function returns a `Figure`.
-
-All figures have one style: one text colour, one grey, and colours for classes and highlights. `figure_svg` converts a
-figure to SVG with the text colours of the web page, for light and dark pages.
-"""
+"""Figures of reports; every function returns a `Figure`."""
 
 from __future__ import annotations
 
-import functools
-import io
 import math
-import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,73 +17,15 @@ from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.scene import Scene
+from geopointseg.report.figure_style import ACCENT, INK, MUTED, WARM, WIDTH_IN, new_figure, styled
 from geopointseg.report.picture import picture_map, picture_scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#1d2733"
-MUTED = "#67727e"
-FAINT = "#d9dee3"
-ACCENT = "#2463a6"
-WARM = "#c4501b"
 
-WIDTH_IN = 5.6
-"""Width of charts in inches, so that their text has about the size of the text of the page."""
-
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": MUTED,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.8,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "geopointseg",
-}
-_OTHER_SCRIPTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "Microsoft YaHei", "Hiragino Sans GB", "PingFang SC",
-    "Malgun Gothic", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Noto Sans Arabic", "Noto Sans Devanagari",
-    "Noto Sans Thai", "Noto Sans Ethiopic", "Nirmala UI", "Arial Unicode MS", "Unifont",
-)  # fmt: skip
-_MARGIN_COLORS = {INK: "var(--ink)", MUTED: "var(--muted)", FAINT: "var(--faint)"}
-
-
-def _styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw with the common style, and restore the settings of matplotlib."""
-
-    @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> R:
-        import matplotlib as mpl
-
-        with mpl.rc_context(_STYLE | {"font.family": font_families()}):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
-def font_families() -> list[str]:
-    """Return the fonts of figures: the default one, then installed ones with the letters of other scripts."""
-    from matplotlib import font_manager
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ["sans-serif", *(name for name in _OTHER_SCRIPTS if name in installed)]
-
-
-@_styled
+@styled
 def draw_overview(
     scene: Scene,
     points: Points,
@@ -139,7 +73,7 @@ def draw_overview(
     return figure
 
 
-@_styled
+@styled
 def draw_map(class_map: ClassMap, assessment: Assessment | None = None) -> Figure:
     """Draw a map in its colours and, where given, its test points: right ones as dots, wrong ones as crosses."""
     height, width = class_map.grid.shape
@@ -155,7 +89,7 @@ def draw_map(class_map: ClassMap, assessment: Assessment | None = None) -> Figur
     return figure
 
 
-@_styled
+@styled
 def draw_scene(scene: Scene, points: Points | None = None) -> Figure:
     """Draw a scene in natural colours and, where given, points in the colours of their legend."""
     height, width = scene.grid.shape
@@ -166,12 +100,12 @@ def draw_scene(scene: Scene, points: Points | None = None) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_confusion(matrix: ConfusionMatrix) -> Figure:
     """Draw the confusion matrix: counts, shaded by their share of the reference class (the column)."""
     size = len(matrix.legend)
     columns = np.maximum(matrix.reference_totals, 1)
-    figure = _figure(max(2.0 + 0.48 * size, 3.6), 1.6 + 0.42 * size)
+    figure = new_figure(max(2.0 + 0.48 * size, 3.6), 1.6 + 0.42 * size)
     axis = figure.add_subplot()
     for row in range(size):
         for col in range(size):
@@ -197,7 +131,7 @@ def draw_confusion(matrix: ConfusionMatrix) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_class_scores(assessment: Assessment) -> Figure:
     """Draw user's and producer's accuracy of each class, with confidence intervals where they were estimated."""
     matrix, legend = assessment.confusion, assessment.legend
@@ -206,7 +140,7 @@ def draw_class_scores(assessment: Assessment) -> Figure:
     producers: Sequence[Estimate | float] = matrix.producers_accuracy.tolist()
     if estimates is not None and assessment.sampling != "raster":
         users, producers = estimates.users, estimates.producers
-    figure = _figure(WIDTH_IN, 1.4 + 0.46 * len(legend))
+    figure = new_figure(WIDTH_IN, 1.4 + 0.46 * len(legend))
     axis = figure.add_subplot()
     positions = np.arange(len(legend))
     for values, offset, color, marker, label in (
@@ -221,11 +155,11 @@ def draw_class_scores(assessment: Assessment) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_areas(assessment: Assessment) -> Figure:
     """Draw the mapped area of each class and, where known, the estimated area with its confidence interval."""
     areas = list(assessment.class_areas.values())
-    figure = _figure(WIDTH_IN, 1.2 + 0.42 * len(areas))
+    figure = new_figure(WIDTH_IN, 1.2 + 0.42 * len(areas))
     axis = figure.add_subplot()
     positions = np.arange(len(areas))
     colors = assessment.legend.colors
@@ -241,10 +175,10 @@ def draw_areas(assessment: Assessment) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_reliability(before: Reliability, after: Reliability | None = None) -> Figure:
     """Draw a reliability diagram: accuracy against confidence, before and after calibration."""
-    figure = _figure(WIDTH_IN, 5.4)
+    figure = new_figure(WIDTH_IN, 5.4)
     axis = figure.add_subplot()
     axis.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="perfect calibration")
     both = [(before, WARM, "o", "without calibration")]
@@ -264,7 +198,7 @@ def draw_reliability(before: Reliability, after: Reliability | None = None) -> F
     return figure
 
 
-@_styled
+@styled
 def draw_learning_curve(
     points_per_class: Sequence[float],
     curves: Mapping[str, Sequence[Sequence[float]]],
@@ -287,7 +221,7 @@ def draw_learning_curve(
     Figure
         The figure.
     """
-    figure = _figure(WIDTH_IN, 3.8)
+    figure = new_figure(WIDTH_IN, 3.8)
     axis = figure.add_subplot()
     colors = [ACCENT, WARM, "#6b8e23", MUTED, "#7b4fa3"]
     x = np.asarray(points_per_class, dtype=np.float64)
@@ -305,7 +239,7 @@ def draw_learning_curve(
     return figure
 
 
-@_styled
+@styled
 def draw_training(history: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
     """Draw the curves of a training run, one below the other.
 
@@ -315,7 +249,7 @@ def draw_training(history: Mapping[str, tuple[Sequence[float], Sequence[float]]]
         By name of the quantity, steps and values.
     """
     count = max(1, len(history))
-    figure = _figure(WIDTH_IN, 0.8 + 1.5 * count)
+    figure = new_figure(WIDTH_IN, 0.8 + 1.5 * count)
     axes = np.atleast_1d(figure.subplots(count, 1, sharex=True))
     for axis, (name, (steps, values)) in zip(axes, history.items(), strict=False):
         axis.plot(steps, values, color=ACCENT, linewidth=1.4, marker="." if len(steps) < 40 else "")
@@ -325,7 +259,7 @@ def draw_training(history: Mapping[str, tuple[Sequence[float], Sequence[float]]]
     return figure
 
 
-@_styled
+@styled
 def draw_cross_validation(
     scores: Mapping[str, Sequence[tuple[float, float, float]]], names: Sequence[str], score: str
 ) -> Figure:
@@ -345,7 +279,7 @@ def draw_cross_validation(
     Figure
         The figure.
     """
-    figure = _figure(WIDTH_IN, 1.4 + 0.15 * len(names) * (1 + len(scores)))
+    figure = new_figure(WIDTH_IN, 1.4 + 0.15 * len(names) * (1 + len(scores)))
     axis = figure.add_subplot()
     markers, colors = ["o", "D", "s", "^", "v"], [ACCENT, WARM, "#6b8e23", MUTED, "#7b4fa3"]
     positions = np.arange(len(names))
@@ -362,68 +296,12 @@ def draw_cross_validation(
     return figure
 
 
-def figure_svg(figure: Figure, description: str) -> str:
-    """Return a figure as SVG for a web page, with text as text, in the text colours of the page.
-
-    Parameters
-    ----------
-    figure
-        The figure.
-    description
-        Content of the figure, for screen readers.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
-    """
-    import html
-
-    import matplotlib as mpl
-
-    stream = io.StringIO()
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing"
-        )  # the browser has the fonts of the text
-        figure.savefig(
-            stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )
-    text = stream.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\sid="[A-Za-z0-9.]+_[0-9]+"', "", text)
-    text = re.sub(r"font: ([^;\"]*?)'?DejaVu Sans'?[^;\"]*", r"font: \1system-ui, sans-serif", text)
-    for color, variable in _MARGIN_COLORS.items():
-        text = text.replace(color, variable)
-    label = html.escape(description, quote=True)
-    return re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>",
-                  rf'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" \1 role="img" aria-label="{label}">',
-                  text, count=1)  # fmt: skip
-
-
-def figure_png(figure: Figure, dpi: int = 110) -> bytes:
-    """Return a figure as PNG."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi)
-    return stream.getvalue()
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _panel_grid(
     count: int, columns: int, aspect: float, width_in: float = 14.0
 ) -> tuple[Figure, list[Axes]]:
     rows = -(-count // columns)
     panel = width_in / max(columns, 2 if count > 1 else 1)
-    figure = _figure(panel * columns, (panel * aspect + 0.35) * rows + 0.45)
+    figure = new_figure(panel * columns, (panel * aspect + 0.35) * rows + 0.45)
     axes = [figure.add_subplot(rows, columns, position + 1) for position in range(count)]
     for axis in axes:
         _strip_frame(axis)
@@ -433,7 +311,7 @@ def _panel_grid(
 def _picture_frame(aspect: float) -> tuple[Figure, Axes]:
     """Return a figure whose axes fill it."""
     width = 7.5 / max(1.0, aspect / 1.3)
-    figure = _figure(width, width * aspect)
+    figure = new_figure(width, width * aspect)
     figure.set_layout_engine("none")
     axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     _strip_frame(axis)

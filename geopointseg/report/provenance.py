@@ -22,7 +22,7 @@ _CURVES = {
 
 
 @dataclass(frozen=True)
-class ModelRecord:
+class ModelProvenance:
     """The parts of a model folder that a report shows.
 
     Parameters
@@ -40,7 +40,7 @@ class ModelRecord:
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
     @classmethod
-    def read(cls, folder: str | Path) -> ModelRecord:
+    def read(cls, folder: str | Path) -> ModelProvenance:
         """Read a model folder's JSON and training curves; no tensors, no torch.
 
         Raises

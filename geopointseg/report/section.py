@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from geopointseg.legend import Legend
-from geopointseg.report.figures import figure_png, figure_svg
+from geopointseg.report.figure_style import figure_png, figure_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geopointseg.sampling.augmentation import Augmentation, Batch, cut_and_paste, draw_boxes
     from geopointseg.sampling.batches import BatchCollator, ChipPlan, StepSampler
-    from geopointseg.sampling.chip_reader import LabelledChip, labels_on_image, read_chip
     from geopointseg.sampling.dataset import SceneDataset, SoftLabelDataset, SparseMaskDataset
     from geopointseg.sampling.grid_dataset import ChipIndex
-    from geopointseg.sampling.patch import PatchLabels, locate_labels, read_patches
+    from geopointseg.sampling.patch import PatchLabels, labels_on_image, locate_labels, read_patches
     from geopointseg.sampling.sampler import GridSampler, PointSampler, UnlabelledSampler
     from geopointseg.sampling.window_choice import choose_windows
 
@@ -25,9 +24,7 @@ _MODULES = {
     "Batch": "augmentation",
     "cut_and_paste": "augmentation",
     "draw_boxes": "augmentation",
-    "LabelledChip": "chip_reader",
-    "labels_on_image": "chip_reader",
-    "read_chip": "chip_reader",
+    "labels_on_image": "patch",
     "ChipIndex": "grid_dataset",
     "SceneDataset": "dataset",
     "SparseMaskDataset": "dataset",
@@ -51,7 +48,6 @@ __all__ = [
     "ChipIndex",
     "ChipPlan",
     "GridSampler",
-    "LabelledChip",
     "PatchLabels",
     "PointSampler",
     "SceneDataset",
@@ -64,7 +60,6 @@ __all__ = [
     "draw_boxes",
     "labels_on_image",
     "locate_labels",
-    "read_chip",
     "read_patches",
 ]
 

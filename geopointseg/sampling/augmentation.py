@@ -316,7 +316,7 @@ def _between(
 def _put_between(
     batch: Batch, chip: Tensor, row: Tensor, col: Tensor, label: Tensor, weight: Tensor | None
 ) -> None:
-    """Write labels to pixels that are unlabelled, so that none is lost between two pixels."""
+    """Write labels to unlabelled pixels, so that nearest-neighbour sampling drops no label."""
     assert batch.mask is not None  # noqa: S101
     free = batch.mask[chip, row, col] == UNLABELLED
     batch.mask[chip[free], row[free], col[free]] = label[free]

@@ -1,7 +1,7 @@
 """Batches of chips for training: some around labels, the others anywhere, one batch an optimizer step.
 
-The chips of a step follow from the seed and the number of the step alone, so a training that is resumed sees what it
-would have seen, with any number of reading processes.
+The chips of a step follow from the seed and the number of the step alone, so a resumed training gets the same chips as one
+that is not interrupted, with any number of reading processes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class StepSampler(Sampler[list[ChipIndex]]):
     plan
         How they are drawn.
     first_step
-        Number of the first step; a resumed training goes on from here.
+        Number of the first step; a resumed training continues here.
 
     Raises
     ------

@@ -20,10 +20,10 @@ Sample = dict[str, Any]
 
 
 def join_samples(samples: Sequence[Sample]) -> Sample:
-    """Join what several layers know of one place into one sample.
+    """Join the samples of several layers at one place.
 
-    Bands are stacked; a pixel is valid where every layer is; the first label of a pixel wins; and where a pixel is not
-    valid it is unlabelled, because nothing can be learnt without an image.
+    Bands are stacked. A pixel is valid if it is valid in every layer. It has the label of the first layer that labels it,
+    and none where it is not valid, because a label without an image cannot be used for training.
     """
     joined = functools.reduce(_join_two, samples)
     valid = joined.get("valid")

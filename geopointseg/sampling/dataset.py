@@ -1,12 +1,11 @@
 """Scenes and sparse masks as torchgeo datasets.
 
-They combine with ``&`` and ``|`` among themselves and with torchgeo's own datasets, and differ from them in three
-ways. Pixels that coincide with the query are read as they are; only others are resampled. A query may reach
-beyond the imagery: what lies outside is there, with ``valid`` False. And *unlabelled* is -1 in the mask, so that no
-class stands for it.
+They combine with ``&`` and ``|`` with each other and with torchgeo's own datasets. They differ from these in three ways.
+Pixels that coincide with those of the query are not resampled. A query may reach beyond the imagery; pixels outside have
+``valid`` False. Unlabelled pixels are -1 in the mask, so that no class index stands for them.
 
 Samples hold ``image`` float32 ``(band, row, col)``, ``valid`` bool ``(row, col)``, ``mask`` int64 ``(row, col)``,
-``weight`` float32 ``(row, col)``, each where the dataset knows it, and ``bounds`` and ``transform`` as float64,
+``weight`` float32 ``(row, col)``, each where the dataset has it, and ``bounds`` and ``transform`` as float64,
 which metres in UTM need.
 """
 
@@ -164,7 +163,7 @@ class SparseMaskDataset(GridDataset):
     masks
         Sparse masks.
     scenes
-        Which scene each mask belongs to, in the masks' order: chips of a scene then see its labels alone. Without
+        Which scene each mask belongs to, in the masks' order: chips of a scene then have its labels alone. Without
         it a label counts on every scene that shows its ground.
     crs, res, intervals, transforms
         As for `SceneDataset`.

@@ -31,12 +31,12 @@ Coordinates = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class ChipIndex(tuple[slice, slice]):  # noqa: SLOT001  (tuples cannot have named slots)
-    """Where a chip lies: an x and a y slice, as torchgeo knows them, and the pixels of which scene it is cut from.
+    """The place of a chip: an x and a y slice, as in torchgeo, and the scene and pixels that it is cut from.
 
-    Where scenes overlap, coordinates do not tell on which one a point was clicked, so ``scene`` names it. With
+    Where scenes overlap, coordinates do not determine on which one a point was digitized, so ``scene`` names it. With
     ``window``, the chip is these pixels of that scene, and no coordinates are converted. ``style`` names a patch in
     memory whose mean and standard deviation per band the chip takes. Datasets of this module use all three; all others
-    see two slices.
+    get two slices.
     """
 
     scene: str | None
@@ -62,7 +62,7 @@ class ChipIndex(tuple[slice, slice]):  # noqa: SLOT001  (tuples cannot have name
 
 @dataclass(frozen=True)
 class ChipQuery:
-    """What an index asks for: a north-up grid, a stretch of time, and perhaps one scene."""
+    """The query of an index: a north-up grid, a time interval, and optionally one scene."""
 
     grid: Grid
     bounds: Bounds
@@ -169,11 +169,11 @@ class GridDataset(GeoDataset):
         self._res = _pair(new_res)
 
     def __and__(self, other: GeoDataset) -> IntersectionDataset:
-        """Join layers: where both know something, a sample holds what both know."""
+        """Return the intersection: a sample holds the values of both layers."""
         return LayerDataset(self, other)
 
     def __or__(self, other: GeoDataset) -> UnionDataset:
-        """Take either: where both know something, the first one's valid pixels and labels win."""
+        """Return the union: where both have valid pixels or labels, those of the first one are used."""
         return UnionDataset(self, other, collate_fn=overlay_samples)
 
     def lattice(self, item: int) -> Grid:
@@ -277,11 +277,11 @@ class LayerDataset(IntersectionDataset):
         return [f"LayerDataset: {names}, {len(self)} items"]
 
     def __and__(self, other: GeoDataset) -> IntersectionDataset:
-        """Join one more layer."""
+        """Return the intersection with one more layer."""
         return LayerDataset(self, other)
 
     def __or__(self, other: GeoDataset) -> UnionDataset:
-        """Take either: where both know something, the first one's valid pixels and labels win."""
+        """Return the union: where both have valid pixels or labels, those of the first one are used."""
         return UnionDataset(self, other, collate_fn=overlay_samples)
 
 
@@ -290,7 +290,7 @@ def _is_own(dataset: GeoDataset) -> bool:
 
 
 def _covers(index: ChipIndex, grid: Grid, window: Window) -> bool:
-    """Whether pixels of a grid are those that the coordinates of an index tell, so that no other grid is meant."""
+    """Whether the pixels of a window have the coordinates of an index; otherwise the index is of another grid."""
     (x, y), t = index, grid.transform
     left, top = t.c + window.col_off * t.a, t.f + window.row_off * t.e
     errors = (

@@ -287,7 +287,7 @@ def read_patches(
                 patches.append(patch)
     if not patches:
         raise RasterError(
-            f"'{scenes[0].name}' holds no valid pixel where training looks. Expected imagery; check its nodata value."
+            f"'{scenes[0].name}' holds no valid pixel in the windows that a training reads. Expected imagery; check its nodata value."
         )
     return patches
 
@@ -350,3 +350,30 @@ def _labels_of(
         class_index=mask.class_index[inside].astype(np.int64),
         weight=mask.weight[inside].astype(np.float32),
     )
+
+
+def labels_on_image(mask: SparseMask, scene: Scene, block_px: int = 512) -> SparseMask:
+    """Return the labels that lie on valid pixels of a scene.
+
+    A chip drawn around a label on nodata would hold nothing to learn from, so such labels go before sampling.
+    The scene is read block by block, and only blocks that hold labels.
+
+    Parameters
+    ----------
+    mask
+        Labels on the scene's own grid.
+    scene
+        The imagery.
+    block_px
+        Side of the blocks in which the scene is read, in pixels.
+    """
+    across = scene.grid.width // block_px + 1
+    block = mask.row.astype(np.int64) // block_px * across + mask.col // block_px
+    keep = np.zeros(len(block), dtype=bool)
+    for one in np.unique(block):
+        members = np.flatnonzero(block == one)
+        rows, cols = mask.row[members], mask.col[members]
+        top, left = int(rows.min()), int(cols.min())
+        window = Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
+        keep[members] = scene.read(window).valid[rows - top, cols - left]
+    return mask if keep.all() else mask.select(keep)

@@ -1,13 +1,12 @@
-"""Which labels are drawn, and where in its chip each one lies: the arithmetic of sampling.
+"""Arithmetic of sampling: the drawing of labels, and the position of each label in its chip.
 
-Nothing here knows files or datasets. Every function takes a numpy generator, so that a seed decides everything.
+The functions take arrays, no files or datasets. The random ones take a numpy generator, so that a seed determines them.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from rasterio.windows import Window
 
 from geopointseg.errors import PointsError
 
@@ -49,11 +48,11 @@ def class_shares(counts: ArrayLike, balance: float) -> NDArray[np.float64]:
 def draw_labels(
     class_index: ArrayLike, count: int, balance: float, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw labels, balanced over classes and, within a class, as evenly as can be.
+    """Draw labels, balanced over classes and evenly within each class.
 
-    Classes are drawn by systematic sampling and labels by shuffled rounds, not one by one: in every epoch the
-    share of a class is right to a single draw, and no label is drawn a second time before all others of its
-    class had their turn. That takes the luck of the draw out of short runs.
+    Classes are drawn by systematic sampling and the labels of a class in shuffled rounds. In every epoch, the number of draws
+    of a class differs from its share by less than one, and a label is drawn again only after all others of its class. This
+    reduces the variance between short runs.
 
     Parameters
     ----------
@@ -141,53 +140,14 @@ def keep_inside(start: NDArray[np.int64], size: int, length: ArrayLike) -> NDArr
     return np.where(longest >= size, inside, -((size - longest) // 2))
 
 
-def draw_windows(
-    row: ArrayLike,
-    col: ArrayLike,
-    shape: tuple[int, int],
-    size: int,
-    jitter: float,
-    generator: np.random.Generator,
-) -> list[Window]:
-    """Draw a window of a scene around each labelled pixel.
-
-    Parameters
-    ----------
-    row, col
-        Labelled pixels, shape ``(chip,)``.
-    shape
-        Rows and columns of the scene.
-    size, jitter, generator
-        See `jitter_positions`.
-
-    Returns
-    -------
-    list of Window
-        Every window contains its pixel; only scenes smaller than the chip are padded.
-
-    Examples
-    --------
-    >>> draw_windows([0], [250], (400, 400), 96, 0.0, np.random.default_rng(0))
-    [Window(col_off=202, row_off=0, width=96, height=96)]
-    """
-    rows, cols = np.atleast_1d(row), np.atleast_1d(col)
-    tops = rows - jitter_positions(len(rows), size, jitter, generator)
-    lefts = cols - jitter_positions(len(cols), size, jitter, generator)
-    tops, lefts = keep_inside(tops, size, shape[0]), keep_inside(lefts, size, shape[1])
-    return [
-        Window(left, top, size, size)
-        for top, left in zip(tops.tolist(), lefts.tolist(), strict=True)
-    ]
-
-
-def grid_starts(length: int, size: int, stride: int) -> list[int]:
+def window_offsets(length: int, size: int, stride: int) -> list[int]:
     """Return where windows begin that cover an axis; the last one ends at the border.
 
     Examples
     --------
-    >>> grid_starts(100, 40, 40)
+    >>> window_offsets(100, 40, 40)
     [0, 40, 60]
-    >>> grid_starts(30, 40, 40)
+    >>> window_offsets(30, 40, 40)
     [-5]
     """
     if length <= size:

@@ -1,11 +1,11 @@
 """Samplers of chips: around labels, over a grid, or anywhere with an image.
 
 All samplers are torchgeo `SpatialSampler` and go into any ``DataLoader`` or, by ``@``, together with torchgeo's temporal
-samplers. Chips are cut along the pixels of the scene they come from, never across its lattice, so nothing is
+samplers. Chips are cut along the pixels of the scene they come from, aligned with its pixel grid, so nothing is
 resampled where the dataset has the scene's own CRS and resolution.
 
-The random ones are seeded: the seed and the number of the epoch decide every draw. Each pass draws anew; `set_epoch`
-goes back to, or ahead to, any of them, as resuming needs.
+The random samplers are seeded: the seed and the number of the epoch determine every draw. Each pass is a new epoch;
+`set_epoch` sets its number when a training is resumed.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from geopointseg.sampling.grid_dataset import ChipIndex, GridDataset
 from geopointseg.sampling.patch import LabelledPixels, Patch
 from geopointseg.sampling.priority_drawing import (
     draw_labels,
-    grid_starts,
     jitter_positions,
     keep_inside,
+    window_offsets,
 )
 from geopointseg.summary import described
 
@@ -287,8 +287,8 @@ class GridSampler(ChipSampler):
         """Yield the chips scene by scene, north to south, west to east."""
         for place in self._places:
             rows, cols = place.lattice.shape
-            for top in grid_starts(rows, self.size, self.stride):
-                for left in grid_starts(cols, self.size, self.stride):
+            for top in window_offsets(rows, self.size, self.stride):
+                for left in window_offsets(cols, self.size, self.stride):
                     index = place.index(top, left, self.size)
                     if self._meets(index):
                         yield index

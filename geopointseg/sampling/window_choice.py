@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geopointseg.labels.sparse_mask import SparseMask
+from geopointseg.raster.grid import block_windows
 from geopointseg.raster.scene import Scene
 
 LABELLED_SHARE = 0.75
@@ -132,8 +133,7 @@ def _window(shape: tuple[int, int], row: int, col: int, side: int) -> Window:
 
 def _tiles(scenes: Sequence[Scene], tile: int) -> list[Place]:
     return [
-        (position, Window(col, row, min(tile, s.grid.width - col), min(tile, s.grid.height - row)))
-        for position, s in enumerate(scenes)
-        for row in range(0, s.grid.height, tile)
-        for col in range(0, s.grid.width, tile)
+        (position, window)
+        for position, scene in enumerate(scenes)
+        for window in block_windows(scene.grid.shape, tile)
     ]

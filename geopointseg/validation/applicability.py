@@ -25,16 +25,17 @@ import rasterio
 from numpy.typing import ArrayLike, NDArray
 from rasterio.windows import Window
 
-from geopointseg.assessment.training_points import read_kept_points
+from geopointseg.assessment.training_points import read_given_or_kept
 from geopointseg.errors import PointsError
 from geopointseg.labels.block_split import assign_blocks
-from geopointseg.labels.points import Points, read_points
+from geopointseg.labels.points import Points
 from geopointseg.labels.variogram import variogram_range
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.prediction.prediction_job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import class_map_tags, colormap, write_sidecars
 from geopointseg.raster.crs import keep_crs
+from geopointseg.raster.grid import row_windows
 from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs, whole_file
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.report.applicability_section import (
@@ -50,7 +51,7 @@ LARGEST_TRAINING_SET = 5000
 """Of more training places a random sample is kept."""
 
 _MOST_BANDS = 12
-_STRIP_PX = 1_000_000
+_RANGE_PX = 1_000_000
 _FOLDS = 10
 _PIECE_VALUES = 4_000_000
 
@@ -216,17 +217,13 @@ def map_applicability(
 
 
 def _training_points(points: Points | str | os.PathLike[str] | None, bundle: ModelBundle) -> Points:
-    if isinstance(points, Points):
-        return points
-    if points is not None:
-        return read_points(Path(points))
-    kept = read_kept_points(Path(bundle.folder))
-    if kept is None:
+    found = read_given_or_kept(points, [bundle.folder])
+    if found is None:
         raise PointsError(
             f"The model '{bundle.folder}' does not keep its training points, and none were given. Expected the "
             "points it was trained with; train it again, or give them with points= in Python."
         )
-    return kept
+    return found
 
 
 def _fit_area(
@@ -255,16 +252,13 @@ def _folds(points: Points) -> NDArray[np.int64]:
     return block % _FOLDS if len(np.unique(block % _FOLDS)) > 1 else block
 
 
-def _strips(
+def _row_ranges(
     describe: PlaceFeatures, scene: Scene
 ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.bool_]]]:
     """Yield full-width windows with their features ``(feature, row, col)`` and validity ``(row, col)``."""
-    height, width = scene.grid.shape
-    m = describe.margin_px
-    rows = max(16, _STRIP_PX // width // 16 * 16)
-    for top in range(0, height, rows):
-        window = Window(0, top, width, min(rows, height - top))
-        chip = scene.read(Window(-m, top - m, width + 2 * m, window.height + 2 * m))
+    width, m = scene.grid.width, describe.margin_px
+    for window in row_windows(scene.grid.window, max(16, _RANGE_PX // width // 16 * 16)):
+        chip = scene.read(Window(-m, window.row_off - m, width + 2 * m, window.height + 2 * m))
         own = slice(m, m + window.height), slice(m, m + width)
         yield window, describe.compute(chip.image, chip.valid)[:, *own], chip.valid[own]
 
@@ -277,7 +271,7 @@ def _write_maps(
     mask_path: Path,
     reporter: Reporter,
 ) -> tuple[int, int]:
-    """Write index and mask strip by strip; return the pixels inside the area and the valid pixels."""
+    """Write index and mask by ranges of rows; return the pixels inside the area and the valid pixels."""
     height, width = scene.grid.shape
     profile: dict[str, Any] = {
         "driver": "GTiff", "height": height, "width": width, "count": 1, "crs": scene.grid.crs,
@@ -298,7 +292,7 @@ def _write_maps(
         mask_file.update_tags(**class_map_tags(INSIDE_LEGEND, describe.model.fingerprint))
         mask_file.write_colormap(1, colormap(INSIDE_LEGEND))
         with reporter.stage("applicability", total=height) as advance:
-            for window, features, valid in _strips(describe, scene):
+            for window, features, valid in _row_ranges(describe, scene):
                 index = np.full(valid.shape, NODATA, dtype=np.float32)
                 index[valid] = area.dissimilarity(features[:, valid].T)
                 code = np.where(index <= area.threshold, 1, 2).astype(np.uint8) * valid

@@ -178,7 +178,7 @@ def rank_candidates(
     names: Sequence[str] = (),
     seed: int = 0,
 ) -> Ranking:
-    """Choose the candidates that are worth labelling next.
+    """Choose the candidates to label next.
 
     The weight of a candidate is its uncertainty times its novelty, the distance in feature space to the nearest labelled
     place. Weighted k-means on the features gives as many clusters as points are wanted. From each cluster comes one
@@ -217,7 +217,7 @@ def rank_candidates(
     labelled = labelled or LabelledPlaces.none(
         candidates.probabilities.shape[1], candidates.features.shape[1]
     )
-    choice = _Choice.start(candidates, labelled, min_distance_m)
+    choice = _Choice.from_candidates(candidates, labelled, min_distance_m)
     if not choice.free.any():
         raise PointsError(
             f"None of the {len(candidates)} candidate places is {min_distance_m:g} m or more from every labelled "
@@ -249,7 +249,7 @@ class _Choice:
     chosen: list[int]
 
     @classmethod
-    def start(
+    def from_candidates(
         cls, candidates: Candidates, labelled: LabelledPlaces, min_distance_m: float
     ) -> _Choice:
         from scipy.spatial import cKDTree

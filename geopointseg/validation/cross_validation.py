@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from geopointseg.labels.block_split import Fold, assign_blocks, require_out_of_r
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import find_pixels
 from geopointseg.learning.training import train
+from geopointseg.learning.training_job import ModelKind
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.model.ensemble import combine_models
@@ -30,7 +31,7 @@ from geopointseg.model.inference import predict_at
 from geopointseg.prediction.prediction_job import open_imagery
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.scene import Scene, ScenePath
-from geopointseg.setting import require_number
+from geopointseg.setting import as_list, require_number
 from geopointseg.validation.folds import (
     choose_block_size,
     divide_by_block,
@@ -49,7 +50,6 @@ from geopointseg.validation.validation_result import (
     Validation,
 )
 
-ModelKind = Literal["auto", "network", "linear", "forest"]
 CURVE_METHOD = "forest on filters"
 CURVE_SHARES = (0.125, 0.25, 0.5, 1.0)
 
@@ -123,13 +123,13 @@ def validate(
     if buffer_m is not None:
         require_number("The buffer", buffer_m, unit="m", minimum=0)
     config = (config or Config()).on_device(resolve_device(device).type)
-    sources = [scenes] if isinstance(scenes, (str, os.PathLike, Scene)) else list(scenes)
+    sources = as_list(scenes)
     warnings: list[str] = []
     opened = open_scenes(
         sources, bands=config.scene.bands, reporter=reporter, **config.scene.reading
     )
     used = points.select(points.split != "buffer")
-    trials = _Trials(sources, config, model, seed, device, _SilentReporter(reporter))
+    trials = _Trials(sources, config, model, seed, device, reporter.silent(NullSink()))
     if by == "scene":
         trials = replace(trials, **_single_scenes(sources, config, reporter))
         size = choose_block_size(used, len(trials.sources), block_size_m, seed, warnings)
@@ -139,9 +139,8 @@ def validate(
         divided, size = divide_by_block(used, folds, block_size_m, seed, warnings, reporter)
     reach = reach_of(config, opened[0])
     rounds, buffer = make_rounds(divided, opened[0], reach, buffer_m, warnings)
-    if strict:
-        for fold in rounds:
-            require_out_of_reach(fold.train, fold.test, reach, grid=opened[0].grid)
+    for fold in rounds if strict else ():
+        require_out_of_reach(fold.train, fold.test, reach, grid=opened[0].grid)
     block = assign_blocks(divided, size)
     by_round = [trials if by == "block" else trials.without(fold_scene(fold)) for fold in rounds]
     found = _run_rounds(rounds, divided, [t.methods(curve=curve) for t in by_round], reporter)
@@ -198,23 +197,6 @@ def predict_points(
                     ensemble, scene, row[wanted], col[wanted], advance=advance
                 )
     return found
-
-
-class _SilentReporter(Reporter):
-    """A reporter for trainings inside a cross-validation: it shows nothing, and is cancelled with the outer one."""
-
-    def __init__(self, outer: Reporter) -> None:
-        super().__init__(NullSink())
-        self._outer = outer
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the cross-validation was cancelled."""
-        return self._outer.is_cancelled
-
-    def check_cancelled(self) -> None:
-        """Raise `Cancelled` if the cross-validation was cancelled."""
-        self._outer.check_cancelled()
 
 
 @dataclass(frozen=True)
@@ -326,7 +308,7 @@ def _score_methods(
     if not on_image.any():
         raise PointsError(
             f"None of the {len(points)} points lies on an image of the scenes. Expected points on the imagery; "
-            "'geopointseg points check' says where they lie."
+            "'geopointseg points check' lists where they lie."
         )
     scored = {
         name: score_blocks(

@@ -17,7 +17,7 @@ from geopointseg.raster.raster_access import open_dataset
 from geopointseg.raster.scene import Scene
 from geopointseg.report.applicability_section import ApplicabilityMap, applicability_section
 from geopointseg.report.document import write_report
-from geopointseg.report.provenance import ModelRecord
+from geopointseg.report.provenance import ModelProvenance
 from geopointseg.report.section import Section
 
 AnyPath = str | os.PathLike[str]
@@ -65,8 +65,17 @@ class ReportInputs:
         ----------
         map_path
             The assessed map.
-        raster, model, training, class_field, applicability, learning_curve
-            As for `report_map`.
+        raster
+            The scene that was predicted, shown beside the map.
+        model
+            The model folder, for training curves, calibration, provenance, and the training points that it keeps.
+        training, class_field
+            Training points, if not those that the model keeps, and the field with their class.
+        applicability
+            Dissimilarity index from `map_applicability`.
+        learning_curve
+            Whether to cross-validate a forest on the training points for a learning curve, with the settings of the
+            model where it is given. This needs the scene and takes a minute or more.
 
         Returns
         -------
@@ -89,7 +98,7 @@ class ReportInputs:
                 if other is not None and dataset.crs is not None:
                     require_transformation(other, dataset.crs)
         if model is not None:
-            ModelRecord.read(Path(model))
+            ModelProvenance.read(Path(model))
         known = None if applicability is None else ApplicabilityMap.open(applicability)
         if learning_curve and (scene is None or points is None):
             lacking = "scene" if scene is None else "training points"
@@ -100,16 +109,11 @@ class ReportInputs:
         return cls(scene, points, model, known, _settings(model) if learning_curve else None)
 
 
-def report_map(
+def write_map_report(
     assessment: Assessment,
     path: AnyPath,
+    inputs: ReportInputs,
     *,
-    raster: AnyPath | None = None,
-    model: AnyPath | None = None,
-    training: AnyPath | None = None,
-    class_field: str | None = None,
-    applicability: AnyPath | None = None,
-    learning_curve: bool = False,
     figures: AnyPath | None = None,
     seed: int = 0,
     reporter: Reporter | None = None,
@@ -122,17 +126,8 @@ def report_map(
         The assessment.
     path
         The HTML file.
-    raster
-        The scene that was predicted, shown beside the map.
-    model
-        The model folder, for training curves, calibration, provenance, and the training points that it keeps.
-    training, class_field
-        Training points, if not those that the model keeps, and the field with their class.
-    applicability
-        Dissimilarity index from `map_applicability`.
-    learning_curve
-        Whether to cross-validate a forest on the training points for a learning curve, with the settings of the model
-        where it is given. This needs the scene and takes a minute or more.
+    inputs
+        What else the report shows.
     figures
         Folder to save each figure in, as PNG and SVG.
     seed
@@ -147,30 +142,8 @@ def report_map(
 
     Raises
     ------
-    ConfigError
-        If the learning curve is requested without scene or points.
-    InputFileError, OutputError
-        If a file is missing or cannot be written.
-    """
-    inputs = ReportInputs.open(
-        assessment.map_path, raster=raster, model=model, training=training, class_field=class_field,
-        applicability=applicability, learning_curve=learning_curve,
-    )  # fmt: skip
-    return write_map_report(assessment, path, inputs, figures=figures, seed=seed, reporter=reporter)
-
-
-def write_map_report(
-    assessment: Assessment,
-    path: AnyPath,
-    inputs: ReportInputs,
-    *,
-    figures: AnyPath | None = None,
-    seed: int = 0,
-    reporter: Reporter | None = None,
-) -> Path:
-    """Write the report of an assessment from inputs that are open already.
-
-    Parameters and result are those of `report_map`.
+    OutputError
+        If a file cannot be written.
     """
     extra: list[Section] = []
     if inputs.applicability is not None:
@@ -196,7 +169,7 @@ def _settings(model: AnyPath | None) -> Config:
     """Return the settings that a model was trained with, or the defaults."""
     if model is None:
         return Config()
-    return Config().updated(ModelRecord.read(Path(model)).description.get("config", {}))
+    return Config().updated(ModelProvenance.read(Path(model)).description.get("config", {}))
 
 
 def _learning_curve(inputs: ReportInputs, config: Config, seed: int, reporter: Reporter) -> Section:

@@ -14,12 +14,12 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.assessment.training_points import read_kept_points
+from geopointseg.assessment.training_points import read_given_or_kept
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.labels.layer import new_geopackage, require_free_geopackage, write_layer
-from geopointseg.labels.layer_style import Style, store_style
-from geopointseg.labels.placement import ground_mismatch
-from geopointseg.labels.points import Points, read_points
+from geopointseg.labels.layer_style import Style, write_style
+from geopointseg.labels.placement import crs_mismatch
+from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.model.ensemble import combine_models
@@ -28,8 +28,9 @@ from geopointseg.prediction.prediction_job import load_models, open_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.datum import datum_at
 from geopointseg.raster.geodesy import Positions
-from geopointseg.raster.grid import require_transformation, transform_coordinates
+from geopointseg.raster.grid import block_windows, require_transformation, transform_coordinates
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.setting import as_list
 from geopointseg.summary import count_classes, described
 from geopointseg.validation.candidate_ranking import (
     REASON_KINDS,
@@ -54,7 +55,7 @@ _MOST_BANDS = 24
 @described
 @dataclass(frozen=True, eq=False)
 class SuggestedPoints:
-    """Places worth labelling next, the most useful first.
+    """Places to label next, the most useful first.
 
     Parameters
     ----------
@@ -95,9 +96,6 @@ class SuggestedPoints:
             f"SuggestedPoints: {len(self)}, written to '{self.output}'",
             count_classes(kinds.tolist(), counts),
         ]
-
-    def _table(self) -> list[tuple[str, list[str], list[Sequence[Any]]]]:
-        return self.tables()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -207,10 +205,10 @@ def suggest(
     source = points.source if isinstance(points, Points) else points
     inputs = [] if source is None else [Path(source)]
     require_free_geopackage(Path(output), SUGGESTION_LAYER, inputs, CLASS_FIELD)
-    bundles = load_models(_as_list(models), str(resolve_device(device)))
-    opened = open_imagery(_as_list(scenes), bundles, reporter)
-    existing = _existing_points(points, bundles)
-    _require_one_ground(opened, existing)
+    bundles = load_models(as_list(models), str(resolve_device(device)))
+    opened = open_imagery(as_list(scenes), bundles, reporter)
+    existing = read_given_or_kept(points, [bundle.folder for bundle in bundles])
+    _require_related_crs(opened, existing)
     sampler = _CandidateSampler(bundles, opened, np.random.default_rng(seed))
     places = list(sampler.draw(reporter))
     if not places:
@@ -262,12 +260,10 @@ class _CandidateSampler:
 
     def _windows(self) -> list[tuple[int, Window]]:
         found = [
-            (position, Window(left, top, min(WINDOW_PX, width - left), min(WINDOW_PX, height - top)))
+            (position, window)
             for position, scene in enumerate(self.scenes)
-            for height, width in [scene.grid.shape]
-            for top in range(0, height, WINDOW_PX)
-            for left in range(0, width, WINDOW_PX)
-        ]  # fmt: skip
+            for window in block_windows(scene.grid.shape, WINDOW_PX)
+        ]
         most = max(1, LARGEST_AREA_PX // WINDOW_PX**2)
         if len(found) <= most:
             return found
@@ -372,37 +368,21 @@ class _CandidateSampler:
 
 def _check_request(count: int, min_distance_m: float) -> None:
     if count < 1:
-        raise PointsError(f"{count} points were asked for. Expected at least one; ask for more.")
+        raise PointsError(f"{count} points were requested. Expected at least one; request more.")
     if not 0 <= min_distance_m < math.inf:
         raise PointsError(
             f"The smallest distance is {min_distance_m} m. Expected zero or more metres; correct it."
         )
 
 
-def _require_one_ground(scenes: Sequence[Scene], points: Points | None) -> None:
+def _require_related_crs(scenes: Sequence[Scene], points: Points | None) -> None:
     """Raise unless scenes and points refer to the same datum or site, so that distances between them can be measured."""
     for scene in scenes:
         require_transformation(scene.grid.crs, scenes[0].grid.crs)
         if points is not None:
-            mismatch = ground_mismatch(points, scene)
+            mismatch = crs_mismatch(points, scene)
             if mismatch:
                 raise PointsError(mismatch)
-
-
-def _as_list(value: Any) -> list[Any]:
-    single = isinstance(value, (str, os.PathLike, ModelBundle, Scene))
-    return [value] if single else list(value)
-
-
-def _existing_points(
-    points: Points | str | os.PathLike[str] | None, bundles: Sequence[ModelBundle]
-) -> Points | None:
-    if isinstance(points, Points):
-        return points
-    if points is not None:
-        return read_points(Path(points))
-    kept = (read_kept_points(Path(bundle.folder)) for bundle in bundles)
-    return next((found for found in kept if found is not None), None)
 
 
 def _write_layer(suggested: SuggestedPoints, scene: Scene) -> None:
@@ -418,4 +398,4 @@ def _write_layer(suggested: SuggestedPoints, scene: Scene) -> None:
     with new_geopackage(suggested.output, SUGGESTION_LAYER, label_field=CLASS_FIELD) as partial:
         geometry = np.asarray(shapely.points(suggested.x, suggested.y))
         write_layer(partial, SUGGESTION_LAYER, geometry, fields, scene.grid.crs)
-        store_style(partial, SUGGESTION_LAYER, style)
+        write_style(partial, SUGGESTION_LAYER, style)

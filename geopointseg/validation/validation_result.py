@@ -69,9 +69,6 @@ class Validation:
             *(textwrap.shorten(f"{name}: {found!r}", WIDTH) for name, found in self.scores.items()),
         ]
 
-    def _table(self) -> list[TitledTable]:
-        return self.tables()
-
     @property
     def design(self) -> str:
         """What was held out, as a phrase."""

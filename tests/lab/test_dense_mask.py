@@ -120,7 +120,7 @@ def test_strips_do_not_matter(write_mask_file, monkeypatch):
     values = codes(0, 5)
     path = write_mask_file("m.tif", values)
     picture = write_mask_file("p.tif", np.moveaxis(PALETTES["isprs"].legend.rgb[values[0]], -1, 0))
-    monkeypatch.setattr("geopointseg.lab.dense_mask._STRIP_PX", 70)
+    monkeypatch.setattr("geopointseg.lab.dense_mask._RANGE_PX", 70)
     np.testing.assert_array_equal(read_dense_mask(path).class_index, values[0])
     np.testing.assert_array_equal(read_dense_mask(picture, palette="isprs").class_index, values[0])
 

@@ -180,7 +180,7 @@ class TestPlacement:
 
     def test_strips_do_not_matter(self, monkeypatch):
         whole = {p: keys(simulate_points(patches(), per_class=30, placement=p)) for p in PLACEMENTS}
-        monkeypatch.setattr("geopointseg.lab.dense_mask._STRIP_PX", 1000)
+        monkeypatch.setattr("geopointseg.lab.dense_mask._RANGE_PX", 1000)
         for placement, expected in whole.items():
             assert keys(simulate_points(patches(), per_class=30, placement=placement)) == expected
 

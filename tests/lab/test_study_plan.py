@@ -169,13 +169,13 @@ def test_the_quick_version_is_small_and_short(read):
         ),
         (
             DATA + FACTORS + '[[hypotheses]]\ntext = "t"\nfactor = "tta"\nbetter = 1\nthan = 0',
-            "speaks of the factor 'tta', which this study does not vary",
+            "names the factor 'tta', which this study does not vary",
         ),
         (
             DATA
             + FACTORS
             + '[[hypotheses]]\ntext = "t"\nfactor = "loss.gamma"\nbetter = 2\nthan = 0',
-            r"speaks of the level 2 of 'loss.gamma'. Expected one of \[0, 1\]",
+            r"names the level 2 of 'loss.gamma'. Expected one of \[0, 1\]",
         ),
     ],
 )

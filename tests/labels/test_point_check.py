@@ -205,7 +205,7 @@ class TestWarnings:
         nad27 = CRS.from_epsg(4267)
         points = good_points(scene, 90).to_crs(nad27)
         text = message(check_points(points, scene), "crs accuracy")
-        assert "with unknown accuracy (PROJ knows no shift between their datums) against" in text
+        assert "with unknown accuracy (PROJ has no shift between their datums) against" in text
         exact = good_points(scene, 90).to_crs(CRS.from_epsg(4326))
         assert kinds(check_points(exact, scene))["crs"] == "note"
 

@@ -200,9 +200,9 @@ def test_points_elsewhere_or_nowhere_are_counted_as_outside():
 
 
 @pytest.mark.parametrize("name", sorted(GRIDS))
-@pytest.mark.parametrize("strip_px", [4_000_000, 50])
-def test_polygons_and_lines_equal_gdal(name, strip_px, write_layer, monkeypatch):
-    monkeypatch.setattr("geopointseg.labels.sparse_mask._STRIP_PX", strip_px)
+@pytest.mark.parametrize("range_px", [4_000_000, 50])
+def test_polygons_and_lines_equal_gdal(name, range_px, write_layer, monkeypatch):
+    monkeypatch.setattr("geopointseg.labels.sparse_mask._RANGE_PX", range_px)
     grid = Grid(UTM, GRIDS[name], 40, 30)
     corners = [(3.2, 2.1), (30.7, 5.3), (22.4, 28.9), (9.6, 12.2)]
     x, y = grid.pixel_to_world(*zip(*corners, strict=True))

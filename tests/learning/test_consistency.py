@@ -42,7 +42,7 @@ def test_average_follows_weights_and_statistics() -> None:
 
 
 def test_thresholds_are_lower_for_classes_learnt_late() -> None:
-    thresholds = ClassThresholds.start(2)
+    thresholds = ClassThresholds.initial(2)
     p = torch.zeros(1, 2, 4, 4)
     p[:, 0, :2], p[:, 1, :2] = 0.99, 0.01
     p[:, 0, 2:], p[:, 1, 2:] = 0.4, 0.6
@@ -57,7 +57,7 @@ def test_thresholds_are_lower_for_classes_learnt_late() -> None:
 
 
 def test_invalid_pixels_are_never_accepted() -> None:
-    thresholds = ClassThresholds.start(2)
+    thresholds = ClassThresholds.initial(2)
     p = torch.softmax(torch.randn(1, 2, 4, 4) * 9, 1)
     assert not thresholds.accept(p, torch.zeros(1, 4, 4, dtype=torch.bool), 0.0).any()
 
@@ -231,5 +231,5 @@ def test_a_checkpoint_restores_the_consistency() -> None:
         )
     other.load_state(objective.state())
     mine, theirs = objective.consistency, other.consistency
-    assert (theirs.collapsed, theirs.taught_steps) == (mine.collapsed, 60)
+    assert (theirs.collapsed, theirs.active_steps) == (mine.collapsed, 60)
     assert torch.equal(theirs.thresholds.histogram, mine.thresholds.histogram)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from geopointseg.config import Config
-from geopointseg.learning.initial_network import build_starting_network, network_options
+from geopointseg.learning.initial_network import build_initial_network, network_options
 from geopointseg.learning.training import train
 from geopointseg.model.architecture import build_network
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.model.member import Normalization
-from geopointseg.model.weights import StartingWeights
+from geopointseg.model.weights import InitialWeights
 from geopointseg.progress import Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
@@ -31,16 +31,16 @@ def start(monkeypatch):
     """Start from weights of photographs: the normalization, and what was told."""
     config = Config().updated({"model": {"weights": "imagenet"}})
     state = build_network(bands=3, classes=2, **network_options(config)).encoder.state_dict()
-    weights = StartingWeights(
+    weights = InitialWeights(
         "imagenet", state, "encoder", ("red", "green", "blue"), IMAGENET, is_8_bit=True
     )
     monkeypatch.setattr("geopointseg.learning.initial_network.find_weights", lambda *_: weights)
-    ground = SimpleNamespace(bands=2, classes=2, normalization=lambda: OWN)
+    imagery = SimpleNamespace(bands=2, classes=2, normalization=lambda: OWN)
 
     def run(*scenes) -> tuple[Normalization, str]:
         events = []
         sink = SimpleNamespace(emit=events.append, close=lambda: None)
-        _, found = build_starting_network(ground, scenes, config, 0, Reporter(sink))
+        _, found = build_initial_network(imagery, scenes, config, 0, Reporter(sink))
         return found, events[-1].message
 
     return run

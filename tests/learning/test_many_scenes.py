@@ -43,9 +43,9 @@ def test_scenes_of_another_pixel_size_are_learnt_from_in_the_first_ones(tmp_path
     coarse = write(tmp_path / "coarse.tif", 100, 10, left=600_000)
     with pytest.warns(UserWarning, match=r"'coarse.tif' are 10 m .* to pixels 0.5 times as large"):
         ready = prepare([fine, coarse], points(500_000, 600_000), [], Config(), 0, Reporter())
-    assert [patch.image.shape[1:] for patch in ready.ground.patches] == [(200, 200)] * 2
-    labelled = ready.ground.labelled
-    image = [patch.image[0] for patch in ready.ground.patches]
+    assert [patch.image.shape[1:] for patch in ready.imagery.patches] == [(200, 200)] * 2
+    labelled = ready.imagery.labelled
+    image = [patch.image[0] for patch in ready.imagery.patches]
     assert sorted(labelled.patch) == [0] * 6 + [1] * 6
     for patch, row, col, index in zip(
         labelled.patch, labelled.row, labelled.col, labelled.class_index, strict=True
@@ -57,8 +57,8 @@ def test_scenes_of_another_pixel_size_are_learnt_from_in_the_first_ones(tmp_path
 def test_points_belong_to_every_scene_that_shows_them_unless_they_name_one(tmp_path: Path) -> None:
     one, two = write(tmp_path / "one.tif", 100, 10), write(tmp_path / "two.tif", 100, 10)
     free = prepare([one, two], points(500_000), [], Config(), 0, Reporter())
-    assert sorted(free.ground.labelled.patch) == [0] * 6 + [1] * 6
+    assert sorted(free.imagery.labelled.patch) == [0] * 6 + [1] * 6
     named = prepare(
         [one, two], points(500_000, scenes=["two.tif"] * 6), [], Config(), 0, Reporter()
     )
-    assert set(named.ground.labelled.patch) == {1}
+    assert set(named.imagery.labelled.patch) == {1}

@@ -26,7 +26,8 @@ def test_a_second_training_of_the_same_folder_is_refused_and_harms_nothing(tmp_p
     assert said.returncode == 1
     assert (
         f"Another run is writing '{tmp_path / 'model'}' at this moment (process {os.getpid()}). "
-        "One output takes one run; wait for it to end or choose another output." in said.stderr
+        "Only one run may write an output; wait for it to end or choose another output."
+        in said.stderr
     )
     assert first.checkpoint.read_text() == "hours of work"
     with pytest.raises(OutputError, match="Another run is writing"):
@@ -36,9 +37,9 @@ def test_a_second_training_of_the_same_folder_is_refused_and_harms_nothing(tmp_p
 
 def test_the_folder_is_free_again_when_a_training_ends(tmp_path) -> None:
     for _ in range(2):
-        workspace = OutputFolder(tmp_path / "model")
-        workspace.open(resume=False)
-        workspace.discard()
+        output_folder = OutputFolder(tmp_path / "model")
+        output_folder.open(resume=False)
+        output_folder.discard()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -79,7 +80,7 @@ def test_a_folder_that_cannot_be_moved_into_place_leaves_the_older_one(
 
 @pytest.mark.parametrize("name", ["m" * 255, "a;b! c", "\u6c34"])
 def test_any_name_of_the_file_system_is_a_place_to_work(tmp_path, name) -> None:
-    workspace = OutputFolder(tmp_path / name, is_ours=Path.is_dir)
-    workspace.open(resume=False)
-    workspace.publish()
+    output_folder = OutputFolder(tmp_path / name, is_ours=Path.is_dir)
+    output_folder.open(resume=False)
+    output_folder.publish()
     assert [p.name for p in tmp_path.iterdir()] == [name]

@@ -15,7 +15,7 @@ from geopointseg.config import Config
 from geopointseg.errors import Cancelled, OutputError, TrainingError
 from geopointseg.learning import trainer
 from geopointseg.learning.consistency import AveragedNetwork
-from geopointseg.learning.pretraining import Reconstruction, hide_squares, pretrain
+from geopointseg.learning.pretraining import Reconstruction, mask_squares, pretrain
 from geopointseg.learning.training import train
 from geopointseg.model.weight_bands import match_bands
 from geopointseg.model.weight_sources import find_weights
@@ -188,7 +188,7 @@ def test_chips_are_varied_in_32_bits_where_networks_run_in_16() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.75])
 def test_hidden_squares_are_squares_and_of_the_wanted_share(share) -> None:
-    hidden = hide_squares(torch.zeros(3, 2, 32, 32), share, 8, torch.Generator().manual_seed(0))
+    hidden = mask_squares(torch.zeros(3, 2, 32, 32), share, 8, torch.Generator().manual_seed(0))
     squares = hidden.view(3, 4, 8, 4, 8).float().mean((2, 4))
     assert torch.all((squares == 0) | (squares == 1))
     assert torch.allclose(squares.mean((1, 2)), torch.full((3,), share))

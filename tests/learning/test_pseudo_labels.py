@@ -11,7 +11,7 @@ from geopointseg.learning.pseudo_labels import (
     expand_labels,
     grow_region,
     grow_superpixel,
-    keep_surest,
+    keep_most_confident,
 )
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
@@ -85,7 +85,7 @@ def test_surest_pixels_of_every_class_are_kept_alike() -> None:
     first = generator.integers(0, 256, (50, 60))
     maps = np.stack([first, 255 - first]).astype(np.uint8)
     maps[:, :25] = np.stack([np.full((25, 60), 250), np.full((25, 60), 5)])
-    (kept,) = keep_surest([maps], 0.5)
+    (kept,) = keep_most_confident([maps], 0.5)
     for index in range(2):
         own = maps.argmax(0) == index
         assert 0.4 < (kept.sum(0) > 0)[own].mean() <= 1.0

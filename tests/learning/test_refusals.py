@@ -97,7 +97,9 @@ def test_the_check_finds_what_stops_a_training(
     assert not check.usable
     message = next(p.message for p in check.problems if p.severity == "error")
     assert text in message
-    monkeypatch.setattr(preparation, "build_ground", lambda *_, **__: pytest.fail("read imagery"))
+    monkeypatch.setattr(
+        preparation, "read_training_imagery", lambda *_, **__: pytest.fail("read imagery")
+    )
     with pytest.raises(GeopointsegError) as refused:
         train([scene], points, output=tmp_path / "model", model="forest", config=Config())
     assert str(refused.value) == message

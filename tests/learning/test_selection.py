@@ -13,16 +13,18 @@ from sklearn.metrics import f1_score, log_loss
 from geopointseg.config import Config, SamplingConfig
 from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.learning.budget import TrainingBudget
-from geopointseg.learning.ground import Ground, build_ground
 from geopointseg.learning.network_training import most_steps
 from geopointseg.learning.selection import Choice, choose, hold_out, maps_at, score
+from geopointseg.learning.training_imagery import TrainingImagery, read_training_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
 from geopointseg.sampling.patch import LabelledPixels
 from tests.learning.conftest import make_patch
 
 
-def make_ground(seed: int = 0, count: int = 90, size: int = 120, classes: int = 3) -> Ground:
+def make_imagery(
+    seed: int = 0, count: int = 90, size: int = 120, classes: int = 3
+) -> TrainingImagery:
     generator = np.random.default_rng(seed)
     flat = generator.choice(size * size, count, replace=False)
     row, col = np.unravel_index(flat, (size, size))
@@ -31,16 +33,16 @@ def make_ground(seed: int = 0, count: int = 90, size: int = 120, classes: int = 
         generator.integers(0, classes, count), np.ones(count, np.float32),
     )  # fmt: skip
     image = generator.normal(50, 9, (2, size, size)).astype(np.float32)
-    return Ground((make_patch(image),), labelled, classes, 1.0)
+    return TrainingImagery((make_patch(image),), labelled, classes, 1.0)
 
 
 @given(st.integers(0, 1000), st.integers(12, 200), st.floats(0.1, 0.4))
 @settings(max_examples=25, deadline=None)
 def test_held_out_pixels_leave_every_class_to_learn_from(seed, count, share) -> None:
-    ground = make_ground(seed, count)
-    held = hold_out(ground, ground.labelled, share, seed)
-    counts = ground.labelled.counts(3)
-    out = ground.labelled.select(held).counts(3)
+    imagery = make_imagery(seed, count)
+    held = hold_out(imagery, imagery.labelled, share, seed)
+    counts = imagery.labelled.counts(3)
+    out = imagery.labelled.select(held).counts(3)
     assert np.all(counts - out >= np.minimum(counts, 2))
     if held.any():
         assert 0.5 * share <= held.mean() <= 1.6 * share
@@ -49,29 +51,29 @@ def test_held_out_pixels_leave_every_class_to_learn_from(seed, count, share) -> 
 
 def test_every_class_that_lies_in_several_places_is_held_out_in_part() -> None:
     for seed in range(5):
-        ground = make_ground(seed, 120)
-        held = hold_out(ground, ground.labelled, 0.2, seed)
-        assert np.all(ground.labelled.select(held).counts(3) >= 1)
+        imagery = make_imagery(seed, 120)
+        held = hold_out(imagery, imagery.labelled, 0.2, seed)
+        assert np.all(imagery.labelled.select(held).counts(3) >= 1)
 
 
 def test_five_clicks_in_the_only_pond_leave_the_rest_to_decide() -> None:
-    ground = make_ground(0, 120, size=400)
-    labels = ground.labelled
+    imagery = make_imagery(0, 120, size=400)
+    labels = imagery.labelled
     others = labels.select(labels.class_index < 2)
     pond = replace(
         others.select(np.arange(len(others)) < 5),
         row=np.full(5, 301), col=np.array([310, 311, 312, 313, 314]),
         class_index=np.full(5, 2),
     )  # fmt: skip
-    held = hold_out(ground, LabelledPixels.concatenate([others, pond]), 0.2, 0)
+    held = hold_out(imagery, LabelledPixels.concatenate([others, pond]), 0.2, 0)
     assert 0.1 <= held[:-5].mean() <= 0.32
     assert (~held[-5:]).sum() >= 2
 
 
 def test_held_out_pixels_lie_in_blocks() -> None:
-    ground = make_ground(count=300)
-    held = hold_out(ground, ground.labelled, 0.2, 0)
-    places = np.column_stack([ground.labelled.row, ground.labelled.col]).astype(float)
+    imagery = make_imagery(count=300)
+    held = hold_out(imagery, imagery.labelled, 0.2, 0)
+    places = np.column_stack([imagery.labelled.row, imagery.labelled.col]).astype(float)
     distance = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
     np.fill_diagonal(distance, np.inf)
     same = held[distance.argmin(1)] == held
@@ -80,8 +82,8 @@ def test_held_out_pixels_lie_in_blocks() -> None:
 
 
 def test_nothing_is_held_out_of_two_points_a_class() -> None:
-    ground = make_ground(count=6)
-    assert not hold_out(ground, ground.labelled, 0.2, 0).any()
+    imagery = make_imagery(count=6)
+    assert not hold_out(imagery, imagery.labelled, 0.2, 0).any()
 
 
 def test_scores_agree_with_scikit_learn() -> None:
@@ -159,23 +161,25 @@ def test_flat_probabilities_earn_nothing_by_softening_a_forest() -> None:
 
 
 def test_maps_are_read_where_the_pixels_lie() -> None:
-    ground = make_ground(count=20)
+    imagery = make_imagery(count=20)
     maps = np.zeros((3, 120, 120), np.uint8)
-    maps[ground.labelled.class_index, ground.labelled.row, ground.labelled.col] = 255
-    assert np.array_equal(maps_at((maps,), ground.labelled).argmax(1), ground.labelled.class_index)
+    maps[imagery.labelled.class_index, imagery.labelled.row, imagery.labelled.col] = 255
+    assert np.array_equal(
+        maps_at((maps,), imagery.labelled).argmax(1), imagery.labelled.class_index
+    )
 
 
 def test_large_scenes_are_kept_in_part_with_labels_first(place) -> None:
     scene = Scene.open(place.path)
     mask = rasterize_points(place.points.select(np.arange(60) < 4), scene.grid)
     sampling = SamplingConfig(chip_size=8, area_mpx=0.006)
-    ground = build_ground(
+    imagery = read_training_imagery(
         [scene], [mask], classes=3, sampling=sampling, seed=0, reporter=Reporter()
     )
-    assert sum(p.valid.size for p in ground.patches) <= 7000
-    assert len(ground.labelled) >= 1
+    assert sum(p.valid.size for p in imagery.patches) <= 7000
+    assert len(imagery.labelled) >= 1
     whole = scene.read()
-    for patch in ground.patches:
+    for patch in imagery.patches:
         rows, cols = patch.shape
         expected = whole.image[:, patch.row : patch.row + rows, patch.col : patch.col + cols]
         assert np.array_equal(patch.image, expected)
@@ -184,7 +188,7 @@ def test_large_scenes_are_kept_in_part_with_labels_first(place) -> None:
 def test_normalization_is_that_of_valid_pixels(place) -> None:
     scene = Scene.open(place.path)
     mask = rasterize_points(place.points, scene.grid)
-    ground = build_ground(
+    imagery = read_training_imagery(
         [scene],
         [mask],
         classes=3,
@@ -194,10 +198,10 @@ def test_normalization_is_that_of_valid_pixels(place) -> None:
     )
     chip = scene.read()
     np.testing.assert_allclose(
-        ground.normalization().mean, chip.image[:, chip.valid].mean(1), rtol=1e-5
+        imagery.normalization().mean, chip.image[:, chip.valid].mean(1), rtol=1e-5
     )
     np.testing.assert_allclose(
-        ground.normalization().std, chip.image[:, chip.valid].std(1), rtol=1e-4
+        imagery.normalization().std, chip.image[:, chip.valid].std(1), rtol=1e-4
     )
 
 
@@ -229,14 +233,14 @@ def test_a_budget_in_seconds_ends_after_its_most_steps() -> None:
 
 def test_most_steps_grow_with_the_ground(place) -> None:
     small = Config().on_device("cpu")
-    ground = build_ground(
+    imagery = read_training_imagery(
         [Scene.open(place.path)], [rasterize_points(place.points, Scene.open(place.path).grid)], classes=3, sampling=small.sampling, seed=0, reporter=Reporter()
     )  # fmt: skip
-    assert most_steps(small, ground) == 2000
+    assert most_steps(small, imagery) == 2000
     often = small.updated({"optimization": {"most_passes": 1e6}})
-    pixels = sum(int(patch.valid.sum()) for patch in ground.patches)
-    assert most_steps(often, ground) == round(1e6 * pixels / (8 * 96**2))
-    assert most_steps(small.updated({"optimization": {"most_passes": 0}}), ground) == 0
+    pixels = sum(int(patch.valid.sum()) for patch in imagery.patches)
+    assert most_steps(often, imagery) == round(1e6 * pixels / (8 * 96**2))
+    assert most_steps(small.updated({"optimization": {"most_passes": 0}}), imagery) == 0
 
 
 def test_a_budget_begins_once() -> None:

@@ -146,7 +146,7 @@ def test_resumed_self_training_has_the_same_teachers(place, tiny, tmp_path) -> N
     config = tiny.updated({"teaching": {"self_training": True}})
     common = {"config": config, "steps": 10, "model": "network", "device": "cpu"}
     train(place.path, place.points, output=tmp_path / "whole", **common)
-    with pytest.raises(Cancelled, match="'--resume' to go on"):
+    with pytest.raises(Cancelled, match="'--resume' to continue"):
         train(
             place.path, place.points, output=tmp_path / "m", reporter=Recorder(cancel_at=9).reporter, **common
         )  # fmt: skip
@@ -182,7 +182,9 @@ def test_labels_everywhere_leave_nothing_to_learn_from_unlabelled_ground(
         place.path, [SparseMask.from_array(labels, scene.grid, LEGEND)], output=tmp_path / "m",
         config=tiny, steps=2, model="network", device="cpu", reporter=recorder.reporter,
     )  # fmt: skip
-    assert "no unlabelled ground is left" in recorder.said("warning")
+    assert "losses on unlabelled pixels (distillation, consistency) are not used" in recorder.said(
+        "warning"
+    )
 
 
 def test_no_chip_is_drawn_around_points_if_none_is_wanted(place, tiny, tmp_path) -> None:
@@ -257,7 +259,7 @@ def test_out_of_memory_halves_the_batch_once(place, tiny, tmp_path, monkeypatch)
         reporter=recorder.reporter,
         **common,
     )
-    assert "did not hold a batch of 4 chips; training goes on with 2" in recorder.said("warning")
+    assert "did not hold a batch of 4 chips; training continues with 2" in recorder.said("warning")
     assert set(sizes) == {4, 2}
     large = tiny.updated({"sampling": {"batch_size": 16}})
     with pytest.raises(
@@ -271,7 +273,10 @@ def test_few_points_get_the_forest_and_a_reason(place, tiny, tmp_path) -> None:
     config = tiny.updated({"selection": {"forest_below": 100}})
     bundle = train(place.path, place.points, output=tmp_path / "m", config=config)
     assert {m.kind for m in bundle.members} <= {"forest", "linear"}
-    assert "60 labelled pixels, and below 100 a network learns less" in bundle.metadata["reason"]
+    assert (
+        "60 labelled pixels, and with fewer than 100 a network scores below"
+        in bundle.metadata["reason"]
+    )
 
 
 def test_network_with_too_few_steps_is_not_kept(place, tiny, tmp_path) -> None:
@@ -280,7 +285,7 @@ def test_network_with_too_few_steps_is_not_kept(place, tiny, tmp_path) -> None:
         place.path, place.points, output=tmp_path / "m", config=config, steps=3, device="cpu"
     )
     assert {m.kind for m in bundle.members} <= {"forest", "linear"}
-    assert "takes 60 at least" in bundle.metadata["reason"]
+    assert "Expected at least 60" in bundle.metadata["reason"]
 
 
 def test_rare_classes_are_warned_of(place, tiny, tmp_path) -> None:
@@ -511,7 +516,7 @@ def test_nothing_held_out_gives_all_members_equal_weights(place, tiny, tmp_path)
         place.path, place.points, output=tmp_path / "f", config=hasty, steps=4, device="cpu"
     )
     assert {m.kind: m.weight for m in fitted.members} == {"forest": 0.5, "linear": 0.5}
-    assert "got 4 steps" in fitted.metadata["reason"]
+    assert "was trained for 4 steps" in fitted.metadata["reason"]
 
 
 def test_a_network_that_was_asked_for_is_scored_beside_the_forest(place, tiny, tmp_path) -> None:

@@ -10,7 +10,7 @@ from affine import Affine
 
 from geopointseg.config import SamplingConfig
 from geopointseg.labels.sparse_mask import SparseMask
-from geopointseg.learning.ground import build_ground
+from geopointseg.learning.training_imagery import read_training_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
@@ -96,10 +96,10 @@ def test_labels_that_are_left_out_are_told(place) -> None:
     mask = mask_of(row, col, np.arange(len(row)) % 3, scene.grid)
     recorder = Recorder()
     sampling = SamplingConfig(chip_size=8, area_mpx=0.002)
-    ground = build_ground(
+    imagery = read_training_imagery(
         [scene], [mask], classes=3, sampling=sampling, seed=0, reporter=recorder.reporter
     )
-    assert 0 < len(ground.labelled) < len(mask)
+    assert 0 < len(imagery.labelled) < len(mask)
     assert f"of {len(mask)} labelled pixels lie too far" in recorder.said("warning")
 
 
@@ -108,11 +108,11 @@ def test_pixels_marked_for_validation_are_looked_at(tmp_path) -> None:
     scene = Scene.open(far.path)
     learnt = mask_of([20, 24], [20, 30], [0, 1], scene.grid)
     marked = mask_of([180], [170], [2], scene.grid)
-    ground = build_ground(
+    imagery = read_training_imagery(
         [scene], [learnt], classes=3, sampling=SamplingConfig(chip_size=8, area_mpx=0.003), seed=0,
         reporter=Reporter(), marked=[marked],
     )  # fmt: skip
-    assert len(locate_labels(ground.patches, [marked])) == 1
+    assert len(locate_labels(imagery.patches, [marked])) == 1
 
 
 def test_no_window_is_kept_twice() -> None:

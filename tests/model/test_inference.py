@@ -16,8 +16,8 @@ import geopointseg
 from geopointseg.config import Config
 from geopointseg.errors import ModelError
 from geopointseg.labels.points import Points
-from geopointseg.learning.ground import Ground
 from geopointseg.learning.teacher import predict_labelled, predict_patches
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.bundle import NetworkMember, Normalization
 from geopointseg.model.ensemble import combine_models, union_bands, weigh_models
 from geopointseg.model.inference import (
@@ -206,10 +206,12 @@ def test_training_sees_what_the_map_sees(site: Site) -> None:
     row, col = row[::137], col[::137]
     zeros = np.zeros(len(row), np.int64)
     pixels = LabelledPixels(zeros, row, col, zeros, np.ones(len(row), np.float32))
-    ground = Ground((Patch(0, 0, 0, chip.image, chip.valid, site.scene.grid),), pixels, 3, 10.0)
-    found = predict_labelled(ensemble, ground, pixels)
+    imagery = TrainingImagery(
+        (Patch(0, 0, 0, chip.image, chip.valid, site.scene.grid),), pixels, 3, 10.0
+    )
+    found = predict_labelled(ensemble, imagery, pixels)
     np.testing.assert_allclose(found, whole[:, row, col].T, **CLOSE)
-    [maps] = predict_patches(ensemble, ground, Reporter(), "teacher")
+    [maps] = predict_patches(ensemble, imagery, Reporter(), "teacher")
     assert np.abs(maps - 255 * whole)[:, valid].max() <= 0.5 + 255e-5
     assert not maps[:, ~valid].any()
 

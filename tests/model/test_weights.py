@@ -15,7 +15,7 @@ from geopointseg.model.architecture import Network, build_network
 from geopointseg.model.member import Normalization
 from geopointseg.model.weight_bands import band_common_names
 from geopointseg.model.weight_sources import PRETRAINED_FORMAT, find_weights
-from geopointseg.model.weights import StartingWeights, apply_weights
+from geopointseg.model.weights import InitialWeights, apply_weights
 from geopointseg.progress import Event, Reporter
 from geopointseg.raster.band import Band
 
@@ -76,7 +76,7 @@ def test_weights_from_a_file_whatever_wraps_them(tmp_path, prefix, suffix) -> No
 
 
 def test_bands_find_their_kernels_by_name() -> None:
-    weights = StartingWeights("x", encoder_state(), "encoder", ("red", "green", "blue"))
+    weights = InitialWeights("x", encoder_state(), "encoder", ("red", "green", "blue"))
     network = build(4)
     apply_weights(network, weights, bands("nir", "blue", "green", "red"))
     given, kernel = encoder_state()["conv1.weight"], first_kernel(network)
@@ -86,14 +86,14 @@ def test_bands_find_their_kernels_by_name() -> None:
 
 
 def test_same_bands_in_the_same_order_are_copied() -> None:
-    weights = StartingWeights("x", encoder_state(), "encoder", ("red", "green", "blue"))
+    weights = InitialWeights("x", encoder_state(), "encoder", ("red", "green", "blue"))
     network = build()
     apply_weights(network, weights, bands("red", "green", "blue"))
     assert torch.equal(first_kernel(network), encoder_state()["conv1.weight"])
 
 
 def test_bands_without_names_are_cycled_and_keep_activations_in_size() -> None:
-    weights = StartingWeights("x", encoder_state(), "encoder", ("red", "green", "blue"))
+    weights = InitialWeights("x", encoder_state(), "encoder", ("red", "green", "blue"))
     network = build(5)
     apply_weights(network, weights, bands("", "", "", "", ""))
     given, kernel = encoder_state()["conv1.weight"], first_kernel(network)
@@ -102,14 +102,14 @@ def test_bands_without_names_are_cycled_and_keep_activations_in_size() -> None:
 
 def test_normalization_follows_the_bands() -> None:
     norm = Normalization(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 30.0]))
-    weights = StartingWeights("x", encoder_state(), "encoder", ("red", "green", "blue"), norm)
+    weights = InitialWeights("x", encoder_state(), "encoder", ("red", "green", "blue"), norm)
     found = apply_weights(build(4), weights, bands("nir", "blue", "green", "red"))
     assert found.mean.tolist() == [2.0, 3.0, 2.0, 1.0]
     assert found.std.tolist() == [20.0, 30.0, 20.0, 10.0]
 
 
 def test_bands_without_a_kernel_are_told() -> None:
-    weights = StartingWeights("x", encoder_state(), "encoder", ("red", "green", "blue"))
+    weights = InitialWeights("x", encoder_state(), "encoder", ("red", "green", "blue"))
     told = Told()
     apply_weights(build(4), weights, bands("nir", "blue", "green", "ndvi"), Reporter(told))
     assert told.of("warning")[0].startswith("The weights 'x' have no band for nir, ndvi; theirs")
@@ -119,7 +119,7 @@ def test_bands_without_a_kernel_are_told() -> None:
 
 
 def test_a_sensors_weights_refuse_bands_that_are_not_the_sensors() -> None:
-    weights = StartingWeights("x", encoder_state(), "encoder", ("vv", "vh", "ratio"), sensor="S1")
+    weights = InitialWeights("x", encoder_state(), "encoder", ("vv", "vh", "ratio"), sensor="S1")
     with pytest.raises(
         ModelError, match=r"None of the scene's 2 bands \(red, nir\).*vv, vh, ratio"
     ):
@@ -234,7 +234,7 @@ def test_weights_of_another_encoder_say_which_shape(tmp_path) -> None:
     weights = find_weights(str(tmp_path / "a.safetensors"), "resnet18")
     with pytest.raises(ModelError, match=r"do not fit the encoder: 'layer1.*shape.*is expected"):
         apply_weights(build(), weights, bands("red", "green", "blue"))
-    other = StartingWeights("x", {"alien.weight": torch.zeros(1)}, "encoder")
+    other = InitialWeights("x", {"alien.weight": torch.zeros(1)}, "encoder")
     with pytest.raises(
         ModelError, match=r"hold tensors like 'alien.weight'. The encoder expects names like 'conv1"
     ):
@@ -242,7 +242,7 @@ def test_weights_of_another_encoder_say_which_shape(tmp_path) -> None:
 
 
 def test_weights_of_a_shallower_encoder_are_refused() -> None:
-    weights = StartingWeights("x", encoder_state(), "encoder", encoder_depth=3)
+    weights = InitialWeights("x", encoder_state(), "encoder", encoder_depth=3)
     with pytest.raises(
         ModelError, match=r"lack 25 of the encoder's 75 tensors, from 'layer3.0.*encoder_depth = 3,"
     ):
@@ -252,14 +252,14 @@ def test_weights_of_a_shallower_encoder_are_refused() -> None:
 def test_weights_of_a_deeper_encoder_are_taken() -> None:
     deep = build(seed=1, depth=5).encoder.state_dict()
     network = build(depth=3)
-    apply_weights(network, StartingWeights("x", deep, "encoder"), bands("red", "green", "blue"))
+    apply_weights(network, InitialWeights("x", deep, "encoder"), bands("red", "green", "blue"))
     assert all(torch.equal(v, deep[k]) for k, v in network.encoder.state_dict().items())
 
 
 def test_what_is_left_of_another_decoder_is_told() -> None:
     other = build_network("fpn", "resnet18", bands=3, classes=2, encoder_depth=3).state_dict()
     told = Told()
-    weights = StartingWeights("x", other, "network", ("red", "green", "blue"))
+    weights = InitialWeights("x", other, "network", ("red", "green", "blue"))
     apply_weights(build(), weights, bands("red", "green", "blue"), Reporter(told))
     assert "tensors of the decoder in the weights 'x', such as 'body.decoder" in told.of("log")[0]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from geopointseg.errors import ConfigError, OutputError
-from geopointseg.prediction import output_tiles, tile_status, tile_store
+from geopointseg.prediction import output_tiles, tile_files, tile_status
 from geopointseg.prediction.predictor import plan_prediction, predict
 from geopointseg.prediction.tile_status import TileStatus
 from geopointseg.prediction.work_folder import WorkFolder, open_work_folder
@@ -95,7 +95,7 @@ def test_stopped_after_any_file(tmp_path, small_tiles, monkeypatch, after):
         if len(written) > after:
             path.with_name(f".{path.name}.tmp").write_bytes(b"half")
             raise Killed
-        tile_store.write_arrays(path, arrays, facts)
+        tile_files.write_arrays(path, arrays, facts)
 
     with monkeypatch.context() as patch:
         patch.setattr(tile_status, "write_arrays", write_and_crash)
@@ -240,7 +240,7 @@ def test_full_disk_is_one_sentence_and_keeps_the_work_folder(tmp_path, small_til
     scene = write_scene(tmp_path / "s.tif", image_of((300, 330)))
     bundle = loose_bundle(tmp_path / "m", BlurMember())
     predict(bundle, scene, tmp_path / "whole.tif", **SMALL)
-    real = tile_store.write_arrays
+    real = tile_files.write_arrays
 
     def full(path, arrays, facts=None):
         if path.parent.name == "tiles":

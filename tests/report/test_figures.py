@@ -18,7 +18,7 @@ from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.landscape import Landscape, draw_points, make_landscape, write_scene
 from geopointseg.raster.class_map import ClassMap, write_class_map
 from geopointseg.raster.scene import Scene
-from geopointseg.report import figures
+from geopointseg.report import figure_style, figures
 from geopointseg.report.picture import picture_map, picture_scene, reduced_shape
 
 
@@ -134,22 +134,22 @@ def test_all_other_figures_are_drawn() -> None:
         figures.draw_cross_validation({"a": [(0.5, 0.4, 0.6)]}, ["mean"], "F1"),
     ]
     for figure in drawn:
-        assert len(figures.figure_png(figure)) > 1000
+        assert len(figure_style.figure_png(figure)) > 1000
 
 
 def test_svg_is_well_formed_and_follows_the_page(assessed: Assessment) -> None:
-    text = figures.figure_svg(figures.draw_areas(assessed), 'Areas of "all" classes <here>')
+    text = figure_style.figure_svg(figures.draw_areas(assessed), 'Areas of "all" classes <here>')
     root = ET.fromstring(text)
     assert root.attrib["aria-label"] == 'Areas of "all" classes <here>'
     assert root.attrib["role"] == "img"
     assert "var(--ink)" in text
-    assert figures.INK not in text
+    assert figure_style.INK not in text
     assert "crop" in "".join(root.itertext())
 
 
 def test_settings_of_matplotlib_are_left_as_they_were(assessed: Assessment) -> None:
     before = dict(mpl.rcParams)
-    figures.figure_svg(figures.draw_class_scores(assessed), "x")
+    figure_style.figure_svg(figures.draw_class_scores(assessed), "x")
     assert dict(mpl.rcParams) == before
 
 

@@ -32,7 +32,6 @@ from geopointseg.sampling import (
     SoftLabelDataset,
     SparseMaskDataset,
     UnlabelledSampler,
-    read_chip,
 )
 from geopointseg.sampling.patch import Patch
 
@@ -306,27 +305,6 @@ def test_reading_lets_gdal_keep_decoded_blocks(make_scene):
     SceneDataset([make_scene()], cache_mb=1)[500000:500100, 5699900:5700000]
     assert get_gdal_config("GDAL_CACHEMAX") == raised
     set_gdal_config("GDAL_CACHEMAX", before)
-
-
-@pytest.mark.parametrize("name", ["north-up", "oblong"])
-def test_chips_read_without_torchgeo_are_the_same(make_scene, make_mask, name):
-    scene = make_scene(transform=GRIDS[name], nodata_at=(slice(0, 60), slice(0, 30)))
-    mask = make_mask(scene.grid, count=200)
-    window = Window(-4, 10, 50, 30)
-    chip = read_chip(scene, mask, window)
-    sample = (SceneDataset([scene]) & SparseMaskDataset([mask]))[slices(scene, 10, -4, 30, 50)]
-    for field in ("image", "valid", "mask", "weight"):
-        np.testing.assert_array_equal(getattr(chip, field), sample[field].numpy())
-    assert (chip.mask[~chip.valid] == -1).all()
-    bare = read_chip(scene, None, window)
-    assert (bare.mask == -1).all()
-    assert not bare.weight.any()
-
-
-def test_chip_reader_refuses_a_mask_on_another_grid(make_scene, make_mask):
-    scene, other = make_scene(), make_scene("other.tif", transform=GRIDS["oblong"])
-    with pytest.raises(RasterError, match=r"pixel \(2\.5, 7\.5\).*Expected the same pixels; place"):
-        read_chip(scene, make_mask(other.grid), Window(0, 0, 8, 8))
 
 
 def test_scenes_of_different_bands_are_refused(make_scene):

@@ -12,10 +12,9 @@ from geopointseg.errors import PointsError
 from geopointseg.sampling.priority_drawing import (
     class_shares,
     draw_labels,
-    draw_windows,
-    grid_starts,
     jitter_positions,
     keep_inside,
+    window_offsets,
 )
 
 counts = st.lists(st.integers(0, 500), min_size=1, max_size=8).filter(lambda c: sum(c) > 0)
@@ -90,11 +89,10 @@ def test_windows_hold_their_pixel_and_as_much_scene_as_they_can(size, rows, cols
     row = data.draw(st.integers(0, rows - 1))
     col = data.draw(st.integers(0, cols - 1))
     generator = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    (window,) = draw_windows(row, col, (rows, cols), size, jitter, generator)
-    assert window.row_off <= row < window.row_off + size
-    assert window.col_off <= col < window.col_off + size
-    covered = min(window.row_off + size, rows) - max(window.row_off, 0)
-    assert covered == min(size, rows)
+    for pixel, length in ((row, rows), (col, cols)):
+        (first,) = keep_inside(pixel - jitter_positions(1, size, jitter, generator), size, length)
+        assert first <= pixel < first + size
+        assert min(first + size, length) - max(first, 0) == min(size, length)
 
 
 @given(start=st.integers(-100, 100), size=st.integers(1, 50), length=st.integers(1, 90))
@@ -105,7 +103,7 @@ def test_chips_that_lie_inside_are_not_moved(start, size, length):
 
 @given(length=st.integers(1, 300), size=st.integers(1, 80), stride=st.integers(1, 80))
 def test_grid_covers_the_axis_and_ends_at_its_border(length, size, stride):
-    starts = grid_starts(length, size, min(stride, size))
+    starts = window_offsets(length, size, min(stride, size))
     covered = {pixel for start in starts for pixel in range(start, start + size)}
     assert set(range(length)) <= covered
     assert len(starts) == len(set(starts))

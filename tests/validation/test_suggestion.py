@@ -135,7 +135,7 @@ def test_no_room_is_a_warning_and_no_sense_an_error(
         suggest(model, scene, 60, 16.0, tmp_path / "n.gpkg")
     with pytest.raises(PointsError, match="90 m or more from every labelled point"):
         suggest(model, scene, 30, 90.0, tmp_path / "n.gpkg")
-    with pytest.raises(PointsError, match="0 points were asked for"):
+    with pytest.raises(PointsError, match="0 points were requested"):
         suggest(model, scene, 0, 1.0, tmp_path / "n.gpkg")
     with pytest.raises(PointsError, match="smallest distance is -1"):
         suggest(model, scene, 5, -1, tmp_path / "n.gpkg")

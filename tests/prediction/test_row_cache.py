@@ -35,7 +35,7 @@ def decoded(monkeypatch):
 
 @pytest.mark.parametrize("piece_bytes", [1, 16 * 2**20])
 def test_maps_are_those_of_tiled_rasters(tmp_path, small_tiles, monkeypatch, piece_bytes):
-    monkeypatch.setattr("geopointseg.prediction.strip_reader.DECODE_BYTES", piece_bytes)
+    monkeypatch.setattr("geopointseg.prediction.row_cache.DECODE_BYTES", piece_bytes)
     image = image_of((230, 400))
     valid = image[0] < 1
     bundle = loose_bundle(tmp_path / "m", BlurMember())

@@ -9,8 +9,8 @@ import pytest
 from safetensors import SafetensorError
 
 from geopointseg.errors import OutputError
-from geopointseg.prediction import tile_store
-from geopointseg.prediction.tile_store import ArrayFile, is_complete, write_arrays
+from geopointseg.prediction import tile_files
+from geopointseg.prediction.tile_files import ArrayFile, is_complete, write_arrays
 
 ARRAYS = {
     "codes": np.arange(60, dtype=np.uint16).reshape(1, 6, 10),
@@ -84,7 +84,7 @@ def test_errors_of_the_disk(tmp_path, monkeypatch, report, number, sentence):
     def fail(*_, **__):
         raise SafetensorError(report.format(number))
 
-    monkeypatch.setattr(tile_store, "save_file", fail)
+    monkeypatch.setattr(tile_files, "save_file", fail)
     with pytest.raises(OutputError, match=sentence):
         write_arrays(tmp_path / "tile", ARRAYS)
     assert not list(tmp_path.iterdir())

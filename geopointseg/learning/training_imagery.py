@@ -22,7 +22,7 @@ from geopointseg.sampling.window_choice import Place, choose_windows
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class TrainingImagery:
     """Patches, the labelled pixels on them, and how many classes there are.
 
     Parameters
@@ -70,7 +70,7 @@ class Ground:
         return Normalization(mean, np.where(std > 1e-9 * np.abs(mean).clip(min=1e-9), std, 1.0))
 
 
-def build_ground(
+def read_training_imagery(
     scenes: Sequence[Scene],
     masks: Sequence[SparseMask | None],
     *,
@@ -79,7 +79,7 @@ def build_ground(
     seed: int,
     reporter: Reporter,
     marked: Sequence[SparseMask | None] = (),
-) -> Ground:
+) -> TrainingImagery:
     """Read the imagery of a training into memory, and find the labelled pixels on it.
 
     Parameters
@@ -115,11 +115,11 @@ def build_ground(
     )
     patches = read_patches(scenes, windows, reporter)
     labelled = locate_labels(patches, masks)
-    _tell_left_out(windows, masks, reporter)
-    return Ground(tuple(patches), labelled, classes, scenes[0].grid.resolution_m)
+    _warn_of_unused(windows, masks, reporter)
+    return TrainingImagery(tuple(patches), labelled, classes, scenes[0].grid.resolution_m)
 
 
-def _tell_left_out(
+def _warn_of_unused(
     windows: Sequence[Place], masks: Sequence[SparseMask | None], reporter: Reporter
 ) -> None:
     """Warn of labels that lie on no window."""
@@ -139,10 +139,10 @@ def _tell_left_out(
 
 
 def require_labels(
-    ground: Ground, scenes: Sequence[Scene], masks: Sequence[SparseMask | None]
+    imagery: TrainingImagery, scenes: Sequence[Scene], masks: Sequence[SparseMask | None]
 ) -> None:
     """Raise `PointsError` unless a labelled pixel lies on valid imagery."""
-    if len(ground.labelled) == 0:
+    if len(imagery.labelled) == 0:
         count = sum(len(mask) for mask in masks if mask is not None)
         raise PointsError(
             f"All {count} labelled pixels are nodata in {scenes[0].name}. Expected points on valid imagery; check "

@@ -1,7 +1,7 @@
 """Tile-by-tile reading of striped rasters, with one decoding of each strip per row of windows.
 
 Many rasters are stored in strips as wide as the raster. A tile needs a part of each strip, but GDAL decodes whole strips:
-in a raster of 20 tiles across, every strip would be decoded 20 times. `StripScene` decodes the strips once for a row of
+in a raster of 20 tiles across, every strip would be decoded 20 times. `RowCacheScene` decodes the strips once for a row of
 windows and keeps the values in an unnamed temporary file, from which the tiles read.
 """
 
@@ -73,7 +73,7 @@ def _pieces(scene: Scene, top: int, bottom: int) -> list[Window]:
 
 
 @dataclass(frozen=True)
-class StripScene(Scene):
+class RowCacheScene(Scene):
     """A striped scene whose rows are decoded once for all tiles in a row.
 
     Parameters
@@ -105,8 +105,8 @@ class StripScene(Scene):
         return self._decoded[key].read(window)
 
 
-def decode_strips_once(mosaic: Mosaic, lattice: Lattice, folder: Path) -> Mosaic:
-    """Return the mosaic with striped scenes read by `StripScene`, if a row has several tiles.
+def cache_decoded_rows(mosaic: Mosaic, lattice: Lattice, folder: Path) -> Mosaic:
+    """Return the mosaic with striped scenes read by `RowCacheScene`, if a row has several tiles.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def decode_strips_once(mosaic: Mosaic, lattice: Lattice, folder: Path) -> Mosaic
     if lattice.shape[1] < 2:
         return mosaic
     high = max(last - first for first, last in lattice.rows.groups)
-    scenes = [_strip_scene(s, folder, high) if _is_striped(s) else s for s in mosaic.scenes]
+    scenes = [_with_row_cache(s, folder, high) if _is_striped(s) else s for s in mosaic.scenes]
     return replace(mosaic, scenes=tuple(scenes))
 
 
@@ -133,5 +133,5 @@ def _is_striped(scene: Scene) -> bool:
     return type(scene) is Scene and scene.block_shape[1] >= scene.grid.width
 
 
-def _strip_scene(scene: Scene, folder: Path, high: int) -> StripScene:
-    return StripScene(**vars(scene), folder=folder, kept=high)
+def _with_row_cache(scene: Scene, folder: Path, high: int) -> RowCacheScene:
+    return RowCacheScene(**vars(scene), folder=folder, kept=high)
