@@ -15,9 +15,14 @@ class ModelConfig:
     """The network: architecture, encoder and starting weights."""
 
     architecture: str = setting(
-        "unet", "Segmentation architecture: any of segmentation-models-pytorch, or fcn."
+        "auto",
+        "Segmentation architecture: any of segmentation-models-pytorch, or fcn. 'auto' is an fpn on a frozen encoder with "
+        "ImageNet weights for colour imagery with pixels below 4 m, and a small unet without pretrained weights for other imagery.",
     )
-    encoder: str = setting("resnet18", "Encoder of the network; 'tu-NAME' takes any timm encoder.")
+    encoder: str = setting(
+        "auto",
+        "Encoder of the network; 'tu-NAME' takes any timm encoder. 'auto' follows the architecture.",
+    )
     encoder_depth: int = setting(
         3, "Number of times the encoder halves the resolution.", minimum=3, maximum=5
     )
@@ -29,10 +34,14 @@ class ModelConfig:
         shortest=1,
     )
     weights: str = setting(
-        "none",
-        "Starting weights: a name, a file, a folder made by 'pretrain', or 'none' for random ones.",
+        "auto",
+        "Starting weights: a name, a file, a folder made by 'pretrain', or 'none' for random ones. 'auto' follows the "
+        "architecture.",
     )
-    freeze_encoder: bool = setting(False, "Keep the starting weights of the encoder.")
+    freeze_encoder: bool = setting(
+        False,
+        "Keep the starting weights of the encoder; always with architecture 'auto' and ImageNet weights.",
+    )
     norm: Literal["batch", "group"] = setting(
         "batch",
         "Normalization layers of the network; 'group' does not depend on the other chips of the batch.",

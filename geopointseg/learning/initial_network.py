@@ -7,20 +7,89 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from geopointseg.config import Config
+from geopointseg.errors import MissingDependencyError, ModelError
+from geopointseg.learning.linear_head import find_colors, normalize_for_backbone
 from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.architecture import Network, build_network
+from geopointseg.model.backbone import LITE0, pretrained_state
 from geopointseg.model.member import Normalization
 from geopointseg.model.weight_sources import find_weights
-from geopointseg.model.weights import apply_weights
-from geopointseg.progress import Reporter
+from geopointseg.model.weights import InitialWeights, apply_weights
+from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
 
 PLAUSIBLE_MEAN = 4.0
 PLAUSIBLE_STD = (0.02, 12.0)
 """Normalized imagery outside these limits has other units than the imagery that the weights were trained with."""
+
+
+PRETRAINED: dict[str, Any] = {
+    "architecture": "fpn",
+    "encoder": f"tu-{LITE0}",
+    "encoder_depth": 5,
+    "weights": "imagenet",
+    "freeze_encoder": True,
+}
+"""Settings of the network on the pretrained backbone."""
+PLAIN = {"architecture": "unet", "encoder": "resnet18", "weights": "none"}
+"""Settings of the network without pretrained weights."""
+COARSE_M = 4.0
+"""From this pixel size on, in metres, features of photographs describe the imagery less well than filters and bands do."""
+
+
+def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter) -> Config:
+    """Replace 'auto' in the settings of the network.
+
+    Colour imagery with pixels below `COARSE_M` gets a decoder on the frozen backbone. Other imagery, and a training with
+    weights or an encoder of its own, gets a small U-Net.
+
+    Parameters
+    ----------
+    config
+        All settings.
+    scenes
+        Scenes, with the same bands.
+    reporter
+        Is warned if the weights of the backbone are not installed or damaged.
+
+    Returns
+    -------
+    Config
+        Settings without 'auto' in architecture, encoder and weights.
+
+    Raises
+    ------
+    MissingDependencyError, ModelError
+        If ImageNet weights are requested, and are not installed or damaged.
+    """
+    model = config.model
+    is_open = model.architecture == model.encoder == "auto"
+    wanted = model.weights == "imagenet"
+    if is_open and (wanted or (model.weights == "auto" and suits_backbone(scenes))):
+        try:
+            pretrained_state(LITE0)
+        except (MissingDependencyError, ModelError) as error:
+            if wanted:
+                raise
+            reporter.warn(f"{error} The network starts from random weights.")
+        else:
+            return config.updated({"model": PRETRAINED})
+    return with_plain_network(config)
+
+
+def with_plain_network(config: Config) -> Config:
+    """Replace 'auto' in the settings of the network by those of the network without pretrained weights."""
+    plain = {name: value for name, value in PLAIN.items() if getattr(config.model, name) == "auto"}
+    return config.updated({"model": plain})
+
+
+def suits_backbone(scenes: Sequence[Scene]) -> bool:
+    """Return whether the features of photographs can be expected to describe scenes: colours, and pixels below `COARSE_M`."""
+    return find_colors(scenes[0].bands) is not None and scenes[0].grid.resolution_m < COARSE_M
 
 
 def network_options(config: Config) -> dict[str, Any]:
@@ -65,10 +134,16 @@ def build_initial_network(
     ModelError
         If the weights do not fit the network.
     """
+    config = resolve_network(config, scenes, reporter)
     torch.manual_seed(seed)
     network = build_network(bands=imagery.bands, classes=imagery.classes, **network_options(config))
     own = imagery.normalization()
     weights = find_weights(config.model.weights, network.encoder_name)
+    colors = find_colors(scenes[0].bands)
+    if weights is not None and colors is not None and _is_backbone(config):
+        _see_colors(network, weights, colors)
+        network.freeze_encoder()
+        return network, normalize_for_backbone(imagery, scenes, colors)
     if weights is not None:
         theirs = apply_weights(network, weights, scenes[0].bands, reporter)
         if not weights.is_own:
@@ -80,6 +155,25 @@ def build_initial_network(
     if config.model.freeze_encoder:
         network.freeze_encoder()
     return network, own
+
+
+def _is_backbone(config: Config) -> bool:
+    """Return whether the encoder is the frozen default backbone, whose input has a normalization of its own."""
+    chosen = {
+        name: getattr(config.model, name) for name in ("encoder", "weights", "freeze_encoder")
+    }
+    return all(PRETRAINED[name] == value for name, value in chosen.items())
+
+
+def _see_colors(network: Network, weights: InitialWeights, colors: Sequence[int]) -> None:
+    """Load the weights of a frozen encoder, whose first convolution sees red, green and blue and no other band."""
+    plain = [Band(k + 1, "") for k in range(network.bands)]
+    apply_weights(network, weights, plain, Reporter(NullSink()))
+    stem = next(module for module in network.encoder.modules() if isinstance(module, nn.Conv2d))
+    kernels = next(v for key, v in weights.tensors.items() if key.endswith("conv_stem.weight"))
+    with torch.no_grad():
+        stem.weight.zero_()
+        stem.weight[:, list(colors)] = kernels.to(stem.weight)
 
 
 def _where_8_bit(

@@ -231,7 +231,7 @@ class NetworkSession:
         if labelled is job.prepared.training_labels:
             found = predict_each(job, self.fitted, job.prepared.held_out)
             even = without_class_shares(self.fitted, found)
-            choice = choose(even, job.prepared.held_out.class_index)
+            choice = choose(even, job.prepared.held_out.class_index, doubtful=job.doubtful)
             self.teacher_weights = dict(choice.weights)
         if not self.teacher_weights.keys() & self.fitted.keys():
             self.teacher_weights = dict.fromkeys(self.fitted, 1.0 / len(self.fitted))
@@ -307,7 +307,10 @@ class NetworkSession:
             self.choice = Choice({"network": 1.0}, named, "A network was requested.")
         else:
             self.choice = choose(
-                without_class_shares(self.fitted, found, distilled=["network"]), truth
+                without_class_shares(self.fitted, found, distilled=["network"]),
+                truth,
+                preferred=job.preferred,
+                doubtful=job.doubtful,
             )
             if self.learner.step < settings.least_steps * settings.reveal_at:
                 self.choice = replace(

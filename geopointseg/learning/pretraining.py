@@ -30,7 +30,7 @@ from geopointseg.errors import Cancelled, TrainingError
 from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import TrainingChips, join_layers
 from geopointseg.learning.consistency import AveragedNetwork
-from geopointseg.learning.initial_network import network_options
+from geopointseg.learning.initial_network import network_options, with_plain_network
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.objective import build_augmentation
 from geopointseg.learning.optional_terms import Consistency
@@ -115,7 +115,7 @@ def pretrain(
     """
     reporter, config = reporter or Reporter(), config or Config()
     target = resolve_device(device)
-    config = config.on_device(target.type)
+    config = with_plain_network(config.on_device(target.type))
     folder = OutputFolder(Path(output), is_pretrained_folder)
     folder.open(resume=resume)
     try:

@@ -7,7 +7,7 @@ held-out pixel, so on few points it varies less than scores that count correct p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -26,6 +26,7 @@ BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
 """Blocks along the longer side of the labelled area; the first number that meets the conditions of `hold_out` is used."""
 RELATIVE_WEIGHTS = ((0.75, 1.0), (0.5, 1 / 3))
 """Pairs of relative skill and relative weight: a member with at least this skill, relative to the best one, gets this weight."""
+_ROUNDING = 1e-6
 SMALLEST_PROBABILITY = 0.01
 """Probabilities are clipped to this before the logarithm, so that one confident error does not decide alone."""
 
@@ -155,7 +156,13 @@ def score(probabilities: Probabilities, class_index: NDArray[np.int64]) -> Score
     return Score(accuracy, float(np.mean(f1)), float(np.mean(losses)))
 
 
-def choose(members: Mapping[str, Probabilities], class_index: NDArray[np.int64]) -> Choice:
+def choose(
+    members: Mapping[str, Probabilities],
+    class_index: NDArray[np.int64],
+    *,
+    preferred: str = "",
+    doubtful: Collection[str] = (),
+) -> Choice:
     """Choose the weights of members by their probabilities at held-out pixels.
 
     Each member is scored after temperature scaling, so that the score does not depend on how confident its probabilities are.
@@ -171,6 +178,11 @@ def choose(members: Mapping[str, Probabilities], class_index: NDArray[np.int64])
         Probabilities, float32 ``(pixel, class)``, by kind of member.
     class_index
         True classes, int64 ``(pixel,)``.
+    preferred
+        Kind of the member that is kept alone unless the others score higher by more than the standard error. A network on
+        a pretrained encoder, distilled from the other members, maps other scenes better than a mixture with them.
+    doubtful
+        Kinds of members that are left out unless they raise the score by more than the standard error.
 
     Returns
     -------
@@ -190,21 +202,58 @@ def choose(members: Mapping[str, Probabilities], class_index: NDArray[np.int64])
     """
     tempered = {k: _tempered(p, class_index) for k, p in members.items()}
     scores = {k: score(p, class_index) for k, p in tempered.items()}
+    trusted = {k: s for k, s in scores.items() if k not in doubtful} or scores
+    mixture = _mix(members, tempered, trusted, class_index)
+    if len(trusted) < len(scores):
+        wider = _mix(members, tempered, scores, class_index)
+        gain, error = _gain(mixture.together, wider.together, class_index)
+        mixture = wider if gain > error else mixture
+    weights, gain, error = mixture.weights, mixture.gain, mixture.error
+    if len(weights) > 1:
+        scores["together"] = score(mixture.together, class_index)
+    reason = _reason(weights, scores, len(class_index), gain, error)
+    for kind in sorted({*doubtful} & ({*members} - {*weights})):
+        reason += f" The {kind} model does not raise the score by more than the standard error."
+    if preferred in members and set(weights) != {preferred}:
+        gain, error = _gain(mixture.together, tempered[preferred], class_index)
+        if gain >= -error - _ROUNDING:
+            weights, reason = (
+                {preferred: 1.0},
+                _reason_alone(preferred, scores, len(class_index), gain, error),
+            )
+    return Choice(weights, scores, reason)
+
+
+@dataclass(frozen=True, eq=False)
+class _Mixture:
+    """Weights of members, their calibrated mixture ``(pixel, class)``, and its gain over the best member."""
+
+    weights: dict[str, float]
+    together: Probabilities
+    gain: float = 0.0
+    error: float = 0.0
+
+
+def _mix(
+    members: Mapping[str, Probabilities],
+    tempered: Mapping[str, Probabilities],
+    scores: Mapping[str, Score],
+    class_index: NDArray[np.int64],
+) -> _Mixture:
+    """Return the mixture of the members with scores, or the best of them alone."""
     skills = {k: _skill(s, class_index) for k, s in scores.items()}
     best = max(skills, key=lambda k: skills[k])
     relative = {k: _relative_weight(skill, skills[best]) for k, skill in skills.items()}
     relative[best] = 1.0
     weights = {k: w / sum(relative.values()) for k, w in relative.items() if w > 0}
-    gain, error = 0.0, 0.0
-    if len(weights) > 1:
-        mixture = np.sum([w * members[k] for k, w in weights.items()], axis=0, dtype=np.float32)
-        together = _tempered(mixture, class_index)
-        gain, error = _gain(tempered[best], together, class_index)
-        if gain < -error:
-            weights = {best: 1.0}
-        else:
-            scores["together"] = score(together, class_index)
-    return Choice(weights, scores, _reason(weights, scores, len(class_index), gain, error))
+    if len(weights) == 1:
+        return _Mixture(weights, tempered[best])
+    mixture = np.sum([w * members[k] for k, w in weights.items()], axis=0, dtype=np.float32)
+    together = _tempered(mixture, class_index)
+    gain, error = _gain(tempered[best], together, class_index)
+    if gain < -error:
+        return _Mixture({best: 1.0}, tempered[best], gain, error)
+    return _Mixture(weights, together, gain, error)
 
 
 def without_prevalence(
@@ -236,6 +285,21 @@ def without_prevalence(
     return np.asarray(even / even.sum(axis=1, keepdims=True).clip(1e-6), dtype=np.float32)
 
 
+def _listed_losses(scores: Mapping[str, Score]) -> str:
+    return ", ".join(f"{name} {s.loss:.3f} (mean F1 {s.mean_f1:.3f})" for name, s in scores.items())
+
+
+def _reason_alone(
+    kind: str, scores: Mapping[str, Score], count: int, gain: float, error: float
+) -> str:
+    """Return why a preferred member is kept alone although a mixture was found."""
+    return (
+        f"The {kind} alone is kept: on {count} held-out labelled pixels the class-balanced log loss is "
+        f"{_listed_losses(scores)}; compared with the best mixture of members the {kind} gains {gain:.3f}, with a standard "
+        f"error of {error:.3f}, and it was distilled from the other members."
+    )
+
+
 def _reason(
     weights: Mapping[str, float],
     scores: Mapping[str, Score],
@@ -243,10 +307,7 @@ def _reason(
     gain: float,
     error: float,
 ) -> str:
-    losses = ", ".join(
-        f"{name} {s.loss:.3f} (mean F1 {s.mean_f1:.3f})" for name, s in scores.items()
-    )
-    on = f"on {count} held-out labelled pixels the class-balanced log loss is {losses}"
+    on = f"on {count} held-out labelled pixels the class-balanced log loss is {_listed_losses(scores)}"
     kinds = list(weights)
     if len(kinds) > 1:
         named = " and ".join([", ".join(kinds[:-1]), kinds[-1]])

@@ -28,7 +28,7 @@ from geopointseg.learning.fitted_members import (
     weighted,
     without_class_shares,
 )
-from geopointseg.learning.initial_network import build_initial_network
+from geopointseg.learning.initial_network import build_initial_network, resolve_network
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.network_training import LastGoodError, NetworkSession, TrainingOutcome
 from geopointseg.learning.preparation import Labels, prepare, with_budget
@@ -124,6 +124,7 @@ def train(
             prepared = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
             network, normalization = None, prepared.imagery.normalization()
             if model in ("auto", "network"):
+                config = resolve_network(config, prepared.scenes, reporter)
                 network, normalization = build_initial_network(
                     prepared.imagery, prepared.scenes, config, seed, reporter
                 )
@@ -192,7 +193,9 @@ def _fitted_alone(job: TrainingJob, reason: str) -> TrainingOutcome:
     if len(held_out):
         fitted = fit_members(job, job.prepared.training_labels)
         found = predict_each(job, fitted, held_out)
-        choice = choose(without_class_shares(fitted, found), held_out.class_index)
+        choice = choose(
+            without_class_shares(fitted, found), held_out.class_index, doubtful=job.doubtful
+        )
         weights = choice.weights
         if len(fitted) > 1:
             facts["reason"] = f"{reason} {choice.reason}"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from geopointseg.config import Config
+from geopointseg.learning.initial_network import suits_backbone
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.preparation import Prepared
 from geopointseg.learning.teacher import fit_forest
@@ -70,6 +71,16 @@ class TrainingJob:
         if self.prepared.marked:
             return self.prepared.training_labels
         return LabelledPixels.concatenate([self.prepared.training_labels, self.prepared.held_out])
+
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """Kinds of members that must be shown to score higher on this imagery, see `choose`."""
+        return () if suits_backbone(self.prepared.scenes) else ("linear",)
+
+    @property
+    def preferred(self) -> str:
+        """Kind of the member that is kept alone unless others are shown to score higher, see `choose`."""
+        return "network" if self.config.model.freeze_encoder else ""
 
     @cached_property
     def has_unlabelled(self) -> bool:

@@ -6,11 +6,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from geopointseg.config import Config
-from geopointseg.learning.initial_network import build_initial_network, network_options
+from geopointseg.errors import MissingDependencyError
+from geopointseg.learning.initial_network import (
+    build_initial_network,
+    network_options,
+    resolve_network,
+)
 from geopointseg.learning.training import train
 from geopointseg.model.architecture import build_network
+from geopointseg.model.backbone import IMAGENET_MEAN, build_backbone
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.model.member import Normalization
 from geopointseg.model.weights import InitialWeights
@@ -26,10 +33,18 @@ def scene(dtype: str = "uint8", **options) -> SimpleNamespace:
     return SimpleNamespace(dtype=dtype, bands=(Band(1, "red", **options), Band(2, "nir")))
 
 
+def colored(*names: str, resolution_m: float = 0.5) -> SimpleNamespace:
+    bands = tuple(Band(k + 1, name) for k, name in enumerate(names))
+    return SimpleNamespace(
+        bands=bands, dtype="uint8", grid=SimpleNamespace(resolution_m=resolution_m)
+    )
+
+
 @pytest.fixture
 def start(monkeypatch):
     """Start from weights of photographs: the normalization, and what was told."""
-    config = Config().updated({"model": {"weights": "imagenet"}})
+    settings = {"architecture": "unet", "encoder": "resnet18", "weights": "imagenet"}
+    config = Config().updated({"model": settings})
     state = build_network(bands=3, classes=2, **network_options(config)).encoder.state_dict()
     weights = InitialWeights(
         "imagenet", state, "encoder", ("red", "green", "blue"), IMAGENET, is_8_bit=True
@@ -71,3 +86,68 @@ def test_a_training_takes_the_upsampling_of_its_settings(place, tiny, tmp_path) 
     chip = Scene.open(place.path).read()
     p = bundle.probabilities(chip.image[None], chip.valid[None])[0]
     assert (p.argmax(0) == place.truth)[chip.valid].mean() > 0.8
+
+
+RGB = ("red", "green", "blue")
+PLAIN = ("unet", "resnet18", 3, "none", False)
+EYES = ("fpn", "tu-tf_efficientnet_lite0", 5, "imagenet", True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "expected"),
+    [
+        ({}, colored(*RGB), EYES),
+        ({}, colored("nir", "blue", "green", "red"), EYES),
+        ({}, colored("", "", ""), EYES),
+        ({}, colored(*RGB, resolution_m=10.0), PLAIN),
+        ({}, colored("vv", "vh"), PLAIN),
+        ({"weights": "none"}, colored(*RGB), PLAIN),
+        ({"weights": "imagenet"}, colored(*RGB, resolution_m=30.0), EYES),
+        ({"encoder": "resnet34"}, colored(*RGB), ("unet", "resnet34", 3, "none", False)),
+        ({"architecture": "fcn"}, colored(*RGB), ("fcn", "resnet18", 3, "none", False)),
+        ({"weights": "somewhere"}, colored(*RGB), ("unet", "resnet18", 3, "somewhere", False)),
+    ],
+)
+def test_colour_imagery_of_small_pixels_gets_the_frozen_backbone(settings, place, expected) -> None:
+    config = Config().updated({"model": settings})
+    model = resolve_network(config, [place], Reporter()).model
+    found = (
+        model.architecture, model.encoder, model.encoder_depth, model.weights, model.freeze_encoder,
+    )  # fmt: skip
+    assert found == expected
+
+
+def test_without_the_weights_a_training_says_so_and_goes_on(monkeypatch) -> None:
+    def missing(_):
+        raise MissingDependencyError("The package is not installed.")
+
+    monkeypatch.setattr("geopointseg.learning.initial_network.pretrained_state", missing)
+    events = []
+    sink = SimpleNamespace(emit=events.append, close=lambda: None)
+    model = resolve_network(Config(), [colored(*RGB)], Reporter(sink)).model
+    assert (model.architecture, model.weights) == ("unet", "none")
+    assert events[-1].message == (
+        "The package is not installed. The network starts from random weights."
+    )
+    wanted = Config().updated({"model": {"weights": "imagenet"}})
+    with pytest.raises(MissingDependencyError):
+        resolve_network(wanted, [colored(*RGB)], Reporter())
+
+
+def test_the_frozen_encoder_sees_the_colours_and_no_other_band() -> None:
+    place = colored("nir", "blue", "green", "red")
+    imagery = SimpleNamespace(
+        bands=4, classes=2, normalization=lambda: Normalization(np.full(4, 90.0), np.full(4, 20.0))
+    )
+    network, normalization = build_initial_network(imagery, [place], Config(), 0, Reporter())
+    network.eval()
+    image = torch.rand(1, 4, 64, 64)
+    expected = build_backbone()(image[:, [3, 2, 1]])
+    found = network.encoder(image)
+    assert torch.allclose(found[1], expected[0], atol=1e-5)
+    assert normalization.mean.tolist() == pytest.approx(
+        [90.0, *(255 * np.array(IMAGENET_MEAN[::-1]))]
+    )
+    trained = [p for p in network.parameters() if p.requires_grad]
+    assert trained
+    assert not any(p.requires_grad for p in network.encoder.parameters())

@@ -264,3 +264,35 @@ def test_a_resumed_budget_goes_on_at_the_same_pace() -> None:
     assert resumed.progress(7) == pytest.approx(0.5)
     now[0] = 80.0
     assert resumed.progress(7) == pytest.approx(1.0)
+
+
+def test_a_preferred_member_is_kept_alone_unless_others_score_clearly_higher() -> None:
+    truth = np.tile(np.arange(3), 60)
+    forest, linear, network = (probabilities(truth, 4, seed) for seed in (1, 2, 3))
+    members = {"network": network, "forest": forest, "linear": linear}
+    assert set(choose(members, truth).weights) == set(members)
+    poor = {**members, "network": probabilities(truth, 0.5, 3)}
+    assert "network" not in choose(poor, truth, preferred="network").weights
+    best = {**members, "network": probabilities(truth, 12, 3)}
+    choice = choose(best, truth, preferred="network")
+    assert choice.weights == {"network": 1.0}
+    equal = dict.fromkeys(members, forest)
+    choice = choose(equal, truth, preferred="network")
+    assert choice.weights == {"network": 1.0}
+    assert "it was distilled from the other members" in choice.reason
+
+
+def test_a_doubtful_member_must_raise_the_score() -> None:
+    truth = np.tile(np.arange(3), 60)
+    forest = probabilities(truth, 3, 1)
+    same = {"forest": forest, "linear": forest}
+    assert set(choose(same, truth).weights) == {"forest", "linear"}
+    choice = choose(same, truth, doubtful=("linear",))
+    assert choice.weights == {"forest": 1.0}
+    assert choice.reason.endswith(
+        "The linear model does not raise the score by more than the standard error."
+    )
+    much_better = {"forest": forest, "linear": probabilities(truth, 12, 2)}
+    assert "linear" in choose(much_better, truth, doubtful=("linear",)).weights
+    alone = choose({"linear": forest}, truth, doubtful=("linear",))
+    assert alone.weights == {"linear": 1.0}

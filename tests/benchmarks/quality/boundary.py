@@ -27,7 +27,12 @@ def count_boundaries(
     for k in range(classes):
         edges = [_boundary(labels == k, known) for labels in (predicted, reference)]
         near = [_near(edge) for edge in edges]
-        counts[k] = [edges[0].sum(), (edges[0] & near[1]).sum(), edges[1].sum(), (edges[1] & near[0]).sum()]
+        counts[k] = [
+            edges[0].sum(),
+            (edges[0] & near[1]).sum(),
+            edges[1].sum(),
+            (edges[1] & near[0]).sum(),
+        ]
     return counts
 
 
@@ -47,4 +52,8 @@ def boundary_f1(counts: NDArray[np.int64]) -> float:
     present = counts[:, 2] > 0
     found, right, there, met = counts[present].T.astype(float)
     precision, recall = right / found.clip(1), met / there.clip(1)
-    return float(100 * np.mean(2 * precision * recall / (precision + recall).clip(1e-9))) if present.any() else float("nan")
+    return (
+        float(100 * np.mean(2 * precision * recall / (precision + recall).clip(1e-9)))
+        if present.any()
+        else float("nan")
+    )

@@ -101,6 +101,7 @@ PARTS = {
 }
 """The default network with one part on or off; self-training, and networks from few points, beside the forest."""
 
+
 def _encoder(architecture: str, **changes: Any) -> Recipe:
     model = {
         "architecture": architecture,
