@@ -1,6 +1,6 @@
 """How good the recipe is: against the forests, against the network on points alone, and part by part.
 
-    python tests/benchmarks/quality/run.py -o DIR [--sets swiss_01 loveda_tb ...] [--points 10 50 200]
+    python tests/benchmarks/quality/run.py -o DIR [--sets swiss_01 loveda_tb ...] [--points 5 10 50 200]
         [--seeds 0 1 2] [--recipes bars|parts|speed|NAME ...] [--minutes M | --steps N]
 
 Each run is written as one JSON file when it is done, so a stopped benchmark goes on where it was; the tables are made
@@ -110,7 +110,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("-o", "--output", required=True)
     parser.add_argument("--sets", nargs="*", default=[])
-    parser.add_argument("--points", nargs="*", type=int, default=[10, 50, 200])
+    parser.add_argument("--points", nargs="*", type=int, default=[5, 10, 50, 200])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--recipes", nargs="*", default=["bars"])
     parser.add_argument("--minutes", type=float, default=None)

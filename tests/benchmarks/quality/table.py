@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from boundary import boundary_f1
 from recipe import BARS, PARTS, SPEED
 
 Key = tuple[str, int, str]
@@ -29,11 +30,13 @@ def print_tables(folder: Path) -> None:
         say("There are no results yet.")
         return
     scores = pool(runs)
-    sub_metre = {run["set"] for run in runs if run["is_sub_metre"]}
+    kinds = {run["set"]: _kind_of_set(run) for run in runs}
     _print_scores("Mean F1 in % (mean over seeds +- deviation)", scores, BARS)
     _print_scores("Part by part", scores, PARTS)
     _print_speed(runs)
-    bars = measure_bars(scores, sub_metre)
+    edges = pool_boundaries(runs)
+    _print_scores("Boundary F1 within 3 pixels in %", edges, BARS)
+    bars = measure_bars(scores, kinds)
     say("\nBars")
     for name, value, bar in bars:
         verdict = "-" if np.isnan(value) else ("met" if _is_met(value, bar) else "not met")
@@ -41,6 +44,9 @@ def print_tables(folder: Path) -> None:
     summary = {
         "scores": [
             {"set": s, "points": n, "recipe": r, "f1": f} for (s, n, r), f in scores.items()
+        ],
+        "boundary_f1": [
+            {"set": s, "points": n, "recipe": r, "f1": f} for (s, n, r), f in edges.items()
         ],
         "bars": [{"bar": n, "value": v, "wanted": b} for n, v, b in bars],
     }
@@ -65,6 +71,23 @@ def pool(runs: Iterable[dict[str, Any]]) -> Scores:
             cell = counts[run["set"], run["points"], name]
             cell[run["seed"]] = np.array(value["counts"]) + cell.get(run["seed"], 0)
     return {key: {s: mean_f1(m) for s, m in seeds.items()} for key, seeds in counts.items()}
+
+
+def pool_boundaries(runs: Iterable[dict[str, Any]]) -> Scores:
+    """Return the boundary F1 in % by set, points and recipe, then by seed."""
+    counts: dict[Key, dict[int, Any]] = defaultdict(dict)
+    for run in runs:
+        if "boundaries" in run["scores"]["all"]:
+            cell = counts[run["set"], run["points"], run["recipe"]]
+            found = np.array(run["scores"]["all"]["boundaries"])
+            cell[run["seed"]] = found + cell.get(run["seed"], 0)
+    return {key: {s: boundary_f1(c) for s, c in seeds.items()} for key, seeds in counts.items()}
+
+
+def _kind_of_set(run: dict[str, Any]) -> str:
+    if run.get("is_half"):
+        return "half"
+    return "fine" if run["is_sub_metre"] else "coarse"
 
 
 def mean_f1(counts: Any) -> float:
@@ -131,30 +154,66 @@ def _cell(seeds: dict[int, float]) -> str:
     return f"{np.mean(values):.1f} +-{np.std(values):.1f} ({len(values)})"
 
 
-def measure_bars(scores: Scores, sub_metre: set[str]) -> list[tuple[str, float, str]]:
-    """Return name, value and wanted value of every bar."""
-    fine = [g for s in sub_metre for g in _gains(scores, "default", "filter forest", s)]
-    every = sorted({s for s, _, _ in scores})
-    coarse = [s for s in every if s not in sub_metre]
-    all_gains = [g for s in every for g in _gains(scores, "default", "filter forest", s)]
-    pixel = [g for s in sub_metre for g in _gains(scores, "default", "pixel forest", s)]
-    pixel_coarse = [g for s in coarse for g in _gains(scores, "default", "pixel forest", s)]
-    alone = [g for s in every for g in _gains(scores, "default", "network, points only", s)]
-    by_set = [np.mean(g) for s in sub_metre if (g := _gains(scores, "default", "filter forest", s))]
-    ensemble = [g for s in every for g in _ensemble_gains(scores, s)]
-    together = [g for s in every for g in _together_gains(scores, s)]
-    return [
-        ("default - filter forest, mean over sub-metre sets", _mean(fine), ">= 5"),
-        ("default - filter forest, worst sub-metre set", _least(by_set), ">= 3"),
-        ("default - filter forest, worst of all sets and points", _least(all_gains), ">= -1"),
-        ("default - pixel forest, mean over sub-metre sets", _mean(pixel), ">= 8"),
-        ("default - pixel forest, worst of the 10-30 m sets", _least(pixel_coarse), ">= -1"),
-        ("default - network on points alone, mean over all sets", _mean(alone), ">= 6"),
-        ("network and forest - better of the two, mean over all sets", _mean(ensemble), ">= 1"),
-        ("all seeds together - best single member, mean over all sets", _mean(together), ">= 1"),
-        ("spread over seeds, default / network on points alone", _spread(scores), "<= 0.5"),
-        ("default from 50 points / network from dense labels", _share_of_dense(scores), ">= 0.9"),
+def measure_bars(scores: Scores, kinds: Mapping[str, str]) -> list[tuple[str, float, str]]:
+    """Return name, value and wanted value of every bar.
+
+    Parameters
+    ----------
+    scores
+        By set, points and recipe, then by seed.
+    kinds
+        ``fine``, ``coarse`` or ``half`` for each set.
+    """
+    fine = sorted(s for s, kind in kinds.items() if kind == "fine")
+    rows = [
+        row
+        for points, mean, least in ((5, 8, None), (10, 8, 3), (50, 10, 4), (200, 10, None))
+        for row in _bars_of_points(scores, fine, points, mean, least)
     ]
+    forests = [g for s in kinds for g in _gains_over_forests(scores, s)]
+    alone = [g for s in kinds for g in _gains(scores, "default", "network, points only", s)]
+    longer = [g for s in kinds for g in _gains(scores, "default, 10 min", "default, 1 min", s)]
+    return [
+        *rows,
+        (
+            "default - better of both forests, worst of all sets and points",
+            _least(forests),
+            ">= -1",
+        ),
+        ("default of 10 minutes - of 1 minute, worst of all sets", _least(longer), ">= -1"),
+        ("default - network on points alone, mean over all sets", _mean(alone), ">= 6"),
+        ("spread over seeds, default / network on points alone", _spread(scores), "<= 0.5"),
+        ("default from 50 points / network from dense labels", _share_of_dense(scores), ">= 0.92"),
+    ]
+
+
+def _bars_of_points(
+    scores: Scores, sets: Sequence[str], points: int, mean: float, least: float | None
+) -> list[tuple[str, float, str]]:
+    """Return the gain of the default over the filter forest from some points a class."""
+    pairs = [(s, _gain_at(scores, s, points)) for s in sets]
+    gains = [g for _, g in pairs if g is not None]
+    name = f"default - filter forest, {points} points a class, sub-metre sets"
+    rows = [(f"{name}, mean", _mean(gains), f">= {mean:g}")]
+    if least is not None:
+        rows.append((f"{name}, worst", _least(gains), f">= {least:g}"))
+    return rows
+
+
+def _gain_at(scores: Scores, set_name: str, points: int) -> float | None:
+    one, other = (scores.get((set_name, points, r)) for r in ("default", "filter forest"))
+    return float(np.mean([*one.values()]) - np.mean([*other.values()])) if one and other else None
+
+
+def _gains_over_forests(scores: Scores, set_name: str) -> list[float]:
+    """Return what the default gains over the better of both forests, for each number of points of a set."""
+    gains = []
+    for s, n, recipe in scores:
+        forests = [scores.get((s, n, f"{kind} forest")) for kind in ("pixel", "filter")]
+        known = [np.mean([*f.values()]) for f in forests if f]
+        if s == set_name and recipe == "default" and known:
+            gains.append(float(np.mean([*scores[s, n, recipe].values()]) - max(known)))
+    return gains
 
 
 def _gains(scores: Scores, one: str, other: str, set_name: str) -> list[float]:
@@ -165,30 +224,6 @@ def _gains(scores: Scores, one: str, other: str, set_name: str) -> list[float]:
         if recipe == one and s == set_name and (s, n, other) in scores
     ]
     return [float(np.mean(list(a.values())) - np.mean(list(b.values()))) for a, b in pairs]
-
-
-def _ensemble_gains(scores: Scores, set_name: str) -> list[float]:
-    """Return what both members gain over the better one, where a model has both."""
-    gains = []
-    for s, n, recipe in scores:
-        members = [scores.get((s, n, f"default: {kind}"), {}) for kind in ("network", "forest")]
-        if recipe == "default" and s == set_name and all(members):
-            seeds = set(members[0]) & set(members[1])
-            both = scores[s, n, recipe]
-            gains += [both[seed] - max(m[seed] for m in members) for seed in seeds]
-    return gains
-
-
-def _together_gains(scores: Scores, set_name: str) -> list[float]:
-    """Return what the models of all seeds together gain over the better kind of member of one seed."""
-    gains = []
-    for (s, n, recipe), seeds in scores.items():
-        if recipe == "default, all seeds together" and s == set_name:
-            members = [scores.get((s, n, f"default: {kind}"), {}) for kind in ("network", "forest")]
-            single = [m for m in members if m] or [scores[s, n, "default"]]
-            best = max(np.mean(list(m.values())) for m in single)
-            gains.append(float(np.mean(list(seeds.values())) - best))
-    return gains
 
 
 def _spread(scores: Scores) -> float:
