@@ -30,6 +30,7 @@ def setting[T](
     maximum: float | None = None,
     ascending: bool = False,
     shortest: int = 0,
+    automatic: float | None = None,
 ) -> T:
     """Declare one setting: its default, its help text and its range.
 
@@ -45,6 +46,8 @@ def setting[T](
         Whether the numbers of a list must not decrease, as in a range.
     shortest
         Smallest number of values in a list.
+    automatic
+        Value outside the range that lets the program choose.
 
     Returns
     -------
@@ -57,6 +60,7 @@ def setting[T](
         "maximum": maximum,
         "ascending": ascending,
         "shortest": shortest,
+        "automatic": automatic,
     }
     declared: T = field(default=default, metadata=metadata)
     return declared
@@ -192,6 +196,8 @@ def _check_range(where: str, value: Any, limits: Mapping[str, Any]) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
     low, high = limits["minimum"], limits["maximum"]
+    if value == limits["automatic"]:
+        return
     if (
         not _is_finite(value)
         or (low is not None and value < low)

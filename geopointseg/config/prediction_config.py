@@ -15,10 +15,14 @@ class PredictionConfig:
     """How maps are predicted."""
 
     window_px: int = setting(
-        512, "Side of an inference window in pixels.", minimum=32, maximum=8192
+        0,
+        "Side of an inference window in pixels; 0 takes 512, or 1280 for models that need much context.",
+        minimum=32,
+        maximum=8192,
+        automatic=0,
     )
     overlap_px: int = setting(
-        -1, "Overlap of neighbouring windows in pixels; -1 takes the model's own.", minimum=-1
+        -1, "Overlap of neighbouring windows in pixels; -1 takes what the model needs.", minimum=-1
     )
     batch_size: int = setting(
         0,

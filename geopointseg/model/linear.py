@@ -32,8 +32,9 @@ TILE_PX = 512
 FITTING_MARGIN_PX = 256
 """Context around these tiles on every side, in pixels: eight values of the stage at stride 32. With 128 pixels, features of
 that stage differ by up to one standard deviation near the edges of a tile."""
-MARGIN_PX = 128
-"""Context of a pixel for inference, in pixels. More distant pixels have little influence: see `receptive_field_px`."""
+MARGIN_PX = 192
+"""Context of a pixel for inference, in pixels. With it, probabilities differ by less than 0.001 from those of a single large
+window; with 128 pixels by 0.002, with 64 pixels by 0.07."""
 _CONSTANT = 1e-6
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from geopointseg.errors import MissingDependencyError, ModelError
 from geopointseg.model.bundle import ModelBundle, NetworkMember
 from geopointseg.prediction.backend import PARITY, write_onnx
+from geopointseg.prediction.prediction_job import WINDOW_PX
 from geopointseg.raster.publishing import whole_file
 
 OVERLAP_PERCENT = 25
@@ -105,7 +106,7 @@ def export_onnx(
             f"The model '{bundle.folder}' is a forest without a network. ONNX export writes networks; train with "
             "--model network, or predict with geopointseg."
         )
-    side = _round_to(window_px or bundle.config.prediction.window_px, bundle.stride)
+    side = _round_to(window_px or bundle.config.prediction.window_px or WINDOW_PX, bundle.stride)
     module = DeepnessNetwork(members, bundle.temperature).cpu().eval()
     path = Path(output)
     with whole_file(path) as temporary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,13 @@ from geopointseg.summary import described
 
 MIN_WINDOWS_TO_PREPARE = 64
 """Below this number of windows, the preparation of an accelerated network takes longer than it saves."""
+
+WINDOW_PX = 512
+"""Side of an inference window in pixels, for models that need at most a quarter of it as context."""
+WIDE_WINDOW_PX = 1280
+"""Side for models that need more context."""
+WIDE_OVERLAP_PX = 384
+"""Largest overlap of these windows in pixels."""
 
 RESOLUTION_TOLERANCE = 1.25
 """Ratio of pixel sides beyond which a warning reports that the resolution differs from that of the training."""
@@ -258,6 +265,7 @@ def lay_windows(
     Lattice
         Windows and tiles.
     """
+    settings = replace(settings, window_px=resolve_window(settings, ensemble.margin_px))
     overlap = resolve_overlap(settings, ensemble.margin_px)
     return lay_lattice(
         shape,
@@ -271,10 +279,28 @@ def lay_windows(
     )
 
 
+def resolve_window(settings: PredictionConfig, margin_px: int) -> int:
+    """Return the side of an inference window in pixels.
+
+    With a wide margin, large windows compute fewer pixels twice: windows of 1280 pixels that overlap by twice 192 pixels
+    compute 2.0 times the pixels of the raster, and windows of 1024 pixels 2.6 times.
+
+    Parameters
+    ----------
+    settings
+        With ``window_px``; 0 for the default.
+    margin_px
+        Context that the model needs on every side.
+    """
+    if settings.window_px:
+        return settings.window_px
+    return WINDOW_PX if margin_px <= WINDOW_PX // 4 else WIDE_WINDOW_PX
+
+
 def resolve_overlap(settings: PredictionConfig, margin_px: int) -> int:
     """Return the overlap of neighbouring windows in pixels.
 
-    The default is twice the context that the model needs, but at most a quarter of the window. The theoretical receptive
+    The default is twice the context that the model needs, but at most a quarter of the window, and 384 pixels with windows of 1280. The theoretical receptive
     field of a deep network is much wider than the pixels that influence its output.
 
     Parameters
@@ -295,7 +321,8 @@ def resolve_overlap(settings: PredictionConfig, margin_px: int) -> int:
         If it is more than half a window.
     """
     if settings.overlap_px < 0:
-        return min(2 * margin_px, settings.window_px // 4)
+        most = WIDE_OVERLAP_PX if settings.window_px == WIDE_WINDOW_PX else settings.window_px // 4
+        return min(2 * margin_px, most)
     if settings.overlap_px > settings.window_px // 2:
         raise ConfigError(
             f"The overlap is {settings.overlap_px} pixels and the window {settings.window_px}. Windows may share at "

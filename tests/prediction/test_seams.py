@@ -8,8 +8,9 @@ import rasterio
 from rasterio.windows import Window
 
 from geopointseg.config import Config
+from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
-from geopointseg.prediction.predictor import predict
+from geopointseg.prediction.predictor import predict, predict_array
 from geopointseg.raster.scene import Scene
 from tests.learning.conftest import TINY, write_place
 
@@ -63,3 +64,20 @@ def test_other_tilings_give_the_same_map(tmp_path, trained, tiling):
     assert len(np.unique(first.argmax(axis=0))) == 3
     assert np.abs(first - other).max() < 5e-3
     assert (first.argmax(axis=0) == other.argmax(axis=0)).mean() >= 0.999
+
+
+def test_the_linear_model_gives_the_same_probabilities_with_any_tiling(tmp_path):
+    """At the margin that `geopointseg.model.linear.MARGIN_PX` states, on more than one default window."""
+    small = make_landscape(256, 256, seed=0)
+    write_scene(small, str(tmp_path / "small.tif"))
+    model = train(
+        tmp_path / "small.tif", draw_points(small, 20), output=tmp_path / "m", model="linear", device="cpu"
+    )  # fmt: skip
+    write_scene(make_landscape(256, 1728, seed=1), str(tmp_path / "wide.tif"))
+    scene = Scene.open(tmp_path / "wide.tif")
+    whole, valid = predict_array(model, scene, window_px=2048)
+    tiled, _ = predict_array(model, scene)
+    other, _ = predict_array(model, scene, window_px=1024, overlap_px=512, blend="crop")
+    for found in (tiled, other):
+        difference = np.abs(found - whole)[:, valid]
+        assert 0 < difference.max() < 1e-3
