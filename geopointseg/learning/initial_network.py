@@ -78,6 +78,11 @@ def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter)
             reporter.warn(f"{error} The network starts from random weights.")
         else:
             return config.updated({"model": PRETRAINED})
+    elif is_open and model.weights == "auto":
+        reporter.log(
+            "The network starts from random weights: pretrained weights serve imagery with red, green and blue bands and "
+            f"pixels below {COARSE_M:g} m. '--weights imagenet' takes them all the same."
+        )
     return with_plain_network(config)
 
 

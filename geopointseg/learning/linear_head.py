@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geopointseg.errors import ModelError
 from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.architecture import Network
 from geopointseg.model.backbone import DEPTH, IMAGENET_MEAN, IMAGENET_STD, LITE0, build_backbone
@@ -61,7 +62,7 @@ def fit_linear(
     Raises
     ------
     MissingDependencyError, ModelError
-        If the weights of the backbone are not installed or damaged.
+        If the weights of the backbone are not installed or damaged, or the imagery is constant.
     TrainingError
         If fewer than two classes have pixels.
     """
@@ -71,6 +72,11 @@ def fit_linear(
     body = LinearBody(imagery.bands, imagery.classes, build_backbone()).eval().to(device)
     body = body.to(memory_format=torch.channels_last)
     sample = _sample(imagery)
+    if not np.ptp(sample, axis=0).any():
+        raise ModelError(
+            "All bands have the same value everywhere, so there are no features to learn from. Expected imagery whose values "
+            "vary; check the bands and the nodata value."
+        )
     normalized = (sample - normalization.mean) / normalization.std
     projection = choose_projection(imagery.bands, colors, normalized.astype(np.float32))
     body.projection.copy_(torch.from_numpy(projection))

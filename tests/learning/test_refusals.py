@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from geopointseg.labels.points import Points
 from geopointseg.learning import preparation
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
+from geopointseg.progress import Reporter
 
 LEGEND = Legend.from_names(["water", "field"], codes=[1, 2])
 UTM = CRS.from_epsg(32633)
@@ -127,3 +129,21 @@ def test_a_scene_without_a_place_on_the_earth_is_learnt_from(crs: CRS, tmp_path:
     [described] = model.metadata["scenes"]
     assert described["bounds_wgs84"] is None
     assert described["bounds"] == [500000.0, 5699600.0, 500400.0, 5700000.0]
+
+
+def test_constant_imagery_has_no_features_and_the_forest_is_used_alone(tmp_path) -> None:
+    path = _scene(tmp_path, UTM)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write(np.where(dataset.read() > 0, 90, 0).astype("uint8"))
+    sentence = "All bands have the same value everywhere, so there are no features to learn from."
+    with pytest.raises(GeopointsegError, match=sentence):
+        train(path, _points(), output=tmp_path / "linear", model="linear")
+    told: list[str] = []
+    sink = SimpleNamespace(
+        emit=lambda event: told.append(getattr(event, "message", "")), close=lambda: None
+    )
+    model = train(path, _points(), output=tmp_path / "auto", minutes=1, reporter=Reporter(sink))
+    assert [member.kind for member in model.members] == ["forest"]
+    assert any(
+        line.startswith(sentence) and line.endswith("The forest is used alone.") for line in told
+    )
