@@ -32,6 +32,7 @@ from geopointseg.raster.band import (
 )
 from geopointseg.raster.band_mixing import Mixing
 from geopointseg.raster.curve import Curve, has_table
+from geopointseg.raster.decoding import Embedding
 from geopointseg.raster.grid import Grid, clip_window, crs_name, slices_within
 from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.raster_access import (
@@ -219,6 +220,12 @@ class Scene:
         return [band.label for band in self.bands]
 
     @property
+    def embedding(self) -> Embedding | None:
+        """The product that its vectors come from; None for imagery."""
+        decoded = (s.decoding for band in self.bands for s in band.sources if s.decoding)
+        return next((decoding.embedding for decoding in decoded), None)
+
+    @property
     def source_bands(self) -> tuple[Band, ...]:
         """The bands of the file that must be read, each once; `decode` makes the scene's bands of them."""
         found = {source.index: source for band in self.bands for source in band.sources}
@@ -232,7 +239,7 @@ class Scene:
     @property
     def is_stored_plainly(self) -> bool:
         """Whether it is a file of 8- or 16-bit integers whose bands are neither computed, mixed nor matched."""
-        unchanged = all(band.curve is None and band.expression is None for band in self.bands)
+        unchanged = all(band.is_stored_plainly for band in self.bands)
         return type(self) is Scene and unchanged and self.mixing is None and has_table(self.dtype)
 
     def select_bands(self, indices: Sequence[int]) -> Scene:

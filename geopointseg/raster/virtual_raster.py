@@ -149,14 +149,14 @@ def new_band(root: ET.Element, dtype: str) -> ET.Element:
     return ET.SubElement(
         root,
         "VRTRasterBand",
-        dataType=_gdal_type(dtype),
+        dataType=gdal_type(dtype),
         band=str(len(root.findall("VRTRasterBand")) + 1),
         blockXSize=str(_BLOCK),
         blockYSize=str(_BLOCK),
     )
 
 
-def _gdal_type(dtype: str) -> str:
+def gdal_type(dtype: str) -> str:
     """Return GDAL's name of a data type: ``Byte``, ``UInt16``, ``Float32``."""
     if dtype == "uint8":
         return "Byte"

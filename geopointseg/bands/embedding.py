@@ -1,0 +1,495 @@
+"""Embedding products as scenes: recognition by their files, decoding as the settings tell it, and checks of the vectors.
+
+A file is recognized by the names of its bands, its data type, its number of bands and its tags. Where these do not tell,
+the setting [scene] decode names the product, a formula, a table or a raster of scales.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+from xml.etree import ElementTree as ET
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geopointseg.errors import ConfigError, InputFileError, RasterError
+from geopointseg.progress import Reporter
+from geopointseg.raster.array_scene import ArrayFile, virtual_raster_of
+from geopointseg.raster.band import Band
+from geopointseg.raster.curve import has_table
+from geopointseg.raster.decoding import OTHER, Decoding, Embedding
+from geopointseg.raster.expression import Expression
+from geopointseg.raster.raster_access import HANDLES, is_text
+from geopointseg.raster.scene import Scene
+from geopointseg.raster.virtual_raster import (
+    Piece,
+    add_source,
+    file_bands,
+    new_band,
+    new_dataset,
+    with_descriptions,
+)
+
+ALPHA_EARTH = Expression.parse("sign(v) * (v / 127.5) ** 2")
+SCALED = Expression.parse("v * s")
+_ALPHA_EARTH_NODATA = -128
+_PRODUCTS = {
+    name.lower(): name for name in ("AlphaEarth", "TESSERA", "OlmoEarth", "Copernicus-Embed")
+}
+_SCALE_ENDINGS = (".tif", ".tiff", ".npy", ".vrt")
+_YEAR = re.compile(r"(?<!\d)(20[12]\d)(?!\d)")
+_VERSION = re.compile(r"(?<![a-z\d])v(\d+(?:[._]\d+)*(?:-[a-z\d~-]+)?)(?![a-z\d])", re.IGNORECASE)
+_SAMPLE_PX = 32
+_UNIT_TOLERANCE = 0.05
+_CODES_LIMIT = 2.0
+_TWICE_DECODED = 1e-3
+
+
+def decode_scene(scene: Scene, decode: str = "", reporter: Reporter | None = None) -> Scene:
+    """Return a scene whose bands are decoded if it is an embedding, and as it is otherwise.
+
+    Parameters
+    ----------
+    scene
+        A file as it describes itself.
+    decode
+        The setting [scene] decode: empty to recognize the product, ``none``, the name of a product, a formula of the
+        stored value ``v`` (and the scale ``s``), or the path of a table or of a raster of scales.
+    reporter
+        Gets the product, and warnings about its vectors.
+
+    Returns
+    -------
+    Scene
+        With decoded bands.
+
+    Raises
+    ------
+    RasterError
+        If the values are not those that the decoding expects.
+    ConfigError
+        If the setting is neither of these.
+    """
+    told = decode.strip()
+    if told.lower() == "none":
+        return scene
+    found: Scene | None = scene
+    if scene.embedding is None:
+        found = _told(scene, told) if told else _recognize(scene)
+    if found is None:
+        return scene
+    check_vectors(found, reporter or Reporter())
+    return found
+
+
+# --- recognition -----------------------------------------------------------------------------------------------
+
+
+def _recognize(scene: Scene) -> Scene | None:
+    """Return the decoded scene of a product that its file tells; None for imagery."""
+    names = [band.name for band in scene.bands]
+    if len(names) > 1 and all(re.fullmatch(r"a\d\d", name) for name in names):
+        return _alpha_earth(scene)
+    if all(name.startswith("tessera_band_") for name in names) or _has_tessera_tags(scene):
+        return _tessera(scene)
+    if any(names):
+        return None
+    if scene.dtype == "int8" and len(names) == 64:
+        return _alpha_earth(scene)
+    if scene.dtype == "int8" and len(names) == 128:
+        return _tessera(scene)
+    if len(names) == 768 and np.dtype(scene.dtype).kind == "f":
+        return _with_decoding(scene, Decoding(_origin(scene, _product_of_768(scene))))
+    return None
+
+
+def _product_of_768(scene: Scene) -> str:
+    is_coarse = scene.grid.crs.is_geographic and scene.grid.resolution[0] > 0.2
+    return "Copernicus-Embed" if is_coarse else "OlmoEarth"
+
+
+def _has_tessera_tags(scene: Scene) -> bool:
+    return len(scene.bands) in (4, 16, 128) and "TESSERA_DATASET_VERSION" in _tags(scene)
+
+
+def _tags(scene: Scene) -> dict[str, str]:
+    return dict(HANDLES.get(scene.path).tags())
+
+
+def _alpha_earth(scene: Scene) -> Scene:
+    """Return AlphaEarth's vectors: decoded from 8-bit codes, or as floats that were decoded before."""
+    origin = _origin(scene, "AlphaEarth")
+    if scene.dtype == "int8":
+        coded = scene.with_nodata(_ALPHA_EARTH_NODATA)
+        return _with_decoding(coded, Decoding(origin, ALPHA_EARTH))
+    return _with_decoding(scene, Decoding(origin))
+
+
+def _tessera(scene: Scene) -> Scene:
+    origin = _origin(scene, "TESSERA")
+    if scene.dtype != "int8":
+        return _with_decoding(scene, Decoding(origin))
+    return _with_scales(scene, find_scales(scene), Decoding(origin, SCALED))
+
+
+def find_scales(scene: Scene) -> Path:
+    """Return the raster of scales beside a TESSERA raster of 8-bit codes.
+
+    Raises
+    ------
+    RasterError
+        If there is none.
+    """
+    path = Path(scene.path)
+    names = [f"{path.stem}_scales{ending}" for ending in _SCALE_ENDINGS]
+    found = next((path.with_name(n) for n in names if path.with_name(n).is_file()), None)
+    if found is None:
+        refuse_missing_scales(scene.name, f"{path.stem}_scales{path.suffix}")
+    return found
+
+
+def refuse_missing_scales(name: str, expected: str) -> NoReturn:
+    """Raise `RasterError` for TESSERA codes without scales."""
+    raise RasterError(
+        f"'{name}' holds 8-bit codes of TESSERA and no scales lie beside it. Expected '{expected}', by which the codes are "
+        "multiplied; download it, too, or name the raster of scales with [scene] decode."
+    )
+
+
+def _origin(scene: Scene, product: str) -> Embedding:
+    """Return the product with the version and the year that tags, file name, folders or a sidecar tell."""
+    tags = {} if is_text(scene.path) else _tags(scene)
+    version = tags.get("TESSERA_DATASET_VERSION", "") or tags.get("version", "")
+    year = tags.get("TESSERA_YEAR", "") or tags.get("year", "")
+    told = tell_origin(Path(scene.path) if not is_text(scene.path) else Path(scene.name), product)
+    return Embedding(
+        product, _plain_version(version) or told.version, year or told.year or scene.date[:4]
+    )
+
+
+def tell_origin(path: Path, product: str) -> Embedding:
+    """Return the product with the version and the year in the name of a file, its folders and TESSERA's sidecar."""
+    parts = [path.name, *reversed(path.absolute().parent.parts[-4:])]
+    year = next((found[1] for part in parts if (found := _YEAR.search(part))), "")
+    version = next((found[0] for part in parts if (found := _VERSION.search(part))), "")
+    sidecar = path.with_name("tessera_metadata.json")
+    if product == "TESSERA" and not version and sidecar.is_file():
+        row = json.loads(sidecar.read_text(encoding="utf-8"))
+        version = str(row.get("dataset_version", ""))
+    return Embedding(product, _plain_version(version), year)
+
+
+def _plain_version(version: str) -> str:
+    return version.strip().lower().removeprefix("v").replace("_", ".")
+
+
+# --- what the settings tell ------------------------------------------------------------------------------------
+
+
+def _told(scene: Scene, decode: str) -> Scene:
+    product = _PRODUCTS.get(decode.lower())
+    if product is not None:
+        return _as_product(scene, product)
+    path = Path(decode.replace("{stem}", Path(scene.path).stem))
+    path = path if path.is_absolute() or path.is_file() else Path(scene.path).parent / path
+    origin = _origin(scene, OTHER)
+    if path.suffix.lower() in _SCALE_ENDINGS:
+        if not path.is_file():
+            raise InputFileError(
+                f"[scene] decode names the scales '{path}', which do not exist. Expected a raster beside '{scene.name}'; "
+                "{stem} stands for its name without ending."
+            )
+        return _with_scales(scene, path, Decoding(origin, SCALED))
+    if path.suffix.lower() in {".csv", ".txt"}:
+        return _with_decoding(scene, Decoding(origin, table=_read_table(path, scene)))
+    return _by_formula(scene, decode, origin)
+
+
+def _as_product(scene: Scene, product: str) -> Scene:
+    """Return a scene as a product that the user names; raw codes may be stored in any type."""
+    if product == "TESSERA":
+        return _tessera(scene)
+    if product == "AlphaEarth" and scene.dtype != "int8" and _holds_codes(_sample(scene)):
+        coded = scene.with_nodata(_ALPHA_EARTH_NODATA)
+        return _with_decoding(coded, Decoding(_origin(scene, product), ALPHA_EARTH))
+    if product == "AlphaEarth":
+        return _alpha_earth(scene)
+    return _with_decoding(scene, Decoding(_origin(scene, product)))
+
+
+def _by_formula(scene: Scene, decode: str, origin: Embedding) -> Scene:
+    try:
+        formula = Expression.parse(decode)
+    except ConfigError:
+        formula = None
+    if formula is None or set(formula.names) != {"v"}:
+        raise ConfigError(
+            f"[scene] decode is '{decode}'. Expected nothing, 'none', a product ({', '.join(_PRODUCTS.values())}), a formula "
+            "of the stored value v such as 'v / 127', or the path of a table (.csv) or of a raster of scales (.tif, .npy)."
+        )
+    return _with_decoding(scene, Decoding(origin, formula))
+
+
+def _read_table(path: Path, scene: Scene) -> tuple[float, ...]:
+    """Return the value of each integer of the type of a scene, one a line in increasing order."""
+    try:
+        values = np.loadtxt(path, delimiter=",", ndmin=1)
+    except (OSError, ValueError) as error:
+        raise InputFileError(
+            f"The table '{path}' of [scene] decode cannot be read ({error}). Expected one number a line."
+        ) from error
+    entries = 2 ** (8 * np.dtype(scene.dtype).itemsize) if has_table(scene.dtype) else 0
+    if values.ndim != 1 or len(values) != entries:
+        raise ConfigError(
+            f"The table '{path}' has {values.size} values and '{scene.name}' stores {scene.dtype}. Expected {entries or 256} "
+            "values for a raster of 8-bit integers, and 65536 for one of 16 bits."
+        )
+    return tuple(values.tolist())
+
+
+# --- decoded bands ---------------------------------------------------------------------------------------------
+
+
+def _with_decoding(scene: Scene, decoding: Decoding, inputs: tuple[Band, ...] = ()) -> Scene:
+    return scene.with_bands(
+        [replace(band, decoding=decoding, inputs=inputs) for band in scene.bands]
+    )
+
+
+def scaled_bands(
+    bands: Sequence[Band], scales: Sequence[Band], decoding: Decoding
+) -> tuple[Band, ...]:
+    """Return bands that are decoded with a band of scales: one for all, or one for each.
+
+    Parameters
+    ----------
+    bands
+        The bands of codes.
+    scales
+        One band of scales, or as many as bands.
+    decoding
+        Its formula names the scale.
+
+    Returns
+    -------
+    tuple of Band
+        A pixel is nodata where its scale is NaN.
+    """
+    each = list(scales) * (len(bands) if len(scales) == 1 else 1)
+    named = [replace(band, nodata=float("nan"), mask="") for band in each]
+    return tuple(
+        replace(band, decoding=decoding, inputs=(scale,))
+        for band, scale in zip(bands, named, strict=True)
+    )
+
+
+def _with_scales(scene: Scene, path: Path, decoding: Decoding) -> Scene:
+    """Return a scene whose values are multiplied by those of a raster on the same grid."""
+    if path.suffix.lower() == ".npy":
+        scales = _array_as_raster(path, scene)
+    else:
+        scales = Scene.open(path)
+    require_scales(scene.name, scene.grid.shape, len(scene.bands), scales, scene)
+    root = new_dataset(scene.grid)
+    for owner in (scene, scales):
+        for band in file_bands(owner):
+            element = new_band(root, band.dtype or owner.dtype)
+            add_source(
+                element, "SimpleSource", Piece(owner, band, scene.grid), str(band.index), "nearest"
+            )
+    opened = Scene.open(
+        ET.tostring(root, encoding="unicode"), label=scene.name, date=scene.date, expand=False
+    )
+    count = len(scene.bands)
+    codes = with_descriptions(replace(opened, bands=opened.bands[:count]), scene.bands)
+    return opened.with_bands(scaled_bands(codes.bands, opened.bands[count:], decoding))
+
+
+def _array_as_raster(path: Path, scene: Scene) -> Scene:
+    """Return a NumPy array of scales as a raster on the grid of the codes."""
+    shape = ArrayFile(str(path)).open().shape
+    array = ArrayFile(str(path), None if len(shape) == 2 else 2)
+    if len(shape) not in (2, 3) or array.shape != scene.shape:
+        refuse_scales(scene.name, (*scene.shape, len(scene.bands)), path.name, shape)
+    return Scene.open(virtual_raster_of((array,), scene.grid), label=path.name)
+
+
+def require_scales(
+    name: str, shape: tuple[int, int], dimensions: int, scales: Scene, scene: Scene | None = None
+) -> None:
+    """Raise `RasterError` unless scales have the pixels of the codes, and one band or as many.
+
+    Parameters
+    ----------
+    name
+        What messages call the codes.
+    shape
+        Rows and columns of the codes.
+    dimensions
+        Number of dimensions of the codes.
+    scales
+        The raster of scales.
+    scene
+        The codes, where both are georeferenced.
+
+    Raises
+    ------
+    RasterError
+        If they do not fit.
+    """
+    fits = scales.grid.shape == shape and len(scales.bands) in (1, dimensions)
+    if not fits or (scene is not None and not scene.grid.matches(scales.grid)):
+        refuse_scales(name, (*shape, dimensions), scales.name, (*scales.grid.shape, len(scales.bands)))
+
+
+def refuse_scales(
+    name: str, codes: Sequence[int], scales_name: str, scales: Sequence[int]
+) -> NoReturn:
+    """Raise `RasterError` for scales of another size than the codes; sizes are rows, columns and dimensions."""
+    raise RasterError(
+        f"The scales '{scales_name}' have the shape {' x '.join(map(str, scales))} and the codes of '{name}' "
+        f"{' x '.join(map(str, codes))}. Expected the same rows and columns on the same grid, and one scale for each pixel or "
+        "for each value; download both again."
+    )
+
+
+# --- checks ----------------------------------------------------------------------------------------------------
+
+
+def check_vectors(scene: Scene, reporter: Reporter) -> None:
+    """Check decoded vectors in a few windows: codes taken for numbers, numbers taken for codes, and unit length.
+
+    Parameters
+    ----------
+    scene
+        Decoded.
+    reporter
+        Gets the product, and a warning where AlphaEarth's vectors are not of unit length.
+
+    Raises
+    ------
+    RasterError
+        If values are codes that were not decoded, or were decoded before.
+    """
+    vectors = _sample(scene)
+    embedding = scene.embedding
+    if embedding is None or not len(vectors):
+        return
+    decoding = next(b.decoding for b in scene.bands if b.decoding)
+    if not decoding.changes_values and _holds_codes(vectors):
+        raise RasterError(
+            f"'{scene.name}' has the bands of {embedding.product} and holds codes as {scene.dtype}: whole numbers from "
+            f"{vectors.min():g} to {vectors.max():g}. Expected decoded numbers, or codes as int8; set [scene] decode to "
+            f"'{embedding.product}' to decode them."
+        )
+    if decoding.changes_values and np.abs(vectors).max() < _TWICE_DECODED:
+        raise RasterError(
+            f"'{scene.name}' is decoded to numbers below {_TWICE_DECODED:g}, because its stored values were decoded before or "
+            "cut to -1, 0 and 1. Expected codes; set [scene] decode to 'none', or take the original file."
+        )
+    length = np.linalg.norm(vectors, axis=1)
+    text = f"'{scene.name}' is an embedding: {embedding.name}, {len(scene.bands)} dimensions"
+    if embedding.product == "AlphaEarth" and len(scene.bands) == 64:
+        if abs(float(np.median(length)) - 1) > _UNIT_TOLERANCE:
+            reporter.warn(
+                f"The vectors of '{scene.name}' have a median length of {np.median(length):.3f}. Expected AlphaEarth's vectors "
+                "of length 1; averaged, resampled or otherwise changed files give other maps than the original."
+            )
+        else:
+            text += f", vectors of unit length (median {np.median(length):.3f})"
+    reporter.log(f"{text}. {embedding.attribution}", embedding=embedding.to_json())
+
+
+def _holds_codes(vectors: NDArray[np.float32]) -> bool:
+    """Whether numbers are whole and beyond what unit vectors hold."""
+    if not len(vectors):
+        return False
+    return bool(np.abs(vectors).max() > _CODES_LIMIT and (vectors == np.rint(vectors)).all())
+
+
+def _sample(scene: Scene) -> NDArray[np.float32]:
+    """Return valid vectors ``(pixel, dimension)`` of five small windows: in the middle and halfway to each corner."""
+    height, width = scene.grid.shape
+    parts = []
+    for down, across in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)):
+        rows, cols = min(_SAMPLE_PX, height), min(_SAMPLE_PX, width)
+        top = min(int(down * height), height - rows)
+        left = min(int(across * width), width - cols)
+        chip = scene.read(Window(left, top, cols, rows))
+        parts.append(chip.image[:, chip.valid].T)
+    return np.concatenate(parts)
+
+
+def require_one_embedding(scenes: Sequence[Scene]) -> None:
+    """Raise `RasterError` unless scenes are all imagery, or embeddings of one product, version and year."""
+    for first, scene in itertools.product(scenes[:1], scenes[1:]):
+        here, there = scene.embedding, first.embedding
+        if (here is None) != (there is None):
+            vectors, pictures = (scene, first) if there is None else (first, scene)
+            raise RasterError(
+                f"'{vectors.name}' is an embedding ({_name(vectors)}) and '{pictures.name}' is imagery. Expected one kind in a "
+                "job, because vectors are no radiances; leave one out, or name it as [scene] companion."
+            )
+        if here is None or there is None:
+            continue
+        for what, own, other in (
+            ("product", here.product, there.product),
+            ("version", here.version, there.version),
+            ("year", here.year, there.year),
+        ):
+            if own != other and own and other:
+                raise RasterError(
+                    f"'{first.name}' is {there.name} and '{scene.name}' {here.name}. Expected one {what} in a job, because the "
+                    f"dimensions of another {what} have other meanings; leave one of them out."
+                )
+
+
+def _name(scene: Scene) -> str:
+    return scene.embedding.name if scene.embedding else "imagery"
+
+
+def require_same_product(scene: Scene, model: Embedding | None, reporter: Reporter) -> None:
+    """Raise `RasterError` unless a scene is of the product and version that a model was trained on.
+
+    Parameters
+    ----------
+    scene
+        The scene to be mapped.
+    model
+        The embedding of the training; None for imagery.
+    reporter
+        Gets a warning where the year differs.
+
+    Raises
+    ------
+    RasterError
+        If one is an embedding and the other is not, or product or version differ.
+    """
+    here = scene.embedding
+    if (here is None) != (model is None):
+        scene_is = f"an embedding ({here.name})" if here else "imagery"
+        model_is = f"an embedding ({model.name})" if model else "imagery"
+        raise RasterError(
+            f"'{scene.name}' is {scene_is} and the model was trained on {model_is}. Expected the same kind of scene; choose "
+            "another raster, or train a model on this one."
+        )
+    if here is None or model is None:
+        return
+    versions = (here.version, model.version)
+    if here.product != model.product or (all(versions) and versions[0] != versions[1]):
+        raise RasterError(
+            f"'{scene.name}' is {here.name} and the model was trained on {model.name}. Expected the same product and version, "
+            "because dimensions of others have other meanings; choose another raster, or train a model on this one."
+        )
+    if here.year != model.year and here.year and model.year:
+        reporter.warn(
+            f"'{scene.name}' describes {here.year} and the model was trained on {model.year}. Its accuracy in {here.year} is "
+            "not known; assess the map with points of that year."
+        )
