@@ -21,11 +21,12 @@ from rasterio.windows import Window
 
 from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.array_scene import ArrayFile, virtual_raster_of
+from geopointseg.raster.array_scene import ArrayFile, ArrayScene
 from geopointseg.raster.band import Band
 from geopointseg.raster.curve import has_table
 from geopointseg.raster.decoding import OTHER, Decoding, Embedding
 from geopointseg.raster.expression import Expression
+from geopointseg.raster.grid import Grid
 from geopointseg.raster.raster_access import HANDLES, is_text
 from geopointseg.raster.scene import Scene
 from geopointseg.raster.virtual_raster import (
@@ -298,12 +299,11 @@ def _with_scales(scene: Scene, path: Path, decoding: Decoding) -> Scene:
         scales = Scene.open(path)
     require_scales(scene.name, scene.grid.shape, len(scene.bands), scales, scene)
     root = new_dataset(scene.grid)
-    for owner in (scene, scales):
-        for band in file_bands(owner):
-            element = new_band(root, band.dtype or owner.dtype)
-            add_source(
-                element, "SimpleSource", Piece(owner, band, scene.grid), str(band.index), "nearest"
-            )
+    _add_bands(root, scene, scene.grid)
+    if isinstance(scales, ArrayScene):
+        scales.arrays[0].add_bands(root)
+    else:
+        _add_bands(root, scales, scene.grid)
     opened = Scene.open(
         ET.tostring(root, encoding="unicode"), label=scene.name, date=scene.date, expand=False
     )
@@ -312,13 +312,20 @@ def _with_scales(scene: Scene, path: Path, decoding: Decoding) -> Scene:
     return opened.with_bands(scaled_bands(codes.bands, opened.bands[count:], decoding))
 
 
+def _add_bands(root: ET.Element, scene: Scene, grid: Grid) -> None:
+    for band in file_bands(scene):
+        element = new_band(root, band.dtype or scene.dtype)
+        piece = Piece(scene, band, grid)
+        add_source(element, "SimpleSource", piece, str(band.index), "nearest")
+
+
 def _array_as_raster(path: Path, scene: Scene) -> Scene:
     """Return a NumPy array of scales as a raster on the grid of the codes."""
     shape = ArrayFile(str(path)).open().shape
     array = ArrayFile(str(path), None if len(shape) == 2 else 2)
     if len(shape) not in (2, 3) or array.shape != scene.shape:
         refuse_scales(scene.name, (*scene.shape, len(scene.bands)), path.name, shape)
-    return Scene.open(virtual_raster_of((array,), scene.grid), label=path.name)
+    return ArrayScene.of((array,), scene.grid, label=path.name)
 
 
 def require_scales(

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from geopointseg.errors import MissingDependencyError, ModelError
+from geopointseg.errors import MissingDependencyError, ModelError, TrainingError
+from geopointseg.learning.embedding_members import fit_neighbours, fit_vectors_linear
 from geopointseg.learning.linear_head import fit_linear
 from geopointseg.learning.selection import Probabilities, without_prevalence
 from geopointseg.learning.teacher import predict_labelled
@@ -16,6 +17,9 @@ from geopointseg.learning.training_job import TrainingJob
 from geopointseg.model.inference import Ensemble
 from geopointseg.model.member import ForestMember, Member, NetworkMember
 from geopointseg.sampling.patch import LabelledPixels
+
+TIE_STEP = 1e-5
+"""Step of the thresholds of a forest on an embedding, in standard deviations; codes of 8 bits differ by 1e-4 and more."""
 
 Fitted = dict[str, ForestMember | NetworkMember]
 """Members by kind, each of weight 1."""
@@ -37,7 +41,14 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
         If a linear model was asked for and the weights of the backbone are not installed or damaged. A training that
         has another model goes on without it and says so.
     """
+    if job.ready.scenes[0].embedding is not None:
+        return _fit_on_embedding(job, labelled)
     fitted: Fitted = {}
+    if job.kind == "knn":
+        raise TrainingError(
+            f"Nearest neighbours were asked for, and '{job.ready.scenes[0].name}' is imagery. Expected an embedding, whose vectors "
+            "can be compared; use another '--model'."
+        )
     if job.kind != "linear":
         fitted["forest"] = ForestMember(job.fit_forest(labelled), 1.0)
     if job.kind != "forest":
@@ -51,6 +62,20 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
             if job.kind == "linear":
                 raise
             job.reporter.warn(f"{error} The forest is used alone.")
+    return fitted
+
+
+def _fit_on_embedding(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
+    """Fit the heads that look at single vectors."""
+    fitted: Fitted = {}
+    if job.kind not in ("linear", "knn"):
+        forest = job.fit_forest(labelled)
+        forest = replace(forest, trees=forest.trees.raised(TIE_STEP))
+        fitted["forest"] = ForestMember(forest, 1.0)
+    if job.kind not in ("forest", "knn"):
+        fitted["linear"] = fit_vectors_linear(job.ready.ground, labelled)
+    if job.kind not in ("forest", "linear"):
+        fitted["knn"] = fit_neighbours(job.ready.ground, labelled)
     return fitted
 
 

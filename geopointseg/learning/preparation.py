@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from geopointseg.bands.band_names import band_specs, require_distinct_bands
+from geopointseg.bands.embedding import require_one_embedding
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, PointsError
@@ -148,11 +149,12 @@ def open_alike(
         **settings.reading,
     }
     others = open_scenes(unlabelled, **alike) if unlabelled else []
+    require_one_embedding([*training, *others])
     size = training[0].grid.resolution_m
     training = [in_resolution(scene, size, reporter=reporter) for scene in training]
     others = [in_resolution(scene, size, reporter=reporter) for scene in others]
     style = None
-    if settings.matching != "none":
+    if settings.matching != "none" and training[0].embedding is None:
         reference = training
         if settings.reference:
             reference = open_scenes([settings.reference], **alike)

@@ -22,6 +22,7 @@ from geopointseg.bands.band_names import band_specs
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, ConfigError, TrainingError
 from geopointseg.labels.points import Points
+from geopointseg.learning.embedding_members import settings_for_embedding
 from geopointseg.learning.fitted_members import (
     fit_members,
     predict_each,
@@ -76,7 +77,8 @@ def train(
     seed
         Decides weights, chips and views: the same seed and number of steps give the same model on a CPU.
     model
-        ``auto`` keeps network, linear model, forest or several of them, as held-out points decide; the others keep one.
+        ``auto`` keeps network, linear model, forest or several of them, as held-out points decide; on an embedding, linear
+        model, nearest neighbours (``knn``) and forest. The others keep one.
     minutes, steps, weights
         Shorthands for settings of the same name.
     unlabelled
@@ -109,7 +111,7 @@ def train(
     reporter = reporter or Reporter()
     if model not in get_args(ModelKind):
         raise ConfigError(
-            f"There is no model kind '{model}'. Expected auto, network, linear or forest."
+            f"There is no model kind '{model}'. Expected auto, network, linear, knn or forest."
         )
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
     target = resolve_device(device)
@@ -120,8 +122,12 @@ def train(
     try:
         with torch.random.fork_rng():
             ready = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
+            is_imagery = ready.scenes[0].embedding is None
+            if not is_imagery:
+                config = settings_for_embedding(config, ready.scenes[0])
             network, normalization = None, ready.ground.normalization()
-            if model in ("auto", "network"):
+            wants_network = model == "network" or (model == "auto" and is_imagery)
+            if wants_network:
                 network, normalization = build_starting_network(
                     ready.ground, ready.scenes, config, seed, reporter
                 )
@@ -156,17 +162,29 @@ FITTED_MINUTES = 1.0
 
 def _train(job: TrainingJob, *, resume: bool) -> Outcome:
     """Train what was asked for."""
-    if job.kind in ("forest", "linear"):
-        asked = "A forest" if job.kind == "forest" else "A linear model"
-        return _fitted_alone(job, f"{asked} was asked for.")
+    if job.kind in _ASKED:
+        return _fitted_alone(job, f"{_ASKED[job.kind]} asked for.")
     if job.kind == "auto" and (reason := _why_no_network(job)):
         job.reporter.log(reason)
         return _fitted_alone(job, reason)
     return NetworkSession(job, resume=resume).run()
 
 
+_ASKED = {
+    "forest": "A forest was",
+    "linear": "A linear model was",
+    "knn": "Nearest neighbours were",
+}
+
+
 def _why_no_network(job: TrainingJob) -> str:
     """Return a sentence that says why no network is trained; an empty one where one is."""
+    embedding = job.ready.scenes[0].embedding
+    if embedding is not None:
+        return (
+            f"No network is trained: the vectors of {embedding.product} are features already, and heads on single pixels learn "
+            "from few points. Ask for a network with '--model network'."
+        )
     count, limit = len(job.everything), job.config.selection.forest_below
     if count < limit:
         return (
@@ -242,6 +260,7 @@ def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
         metadata={
             **outcome.facts,
             "seed": job.seed,
+            "embedding": _describe_embedding(job),
             "style": job.ready.style.to_json() if job.ready.style else None,
             "points": describe_points(points, counts) if points else {"per_class": per_class},
             "training_points": encode_locations(
@@ -251,6 +270,14 @@ def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
             "versions": library_versions(),
         },
     )
+
+
+def _describe_embedding(job: TrainingJob) -> dict[str, Any] | None:
+    """Return product, version, year, licence and number of dimensions of an embedding; None for imagery."""
+    scene = job.ready.scenes[0]
+    if scene.embedding is None:
+        return None
+    return scene.embedding.to_json() | {"dimensions": len(scene.bands)}
 
 
 def _digest_weights(outcome: Outcome) -> bytes:

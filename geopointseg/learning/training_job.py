@@ -22,7 +22,7 @@ from geopointseg.model.member import Normalization
 from geopointseg.progress import Reporter
 from geopointseg.sampling.patch import LabelledPixels
 
-ModelKind = Literal["auto", "network", "linear", "forest"]
+ModelKind = Literal["auto", "network", "linear", "knn", "forest"]
 
 
 @dataclass(frozen=True, eq=False)

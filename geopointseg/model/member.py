@@ -17,6 +17,7 @@ from torch import Tensor
 
 from geopointseg.errors import ModelError
 from geopointseg.model.architecture import Network, build_network
+from geopointseg.model.embedding_heads import EMBEDDING_ARCHITECTURES, build_embedding_head
 from geopointseg.summary import described
 
 if TYPE_CHECKING:
@@ -60,10 +61,17 @@ class Normalization:
         valid
             bool ``(..., row, col)``.
         """
-        scaled = (image - self.mean[:, None, None].astype(np.float32)) / self.std[
+        if self.is_identity and valid.all():
+            return image
+        scaled = image if self.is_identity else (image - self.mean[:, None, None].astype(np.float32)) / self.std[
             :, None, None
         ].astype(np.float32)
         return np.where(valid[..., None, :, :], scaled, np.float32(0.0))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether all means are 0 and all standard deviations 1, as for the vectors of an embedding."""
+        return not self.mean.any() and bool((self.std == 1.0).all())
 
     def to_json(self) -> dict[str, list[float]]:
         """Return ``{"mean": [...], "std": [...]}``."""
@@ -80,7 +88,7 @@ class Member(Protocol):
 
     @property
     def kind(self) -> str:
-        """``network``, ``linear`` or ``forest``."""
+        """``network``, ``linear``, ``knn`` or ``forest``."""
 
     @property
     def weight(self) -> float:
@@ -126,7 +134,7 @@ class NetworkMember:
     device
         Device of the network.
     kind
-        ``network`` or ``linear``.
+        ``network``, ``linear`` or ``knn``.
     """
 
     network: Network
@@ -159,7 +167,7 @@ class NetworkMember:
 
     def to_json(self) -> dict[str, Any]:
         """Return kind, weight, margin, architecture, and the normalization where it differs from the model's."""
-        own = {"normalization": self.normalization.to_json()} if self.kind == "linear" else {}
+        own = {"normalization": self.normalization.to_json()} if self.kind != "network" else {}
         return {
             "kind": self.kind,
             "weight": self.weight,
@@ -258,13 +266,13 @@ def read_member(
 
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         return ForestMember(Forest.from_arrays(arrays, row["forest"]), float(row["weight"]))
-    if row["kind"] not in ("network", "linear"):
+    if row["kind"] not in ("network", "linear", "knn"):
         raise ModelError(
-            f"The model has a member of kind '{row['kind']}'. Expected network, linear or forest; "
+            f"The model has a member of kind '{row['kind']}'. Expected network, linear, knn or forest; "
             "update geopointseg."
         )
     with torch.random.fork_rng(devices=[]):
-        network = build_network(bands=bands, classes=classes, **row["architecture"])
+        network = _build(row["architecture"], bands, classes)
     try:
         network.load_state_dict(dict(tensors), strict=True)
     except RuntimeError as error:
@@ -284,6 +292,12 @@ def read_member(
         device=device,
         kind=str(row["kind"]),
     )
+
+
+def _build(options: Mapping[str, Any], bands: int, classes: int) -> Network:
+    if options["architecture"] in EMBEDDING_ARCHITECTURES:
+        return build_embedding_head(bands, classes, options)
+    return build_network(bands=bands, classes=classes, **options)
 
 
 def _short(error: Exception) -> str:

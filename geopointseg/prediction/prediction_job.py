@@ -24,8 +24,12 @@ from geopointseg.prediction.tile_pipeline import Plan
 from geopointseg.prediction.tiling import SUMS_BYTES, Lattice, lay_lattice
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.picture_style import PictureStyle
+from geopointseg.raster.decoding import Embedding
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
+
+ATTRIBUTION_TAG = "ATTRIBUTION"
+"""Tag of maps of an embedding: producer, version, year and licence of the product."""
 
 MIN_WINDOWS_TO_PREPARE = 64
 """Below this number of windows, the preparation of an accelerated network takes longer than it saves."""
@@ -120,7 +124,9 @@ class PredictionJob:
         lattice = lay_windows(
             mosaic.shape, ensemble, settings, channels=products.channels, sums_bytes=self.sums_bytes
         )
-        layouts = products.layouts(mosaic.grid, {}, fingerprint=self.fingerprint, cog=self.cog)
+        embedding = self.scenes[0].embedding
+        tags = {} if embedding is None else {ATTRIBUTION_TAG: embedding.attribution}
+        layouts = products.layouts(mosaic.grid, tags, fingerprint=self.fingerprint, cog=self.cog)
         batch_size = resolve_batch_size(settings, self.device)
         return Plan(mosaic, self.aoi, lattice, products, layouts, batch_size, self.min_area_px)
 
@@ -194,6 +200,7 @@ def open_imagery(
         [_absolute(s) for s in sources],
         bands=union_bands(bundles),
         style=style,
+        trained_on=_common_embedding(bundles),
         reporter=reporter,
         **settings.reading,
     )
@@ -201,10 +208,31 @@ def open_imagery(
     return tuple(scenes)
 
 
+def _common_embedding(bundles: Sequence[ModelBundle]) -> Embedding | None:
+    """Return the embedding that the models were trained on; None for imagery.
+
+    Raises
+    ------
+    RasterError
+        If they were trained on several products or versions, or on an embedding and on imagery.
+    """
+    rows = [bundle.metadata.get("embedding") for bundle in bundles]
+    found = [Embedding.from_json(row) if row else None for row in rows]
+    keys = [(one.product, one.version) if one else None for one in found]
+    for one, key in zip(found, keys, strict=True):
+        if key != keys[0]:
+            names = (each.name if each else "imagery" for each in (found[0], one))
+            raise RasterError(
+                f"The models were trained on {' and on '.join(names)}. One map takes one kind of scene; average models of the same "
+                "product and version."
+            )
+    return found[0]
+
+
 def _common_settings(bundles: Sequence[ModelBundle]) -> SceneConfig:
     """Return the settings with which the training of the models read its scenes."""
     settings = [bundle.config.scene for bundle in bundles]
-    for name in ("nodata", "dates", "stack"):
+    for name in ("nodata", "dates", "stack", "decode"):
         found = list(dict.fromkeys(str(getattr(one, name)) for one in settings))
         if len(found) > 1:
             raise RasterError(

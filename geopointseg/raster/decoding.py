@@ -152,7 +152,8 @@ class Decoding:
             return np.asarray(self.table, np.float32)[place]
         if self.formula is None:
             return stored
-        values = {"v": np.asarray(stored, np.float32)}
+        exact = np.float64 if stored.dtype == np.float64 else np.float32
+        values = {"v": np.asarray(stored, exact)}
         if scale is not None:
             values["s"] = np.asarray(scale, np.float32)
         return self.formula.evaluate(values)
@@ -163,4 +164,4 @@ def _table_of(decoding: Decoding, dtype: str) -> NDArray[np.float32]:
     """Return the decoded value of every integer of a type, in the order of `table_values`."""
     if decoding.table:
         return np.asarray(decoding.table, np.float32)
-    return decoding.apply(table_values(dtype).astype(np.float64))
+    return decoding.apply(table_values(dtype))

@@ -86,6 +86,7 @@ class ModelRecord:
             ("chip size", f"{d['chip_size']} px" if "chip_size" in d else ""),
             ("reason for this model", str(d.get("reason", ""))),
             ("score on held-out points", _held_out(d.get("scores"))),
+            ("embedding", str((d.get("embedding") or {}).get("attribution", ""))),
             ("seed", str(d.get("seed", ""))),
             ("weights", str(d.get("weights_sha256", ""))[:16]),
         ]

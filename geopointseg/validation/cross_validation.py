@@ -49,7 +49,7 @@ from geopointseg.validation.validation_result import (
     Validation,
 )
 
-ModelKind = Literal["auto", "network", "linear", "forest"]
+ModelKind = Literal["auto", "network", "linear", "knn", "forest"]
 CURVE_METHOD = "forest on filters"
 CURVE_SHARES = (0.125, 0.25, 0.5, 1.0)
 
@@ -84,7 +84,7 @@ def validate(
     config
         Settings of the recipe; a time limit applies to each fold.
     model
-        Kind of model: ``auto``, ``network``, ``linear`` or ``forest``.
+        Kind of model: ``auto``, ``network``, ``linear``, ``knn`` or ``forest``.
     by
         What is held out in turn: ``block``; or ``scene``, so that each scene (another date or sensor) is predicted by a
         model that was not trained on it. Where scenes overlap, a block is tested on one of them.

@@ -1,0 +1,132 @@
+"""Members of a model on an embedding, fitted to labelled vectors: linear, nearest neighbours, and forest of single pixels.
+
+Vectors are features that were learnt from whole years of imagery. Filters, histogram matching and changes of gain or colour
+would move them to places that mean something else, so none is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geopointseg.config import Config
+from geopointseg.errors import RasterError, TrainingError
+from geopointseg.learning.ground import Ground
+from geopointseg.model.architecture import Network
+from geopointseg.model.embedding_heads import (
+    MOST_VECTORS,
+    NEAREST,
+    NEIGHBOURS,
+    VECTORS_LINEAR,
+    NearestNeighbours,
+    VectorsLinear,
+    build_embedding_head,
+)
+from geopointseg.model.linear import LabelledFeatures, fit_head
+from geopointseg.model.member import NetworkMember, Normalization
+from geopointseg.raster.scene import Scene
+from geopointseg.sampling.patch import LabelledPixels
+
+_UNCHANGED = {"gain": 0.0, "offset": 0.0, "gamma": 1.0, "blur": 0.0, "style": 0.0}
+
+
+def settings_for_embedding(config: Config, scene: Scene) -> Config:
+    """Return settings without filters and without augmentation of values.
+
+    Raises
+    ------
+    RasterError
+        If scenes are to be matched.
+    """
+    if config.scene.matching != "none":
+        raise RasterError(
+            f"'{scene.name}' is an embedding, and [scene] matching is '{config.scene.matching}'. Expected 'none', because vectors "
+            "are no radiances that could be matched."
+        )
+    return config.updated({"augmentation": _UNCHANGED, "forest": {"features": "pixel"}})
+
+
+def fit_vectors_linear(ground: Ground, labelled: LabelledPixels) -> NetworkMember:
+    """Fit a logistic regression to the vectors of labelled pixels.
+
+    Raises
+    ------
+    TrainingError
+        If fewer than two classes have pixels.
+    """
+    options = {"architecture": VECTORS_LINEAR, "encoder": ""}
+    network = build_embedding_head(ground.bands, ground.classes, options)
+    body = network.body
+    assert isinstance(body, VectorsLinear)  # noqa: S101 - of this architecture
+    vectors = vectors_at(ground, labelled)
+    fit_head(body, LabelledFeatures(vectors, labelled.class_index, labelled.weight), ground.classes)
+    return _member(network, "linear", options)
+
+
+def fit_neighbours(ground: Ground, labelled: LabelledPixels) -> NetworkMember:
+    """Store the vectors of labelled pixels for their nearest neighbours.
+
+    Of more than `MOST_VECTORS`, as many of each class as possible are drawn.
+
+    Raises
+    ------
+    TrainingError
+        If no pixel is labelled.
+    """
+    labelled = labelled.select(_draw_evenly(labelled.class_index, labelled.weight))
+    if not len(labelled):
+        raise TrainingError(
+            "The nearest neighbours were given no labelled pixel. Expected at least one; put points on the scene."
+        )
+    options = {
+        "architecture": NEAREST, "encoder": "", "count": len(labelled), "neighbours": NEIGHBOURS,
+    }  # fmt: skip
+    network = build_embedding_head(ground.bands, ground.classes, options)
+    body = network.body
+    assert isinstance(body, NearestNeighbours)  # noqa: S101 - of this architecture
+    body.load_vectors(vectors_at(ground, labelled), labelled.class_index)
+    return _member(network, "knn", options)
+
+
+def _member(network: Network, kind: str, options: Mapping[str, Any]) -> NetworkMember:
+    bands = network.bands
+    return NetworkMember(
+        network=network,
+        normalization=Normalization(np.zeros(bands), np.ones(bands)),
+        margin_px=0,
+        weight=1.0,
+        options=options,
+        device=torch.device("cpu"),
+        kind=kind,
+    )
+
+
+def vectors_at(ground: Ground, labelled: LabelledPixels) -> NDArray[np.float32]:
+    """Return the vectors of labelled pixels, float32 ``(pixel, band)``."""
+    found = np.empty((len(labelled), ground.bands), np.float32)
+    for position in np.unique(labelled.patch).tolist():
+        own = labelled.patch == position
+        image = ground.patches[position].image
+        found[own] = image[:, labelled.row[own], labelled.col[own]].T
+    return found
+
+
+def _draw_evenly(
+    class_index: NDArray[np.int64], weight: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Return which pixels are kept: all of positive weight, or as many of each class as fit."""
+    used = weight > 0
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(class_index))
+    rank = np.full(len(class_index), len(class_index))
+    for index in np.unique(class_index[used]):
+        own = order[(class_index[order] == index) & used[order]]
+        rank[own] = np.arange(len(own))
+    nearest = np.lexsort((order, rank))[:MOST_VECTORS]
+    kept = np.zeros(len(class_index), dtype=bool)
+    kept[nearest] = True
+    return kept & used
