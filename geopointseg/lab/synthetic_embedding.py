@@ -23,7 +23,10 @@ from geopointseg.summary import described
 
 ALPHA_EARTH_NODATA = -128
 _VARIANTS = 3
-_COMMON, _VARIANT_SPREAD, _NOISE = 1.0, 0.45, 0.5
+_CLASS_SPREAD, _VARIANT_SPREAD = 0.42, 0.3
+"""Standard deviations of the directions of classes and of their variants, relative to what all pixels have in common."""
+_NOISE, _SMOOTH_NOISE = 0.6, 0.7
+"""Standard deviations of noise of single pixels and of noise that neighbours share."""
 
 
 @described
@@ -88,12 +91,13 @@ def make_embedding(
     common = rng.standard_normal(dimensions)
     mean = rng.standard_normal((classes, 1, dimensions))
     spread = rng.standard_normal((classes, _VARIANTS, dimensions))
-    directions = _COMMON * common + mean + _VARIANT_SPREAD * spread
+    directions = common + _CLASS_SPREAD * mean + _VARIANT_SPREAD * spread
     relief = [gaussian_filter(rng.standard_normal((height, width)), 6) for _ in range(_VARIANTS)]
     variant = np.argmax(relief, axis=0)
     vectors = directions[landscape.truth, variant].transpose(2, 0, 1)
     noise = np.random.default_rng([seed, 2, year]).standard_normal(vectors.shape)
-    vectors = vectors + 2 * _NOISE * (0.6 * noise + 1.6 * gaussian_filter(noise, (0, 2, 2)))
+    smooth = gaussian_filter(noise, (0, 3, 3))
+    vectors = vectors + _NOISE * noise + _SMOOTH_NOISE / smooth.std() * smooth
     vectors /= np.linalg.norm(vectors, axis=0)
     return SyntheticEmbedding(vectors.astype(np.float32), landscape)
 

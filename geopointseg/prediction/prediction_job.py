@@ -34,6 +34,14 @@ ATTRIBUTION_TAG = "ATTRIBUTION"
 MIN_WINDOWS_TO_PREPARE = 64
 """Below this number of windows, the preparation of an accelerated network takes longer than it saves."""
 
+WINDOW_BYTES = 2**24
+"""Largest size of the values of a window of models that look at single pixels: 64 bands of 256 x 256 pixels."""
+
+ROW_BYTES = 2**26
+"""Approximate size of the values of a row of windows of a tile, which are read at once."""
+
+SMALLEST_WINDOW_PX = 64
+
 RESOLUTION_TOLERANCE = 1.25
 """Ratio of pixel sides beyond which a warning reports that the resolution differs from that of the training."""
 
@@ -122,8 +130,9 @@ class PredictionJob:
             settings.encoding,
         )
         lattice = lay_windows(
-            mosaic.shape, ensemble, settings, channels=products.channels, sums_bytes=self.sums_bytes
-        )
+            mosaic.shape, ensemble, settings, channels=products.channels, sums_bytes=self.sums_bytes,
+            bands=len(self.scenes[0].bands),
+        )  # fmt: skip
         embedding = self.scenes[0].embedding
         tags = {} if embedding is None else {ATTRIBUTION_TAG: embedding.attribution}
         layouts = products.layouts(mosaic.grid, tags, fingerprint=self.fingerprint, cog=self.cog)
@@ -267,8 +276,11 @@ def lay_windows(
     *,
     channels: int,
     sums_bytes: int,
+    bands: int = 1,
 ) -> Lattice:
     """Cover a raster with windows, with the stride and the context of the models.
+
+    Where the models look at single pixels of many bands, windows and tiles are smaller, so that as many values are in memory.
 
     Parameters
     ----------
@@ -280,6 +292,8 @@ def lay_windows(
         Window, overlap and blending.
     channels, sums_bytes
         As in `lay_lattice`.
+    bands
+        Number of bands of the imagery.
 
     Returns
     -------
@@ -287,9 +301,15 @@ def lay_windows(
         Windows and tiles.
     """
     overlap = resolve_overlap(settings, ensemble.margin_px)
+    window_px = settings.window_px
+    if overlap == 0:
+        while 4 * bands * window_px**2 > WINDOW_BYTES and window_px >= 2 * SMALLEST_WINDOW_PX:
+            window_px //= 2
+    side = max(ROW_BYTES // (4 * bands * window_px), 1)
+    sums_bytes = min(sums_bytes, 4 * channels * side**2)
     return lay_lattice(
         shape,
-        window_px=settings.window_px,
+        window_px=window_px,
         overlap_px=overlap,
         stride=ensemble.stride,
         channels=channels,

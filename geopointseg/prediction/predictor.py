@@ -49,6 +49,7 @@ from geopointseg.prediction.product import (
 from geopointseg.prediction.tile_pipeline import (
     GDAL_CACHE_BYTES,
     Plan,
+    cache_bytes,
     compute_tiles,
 )
 from geopointseg.prediction.tile_status import TileProgress, TileStatus
@@ -250,7 +251,7 @@ class PlannedPrediction:
         """Compute and write everything; see `predict`."""
         path = self.outputs[CLASSES]
         assert path is not None  # noqa: S101 - the class map is always written
-        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), ExitStack() as stack:
+        with rasterio.Env(GDAL_CACHEMAX=cache_bytes(self.job.plan)), ExitStack() as stack:
             client = None
             if self.dask is not None:
                 client = stack.enter_context(open_workers(self.dask, path.absolute().parent))
