@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.array_scene import ArrayFile, ArrayScene
+from geopointseg.raster.array_scene import StoredArray, ArrayScene
 from geopointseg.raster.band import Band
 from geopointseg.raster.curve import has_table
 from geopointseg.raster.decoding import OTHER, Decoding, Embedding
@@ -100,13 +100,17 @@ def _recognize(scene: Scene) -> Scene | None:
         return _alpha_earth(scene)
     if all(name.startswith("tessera_band_") for name in names) or _has_tessera_tags(scene):
         return _tessera(scene)
-    if any(names):
-        return None
-    if scene.dtype == "int8" and len(names) == 64:
+    return None if any(names) else _recognize_unnamed(scene)
+
+
+def _recognize_unnamed(scene: Scene) -> Scene | None:
+    """Return the decoded scene of a product whose bands have no names, by their number and data type."""
+    count = len(scene.bands)
+    if scene.dtype == "int8" and count == 64:
         return _alpha_earth(scene)
-    if scene.dtype == "int8" and len(names) == 128:
+    if scene.dtype == "int8" and count == 128:
         return _tessera(scene)
-    if len(names) == 768 and np.dtype(scene.dtype).kind == "f":
+    if count == 768 and np.dtype(scene.dtype).kind == "f":
         return _with_decoding(scene, Decoding(_origin(scene, _product_of_768(scene))))
     return None
 
@@ -293,10 +297,8 @@ def scaled_bands(
 
 def _with_scales(scene: Scene, path: Path, decoding: Decoding) -> Scene:
     """Return a scene whose values are multiplied by those of a raster on the same grid."""
-    if path.suffix.lower() == ".npy":
-        scales = _array_as_raster(path, scene)
-    else:
-        scales = Scene.open(path)
+    is_array = path.suffix.lower() == ".npy"
+    scales = _array_as_raster(path, scene) if is_array else Scene.open(path)
     require_scales(scene.name, scene.grid.shape, len(scene.bands), scales, scene)
     root = new_dataset(scene.grid)
     _add_bands(root, scene, scene.grid)
@@ -321,8 +323,8 @@ def _add_bands(root: ET.Element, scene: Scene, grid: Grid) -> None:
 
 def _array_as_raster(path: Path, scene: Scene) -> Scene:
     """Return a NumPy array of scales as a raster on the grid of the codes."""
-    shape = ArrayFile(str(path)).open().shape
-    array = ArrayFile(str(path), None if len(shape) == 2 else 2)
+    shape = StoredArray(str(path)).open().shape
+    array = StoredArray(str(path), None if len(shape) == 2 else 2)
     if len(shape) not in (2, 3) or array.shape != scene.shape:
         refuse_scales(scene.name, (*scene.shape, len(scene.bands)), path.name, shape)
     return ArrayScene.of((array,), scene.grid, label=path.name)
@@ -353,13 +355,32 @@ def require_scales(
     """
     fits = scales.grid.shape == shape and len(scales.bands) in (1, dimensions)
     if not fits or (scene is not None and not scene.grid.matches(scales.grid)):
-        refuse_scales(name, (*shape, dimensions), scales.name, (*scales.grid.shape, len(scales.bands)))
+        refuse_scales(
+            name, (*shape, dimensions), scales.name, (*scales.grid.shape, len(scales.bands))
+        )
 
 
 def refuse_scales(
     name: str, codes: Sequence[int], scales_name: str, scales: Sequence[int]
 ) -> NoReturn:
-    """Raise `RasterError` for scales of another size than the codes; sizes are rows, columns and dimensions."""
+    """Raise `RasterError` for scales of another size than the codes.
+
+    Parameters
+    ----------
+    name
+        What messages call the codes.
+    codes
+        Rows, columns and dimensions of the codes.
+    scales_name
+        What messages call the scales.
+    scales
+        Rows, columns and dimensions of the scales.
+
+    Raises
+    ------
+    RasterError
+        Always.
+    """
     raise RasterError(
         f"The scales '{scales_name}' have the shape {' x '.join(map(str, scales))} and the codes of '{name}' "
         f"{' x '.join(map(str, codes))}. Expected the same rows and columns on the same grid, and one scale for each pixel or "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from rasterio.crs import CRS
 
 from geopointseg.bands.embedding import (
     SCALED,
+    decode_scene,
     refuse_missing_scales,
     refuse_scales,
     require_one_embedding,
@@ -24,13 +26,13 @@ from geopointseg.bands.embedding import (
 )
 from geopointseg.bands.file_sorting import LeftOut, SourceFile, leave_out
 from geopointseg.errors import InputFileError, RasterError
-from geopointseg.raster.array_scene import ArrayFile, ArrayScene
+from geopointseg.raster.array_scene import StoredArray, ArrayScene
 from geopointseg.raster.band import Band
 from geopointseg.raster.decoding import Decoding, Embedding
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.raster_access import grid_of, open_dataset, require_placed
-from geopointseg.raster.scene import Scene
+from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.virtual_raster import Piece, add_source, new_band, new_dataset
 
 QUANTIZATION = "quantization.json"
@@ -66,6 +68,20 @@ def is_embedding_path(path: Path) -> bool:
 def is_land_mask(path: Path) -> bool:
     """Whether the name of a file is that of the land mask of a TESSERA grid: ``grid_0.15_52.05.tiff``."""
     return path.suffix.lower() in _TIFF and _GRID_NAME.fullmatch(path.stem) is not None
+
+
+def open_scene(path: ScenePath) -> Scene:
+    """Open one raster or grid as it is, without the settings of a training; an embedding is decoded.
+
+    Raises
+    ------
+    InputFileError, RasterError
+        If it cannot be read as a scene.
+    """
+    text = os.fspath(path)
+    if os.path.exists(text) and is_embedding_path(Path(text)):  # noqa: PTH110 - Path fails on long names
+        return open_embeddings(Path(text)).scenes[0]
+    return decode_scene(Scene.open(path))
 
 
 def separate_embeddings(
@@ -195,14 +211,14 @@ def _open_grid(path: Path) -> Scene:
             f"'{path.name}' holds the scales of a TESSERA grid. Expected the codes; give "
             f"'{path.stem.removesuffix('_scales')}.npy'."
         )
-    shape = ArrayFile(str(path)).open().shape
+    shape = StoredArray(str(path)).open().shape
     if len(shape) != 3:
         raise RasterError(
             f"'{path.name}' is an array of {' x '.join(map(str, shape))}: vectors of patches or points without a grid. "
             "Expected rows, columns and dimensions of a georeferenced grid; put the vectors on a raster first."
         )
     grid = _grid_beside(path, shape)
-    values = ArrayFile(str(path), _dimension_axis(shape, grid.shape, path.name))
+    values = StoredArray(str(path), _dimension_axis(shape, grid.shape, path.name))
     origin = tell_origin(path, "TESSERA")
     if np.dtype(values.dtype).kind == "f":
         return _named(ArrayScene.of((values,), grid, label=path.name), Decoding(origin))
@@ -213,7 +229,7 @@ def _open_grid(path: Path) -> Scene:
 
 
 def _scaled(
-    values: ArrayFile, scales: ArrayFile, grid: Grid, label: str, origin: Embedding
+    values: StoredArray, scales: StoredArray, grid: Grid, label: str, origin: Embedding
 ) -> Scene:
     """Return codes with their scales as a scene."""
     scene = ArrayScene.of((values, scales), grid, label=label, date=origin.year)
@@ -223,8 +239,8 @@ def _scaled(
     )
 
 
-def _scales_file(path: Path, values: ArrayFile, grid: Grid) -> ArrayFile:
-    shape = ArrayFile(str(path)).open().shape
+def _scales_file(path: Path, values: StoredArray, grid: Grid) -> StoredArray:
+    shape = StoredArray(str(path)).open().shape
     allowed = {
         grid.shape: None,
         (*grid.shape, values.dimensions): 2,
@@ -232,7 +248,7 @@ def _scales_file(path: Path, values: ArrayFile, grid: Grid) -> ArrayFile:
     }
     if shape not in allowed:
         refuse_scales(path.name, values.open().shape, path.name, shape)
-    return ArrayFile(str(path), allowed[shape])
+    return StoredArray(str(path), allowed[shape])
 
 
 def _dimension_axis(shape: Sequence[int], pixels: tuple[int, int], name: str) -> int:
@@ -283,9 +299,7 @@ def _named(scene: Scene, decoding: Decoding) -> Scene:
 
 def _open_store(path: Path) -> Scene:
     """Return the grid of a UTM zone in a Zarr store: arrays ``embeddings`` and ``scales``, and attributes that place it."""
-    group = next(
-        (p.parent for p in sorted(path.glob("**/embeddings")) if p.is_dir()), None
-    )
+    group = next((p.parent for p in sorted(path.glob("**/embeddings")) if p.is_dir()), None)
     if group is None:
         raise RasterError(
             f"The Zarr store '{path.name}' has no array 'embeddings'. Expected a group with the arrays 'embeddings' and "
@@ -297,7 +311,7 @@ def _open_store(path: Path) -> Scene:
             f"The Zarr store '{path.name}' has no georeference. Expected the attributes 'transform' and 'crs_epsg' in the group "
             f"'{group.name}'; download it again."
         )
-    values = ArrayFile(str(group / "embeddings"), 2)
+    values = StoredArray(str(group / "embeddings"), 2)
     height, width = values.shape
     crs = CRS.from_user_input(told["crs_epsg"] if "crs_epsg" in told else told["crs_wkt"])
     grid = Grid(crs, Affine(*told["transform"][:6]), height, width)
@@ -305,7 +319,7 @@ def _open_store(path: Path) -> Scene:
         refuse_missing_scales(path.name, "scales")
     version = str(told.get("tessera_dataset_version", "")).removeprefix("v")
     origin = Embedding("TESSERA", version, str(told.get("year", "")))
-    scales = ArrayFile(str(group / "scales"), None)
+    scales = StoredArray(str(group / "scales"), None)
     if tuple(scales.open().shape) != grid.shape:
         refuse_scales(path.name, values.open().shape, "scales", scales.open().shape)
     return _scaled(values, scales, grid, path.name, origin)

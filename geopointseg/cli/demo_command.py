@@ -23,7 +23,9 @@ from geopointseg.cli.invocation import Invocation, Table, common_options
     help="Time limit of the training; by default a number of steps that takes about a minute on two cores.",
 )
 @click.option(
-    "--embeddings", is_flag=True, help="Use a synthetic embedding in the layout of AlphaEarth as the scene."
+    "--embeddings",
+    is_flag=True,
+    help="Use a synthetic embedding in the layout of AlphaEarth as the scene.",
 )
 @click.option(
     "--data-only", is_flag=True, help="Write the synthetic landscape and its points, and stop."
@@ -43,7 +45,9 @@ def demo_command(
     if (scene is None) != (points is None):
         raise click.UsageError("--scene and --points go together: a demo on your data needs both.")
     if embeddings and (scene is not None or data_only):
-        raise click.UsageError("--embeddings goes with neither --scene nor --data-only; leave one out.")
+        raise click.UsageError(
+            "--embeddings goes with neither --scene nor --data-only; leave one out."
+        )
     from geopointseg.lab.demonstration import run_demo, write_demo_data
 
     if data_only:

@@ -35,8 +35,12 @@ def similar_command(
     from geopointseg.validation.similarity import map_similarity
 
     if (points is None) == (not at):
-        raise click.UsageError("Expected points, either by --points or by --at X Y; give one of them.")
-    given = list(at) if points is None else read_points(points, class_field=class_field, layer=layer)
+        raise click.UsageError(
+            "Expected points, either by --points or by --at X Y; give one of them."
+        )
+    given = (
+        list(at) if points is None else read_points(points, class_field=class_field, layer=layer)
+    )
     done = map_similarity(
         list(rasters), given, output, settings=run.settings.scene, reporter=run.reporter
     )

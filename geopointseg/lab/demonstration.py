@@ -294,9 +294,7 @@ def _embedding_data(folder: Path, size: tuple[int, int], seed: int) -> _DemoData
     embedding = make_embedding(*size, seed=seed)
     _prepare(folder)
     write_alpha_earth(embedding, folder / "embedding_2024.tif")
-    points = draw_points(
-        embedding.landscape, POINTS_PER_CLASS, seed, columns=(0.0, TRAINING_SHARE)
-    )
+    points = draw_points(embedding.landscape, POINTS_PER_CLASS, seed, columns=(0.0, TRAINING_SHARE))
     write_points(points, folder / "points.gpkg")
     _write_truth(embedding.landscape, folder)
     return _DemoData(

@@ -102,9 +102,7 @@ def make_embedding(
     return SyntheticEmbedding(vectors.astype(np.float32), landscape)
 
 
-def encode_alpha_earth(
-    vectors: NDArray[np.float32], valid: NDArray[np.bool_]
-) -> NDArray[np.int8]:
+def encode_alpha_earth(vectors: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.int8]:
     """Return AlphaEarth's 8-bit codes of vectors: ``127.5 * sign(x) * sqrt(|x|)``, rounded, and -128 where invalid."""
     codes = np.sign(vectors) * np.sqrt(np.abs(vectors)) * 127.5
     return np.where(valid, np.rint(codes).clip(-127, 127), ALPHA_EARTH_NODATA).astype(np.int8)
@@ -190,7 +188,8 @@ def encode_tessera(
     if per_value:
         steps = 1 + np.arange(vectors.shape[2]) % 3
         known, scales = known * steps, (scales[..., None] * steps).astype(np.float32)
-    return np.rint(vectors / known).clip(-127, 127).astype(np.int8), scales
+    codes = np.rint(vectors / known).clip(-127, 127).astype(np.int8)
+    return codes, scales.astype(np.float32)
 
 
 def write_tessera(

@@ -115,9 +115,7 @@ def vectors_at(ground: Ground, labelled: LabelledPixels) -> NDArray[np.float32]:
     return found
 
 
-def _draw_evenly(
-    class_index: NDArray[np.int64], weight: NDArray[np.float32]
-) -> NDArray[np.bool_]:
+def _draw_evenly(class_index: NDArray[np.int64], weight: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return which pixels are kept: all of positive weight, or as many of each class as fit."""
     used = weight > 0
     rng = np.random.default_rng(0)

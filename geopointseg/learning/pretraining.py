@@ -30,6 +30,7 @@ from geopointseg.errors import Cancelled, TrainingError
 from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import TrainingChips, join_layers
 from geopointseg.learning.consistency import AveragedNetwork
+from geopointseg.learning.embedding_members import settings_for_embedding
 from geopointseg.learning.ground import Ground, build_ground
 from geopointseg.learning.initial_network import network_options
 from geopointseg.learning.model_output import OutputFolder
@@ -120,6 +121,8 @@ def pretrain(
     try:
         with torch.random.fork_rng():
             opened, _, _ = open_alike(as_list(scenes), (), config, reporter)
+            if opened[0].embedding is not None:
+                config = settings_for_embedding(config, opened[0])
             ground = build_ground(
                 opened,
                 [None] * len(opened),

@@ -95,9 +95,7 @@ class NearestNeighbours(nn.Module):
         self.register_buffer("vectors", torch.zeros(bands, count))
         self.register_buffer("votes", torch.zeros(count, classes))
 
-    def load_vectors(
-        self, vectors: NDArray[np.float32], class_index: NDArray[np.int64]
-    ) -> None:
+    def load_vectors(self, vectors: NDArray[np.float32], class_index: NDArray[np.int64]) -> None:
         """Store labelled vectors.
 
         Parameters

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -213,7 +213,14 @@ def _cut(image: Image, window: tuple[slice, slice], stride: int) -> Image:
     return np.ascontiguousarray(np.pad(tile, [(0, 0), *pads], mode=mode))
 
 
-def fit_head(body: LinearBody, labelled: LabelledFeatures, classes: int) -> None:
+class LinearHead(Protocol):
+    """A network that stores a linear function of features."""
+
+    def load_head(self, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+        """Store weights ``(class, feature)`` and biases ``(class,)``."""
+
+
+def fit_head(body: LinearHead, labelled: LabelledFeatures, classes: int) -> None:
     """Fit a multinomial logistic regression and store it in the body.
 
     Features are standardized. All classes have the same total weight. Classes without a pixel get the probability 0, and

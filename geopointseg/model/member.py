@@ -63,9 +63,12 @@ class Normalization:
         """
         if self.is_identity and valid.all():
             return image
-        scaled = image if self.is_identity else (image - self.mean[:, None, None].astype(np.float32)) / self.std[
-            :, None, None
-        ].astype(np.float32)
+        scaled = (
+            image
+            if self.is_identity
+            else (image - self.mean[:, None, None].astype(np.float32))
+            / self.std[:, None, None].astype(np.float32)
+        )
         return np.where(valid[..., None, :, :], scaled, np.float32(0.0))
 
     @property

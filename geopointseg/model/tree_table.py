@@ -124,7 +124,9 @@ class TreeTable:
         A threshold is the middle between two values. Where features are few distinct numbers, it may equal a third one, and
         rounding errors would decide on which side that lies.
         """
-        return replace(self, threshold=np.where(self.left >= 0, self.threshold + step, self.threshold))
+        return replace(
+            self, threshold=np.where(self.left >= 0, self.threshold + step, self.threshold)
+        )
 
     @property
     def classes(self) -> int:

@@ -107,7 +107,9 @@ def _on_pixels_of(first: Scene, scene: Scene, reporter: Reporter) -> Scene:
     if scene.embedding is None:
         reporter.log(f"{told}.")
         return warped(scene, grid)
-    reporter.log(f"{told}, by nearest neighbour, because means of vectors are no vectors of the product.")
+    reporter.log(
+        f"{told}, by nearest neighbour, because means of vectors are no vectors of the product."
+    )
     return warped(scene, grid, "nearest")
 
 

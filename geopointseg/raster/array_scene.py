@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -27,7 +27,7 @@ _HELD_OPEN = 32
 
 
 @dataclass(frozen=True)
-class ArrayFile:
+class StoredArray:
     """An array on disk: one value for each pixel, or a vector.
 
     Parameters
@@ -152,7 +152,7 @@ def _open_zarr(path: str) -> Any:
         ) from error
 
 
-def virtual_raster_of(arrays: tuple[ArrayFile, ...], grid: Grid) -> str:
+def virtual_raster_of(arrays: tuple[StoredArray, ...], grid: Grid) -> str:
     """Return the XML text of a virtual raster with the dimensions of arrays as bands."""
     root = new_dataset(grid)
     for array in arrays:
@@ -170,11 +170,11 @@ class ArrayScene(Scene):
         The arrays; their dimensions are the bands of the virtual raster, in this order.
     """
 
-    arrays: tuple[ArrayFile, ...] = field()
+    arrays: tuple[StoredArray, ...] = field()
 
     @classmethod
     def of(
-        cls, arrays: tuple[ArrayFile, ...], grid: Grid, *, label: str, date: str = ""
+        cls, arrays: tuple[StoredArray, ...], grid: Grid, *, label: str, date: str = ""
     ) -> ArrayScene:
         """Return a scene of arrays on one grid.
 
@@ -250,4 +250,4 @@ def _subsampled(planes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         ((np.arange(new) + 0.5) * old / new).astype(int)
         for new, old in zip(shape, planes.shape[1:], strict=True)
     )
-    return cast("NDArray[Any]", planes[:, rows][:, :, cols])
+    return planes[:, rows][:, :, cols]

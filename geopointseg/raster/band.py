@@ -161,7 +161,7 @@ class Band:
         """
         if self.expression is not None:
             named = zip(self.expression.names, self.inputs, strict=True)
-            inputs = {name: b._physical(stored, positions) for name, b in named}
+            inputs = {name: b.physical_of(stored, positions) for name, b in named}
             computed = self.expression.evaluate(inputs)
             out[...] = computed if self.curve is None else self.curve.apply(computed)
             return
@@ -181,9 +181,10 @@ class Band:
         else:
             out[...] = self.to_physical(values)
 
-    def _physical(
+    def physical_of(
         self, stored: NDArray[Any], positions: Mapping[int, int]
     ) -> NDArray[np.float32]:
+        """Return the band's values, before any curve, from stored values of the bands of its file; see `decode`."""
         scale = stored[positions[self.inputs[0].index]] if self.inputs else None
         return self.to_physical(stored[positions[self.index]], scale)
 

@@ -149,14 +149,14 @@ class Decoding:
     def _evaluate(self, stored: NDArray[Any], scale: NDArray[Any] | None) -> NDArray[Any]:
         if self.table:
             place = np.nan_to_num(stored).astype(np.int64).clip(0, len(self.table) - 1)
-            return np.asarray(self.table, np.float32)[place]
+            return np.asarray(np.asarray(self.table, np.float32)[place])
         if self.formula is None:
             return stored
         exact = np.float64 if stored.dtype == np.float64 else np.float32
         values = {"v": np.asarray(stored, exact)}
         if scale is not None:
             values["s"] = np.asarray(scale, np.float32)
-        return self.formula.evaluate(values)
+        return np.asarray(self.formula.evaluate(values))
 
 
 @lru_cache(maxsize=1024)

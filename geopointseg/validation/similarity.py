@@ -126,7 +126,7 @@ def _as_points(
     if isinstance(points, Points):
         return points
     if isinstance(points, (str, os.PathLike)):
-        return read_points(points)
+        return read_points(Path(points))
     x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
     legend = Legend((LegendEntry(1, "similarity", "#555555"),))
     return Points.from_arrays(x, y, np.zeros(len(x), np.int64), legend, mosaic.grid.crs)
@@ -143,9 +143,7 @@ def _vectors_of(
         )
     place, owner = locate_pixels(points.to_crs(mosaic.grid.crs), mosaic.grid)
     row, col = np.divmod(place, mosaic.grid.width)
-    chips = [
-        mosaic.read(Window(int(c), int(r), 1, 1)) for r, c in zip(row, col, strict=True)
-    ]
+    chips = [mosaic.read(Window(int(c), int(r), 1, 1)) for r, c in zip(row, col, strict=True)]
     valid = np.array([chip.valid[0, 0] for chip in chips], dtype=bool)
     if not valid.any():
         raise PointsError(

@@ -114,9 +114,7 @@ def measure_curve(seeds: int) -> None:
         print(f"{per_class} points a class: {shown}", flush=True)
 
 
-def _score_heads(
-    folder: Path, per_class: int, seed: int, scores: dict[str, list[float]]
-) -> None:
+def _score_heads(folder: Path, per_class: int, seed: int, scores: dict[str, list[float]]) -> None:
     embedding = make_embedding(320, 480, seed=seed)
     write_alpha_earth(embedding, folder / "scene.tif")
     points = draw_points(embedding.landscape, per_class, seed, columns=(0.0, 0.55))
