@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.progress import Reporter
-from geopointseg.raster.array_scene import StoredArray, ArrayScene
+from geopointseg.raster.array_scene import ArrayScene, StoredArray
 from geopointseg.raster.band import Band
 from geopointseg.raster.curve import has_table
 from geopointseg.raster.decoding import OTHER, Decoding, Embedding
@@ -46,7 +46,7 @@ _PRODUCTS = {
 }
 _SCALE_ENDINGS = (".tif", ".tiff", ".npy", ".vrt")
 _YEAR = re.compile(r"(?<!\d)(20[12]\d)(?!\d)")
-_VERSION = re.compile(r"(?<![a-z\d])v(\d+(?:[._]\d+)*(?:-[a-z\d~-]+)?)(?![a-z\d])", re.IGNORECASE)
+_VERSION = re.compile(r"(?<![a-z\d])v(\d+(?:\.\d+)*(?:-[a-z\d~-]+)?)(?![a-z\d])", re.IGNORECASE)
 _SAMPLE_PX = 32
 _UNIT_TOLERANCE = 0.05
 _CODES_LIMIT = 2.0
@@ -192,7 +192,7 @@ def tell_origin(path: Path, product: str) -> Embedding:
 
 
 def _plain_version(version: str) -> str:
-    return version.strip().lower().removeprefix("v").replace("_", ".")
+    return version.strip().lower().removeprefix("v")
 
 
 # --- what the settings tell ------------------------------------------------------------------------------------

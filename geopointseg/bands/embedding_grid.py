@@ -26,7 +26,7 @@ from geopointseg.bands.embedding import (
 )
 from geopointseg.bands.file_sorting import LeftOut, SourceFile, leave_out
 from geopointseg.errors import InputFileError, RasterError
-from geopointseg.raster.array_scene import StoredArray, ArrayScene
+from geopointseg.raster.array_scene import ArrayScene, StoredArray
 from geopointseg.raster.band import Band
 from geopointseg.raster.decoding import Decoding, Embedding
 from geopointseg.raster.expression import Expression
