@@ -37,7 +37,7 @@ MIN_WINDOWS_TO_PREPARE = 64
 WINDOW_BYTES = 2**24
 """Largest size of the values of a window of models that look at single pixels: 64 bands of 256 x 256 pixels."""
 
-ROW_BYTES = 2**26
+ROW_BYTES = 2**25
 """Approximate size of the values of a row of windows of a tile, which are read at once."""
 
 SMALLEST_WINDOW_PX = 64
