@@ -96,7 +96,9 @@ def run_job(folder: Path, job: str) -> None:
         predict(
             folder / f"model_{job}", folder / "large.tif", folder / "out.tif", reporter=Reporter(NullSink()), cog=False
         )  # fmt: skip
-    told = Path("/proc/self/status").read_text(encoding="utf-8")  # ru_maxrss would count the parent process
+    told = Path("/proc/self/status").read_text(
+        encoding="utf-8"
+    )  # ru_maxrss would count the parent process
     memory = int(told.split("VmHWM:")[1].split()[0]) / 2**20
     print(time.perf_counter() - started, memory)
 
