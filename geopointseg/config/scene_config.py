@@ -42,6 +42,10 @@ class SceneConfig:
         "How stored values become the numbers of an embedding: empty recognizes products, 'none' reads values as they are, or "
         "AlphaEarth, TESSERA, OlmoEarth, a formula of v, a table (.csv), a raster of scales ('{stem}_scales.tif').",
     )
+    companion: str = setting(
+        "",
+        "Embedding of the same ground beside sharper imagery: each is learnt by members of its own, which are combined.",
+    )
     dimensions: int = setting(
         0, "Dimensions of an embedding to read, from the first; 0 reads all.", minimum=0
     )

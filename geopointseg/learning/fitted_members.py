@@ -8,20 +8,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from geopointseg.errors import MissingDependencyError, ModelError, TrainingError
-from geopointseg.learning.embedding_members import fit_neighbours, fit_vectors_linear
+from geopointseg.learning.embedding_members import (
+    fit_neighbours,
+    fit_vectors_linear,
+    settings_for_embedding,
+)
 from geopointseg.learning.linear_head import fit_linear
 from geopointseg.learning.selection import Probabilities, without_prevalence
 from geopointseg.learning.teacher import predict_labelled
 from geopointseg.learning.training_job import TrainingJob
+from geopointseg.model.banded_member import (
+    EMBEDDING_PREFIX,
+    BandedMember,
+    unwrap,
+    with_weight,
+)
 from geopointseg.model.inference import Ensemble
 from geopointseg.model.member import ForestMember, Member, NetworkMember
+from geopointseg.raster.companion_scene import CompanionScene
+from geopointseg.raster.scene import Scene
 from geopointseg.sampling.patch import LabelledPixels
 
 TIE_STEP = 1e-5
 """Step of the thresholds of a forest on an embedding, in standard deviations; codes of 8 bits differ by 1e-4 and more."""
 
-Fitted = dict[str, ForestMember | NetworkMember]
+Fitted = dict[str, ForestMember | NetworkMember | BandedMember]
 """Members by kind, each of weight 1."""
 
 
@@ -43,6 +57,8 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
     """
     if job.ready.scenes[0].embedding is not None:
         return _fit_on_embedding(job, labelled)
+    if isinstance(job.ready.scenes[0], CompanionScene):
+        return _fit_beside_companion(job, labelled)
     fitted: Fitted = {}
     if job.kind == "knn":
         raise TrainingError(
@@ -79,6 +95,37 @@ def _fit_on_embedding(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
     return fitted
 
 
+def _fit_beside_companion(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
+    """Fit members on the bands of the imagery and others on the dimensions of its companion."""
+    scenes = [scene for scene in job.ready.scenes if isinstance(scene, CompanionScene)]
+    sharp, total = len(scenes[0].imagery.bands), len(scenes[0].bands)
+    fitted: Fitted = {}
+    if job.kind != "knn":
+        part = _with_bands(job, [scene.imagery for scene in scenes], slice(0, sharp))
+        for kind, member in fit_members(part, labelled).items():
+            fitted[kind] = BandedMember(_plain(member), (0, sharp), kind)
+    part = _with_bands(job, [scene.companion for scene in scenes], slice(sharp, total))
+    config = settings_for_embedding(part.config, scenes[0].companion)
+    for kind, member in _fit_on_embedding(replace(part, config=config), labelled).items():
+        name = f"{EMBEDDING_PREFIX}{kind}"
+        fitted[name] = BandedMember(_plain(member), (sharp, total), name)
+    return fitted
+
+
+def _plain(member: Member) -> ForestMember | NetworkMember:
+    assert isinstance(member, (ForestMember, NetworkMember))  # noqa: S101 - fitted to plain scenes
+    return member
+
+
+def _with_bands(job: TrainingJob, scenes: Sequence[Scene], bands: slice) -> TrainingJob:
+    """Return a training on some bands of the imagery in memory."""
+    ground = job.ready.ground
+    patches = tuple(replace(p, image=np.ascontiguousarray(p.image[bands])) for p in ground.patches)
+    ready = replace(job.ready, scenes=tuple(scenes), ground=replace(ground, patches=patches))
+    config = job.config.updated({"scene": {"matching": "none"}})
+    return replace(job, ready=ready, config=config)
+
+
 def predict_each(
     job: TrainingJob, fitted: Mapping[str, Member], pixels: LabelledPixels
 ) -> dict[str, Probabilities]:
@@ -101,7 +148,7 @@ def without_class_shares(
     taught
         Members that learnt from the forest, and with it the shares of the classes.
     """
-    forest = fitted.get("forest")
+    forest = unwrap(fitted["forest"]) if "forest" in fitted else None
     if not isinstance(forest, ForestMember):
         return dict(named)
     prevalence = forest.forest.prevalence
@@ -112,7 +159,7 @@ def without_class_shares(
 def weighted(fitted: Mapping[str, Member], weights: Mapping[str, float]) -> list[Member]:
     """Return the members that have a weight, with their weights."""
     return [
-        replace(member, weight=weights[kind])
+        with_weight(member, weights[kind])
         for kind, member in fitted.items()
-        if isinstance(member, (ForestMember, NetworkMember)) and weights.get(kind, 0.0) > 0
+        if weights.get(kind, 0.0) > 0
     ]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from geopointseg.bands.band_names import band_specs, require_distinct_bands
+from geopointseg.bands.companion import attach_companion, reading_of_imagery
 from geopointseg.bands.embedding import require_one_embedding
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import Config
@@ -141,12 +142,13 @@ def open_alike(
         If one lacks bands of the first.
     """
     settings = config.scene
-    training = open_scenes(scenes, bands=settings.bands, reporter=reporter, **settings.reading)
+    reading: dict[str, Any] = reading_of_imagery(settings)
+    training = open_scenes(scenes, bands=settings.bands, reporter=reporter, **reading)
     require_distinct_bands(training[0])
     alike: dict[str, Any] = {
         "bands": band_specs(training[0]),
         "reporter": reporter,
-        **settings.reading,
+        **reading,
     }
     others = open_scenes(unlabelled, **alike) if unlabelled else []
     require_one_embedding([*training, *others])
@@ -161,6 +163,9 @@ def open_alike(
         style = PictureStyle.of(reference, settings.matching, reporter=reporter)
         training = [style.apply(scene, reporter=reporter) for scene in training]
         others = [style.apply(scene, reporter=reporter) for scene in others]
+    if settings.companion:
+        both = attach_companion([*training, *others], settings.companion, settings, reporter)
+        training, others = both[: len(training)], both[len(training) :]
     return training, others, style
 
 

@@ -43,6 +43,7 @@ from geopointseg.learning.training_log import (
 )
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.progress import Reporter
+from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.scene import Scene, ScenePath
 
 
@@ -122,11 +123,8 @@ def train(
     try:
         with torch.random.fork_rng():
             ready = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
-            is_imagery = ready.scenes[0].embedding is None
-            if not is_imagery:
-                config = settings_for_embedding(config, ready.scenes[0])
+            config, wants_network = _settings_for(ready.scenes[0], config, model)
             network, normalization = None, ready.ground.normalization()
-            wants_network = model == "network" or (model == "auto" and is_imagery)
             if wants_network:
                 network, normalization = build_starting_network(
                     ready.ground, ready.scenes, config, seed, reporter
@@ -156,6 +154,26 @@ def train(
     return ModelBundle.load(output, device=str(target))
 
 
+def _settings_for(scene: Scene, config: Config, model: ModelKind) -> tuple[Config, bool]:
+    """Return the settings for a kind of scene, and whether a network is prepared.
+
+    Raises
+    ------
+    ConfigError
+        If a network was asked for beside a companion.
+    """
+    if isinstance(scene, CompanionScene):
+        if model == "network":
+            raise ConfigError(
+                "A network was asked for beside a [scene] companion. Expected auto, linear, knn or forest, whose members look at "
+                "imagery and embedding separately."
+            )
+        return config, False
+    if scene.embedding is not None:
+        return settings_for_embedding(config, scene), model == "network"
+    return config, model in ("auto", "network")
+
+
 FITTED_MINUTES = 1.0
 """Trainings of no more minutes keep the members that are fitted: a network would get too few steps to gain on them."""
 
@@ -164,6 +182,8 @@ def _train(job: TrainingJob, *, resume: bool) -> Outcome:
     """Train what was asked for."""
     if job.kind in _ASKED:
         return _fitted_alone(job, f"{_ASKED[job.kind]} asked for.")
+    if isinstance(job.ready.scenes[0], CompanionScene):
+        return _fitted_alone(job, "Imagery and its companion have members of their own.")
     if job.kind == "auto" and (reason := _why_no_network(job)):
         job.reporter.log(reason)
         return _fitted_alone(job, reason)
@@ -249,7 +269,7 @@ def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
     return ModelBundle(
         folder=job.output.folder,
         legend=job.ready.legend,
-        bands=band_specs(job.ready.scenes[0]),
+        bands=_band_specs(job.ready.scenes[0]),
         normalization=job.normalization,
         resolution_m=ground.resolution_m,
         chip_size=job.config.sampling.chip_size,
@@ -260,7 +280,8 @@ def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
         metadata={
             **outcome.facts,
             "seed": job.seed,
-            "embedding": _describe_embedding(job),
+            "embedding": _describe_embedding(job.ready.scenes[0]),
+            "companion": _describe_companion(job.ready.scenes[0]),
             "style": job.ready.style.to_json() if job.ready.style else None,
             "points": describe_points(points, counts) if points else {"per_class": per_class},
             "training_points": encode_locations(
@@ -272,12 +293,25 @@ def assemble(job: TrainingJob, outcome: Outcome, learnt: Points) -> ModelBundle:
     )
 
 
-def _describe_embedding(job: TrainingJob) -> dict[str, Any] | None:
+def _band_specs(scene: Scene) -> tuple[str, ...]:
+    if isinstance(scene, CompanionScene):
+        return (*band_specs(scene.imagery), *band_specs(scene.companion))
+    return band_specs(scene)
+
+
+def _describe_embedding(scene: Scene) -> dict[str, Any] | None:
     """Return product, version, year, licence and number of dimensions of an embedding; None for imagery."""
-    scene = job.ready.scenes[0]
     if scene.embedding is None:
         return None
     return scene.embedding.to_json() | {"dimensions": len(scene.bands)}
+
+
+def _describe_companion(scene: Scene) -> dict[str, Any] | None:
+    """Return the description of the embedding beside imagery, and its bands; None where there is none."""
+    if not isinstance(scene, CompanionScene):
+        return None
+    told = _describe_embedding(scene.companion) or {}
+    return told | {"bands": list(band_specs(scene.companion))}
 
 
 def _digest_weights(outcome: Outcome) -> bytes:

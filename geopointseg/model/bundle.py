@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, InputFileError, LegendError, ModelError, OutputError
 from geopointseg.legend import Legend
+from geopointseg.model.banded_member import read_any_member
 from geopointseg.model.card import render_card
 from geopointseg.model.inference import Ensemble, apply_temperature, predict_patch
-from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
+from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization
 from geopointseg.raster.publishing import explain_write_error, hidden_beside
 from geopointseg.summary import described, join_names
 
@@ -419,11 +420,11 @@ def _assemble(
     legend = Legend.from_json(description["legend"])
     bands = tuple(str(b) for b in description["bands"])
     normalization = Normalization.from_json(description["normalization"])
-    members = []
+    members: list[Member] = []
     for position, row in enumerate(description["members"]):
         prefix = _prefix([r["kind"] for r in description["members"]], position) + "."
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        members.append(read_member(row, own, len(bands), len(legend), normalization, device))
+        members.append(read_any_member(row, own, len(bands), len(legend), normalization, device))
     known = set(ModelBundle.__dataclass_fields__) | {"format", "format_version", "weights_sha256"}
     return ModelBundle(
         folder=folder,

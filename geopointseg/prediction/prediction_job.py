@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg import __version__
+from geopointseg.bands.companion import attach_companion, reading_of_imagery
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import PredictionConfig, SceneConfig
 from geopointseg.errors import ConfigError, RasterError
@@ -24,6 +25,7 @@ from geopointseg.prediction.tile_pipeline import Plan
 from geopointseg.prediction.tiling import SUMS_BYTES, Lattice, lay_lattice
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.picture_style import PictureStyle
+from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.decoding import Embedding
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
@@ -133,7 +135,10 @@ class PredictionJob:
             mosaic.shape, ensemble, settings, channels=products.channels, sums_bytes=self.sums_bytes,
             bands=len(self.scenes[0].bands),
         )  # fmt: skip
-        embedding = self.scenes[0].embedding
+        first = self.scenes[0]
+        embedding = (
+            first.companion.embedding if isinstance(first, CompanionScene) else first.embedding
+        )
         tags = {} if embedding is None else {ATTRIBUTION_TAG: embedding.attribution}
         layouts = products.layouts(mosaic.grid, tags, fingerprint=self.fingerprint, cog=self.cog)
         batch_size = resolve_batch_size(settings, self.device)
@@ -174,7 +179,10 @@ def load_models(models: Sequence[ModelBundle | str | Path], device: str) -> tupl
 
 
 def open_imagery(
-    sources: Sequence[Any], bundles: Sequence[ModelBundle], reporter: Reporter
+    sources: Sequence[Any],
+    bundles: Sequence[ModelBundle],
+    reporter: Reporter,
+    companion: str | os.PathLike[str] | None = None,
 ) -> tuple[Scene, ...]:
     """Open rasters with the bands and the picture style of the models.
 
@@ -186,6 +194,8 @@ def open_imagery(
         The models.
     reporter
         Gets warnings, for example about another resolution.
+    companion
+        The embedding beside the imagery, for models that were trained with one; by default the one of the training.
 
     Returns
     -------
@@ -205,14 +215,21 @@ def open_imagery(
         )
     style = PictureStyle.from_json(styles[0]) if styles[0] else None
     settings = _common_settings(bundles)
+    beside = _common_companion(bundles)
+    further = list(beside["bands"]) if beside else []
     scenes = open_scenes(
         [_absolute(s) for s in sources],
-        bands=union_bands(bundles),
+        bands=[band for band in union_bands(bundles) if band not in further],
         style=style,
         trained_on=_common_embedding(bundles),
         reporter=reporter,
-        **settings.reading,
+        **reading_of_imagery(settings),  # type: ignore[arg-type]
     )
+    if beside:
+        scenes = attach_companion(
+            scenes, companion or settings.companion, settings, reporter, bands=further,
+            trained_on=Embedding.from_json(beside),
+        )  # fmt: skip
     _warn_of_scale(scenes[0], bundles, reporter)
     return tuple(scenes)
 
@@ -236,6 +253,17 @@ def _common_embedding(bundles: Sequence[ModelBundle]) -> Embedding | None:
                 "product and version."
             )
     return found[0]
+
+
+def _common_companion(bundles: Sequence[ModelBundle]) -> dict[str, Any] | None:
+    """Return the description of the embedding beside the imagery of all models; None where there is none."""
+    found = [bundle.metadata.get("companion") or None for bundle in bundles]
+    if any((one or {}).get("bands") != (found[0] or {}).get("bands") for one in found):
+        raise RasterError(
+            "The models were trained with different embeddings as [scene] companion, or only one of them with one. One map takes one "
+            "companion; average models that were trained with the same."
+        )
+    return dict(found[0]) if found[0] else None
 
 
 def _common_settings(bundles: Sequence[ModelBundle]) -> SceneConfig:

@@ -81,6 +81,7 @@ def predict(
     *,
     probabilities: Paths | None = None,
     uncertainty: Paths | None = None,
+    companion: Paths | None = None,
     aoi: Paths | None = None,
     min_area_px: int = 0,
     resume: bool = False,
@@ -108,6 +109,8 @@ def predict(
         Output file of the probability of each class; None writes none.
     uncertainty
         Output file of confidence, entropy and margin (and disagreement of several members); None writes none.
+    companion
+        The embedding beside the imagery, for a model trained with [scene] companion; by default the one of the training.
     aoi
         Vector layer with polygons outside of which nothing is mapped.
     min_area_px
@@ -149,8 +152,8 @@ def predict(
         If the reporter cancels the run; finished tiles are kept for ``resume``.
     """
     return plan_prediction(
-        models, scenes, output, probabilities=probabilities, uncertainty=uncertainty, aoi=aoi,
-        min_area_px=min_area_px, resume=resume, dask=dask, cog=cog, device=device, reporter=reporter, **settings,
+        models, scenes, output, probabilities=probabilities, uncertainty=uncertainty, companion=companion,
+        aoi=aoi, min_area_px=min_area_px, resume=resume, dask=dask, cog=cog, device=device, reporter=reporter, **settings,
     ).run()  # fmt: skip
 
 
@@ -161,6 +164,7 @@ def plan_prediction(
     *,
     probabilities: Paths | None = None,
     uncertainty: Paths | None = None,
+    companion: Paths | None = None,
     aoi: Paths | None = None,
     min_area_px: int = 0,
     resume: bool = False,
@@ -174,7 +178,7 @@ def plan_prediction(
 
     Parameters
     ----------
-    models, scenes, output, probabilities, uncertainty, aoi, min_area_px, resume, dask, cog, device, reporter, **settings
+    models, scenes, output, probabilities, uncertainty, companion, aoi, min_area_px, resume, dask, cog, device, reporter, **settings
         As in `predict`.
 
     Returns
@@ -201,7 +205,7 @@ def plan_prediction(
         )
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         job = _make_job(
-            models, scenes, settings, device, aoi, reporter,
+            models, scenes, settings, device, aoi, reporter, companion=companion,
             probabilities=outputs[PROBABILITIES] is not None,
             uncertainty=outputs[UNCERTAINTY] is not None,
             min_area_px=min_area_px, cog=cog,
@@ -309,6 +313,7 @@ def _make_job(
     aoi: Paths | None,
     reporter: Reporter,
     *,
+    companion: Paths | None,
     probabilities: bool,
     uncertainty: bool,
     min_area_px: int,
@@ -316,7 +321,7 @@ def _make_job(
 ) -> PredictionJob:
     target = str(resolve_device(device))
     bundles = load_models(_as_list(models), target)
-    opened = open_imagery(_as_list(scenes), bundles, reporter)
+    opened = open_imagery(_as_list(scenes), bundles, reporter, companion)
     mosaic = Mosaic.of(opened, reporter)
     area = AreaOfInterest.read(aoi, mosaic.grid) if aoi is not None else None
     if area is not None:
