@@ -226,17 +226,17 @@ def rasterize(
     run: Invocation, points: str, like: str, output: str, class_field: str | None, layer: str | None
 ) -> None:
     """Rasterize points into a sparse mask on the grid of a raster; all other pixels are unlabelled."""
+    from geopointseg.bands.embedding_grid import open_scene
     from geopointseg.labels.points import read_points
     from geopointseg.labels.sparse_mask import rasterize_points, write_mask
     from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs
-    from geopointseg.raster.scene import Scene
 
     refuse_overwriting_inputs(
         [output, Path(output).with_suffix(".qml")],
         [points, Path(points).with_suffix(".qml"), *raster_files([like])],
     )
     mask = rasterize_points(
-        read_points(points, class_field=class_field, layer=layer), Scene.open(like).grid
+        read_points(points, class_field=class_field, layer=layer), open_scene(like).grid
     )
     write_mask(mask, output)
     counts = dict(zip(mask.legend.names, mask.counts().tolist(), strict=True))

@@ -6,6 +6,7 @@ would move them to places that mean something else, so none is applied.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,19 +19,23 @@ from geopointseg.errors import RasterError, TrainingError
 from geopointseg.learning.ground import Ground
 from geopointseg.model.architecture import Network
 from geopointseg.model.embedding_heads import (
+    HIDDEN,
     MOST_VECTORS,
     NEAREST,
     NEIGHBOURS,
+    PERCEPTRON,
     VECTORS_LINEAR,
     NearestNeighbours,
     VectorsLinear,
+    VectorsPerceptron,
     build_embedding_head,
 )
-from geopointseg.model.linear import LabelledFeatures, fit_head
+from geopointseg.model.linear import LabelledFeatures, all_classes, fit_head
 from geopointseg.model.member import NetworkMember, Normalization
 from geopointseg.raster.scene import Scene
 from geopointseg.sampling.patch import LabelledPixels
 
+_CONSTANT = 1e-6
 _UNCHANGED = {"gain": 0.0, "offset": 0.0, "gamma": 1.0, "blur": 0.0, "style": 0.0}
 
 
@@ -65,6 +70,51 @@ def fit_vectors_linear(ground: Ground, labelled: LabelledPixels) -> NetworkMembe
     vectors = vectors_at(ground, labelled)
     fit_head(body, LabelledFeatures(vectors, labelled.class_index, labelled.weight), ground.classes)
     return _member(network, "linear", options)
+
+
+def fit_perceptron(ground: Ground, labelled: LabelledPixels, seed: int) -> NetworkMember:
+    """Fit a perceptron with one hidden layer to the standardized vectors of labelled pixels.
+
+    Labelled pixels of rare classes are repeated, so that all classes have about the same weight.
+
+    Parameters
+    ----------
+    ground
+        Imagery in memory.
+    labelled
+        Pixels to learn from.
+    seed
+        Decides the initial weights.
+
+    Returns
+    -------
+    NetworkMember
+        Of the kind ``perceptron``.
+    """
+    from sklearn.neural_network import MLPClassifier
+
+    labelled = labelled.select(labelled.weight > 0)
+    vectors = vectors_at(ground, labelled).astype(np.float64)
+    counts = labelled.counts(ground.classes)
+    repeats = np.rint(counts.max() / counts[labelled.class_index]).astype(np.int64)
+    mean, std = vectors.mean(axis=0), vectors.std(axis=0)
+    std = np.where(std > _CONSTANT, std, np.inf)
+    model = MLPClassifier((HIDDEN,), alpha=1.0, max_iter=300, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(
+            np.repeat((vectors - mean) / std, repeats, axis=0),
+            np.repeat(labelled.class_index, repeats),
+        )
+    options = {"architecture": PERCEPTRON, "encoder": ""}
+    network = build_embedding_head(ground.bands, ground.classes, options)
+    body = network.body
+    assert isinstance(body, VectorsPerceptron)  # noqa: S101 - of this architecture
+    first = model.coefs_[0].T / std
+    body.hidden.load_head(first, model.intercepts_[0] - first @ mean)
+    last, bias = model.coefs_[1].T, model.intercepts_[1]
+    body.output.load_head(*all_classes(last, bias, model.classes_, ground.classes))
+    return _member(network, "perceptron", options)
 
 
 def fit_neighbours(ground: Ground, labelled: LabelledPixels) -> NetworkMember:

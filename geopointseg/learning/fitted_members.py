@@ -9,15 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geopointseg.errors import MissingDependencyError, ModelError, TrainingError
 from geopointseg.learning.embedding_members import (
     fit_neighbours,
+    fit_perceptron,
     fit_vectors_linear,
     settings_for_embedding,
 )
 from geopointseg.learning.linear_head import fit_linear
-from geopointseg.learning.selection import Probabilities, without_prevalence
+from geopointseg.learning.selection import (
+    Choice,
+    Probabilities,
+    choose,
+    without_prevalence,
+)
 from geopointseg.learning.teacher import predict_labelled
 from geopointseg.learning.training_job import TrainingJob
 from geopointseg.model.banded_member import (
@@ -92,7 +99,34 @@ def _fit_on_embedding(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
         fitted["linear"] = fit_vectors_linear(job.ready.ground, labelled)
     if job.kind not in ("forest", "linear"):
         fitted["knn"] = fit_neighbours(job.ready.ground, labelled)
+    if job.kind == "auto" and len(job.everything) >= job.config.selection.forest_below:
+        fitted["perceptron"] = fit_perceptron(job.ready.ground, labelled, job.seed)
     return fitted
+
+
+def choose_fitted(found: Mapping[str, Probabilities], class_index: NDArray[np.int64]) -> Choice:
+    """Choose the weights of fitted members; a perceptron takes part only where no other member scores better.
+
+    Parameters
+    ----------
+    found
+        Probabilities of held-out pixels by kind.
+    class_index
+        True classes, int64 ``(pixel,)``.
+
+    Returns
+    -------
+    Choice
+        Weights, scores and the reason.
+    """
+    choice = choose(found, class_index)
+    best = min((k for k in found), key=lambda k: choice.scores[k].loss)
+    weak = {kind for kind in found if kind.endswith("perceptron") and kind != best}
+    if not weak:
+        return choice
+    other = choose({k: p for k, p in found.items() if k not in weak}, class_index)
+    weaker = {k: choice.scores[k] for k in weak}
+    return replace(other, scores={**other.scores, **weaker})
 
 
 def _fit_beside_companion(job: TrainingJob, labelled: LabelledPixels) -> Fitted:

@@ -24,6 +24,7 @@ from geopointseg.errors import Cancelled, ConfigError, TrainingError
 from geopointseg.labels.points import Points
 from geopointseg.learning.embedding_members import settings_for_embedding
 from geopointseg.learning.fitted_members import (
+    choose_fitted,
     fit_members,
     predict_each,
     weighted,
@@ -33,7 +34,6 @@ from geopointseg.learning.initial_network import build_starting_network
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.network_training import LastGoodError, NetworkSession, Outcome
 from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
-from geopointseg.learning.selection import choose
 from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
     describe_points,
@@ -228,7 +228,7 @@ def _fitted_alone(job: TrainingJob, reason: str) -> Outcome:
     if len(held_out):
         fitted = fit_members(job, job.ready.chosen_on)
         found = predict_each(job, fitted, held_out)
-        choice = choose(without_class_shares(fitted, found), held_out.class_index)
+        choice = choose_fitted(without_class_shares(fitted, found), held_out.class_index)
         weights = choice.weights
         if len(fitted) > 1:
             facts["reason"] = f"{reason} {choice.reason}"

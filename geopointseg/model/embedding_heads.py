@@ -1,6 +1,6 @@
-"""Heads on the vectors of an embedding: a logistic regression and nearest neighbours, each as a small network.
+"""Heads on the vectors of an embedding: logistic regression, nearest neighbours, and one hidden layer, as small networks.
 
-The vectors of an embedding are features already, so no backbone and no filter runs on them. Both heads look at single
+The vectors of an embedding are features already, so no backbone and no filter runs on them. All heads look at single
 pixels; they are saved, exported, accelerated and tiled like other networks.
 """
 
@@ -19,7 +19,10 @@ from geopointseg.model.architecture import Network
 
 VECTORS_LINEAR = "linear on vectors"
 NEAREST = "nearest neighbours"
-EMBEDDING_ARCHITECTURES = (VECTORS_LINEAR, NEAREST)
+PERCEPTRON = "perceptron on vectors"
+EMBEDDING_ARCHITECTURES = (VECTORS_LINEAR, NEAREST, PERCEPTRON)
+HIDDEN = 64
+"""Number of units of the hidden layer of the perceptron."""
 NEIGHBOURS = 5
 """Number of neighbours whose classes are counted."""
 MOST_VECTORS = 2048
@@ -60,6 +63,26 @@ class VectorsLinear(nn.Module):
             kernel = torch.from_numpy(weight.astype(np.float32))[:, :, None, None]
             self.of_bands.weight.copy_(kernel)
             cast("Tensor", self.of_bands.bias).copy_(torch.from_numpy(bias.astype(np.float32)))
+
+
+class VectorsPerceptron(nn.Module):
+    """A perceptron with one hidden layer on the vector of each pixel: two 1 x 1 convolutions.
+
+    Parameters
+    ----------
+    bands, classes
+        Number of input and output channels.
+    """
+
+    def __init__(self, bands: int, classes: int) -> None:
+        super().__init__()
+        self.encoder = nn.Identity()
+        self.hidden = VectorsLinear(bands, HIDDEN)
+        self.output = VectorsLinear(HIDDEN, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits ``(sample, class, row, col)`` of vectors ``(sample, band, row, col)``."""
+        return cast("Tensor", self.output(functional.relu(self.hidden(image))))
 
 
 class NearestNeighbours(nn.Module):
@@ -143,11 +166,12 @@ def build_embedding_head(bands: int, classes: int, options: Mapping[str, Any]) -
         In evaluation mode.
     """
     name = str(options["architecture"])
-    body: nn.Module = (
-        VectorsLinear(bands, classes)
-        if name == VECTORS_LINEAR
-        else NearestNeighbours(bands, classes, int(options["count"]), int(options["neighbours"]))
-    )
+    body: nn.Module
+    if name == NEAREST:
+        count, neighbours = int(options["count"]), int(options["neighbours"])
+        body = NearestNeighbours(bands, classes, count, neighbours)
+    else:
+        body = (VectorsLinear if name == VECTORS_LINEAR else VectorsPerceptron)(bands, classes)
     return Network(
         body, architecture=name, encoder="", bands=bands, classes=classes, output_stride=1
     ).eval()

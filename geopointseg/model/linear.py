@@ -256,7 +256,7 @@ def fit_head(body: LinearHead, labelled: LabelledFeatures, classes: int) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit((features - mean) / scale, labelled.class_index[used], labelled.weight[used])
-    weight, bias = _all_classes(model.coef_, model.intercept_, present, classes)
+    weight, bias = all_classes(model.coef_, model.intercept_, present, classes)
     weight = weight / scale
     body.load_head(weight, bias - weight @ mean)
 
@@ -265,13 +265,30 @@ ABSENT_LOGIT = -1e4
 """Bias of classes that no labelled pixel has."""
 
 
-def _all_classes(
+def all_classes(
     coefficients: NDArray[np.float64],
     intercept: NDArray[np.float64],
     present: NDArray[np.int64],
     classes: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights ``(class, feature)`` and biases ``(class,)`` of all classes of the legend."""
+    """Return weights and biases of all classes of the legend.
+
+    Parameters
+    ----------
+    coefficients, intercept
+        Weights ``(class, feature)`` and biases ``(class,)`` as scikit-learn stores them.
+    present
+        Class indices that they belong to.
+    classes
+        Number of classes in the legend.
+
+    Returns
+    -------
+    weight
+        float64 ``(class, feature)``.
+    bias
+        float64 ``(class,)``; very low for classes that are not present.
+    """
     if len(present) == 2:  # scikit-learn stores the difference of two classes
         coefficients = np.stack([-coefficients[0] / 2, coefficients[0] / 2])
         intercept = np.array([-intercept[0] / 2, intercept[0] / 2])

@@ -91,7 +91,7 @@ class Member(Protocol):
 
     @property
     def kind(self) -> str:
-        """``network``, ``linear``, ``knn`` or ``forest``."""
+        """``network``, ``linear``, ``knn``, ``perceptron`` or ``forest``."""
 
     @property
     def weight(self) -> float:
@@ -137,7 +137,7 @@ class NetworkMember:
     device
         Device of the network.
     kind
-        ``network``, ``linear`` or ``knn``.
+        ``network``, ``linear``, ``knn`` or ``perceptron``.
     """
 
     network: Network
@@ -269,9 +269,9 @@ def read_member(
 
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         return ForestMember(Forest.from_arrays(arrays, row["forest"]), float(row["weight"]))
-    if row["kind"] not in ("network", "linear", "knn"):
+    if row["kind"] not in ("network", "linear", "knn", "perceptron"):
         raise ModelError(
-            f"The model has a member of kind '{row['kind']}'. Expected network, linear, knn or forest; "
+            f"The model has a member of kind '{row['kind']}'. Expected network, linear, knn, perceptron or forest; "
             "update geopointseg."
         )
     with torch.random.fork_rng(devices=[]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from geopointseg.lab.synthetic_landscape import draw_points, make_landscape, wri
 from geopointseg.labels.points import Points
 from geopointseg.learning import embedding_members
 from geopointseg.learning.embedding_members import settings_for_embedding
+from geopointseg.learning.fitted_members import choose_fitted
 from geopointseg.learning.training import train
 from geopointseg.model import embedding_heads
 from geopointseg.model.bundle import ModelBundle
@@ -36,7 +38,9 @@ from geopointseg.progress import Event, Reporter
 from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.raster.scene import Scene
 from geopointseg.report.provenance import ModelRecord
+from geopointseg.sampling.patch import LabelledPixels
 from geopointseg.validation.applicability import map_applicability
+from geopointseg.validation.cross_validation import validate
 from geopointseg.validation.suggestion import suggest
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -266,3 +270,38 @@ def test_suggestions_and_applicability_compare_vectors(given: Given) -> None:
     with rasterio.open(area.mask) as dataset:
         inside = dataset.read(1)[given.embedding.landscape.valid] == 1
     assert 0.5 < inside.mean() < 1
+
+
+@pytest.mark.parametrize("curve", [True, False])
+def test_validation_compares_with_a_forest_on_single_vectors_only(
+    given: Given, *, curve: bool
+) -> None:
+    found = validate(
+        given.folder / "a.tif", given.points, folds=2, block_size_m=300, model="linear", config=SMALL, curve=curve
+    )  # fmt: skip
+    assert list(found.scores) == ["majority class", "forest on single pixels", "this recipe"]
+    assert found.reach_m == pytest.approx(10, rel=0.01)
+    assert (found.curve is not None) == curve
+
+
+def test_a_perceptron_is_kept_only_where_no_other_head_scores_better(given: Given) -> None:
+    index = np.arange(60) % 3
+    right = np.eye(3, dtype=np.float32)[index]
+    good, fair = 0.8 * right + 0.2 / 3, 0.75 * right + 0.25 / 3
+    assert "perceptron" not in choose_fitted({"linear": good, "perceptron": fair}, index).weights
+    kept = choose_fitted({"linear": fair, "perceptron": good}, index)
+    assert "perceptron" in kept.weights
+    few = SMALL.updated({"selection": {"forest_below": 10}})
+    model = train(given.folder / "a.tif", given.points, output=given.folder / "few", config=few)
+    assert "perceptron" in model.metadata["scores"]
+    job_points = _training_vectors(given)
+    ground = SimpleNamespace(
+        bands=64, classes=8, patches=[SimpleNamespace(image=job_points[0].T[:, :, None])]
+    )
+    labelled = LabelledPixels(
+        np.zeros(75, np.int64), np.arange(75), np.zeros(75, np.int64), job_points[1], np.ones(75, np.float32)
+    )  # fmt: skip
+    member = embedding_members.fit_perceptron(ground, labelled, 0)  # type: ignore[arg-type]
+    image = job_points[0].T[None, :, :, None].astype(np.float32)
+    found = member.probabilities(image, np.ones((1, 75, 1), bool))[0, :, :, 0].argmax(axis=0)
+    assert (found == job_points[1]).mean() > 0.95
