@@ -131,6 +131,7 @@ def _tags(scene: Scene) -> dict[str, str]:
 def _alpha_earth(scene: Scene) -> Scene:
     """Return AlphaEarth's vectors: decoded from 8-bit codes, or as floats that were decoded before."""
     origin = _origin(scene, "AlphaEarth")
+    scene = _with_names(scene, "a{:02d}")
     if scene.dtype == "int8":
         coded = scene.with_nodata(_ALPHA_EARTH_NODATA)
         return _with_decoding(coded, Decoding(origin, ALPHA_EARTH))
@@ -139,9 +140,19 @@ def _alpha_earth(scene: Scene) -> Scene:
 
 def _tessera(scene: Scene) -> Scene:
     origin = _origin(scene, "TESSERA")
+    scene = _with_names(scene, "tessera_band_{}")
     if scene.dtype != "int8":
         return _with_decoding(scene, Decoding(origin))
     return _with_scales(scene, find_scales(scene), Decoding(origin, SCALED))
+
+
+def _with_names(scene: Scene, name: str) -> Scene:
+    """Return a scene of which bands without names get those of the product, so that files with and without names agree."""
+    if any(band.name for band in scene.bands):
+        return scene
+    return scene.with_bands(
+        [replace(band, name=name.format(k)) for k, band in enumerate(scene.bands)]
+    )
 
 
 def find_scales(scene: Scene) -> Path:

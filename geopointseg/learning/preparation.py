@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from geopointseg.bands.band_names import band_specs, require_distinct_bands
 from geopointseg.bands.companion import attach_companion, reading_of_imagery
 from geopointseg.bands.embedding import require_one_embedding
 from geopointseg.bands.opening import open_scenes
-from geopointseg.config import Config
+from geopointseg.config import Config, SamplingConfig
+from geopointseg.config.scene_config import SMALLEST_CHIP
 from geopointseg.errors import ConfigError, PointsError
 from geopointseg.labels.placement import select_training
 from geopointseg.labels.point_check import check_points
@@ -33,6 +34,8 @@ from geopointseg.sampling.patch import LabelledPixels, locate_labels
 
 FEW_A_CLASS = 20
 """Classes with fewer labelled pixels than this are warned of."""
+
+_LEAST_MPX = 1.0
 
 Labels = Points | Sequence[SparseMask]
 
@@ -81,6 +84,8 @@ def prepare(
     config: Config,
     seed: int,
     reporter: Reporter,
+    *,
+    network: bool = True,
 ) -> Prepared:
     """Open scenes, check labels, read imagery and decide what is held out.
 
@@ -103,7 +108,7 @@ def prepare(
         opened,
         [*masks, *[None] * len(others)],
         classes=len(legend),
-        sampling=config.sampling,
+        sampling=config.sampling if network else _sampling_for(opened[0], config.sampling, masks),
         seed=seed,
         reporter=reporter,
         marked=marked,
@@ -126,6 +131,17 @@ def prepare(
         points=labels if isinstance(labels, Points) else None,
         style=style,
     )
+
+
+def _sampling_for(
+    scene: Scene, sampling: SamplingConfig, masks: Sequence[SparseMask | None]
+) -> SamplingConfig:
+    """Return settings that keep less of an embedding in memory: members on single vectors need no surroundings."""
+    if scene.embedding is None:
+        return sampling
+    labels = sum(len(mask) for mask in masks if mask is not None)
+    needed = max(_LEAST_MPX, 2e-6 * labels * SMALLEST_CHIP**2)
+    return replace(sampling, chip_size=SMALLEST_CHIP, area_mpx=min(sampling.area_mpx, needed))
 
 
 def open_alike(

@@ -122,7 +122,10 @@ def train(
     started_s = time.monotonic()
     try:
         with torch.random.fork_rng():
-            ready = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
+            ready = prepare(
+                as_list(scenes), points, as_list(unlabelled), config, seed, reporter,
+                network=model == "network",
+            )  # fmt: skip
             config, wants_network = _settings_for(ready.scenes[0], config, model)
             network, normalization = None, ready.ground.normalization()
             if wants_network:

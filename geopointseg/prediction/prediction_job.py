@@ -25,13 +25,11 @@ from geopointseg.prediction.tile_pipeline import Plan
 from geopointseg.prediction.tiling import SUMS_BYTES, Lattice, lay_lattice
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.picture_style import PictureStyle
+from geopointseg.raster.class_map import ATTRIBUTION_TAG
 from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.decoding import Embedding
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
-
-ATTRIBUTION_TAG = "ATTRIBUTION"
-"""Tag of maps of an embedding: producer, version, year and licence of the product."""
 
 MIN_WINDOWS_TO_PREPARE = 64
 """Below this number of windows, the preparation of an accelerated network takes longer than it saves."""

@@ -80,6 +80,7 @@ class Embedding:
         return cls(*(str(row.get(key, "")) for key in ("product", "version", "year")))
 
 
+@described
 @dataclass(frozen=True)
 class Decoding:
     """How the stored values of one dimension of an embedding become numbers.

@@ -292,6 +292,7 @@ def _provenance_section(assessment: Assessment, record: ModelRecord | None) -> S
         ("reference", assessment.reference),
         ("sampling design", assessment.sampling),
         ("model fingerprint", assessment.fingerprint or "not in the map's tags"),
+        *([("embedding", assessment.attribution)] if assessment.attribution else []),
         ("geopointseg", __version__),
         *(record.facts() if record else []),
     ]

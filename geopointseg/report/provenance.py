@@ -87,7 +87,7 @@ class ModelRecord:
             ("reason for this model", str(d.get("reason", ""))),
             ("score on held-out points", _held_out(d.get("scores"))),
             (
-                "embedding",
+                "trained on",
                 str((d.get("embedding") or d.get("companion") or {}).get("attribution", "")),
             ),
             ("seed", str(d.get("seed", ""))),

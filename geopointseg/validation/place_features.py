@@ -40,7 +40,7 @@ class PlaceFeatures:
     @property
     def is_embedding(self) -> bool:
         """Whether the bands are the dimensions of an embedding, which are all compared and not filtered."""
-        return bool(self.model.metadata.get("embedding"))
+        return bool(getattr(self.model, "metadata", {}).get("embedding"))
 
     @property
     def margin_px(self) -> int:

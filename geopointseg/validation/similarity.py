@@ -21,8 +21,8 @@ from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.sparse_mask import locate_pixels
 from geopointseg.legend import Legend, LegendEntry
 from geopointseg.prediction.mosaic import Mosaic
-from geopointseg.prediction.prediction_job import ATTRIBUTION_TAG
 from geopointseg.progress import Reporter
+from geopointseg.raster.class_map import ATTRIBUTION_TAG
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.publishing import (
     refuse_overwriting_inputs,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -400,3 +402,25 @@ def test_a_folder_of_grids_leaves_out_land_masks_and_pictures(tessera_folder: Pa
     assert [scene.name for scene in scenes] == ["grid_13.55_50.95.npy"]
     assert "grid_13.55_50.95.tiff (land mask of a grid)" in told.of("log")
     assert "photo.tif (raster beside embeddings)" in told.of("log")
+
+
+@pytest.mark.parametrize("write", [write_alpha_earth, write_tessera])
+def test_scenes_travel_to_other_processes(
+    write: Callable[..., Path], alpha: SyntheticEmbedding, tmp_path: Path
+) -> None:
+    path = write(alpha, tmp_path / "a.tif" if write is write_alpha_earth else tmp_path)
+    [scene] = open_scenes([path])
+    sent = pickle.loads(pickle.dumps(scene))
+    np.testing.assert_array_equal(sent.read().image, scene.read().image)
+    before = scene.fingerprint()
+    assert before == sent.fingerprint()
+    os.utime(path, ns=(1, 1))
+    assert scene.fingerprint() != before
+
+
+def test_files_without_names_get_those_of_the_product(
+    alpha: SyntheticEmbedding, tmp_path: Path
+) -> None:
+    named = open_scenes([write_alpha_earth(alpha, tmp_path / "a.tif")])[0]
+    unnamed = open_scenes([write_alpha_earth(alpha, tmp_path / "b.tif", named=False)])[0]
+    assert named.band_names == unnamed.band_names == [f"a{k:02d}" for k in range(64)]

@@ -14,6 +14,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from geopointseg.assessment.accuracy import assess
 from geopointseg.config import Config
 from geopointseg.errors import RasterError, TrainingError
 from geopointseg.lab.synthetic_embedding import (
@@ -37,6 +38,7 @@ from geopointseg.prediction.predictor import predict
 from geopointseg.progress import Event, Reporter
 from geopointseg.radiometry.histogram_matching import match_raster
 from geopointseg.raster.scene import Scene
+from geopointseg.report.document import write_report
 from geopointseg.report.provenance import ModelRecord
 from geopointseg.sampling.patch import LabelledPixels
 from geopointseg.validation.applicability import map_applicability
@@ -175,13 +177,16 @@ def test_auto_weighs_the_heads_and_stores_the_product(given: Given) -> None:
     sentence = "The AlphaEarth Foundations Satellite Embedding dataset is produced by Google and Google DeepMind."
     assert sentence in stored["embedding"]["attribution"]
     assert sentence in (model.folder / "README.md").read_text()
-    assert sentence in dict(ModelRecord.read(model.folder).facts())["embedding"]
+    assert sentence in dict(ModelRecord.read(model.folder).facts())["trained on"]
     predict(
         model, given.folder / "a.tif", given.folder / "map.tif", uncertainty=given.folder / "u.tif"
     )
     for name in ("map.tif", "u.tif"):
         with rasterio.open(given.folder / name) as dataset:
             assert sentence in dataset.tags()["ATTRIBUTION"]
+    assessed = assess(given.folder / "map.tif", given.points, force=True)
+    write_report(assessed, given.folder / "report.html")
+    assert sentence in (given.folder / "report.html").read_text()
 
 
 def test_no_filter_and_no_augmentation_of_values_is_applied(given: Given) -> None:
