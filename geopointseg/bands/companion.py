@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from geopointseg.bands.embedding import require_same_product
+from geopointseg.bands.embedding_check import require_same_product
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import SceneConfig
 from geopointseg.errors import RasterError

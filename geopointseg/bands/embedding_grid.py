@@ -20,10 +20,10 @@ from geopointseg.bands.embedding import (
     decode_scene,
     refuse_missing_scales,
     refuse_scales,
-    require_one_embedding,
     scaled_bands,
     tell_origin,
 )
+from geopointseg.bands.embedding_check import require_one_embedding
 from geopointseg.bands.file_sorting import LeftOut, SourceFile, leave_out
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.raster.array_scene import ArrayScene, StoredArray

@@ -28,7 +28,8 @@ from geopointseg.bands.container import (
     open_sub_datasets,
     refuse_container,
 )
-from geopointseg.bands.embedding import decode_scene, require_same_product
+from geopointseg.bands.embedding import decode_scene
+from geopointseg.bands.embedding_check import require_same_product
 from geopointseg.bands.embedding_grid import (
     is_embedding_path,
     open_embeddings,

@@ -231,13 +231,12 @@ def rasterize(
     from geopointseg.labels.sparse_mask import rasterize_points, write_mask
     from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs
 
+    scene = open_scene(like)
     refuse_overwriting_inputs(
         [output, Path(output).with_suffix(".qml")],
-        [points, Path(points).with_suffix(".qml"), *raster_files([like])],
+        [points, Path(points).with_suffix(".qml"), *raster_files([scene.path])],
     )
-    mask = rasterize_points(
-        read_points(points, class_field=class_field, layer=layer), open_scene(like).grid
-    )
+    mask = rasterize_points(read_points(points, class_field=class_field, layer=layer), scene.grid)
     write_mask(mask, output)
     counts = dict(zip(mask.legend.names, mask.counts().tolist(), strict=True))
     run.finish(

@@ -75,9 +75,9 @@ _MODELS = (
 )
 
 _ON_EMBEDDING = (
-    _DemoModel("forest", "forest", {}, "model_forest", "map_forest.tif"),
+    _DemoModel("forest", "forest", {"trees": 100}, "model_forest", "map_forest.tif"),
     _DemoModel("nearest neighbours", "knn", {}, "model_knn", "map_knn.tif"),
-    _DemoModel("geopointseg", "auto", {}, "model", "map.tif"),
+    _DemoModel("geopointseg", "auto", {"trees": 100}, "model", "map.tif"),
 )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from geopointseg.bands.band_names import band_specs, require_distinct_bands
 from geopointseg.bands.companion import attach_companion, reading_of_imagery
-from geopointseg.bands.embedding import require_one_embedding
+from geopointseg.bands.embedding_check import require_one_embedding
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import Config, SamplingConfig
 from geopointseg.config.scene_config import SMALLEST_CHIP

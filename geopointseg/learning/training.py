@@ -33,7 +33,7 @@ from geopointseg.learning.fitted_members import (
 from geopointseg.learning.initial_network import build_starting_network
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.network_training import LastGoodError, NetworkSession, Outcome
-from geopointseg.learning.preparation import Labels, as_list, prepare, with_budget
+from geopointseg.learning.preparation import Labels, Prepared, as_list, prepare, with_budget
 from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
     describe_points,
@@ -122,10 +122,7 @@ def train(
     started_s = time.monotonic()
     try:
         with torch.random.fork_rng():
-            ready = prepare(
-                as_list(scenes), points, as_list(unlabelled), config, seed, reporter,
-                network=model == "network",
-            )  # fmt: skip
+            ready = _prepare(scenes, points, unlabelled, config, seed, reporter, model)
             config, wants_network = _settings_for(ready.scenes[0], config, model)
             network, normalization = None, ready.ground.normalization()
             if wants_network:
@@ -155,6 +152,20 @@ def train(
         workspace.discard()
         raise
     return ModelBundle.load(output, device=str(target))
+
+
+def _prepare(
+    scenes: Scene | ScenePath | Sequence[Scene | ScenePath],
+    points: Labels,
+    unlabelled: Sequence[Scene | ScenePath],
+    config: Config,
+    seed: int,
+    reporter: Reporter,
+    model: ModelKind,
+) -> Prepared:
+    return prepare(
+        as_list(scenes), points, as_list(unlabelled), config, seed, reporter, network=model == "network"
+    )  # fmt: skip
 
 
 def _settings_for(scene: Scene, config: Config, model: ModelKind) -> tuple[Config, bool]:

@@ -136,10 +136,7 @@ def validate(
         folds = len({name for name in divided.split.tolist() if name})
     else:
         divided, size = divide_by_block(used, folds, block_size_m, seed, warnings, reporter)
-    on_vectors = opened[0].embedding is not None and model != "network"
-    reach = opened[0].grid.resolution_m if on_vectors else reach_of(config, opened[0])
-    if opened[0].embedding is not None:  # no filters are applied to vectors
-        trials = replace(trials, plain={k: v for k, v in PLAIN_FORESTS.items() if v == "pixel"})
+    trials, reach = _for_scene(trials, opened[0])
     rounds, buffer = make_rounds(divided, opened[0], reach, buffer_m, warnings)
     if strict:
         for fold in rounds:
@@ -286,6 +283,19 @@ class _Trials:
 
     def _thinned(self, predict: Method, share: float) -> Method:
         return lambda training, test: predict(thin_points(training, share, self.seed), test)
+
+
+def _for_scene(trials: _Trials, scene: Scene) -> tuple[_Trials, float]:
+    """Return trials for a kind of scene, and how far a training reads around its points, in metres.
+
+    No filters are applied to the vectors of an embedding, and most members look at single ones.
+    """
+    reach = reach_of(trials.config, scene)
+    if scene.embedding is None:
+        return trials, reach
+    plain = {name: features for name, features in PLAIN_FORESTS.items() if features == "pixel"}
+    is_network = trials.model == "network"
+    return replace(trials, plain=plain), reach if is_network else scene.grid.resolution_m
 
 
 def _curve_name(share: float, method: str) -> str:

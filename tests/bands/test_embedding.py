@@ -230,8 +230,11 @@ def test_decoding_comes_before_formulas_statistics_and_resampling(
     np.testing.assert_allclose(means[0], values[:, plain.read().valid].mean(axis=1), atol=1e-5)
 
 
-def test_both_doors_give_the_same_vectors(alpha: SyntheticEmbedding, tmp_path: Path) -> None:
-    path = write_alpha_earth(alpha, tmp_path / "a.tif")
+@pytest.mark.parametrize("write", [write_alpha_earth, write_tessera])
+def test_both_doors_give_the_same_vectors(
+    write: Callable[..., Path], alpha: SyntheticEmbedding, tmp_path: Path
+) -> None:
+    path = write(alpha, tmp_path / "a.tif" if write is write_alpha_earth else tmp_path)
     np.testing.assert_array_equal(
         open_scene(path).read().image, open_scenes([path])[0].read().image
     )
