@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from geopointseg.bands.embedding_check import require_same_product
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import SceneConfig
 from geopointseg.errors import RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.decoding import Embedding
+from geopointseg.raster.embedding_check import require_same_product
 from geopointseg.raster.scene import Scene
 
 

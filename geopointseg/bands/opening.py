@@ -28,13 +28,7 @@ from geopointseg.bands.container import (
     open_sub_datasets,
     refuse_container,
 )
-from geopointseg.bands.embedding import decode_scene
-from geopointseg.bands.embedding_check import require_same_product
-from geopointseg.bands.embedding_grid import (
-    is_embedding_path,
-    open_embeddings,
-    separate_embeddings,
-)
+from geopointseg.bands.embedding_sorting import separate_embeddings
 from geopointseg.bands.file_role import PICTURE_ENDINGS, RASTER_ENDINGS
 from geopointseg.bands.file_sorting import LeftOut, SourceFile
 from geopointseg.bands.footprint import Footprints
@@ -44,6 +38,12 @@ from geopointseg.bands.stack import stack_dates
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.decoding import Embedding
+from geopointseg.raster.embedding import decode_scene
+from geopointseg.raster.embedding_check import require_same_product
+from geopointseg.raster.embedding_grid import (
+    is_embedding_path,
+    open_embeddings,
+)
 from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.raster_access import is_text
 from geopointseg.raster.scene import Scene, ScenePath
@@ -177,7 +177,9 @@ def _open_path(path: str, bands: Sequence[str]) -> _Found:
         return [SourceFile.of(open_named(path), named=True)], []
     if os.path.exists(path) and is_embedding_path(Path(path)):  # noqa: PTH110 - Path fails on long names
         found = open_embeddings(Path(path))
-        return [SourceFile.of(scene, named=True) for scene in found.scenes], list(found.left_out)
+        return [SourceFile.of(scene, named=True) for scene in found.scenes], [
+            LeftOut(*told) for told in found.left_out
+        ]
     if os.path.isdir(path):  # noqa: PTH112 - Path fails on long names
         return _open_folder(Path(path), bands)
     if _is_product_metadata(path):

@@ -226,12 +226,12 @@ def rasterize(
     run: Invocation, points: str, like: str, output: str, class_field: str | None, layer: str | None
 ) -> None:
     """Rasterize points into a sparse mask on the grid of a raster; all other pixels are unlabelled."""
-    from geopointseg.bands.embedding_grid import open_scene
     from geopointseg.labels.points import read_points
     from geopointseg.labels.sparse_mask import rasterize_points, write_mask
     from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs
+    from geopointseg.raster.scene import Scene
 
-    scene = open_scene(like)
+    scene = Scene.open(like)
     refuse_overwriting_inputs(
         [output, Path(output).with_suffix(".qml")],
         [points, Path(points).with_suffix(".qml"), *raster_files([scene.path])],

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geopointseg.bands.embedding_grid import open_scene
 from geopointseg.config import SamplingConfig
 from geopointseg.errors import PointsError
 from geopointseg.json_values import to_json_values
@@ -208,7 +207,7 @@ def _open_scenes(scenes: Scene | ScenePath | Sequence[Scene | ScenePath]) -> lis
         raise PointsError(
             "No scene was given to check the points against. Expected one or more rasters; name them with --raster."
         )
-    return [scene if isinstance(scene, Scene) else open_scene(scene) for scene in several]
+    return [scene if isinstance(scene, Scene) else Scene.open(scene) for scene in several]
 
 
 def _reasons(evidence: Evidence) -> NDArray[np.str_]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from geopointseg.bands.band_names import band_specs, require_distinct_bands
 from geopointseg.bands.companion import attach_companion, reading_of_imagery
-from geopointseg.bands.embedding_check import require_one_embedding
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import Config, SamplingConfig
 from geopointseg.config.scene_config import SMALLEST_CHIP
@@ -27,6 +26,7 @@ from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.picture_style import PictureStyle
 from geopointseg.raster.class_map import class_dtype
+from geopointseg.raster.embedding_check import require_one_embedding
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.warp import in_resolution

@@ -192,7 +192,9 @@ class ArrayScene(Scene):
         ArrayScene
             With bands without names.
         """
-        described = Scene.open(virtual_raster_of(arrays, grid), label=label, date=date)
+        described = Scene.open(
+            virtual_raster_of(arrays, grid), label=label, date=date, expand=False
+        )
         return cls(**vars(described) | {"arrays": arrays})
 
     def fingerprint(self) -> str | None:

@@ -174,7 +174,8 @@ class Scene:
             What messages call the scene, and when it was taken; by default the file's name, and the date in its tags
             or its name (`find_date`).
         expand
-            Whether a palette image gets its colours as bands (`expand_palette`); otherwise it cannot be read.
+            Whether a palette image gets its colours as bands (`expand_palette`), and an embedding its decoded numbers
+            (`decode_scene`); otherwise the file is described as it is stored.
 
         Returns
         -------
@@ -188,13 +189,18 @@ class Scene:
         RasterError
             If it has no CRS or no bands, holds complex numbers, or lacks a band that was asked for.
         """
+        from geopointseg.raster.embedding import decode_scene  # both make scenes
+        from geopointseg.raster.embedding_grid import open_grid_file
+
         path = os.fspath(path)
         if is_text(path):
             path, label = path.strip(), label or "virtual raster"
+        elif expand and (found := open_grid_file(path)) is not None:
+            return found if bands is None else found.select_bands(bands)
         shown = label or path
         with open_dataset(path) as dataset:
             _require_georeference(dataset, shown)
-            described = describe_bands(dataset)
+            described = everything = describe_bands(dataset)
             if bands is not None:
                 described = select_bands(described, bands, shown)
             grid = grid_of(dataset)
@@ -203,7 +209,12 @@ class Scene:
             date = date or find_date(label or Path(path).name, dataset.tags())
             block = tuple(dataset.block_shapes[0])
         scene = cls(path, grid, described, dtype, block, label, date)
-        return expand_palette(scene) if expand else scene
+        if not expand:
+            return scene
+        decoded = decode_scene(scene.with_bands(everything))
+        if decoded.embedding is None:
+            return expand_palette(scene)
+        return decoded if bands is None else decoded.select_bands(bands)
 
     def as_virtual(self, text: str) -> Scene:
         """Return a virtual raster that is made of this scene, under its label and date."""
@@ -244,6 +255,8 @@ class Scene:
 
     def select_bands(self, indices: Sequence[int]) -> Scene:
         """Return the same scene with other bands, counted from 1 in the file."""
+        if self.embedding is not None:
+            return self.with_bands(select_bands(self.bands, indices, self._shown))
         with open_dataset(self.path) as dataset:
             return self.with_bands(select_bands(describe_bands(dataset), indices, self._shown))
 

@@ -119,6 +119,11 @@ def file_bands(scene: Scene) -> tuple[Band, ...]:
             f"'{scene.name}' has computed bands ({', '.join(scene.band_names)}). Expected bands of its file; stack the "
             "files first and compute afterwards."
         )
+    if any(band.decoding is not None and band.decoding.changes_values for band in scene.bands):
+        raise RasterError(
+            f"'{scene.name}' is an embedding. Expected imagery for the bands of a virtual raster, because GDAL would resample codes "
+            "that are not decoded; give the embedding alone, or as [scene] companion."
+        )
     return scene.bands
 
 

@@ -22,7 +22,6 @@ from rasterio.crs import CRS
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.windows import Window
 
-from geopointseg.bands.embedding_grid import open_scene
 from geopointseg.errors import RasterError
 from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask
 from geopointseg.raster.grid import Grid, crs_name, transform_coordinates
@@ -84,7 +83,7 @@ class SceneDataset(GridDataset):
         cache_mb: int = 512,
     ) -> None:
         self.cache_mb = cache_mb
-        self.scenes = tuple(s if isinstance(s, Scene | Patch) else open_scene(s) for s in scenes)
+        self.scenes = tuple(s if isinstance(s, Scene | Patch) else Scene.open(s) for s in scenes)
         for scene in self.scenes:
             _require_same_bands(self.scenes[0], scene)
         super().__init__(

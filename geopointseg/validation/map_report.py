@@ -8,7 +8,6 @@ from pathlib import Path
 
 from geopointseg.assessment.assessment_result import Assessment
 from geopointseg.assessment.training_points import read_kept_points
-from geopointseg.bands.embedding_grid import open_scene
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError
 from geopointseg.labels.points import Points, read_points
@@ -83,7 +82,7 @@ class ReportInputs:
         RasterError
             If the CRS of the scene or the points cannot be transformed to that of the map.
         """
-        scene = None if raster is None else open_scene(os.fspath(raster))
+        scene = None if raster is None else Scene.open(os.fspath(raster))
         points = _training_points(model, training, class_field)
         with open_dataset(os.fspath(map_path)) as dataset:
             for other in (scene.grid.crs if scene else None, points.crs if points else None):

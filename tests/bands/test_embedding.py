@@ -17,7 +17,6 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geopointseg.bands.embedding_grid import open_scene
 from geopointseg.bands.opening import open_scenes
 from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.lab.synthetic_embedding import (
@@ -38,6 +37,7 @@ from geopointseg.progress import Event, Reporter
 from geopointseg.radiometry.band_statistics import compute_statistics
 from geopointseg.raster.decoding import Embedding
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.scene import Scene
 from geopointseg.raster.warp import projected_grid, scaled_grid, warped
 
 CODES = [-128, -127, -64, -1, 0, 1, 10, 64, 100, 127]
@@ -236,7 +236,7 @@ def test_both_doors_give_the_same_vectors(
 ) -> None:
     path = write(alpha, tmp_path / "a.tif" if write is write_alpha_earth else tmp_path)
     np.testing.assert_array_equal(
-        open_scene(path).read().image, open_scenes([path])[0].read().image
+        Scene.open(path).read().image, open_scenes([path])[0].read().image
     )
 
 

@@ -8,31 +8,28 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from geopointseg.bands.embedding import (
+from geopointseg.errors import InputFileError, RasterError
+from geopointseg.raster.array_scene import ArrayScene, StoredArray
+from geopointseg.raster.band import Band
+from geopointseg.raster.decoding import Decoding, Embedding
+from geopointseg.raster.embedding import (
     SCALED,
-    decode_scene,
     refuse_missing_scales,
     refuse_scales,
     scaled_bands,
     tell_origin,
 )
-from geopointseg.bands.embedding_check import require_one_embedding
-from geopointseg.bands.file_sorting import LeftOut, SourceFile, leave_out
-from geopointseg.errors import InputFileError, RasterError
-from geopointseg.raster.array_scene import ArrayScene, StoredArray
-from geopointseg.raster.band import Band
-from geopointseg.raster.decoding import Decoding, Embedding
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.raster_access import grid_of, open_dataset, require_placed
-from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.raster.scene import Scene
 from geopointseg.raster.virtual_raster import Piece, add_source, new_band, new_dataset
 
 QUANTIZATION = "quantization.json"
@@ -51,11 +48,11 @@ class FoundEmbeddings:
     scenes
         Decoded scenes.
     left_out
-        Scales, land masks and other files, with reasons.
+        Names of land masks and other rasters that are not used, with reasons.
     """
 
     scenes: tuple[Scene, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def is_embedding_path(path: Path) -> bool:
@@ -70,77 +67,12 @@ def is_land_mask(path: Path) -> bool:
     return path.suffix.lower() in _TIFF and _GRID_NAME.fullmatch(path.stem) is not None
 
 
-def open_scene(path: ScenePath) -> Scene:
-    """Open one raster or grid as it is, without the settings of a training; an embedding is decoded.
-
-    Raises
-    ------
-    InputFileError, RasterError
-        If it cannot be read as a scene.
-    """
-    text = os.fspath(path)
-    if os.path.exists(text) and is_embedding_path(Path(text)):  # noqa: PTH110 - Path fails on long names
-        return open_embeddings(Path(text)).scenes[0]
-    return decode_scene(Scene.open(path))
-
-
-def separate_embeddings(
-    files: Sequence[SourceFile], dates: str
-) -> tuple[list[SourceFile], list[LeftOut]]:
-    """Return the files to use, and those beside embeddings that a folder holds and that are none.
-
-    Parameters
-    ----------
-    files
-        All files of a call, with decoded scenes.
-    dates
-        The setting [scene] dates.
-
-    Returns
-    -------
-    files
-        Embeddings only, or imagery without the land masks of grids.
-    left_out
-        The others.
-
-    Raises
-    ------
-    RasterError
-        If imagery was named beside an embedding, products, versions or years differ, or the land mask of a grid was given
-        in place of the grid.
-    """
-    masks = [file for file in files if _is_land_mask_file(file)]
-    kept = [file for file in files if file not in masks]
-    named = next((file for file in masks if file.named), None) or (masks[0] if not kept else None)
-    if named is not None:
-        _refuse_land_mask(Path(named.scene.path))
-    left_out = [leave_out(file, "land mask of a grid") for file in masks]
-    embeddings = [file for file in kept if file.scene.embedding is not None]
-    if not embeddings:
-        return kept, left_out
-    found = [file for file in kept if file not in embeddings and not (file.named or file.opened)]
-    kept = [file for file in kept if file not in found]
-    require_one_embedding([file.scene for file in kept])
-    if dates == "channels":
-        raise RasterError(
-            f"'{kept[0].scene.name}' is an embedding, and [scene] dates is 'channels'. Expected 'scenes': an embedding describes "
-            "a whole year, and years are not mixed."
-        )
-    return kept, [*left_out, *(leave_out(file, "beside an embedding") for file in found)]
-
-
-def _is_land_mask_file(file: SourceFile) -> bool:
-    path = Path(file.scene.path[-_LONGEST:])
-    return file.is_single and file.scene.embedding is None and is_land_mask(path)
-
-
-def _refuse_land_mask(path: Path) -> NoReturn:
-    grid = path.with_suffix(".npy")
-    todo = f"give '{grid.name}'" if grid.is_file() else "download the grid, too, and give that"
-    raise RasterError(
-        f"'{path.name}' is the land mask of a TESSERA grid and no imagery. Expected '{grid.name}' and "
-        f"'{grid.stem}_scales.npy', which hold the embedding; {todo}."
-    )
+def open_grid_file(path: str) -> Scene | None:
+    """Return the first embedding of an array, a store or a folder; None for other paths."""
+    is_there = os.path.exists(path)  # noqa: PTH110 - Path fails on long names
+    if is_there and is_embedding_path(Path(path)):
+        return open_embeddings(Path(path)).scenes[0]
+    return None
 
 
 def open_embeddings(path: Path) -> FoundEmbeddings:
@@ -163,7 +95,7 @@ def open_embeddings(path: Path) -> FoundEmbeddings:
     RasterError
         If arrays have no grid, or scales are missing or do not fit.
     """
-    left_out: list[LeftOut] = []
+    left_out: list[tuple[str, str]] = []
     if path.suffix.lower() == ".zarr":
         scenes: list[Scene] = [_open_store(path)]
     elif path.suffix.lower() == ".npy":
@@ -191,14 +123,12 @@ def _is_grid(path: Path) -> bool:
     return is_codes and (has_scales or _GRID_NAME.fullmatch(path.stem) is not None)
 
 
-def _companions(folder: Path) -> Iterator[LeftOut]:
+def _companions(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the other rasters of a folder of grids, with the reason why they are not used."""
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in _TIFF:
             is_mask = is_land_mask(path)
-            yield LeftOut(
-                path.name, "land mask of a grid" if is_mask else "raster beside embeddings"
-            )
+            yield path.name, "land mask of a grid" if is_mask else "raster beside embeddings"
 
 
 # --- TESSERA grids ---------------------------------------------------------------------------------------------

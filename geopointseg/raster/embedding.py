@@ -16,13 +16,13 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from geopointseg.bands.embedding_check import check_vectors, holds_codes, sample_vectors
 from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.array_scene import ArrayScene, StoredArray
 from geopointseg.raster.band import Band
 from geopointseg.raster.curve import has_table
 from geopointseg.raster.decoding import OTHER, Decoding, Embedding
+from geopointseg.raster.embedding_check import check_vectors, holds_codes, sample_vectors
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.raster_access import HANDLES, is_text
@@ -303,7 +303,7 @@ def scaled_bands(
 def _with_scales(scene: Scene, path: Path, decoding: Decoding) -> Scene:
     """Return a scene whose values are multiplied by those of a raster on the same grid."""
     is_array = path.suffix.lower() == ".npy"
-    scales = _array_as_raster(path, scene) if is_array else Scene.open(path)
+    scales = _array_as_raster(path, scene) if is_array else Scene.open(path, expand=False)
     require_scales(scene.name, scene.grid.shape, len(scene.bands), scales, scene)
     root = new_dataset(scene.grid)
     _add_bands(root, scene, scene.grid)
