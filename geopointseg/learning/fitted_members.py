@@ -27,14 +27,16 @@ from geopointseg.learning.selection import (
 )
 from geopointseg.learning.teacher import predict_labelled
 from geopointseg.learning.training_job import TrainingJob
-from geopointseg.model.banded_member import (
+from geopointseg.model.inference import Ensemble
+from geopointseg.model.member import (
     EMBEDDING_PREFIX,
     BandedMember,
+    ForestMember,
+    Member,
+    NetworkMember,
     unwrap,
     with_weight,
 )
-from geopointseg.model.inference import Ensemble
-from geopointseg.model.member import ForestMember, Member, NetworkMember
 from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.scene import Scene
 from geopointseg.sampling.patch import LabelledPixels

@@ -112,7 +112,7 @@ def train(
     reporter = reporter or Reporter()
     if model not in get_args(ModelKind):
         raise ConfigError(
-            f"There is no model kind '{model}'. Expected auto, network, linear, knn or forest."
+            f"There is no model kind '{model}'. Expected auto, network, linear or forest, or knn on an embedding."
         )
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
     target = resolve_device(device)

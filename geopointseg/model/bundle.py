@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, InputFileError, LegendError, ModelError, OutputError
 from geopointseg.legend import Legend
-from geopointseg.model.banded_member import read_any_member
 from geopointseg.model.card import render_card
 from geopointseg.model.inference import Ensemble, apply_temperature, predict_patch
-from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization
+from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
 from geopointseg.raster.publishing import explain_write_error, hidden_beside
 from geopointseg.summary import described, join_names
 
@@ -424,7 +423,7 @@ def _assemble(
     for position, row in enumerate(description["members"]):
         prefix = _prefix([r["kind"] for r in description["members"]], position) + "."
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        members.append(read_any_member(row, own, len(bands), len(legend), normalization, device))
+        members.append(read_member(row, own, len(bands), len(legend), normalization, device))
     known = set(ModelBundle.__dataclass_fields__) | {"format", "format_version", "weights_sha256"}
     return ModelBundle(
         folder=folder,

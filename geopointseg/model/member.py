@@ -7,7 +7,7 @@ members have the same interface; `geopointseg.model.inference` combines their pr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,6 +22,10 @@ from geopointseg.summary import described
 
 if TYPE_CHECKING:
     from geopointseg.model.forest import Forest
+
+
+EMBEDDING_PREFIX = "embedding "
+"""Begins the kind of members that look at the companion."""
 
 
 @described
@@ -231,6 +235,66 @@ class ForestMember:
         }
 
 
+@described
+@dataclass(frozen=True)
+class BandedMember:
+    """A member that gets some of the bands of a model.
+
+    Parameters
+    ----------
+    inner
+        The member, for these bands alone.
+    bands
+        First band, and the band after the last one.
+    kind
+        Kind of the member; begins with ``embedding`` for those of a companion.
+    weight
+        Weight in the mean of the members.
+    """
+
+    inner: ForestMember | NetworkMember
+    bands: tuple[int, int]
+    kind: str
+    weight: float = 1.0
+
+    @property
+    def margin_px(self) -> int:
+        """Context that is needed on every side, in pixels."""
+        return self.inner.margin_px
+
+    @property
+    def stride(self) -> int:
+        """Windows whose sides are multiples of this, in pixels, are not padded."""
+        return self.inner.stride
+
+    def probabilities(
+        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values."""
+        own = np.ascontiguousarray(image[:, slice(*self.bands)])
+        return self.inner.probabilities(own, valid)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of the inner member."""
+        return self.inner.tensors()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the description of the inner member, with its bands."""
+        own = {"kind": self.kind, "weight": self.weight, "bands": list(self.bands)}
+        return self.inner.to_json() | own
+
+
+def unwrap(member: Member) -> Member:
+    """Return the member within a `BandedMember`, or the member itself."""
+    return member.inner if isinstance(member, BandedMember) else member
+
+
+def with_weight(member: Member, weight: float) -> Member:
+    """Return a member with another weight."""
+    assert isinstance(member, (BandedMember, ForestMember, NetworkMember))  # noqa: S101 - all there are
+    return replace(member, weight=weight)
+
+
 def read_member(
     row: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
@@ -264,6 +328,14 @@ def read_member(
     ModelError
         If the kind is unknown or the tensors do not fit.
     """
+    if "bands" in row:
+        first, stop = (int(v) for v in row["bands"])
+        kind = str(row["kind"])
+        own = {key: value for key, value in row.items() if key != "bands"}
+        own["kind"] = kind.removeprefix(EMBEDDING_PREFIX)
+        inner = read_member(own, tensors, stop - first, classes, normalization, device)
+        assert isinstance(inner, (ForestMember, NetworkMember))  # noqa: S101 - all but banded ones
+        return BandedMember(inner, (first, stop), kind, float(row["weight"]))
     if row["kind"] == "forest":
         from geopointseg.model.forest import Forest
 

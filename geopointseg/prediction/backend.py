@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geopointseg.errors import MissingDependencyError
-from geopointseg.model.banded_member import BandedMember, unwrap
 from geopointseg.model.bundle import ForestMember, Member, ModelBundle, NetworkMember, has_bfloat16
+from geopointseg.model.member import BandedMember, unwrap
 from geopointseg.prediction.signal_stack import widen_signal_stack
 from geopointseg.progress import Reporter
 

@@ -76,7 +76,16 @@ def test_members_look_at_their_own_bands_and_are_combined(
     scored = set(model.metadata["scores"]) - {"how", "together"}
     own = {"embedding knn"}
     assert scored == (
-        own if kind == "knn" else {"forest", "linear", "embedding forest", "embedding linear", *own}
+        own
+        if kind == "knn"
+        else {
+            "forest",
+            "linear",
+            "embedding forest",
+            "embedding linear",
+            "embedding perceptron",
+            *own,
+        }
     )
     assert model.metadata["companion"]["product"] == "AlphaEarth"
     predict(
