@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import SceneConfig
-from geopointseg.errors import RasterError
+from geopointseg.errors import InputFileError, RasterError
 from geopointseg.progress import Reporter
 from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.decoding import Embedding
@@ -48,12 +48,21 @@ def attach_companion(
 
     Raises
     ------
+    InputFileError
+        If it does not exist.
     RasterError
         If there are several embeddings, it is none, or another product than that of the training.
     """
+    path = os.fspath(companion)
+    is_remote = path.startswith("/vsi") or "://" in path or ":" in path[2:]
+    if not is_remote and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
+        raise InputFileError(
+            f"The companion '{path}' does not exist. Expected the embedding beside the imagery; name it with [scene] companion for a "
+            "training, and with '--companion' for a map."
+        )
     told = settings.reading
     found = open_scenes(
-        os.fspath(companion),
+        path,
         bands=bands,
         decode=told["decode"],
         dimensions=told["dimensions"],

@@ -42,6 +42,9 @@ ROW_BYTES = 2**25
 
 SMALLEST_WINDOW_PX = 64
 
+MANY_BANDS = 32
+"""Above this number of bands, tiles are smaller even if their windows overlap."""
+
 RESOLUTION_TOLERANCE = 1.25
 """Ratio of pixel sides beyond which a warning reports that the resolution differs from that of the training."""
 
@@ -331,8 +334,9 @@ def lay_windows(
     if overlap == 0:
         while 4 * bands * window_px**2 > WINDOW_BYTES and window_px >= 2 * SMALLEST_WINDOW_PX:
             window_px //= 2
-    side = max(ROW_BYTES // (4 * bands * window_px), 1)
-    sums_bytes = min(sums_bytes, 4 * channels * side**2)
+    if overlap == 0 or bands > MANY_BANDS:
+        side = max(ROW_BYTES // (4 * bands * window_px), 1)
+        sums_bytes = min(sums_bytes, 4 * channels * side**2)
     return lay_lattice(
         shape,
         window_px=window_px,

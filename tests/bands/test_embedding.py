@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geopointseg.bands.opening import open_scenes
-from geopointseg.errors import ConfigError, InputFileError, RasterError
+from geopointseg.errors import ConfigError, InputFileError, MissingDependencyError, RasterError
 from geopointseg.lab.synthetic_embedding import (
     SyntheticEmbedding,
     encode_alpha_earth,
@@ -156,6 +157,24 @@ def test_zarr_stores_are_read_where_zarr_is_installed(
     np.testing.assert_array_equal(chip.valid, valid)
     np.testing.assert_allclose(chip.image[:, valid], known[:, valid], rtol=1e-6)
     assert (scene.grid, scene.embedding) == (tessera.grid, Embedding("TESSERA", "1", "2024"))
+
+
+def test_a_store_without_the_package_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = tmp_path / "x.zarr" / "utm33"
+    for name in ("embeddings", "scales"):
+        (group / name).mkdir(parents=True)
+    told = {"attributes": {"transform": [10, 0, 0, 0, -10, 0], "crs_epsg": 32633}}
+    (group / "zarr.json").write_text(json.dumps(told))
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(MissingDependencyError, match="Install it with: pip install zarr"):
+        open_scenes([tmp_path / "x.zarr"])
+    (group / "zarr.json").write_text("{}")
+    with pytest.raises(
+        RasterError, match=r"has no georeference\. Expected the attributes 'transform'"
+    ):
+        open_scenes([tmp_path / "x.zarr"])
 
 
 def test_a_quantization_table_gives_limits_to_each_dimension(

@@ -12,7 +12,7 @@ from affine import Affine
 
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import Config
-from geopointseg.errors import ConfigError, RasterError
+from geopointseg.errors import ConfigError, InputFileError, RasterError
 from geopointseg.lab.synthetic_embedding import (
     SyntheticEmbedding,
     make_embedding,
@@ -136,6 +136,8 @@ def test_another_version_is_refused_and_another_file_taken(folder: Path, points:
         RasterError, match="AlphaEarth 2 2024 and the model was trained on AlphaEarth 1 2024"
     ):
         predict(model, folder / "photo.tif", folder / "m.tif", companion=other)
+    with pytest.raises(InputFileError, match="and with '--companion' for a map"):
+        predict(model, folder / "photo.tif", folder / "m.tif", companion=folder / "none.tif")
     same = write_alpha_earth(moved, folder / "same.tif")
     predict(model, folder / "photo.tif", folder / "m1.tif")
     predict(model, folder / "photo.tif", folder / "m2.tif", companion=same)
