@@ -75,7 +75,8 @@ def summarize_fields(value: Any) -> str:
 def identify(value: Any) -> str:
     """Return a text that is equal for equal values and different for others; it covers the contents of arrays.
 
-    Fingerprints use it, because `repr` omits the contents of arrays.
+    Fingerprints use it, because `repr` omits the contents of arrays. Fields that are neither compared nor shown are left out:
+    they are derived from others.
 
     Examples
     --------
@@ -89,7 +90,8 @@ def identify(value: Any) -> str:
         content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return f"{value.dtype.str}{value.shape}:{content}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [f"{f.name}={identify(getattr(value, f.name))}" for f in dataclasses.fields(value)]
+        told = [f for f in dataclasses.fields(value) if f.repr or f.compare]
+        fields = [f"{f.name}={identify(getattr(value, f.name))}" for f in told]
         return f"{type(value).__name__}({', '.join(fields)})"
     if isinstance(value, (tuple, list)):
         return f"({', '.join(map(identify, value))})"

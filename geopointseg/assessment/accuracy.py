@@ -201,6 +201,7 @@ def _assess_points(
         estimates=estimates,
         class_areas=_class_areas(matched.legend, areas, estimates.area_share),
         fingerprint=class_map.fingerprint,
+        attribution=class_map.attribution,
         area_note=PixelAreas.of(class_map.grid).note,
         outside=len(points) - len(np.unique(owner)),
         on_nodata=int((~on_map).sum()),
@@ -403,6 +404,7 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
         estimates=estimates,
         class_areas=_class_areas(matched.legend, mapped_m2 + unlabelled_m2, shares),
         fingerprint=class_map.fingerprint,
+        attribution=class_map.attribution,
         area_note=PixelAreas.of(class_map.grid).note,
         warnings=tuple(warnings.lines),
     )

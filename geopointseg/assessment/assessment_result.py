@@ -102,6 +102,8 @@ class Assessment:
         Areas by class name.
     fingerprint
         Fingerprint of the model of the map, from its tags; empty where there is none.
+    attribution
+        Producer, version, year and licence of the embedding that was mapped; empty for imagery.
     area_note
         Method of the area computation.
     outside, on_nodata
@@ -123,6 +125,7 @@ class Assessment:
     estimates: AccuracyEstimates | None
     class_areas: dict[str, ClassArea]
     fingerprint: str = ""
+    attribution: str = ""
     area_note: AreaNote | None = None
     outside: int = 0
     on_nodata: int = 0

@@ -28,6 +28,7 @@ from geopointseg.bands.container import (
     open_sub_datasets,
     refuse_container,
 )
+from geopointseg.bands.embedding_sorting import separate_embeddings
 from geopointseg.bands.file_role import PICTURE_ENDINGS, RASTER_ENDINGS
 from geopointseg.bands.file_sorting import LeftOut, SourceFile
 from geopointseg.bands.footprint import Footprints
@@ -36,6 +37,13 @@ from geopointseg.bands.stac import is_stac_file, read_stac_scenes
 from geopointseg.bands.stack import stack_dates
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.progress import Reporter
+from geopointseg.raster.decoding import Embedding
+from geopointseg.raster.embedding import decode_scene
+from geopointseg.raster.embedding_check import require_same_product
+from geopointseg.raster.embedding_grid import (
+    is_embedding_path,
+    open_embeddings,
+)
 from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.raster_access import is_text
 from geopointseg.raster.scene import Scene, ScenePath
@@ -48,6 +56,7 @@ if TYPE_CHECKING:
 
 Source = ScenePath | Scene
 Dates = Literal["scenes", "channels"]
+TrainedOn = Embedding | None | Literal[""]
 
 CONTAINER_ENDINGS = {".nc", ".nc4", ".h5", ".he5", ".hdf", ".hdf5"}
 """Files that a folder without rasters is searched for."""
@@ -63,6 +72,9 @@ def open_scenes(
     stack: Stacking = "auto",
     dates: Dates = "scenes",
     nodata: Nodata = None,
+    decode: str = "",
+    dimensions: int = 0,
+    trained_on: TrainedOn = "",
     reporter: Reporter | None = None,
 ) -> list[Scene]:
     """Open imagery as scenes that all have the same bands.
@@ -84,6 +96,12 @@ def open_scenes(
         ``scenes`` takes several dates of one place as more scenes, ``channels`` as channels of one.
     nodata
         A nodata value that the files do not declare.
+    decode
+        How stored values become the numbers of an embedding; see `decode_scene`.
+    dimensions
+        Number of dimensions of an embedding that are read, from the first; 0 for all.
+    trained_on
+        The embedding of the model that maps the scenes, None if it was trained on imagery; by default not checked.
     reporter
         Gets messages on what was stacked, dropped or taken in order, and one line with the scenes and bands that are
         used and the files that are left out.
@@ -102,12 +120,22 @@ def open_scenes(
     """
     reporter = reporter or Reporter()
     files, left_out = _open_files(as_list(sources), bands)
+    files = [replace(f, scene=decode_scene(f.scene, decode, reporter)) for f in files]
+    files, beside = separate_embeddings(files, dates)
+    left_out += beside
+    if not isinstance(trained_on, str):
+        require_same_product(files[0].scene, trained_on, reporter)
     if nodata is not None:
         files = [replace(file, scene=file.scene.with_nodata(nodata)) for file in files]
-    made = assemble_scenes(files, stack, bands=bands, reporter=reporter)
+    is_embedding = files[0].scene.embedding is not None
+    made = assemble_scenes(
+        files, "never" if is_embedding else stack, bands=bands, reporter=reporter
+    )
     scenes = [expand_palette(scene, reporter=reporter) for scene in made.scenes]
     if dates == "channels":
         scenes = _stack_dates_by_place(scenes, reporter)
+    if is_embedding and dimensions and not bands:
+        scenes = [scene.with_bands(scene.bands[:dimensions]) for scene in scenes]
     scenes = _choose_bands(scenes, bands, reporter)
     if style is not None:
         scenes = [style.apply(scene, reporter=reporter) for scene in scenes]
@@ -146,6 +174,11 @@ def _open_files(sources: Sequence[Source], bands: Sequence[str]) -> _Found:
 def _open_path(path: str, bands: Sequence[str]) -> _Found:
     if is_text(path):
         return [SourceFile.of(open_named(path), named=True)], []
+    if os.path.exists(path) and is_embedding_path(Path(path)):  # noqa: PTH110 - Path fails on long names
+        found = open_embeddings(Path(path))
+        return [SourceFile.of(scene, named=True) for scene in found.scenes], [
+            LeftOut(*told) for told in found.left_out
+        ]
     if os.path.isdir(path):  # noqa: PTH112 - Path fails on long names
         return _open_folder(Path(path), bands)
     if _is_product_metadata(path):

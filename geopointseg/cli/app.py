@@ -31,6 +31,7 @@ _COMMANDS = {
     "assess": "assess_command",
     "validate": "assess_command",
     "suggest": "assess_command",
+    "similar": "similar_command",
     "match": "scenes_command",
     "study": "study_command",
     "bench": "bench_command",

@@ -170,7 +170,7 @@ def _assess_map(
     help="Fail, instead of warning, where a training chip reaches a test point.",
 )  # fmt: skip
 @click.option(
-    "--model", type=click.Choice(["auto", "network", "linear", "forest"]), default="auto", show_default=True,
+    "--model", type=click.Choice(["auto", "network", "linear", "knn", "forest"]), default="auto", show_default=True,
     help="Kind of model to train, as for 'train'.",
 )  # fmt: skip
 @click.option("-o", "--output", default=None, metavar="REPORT.html", help="Also write a report.")

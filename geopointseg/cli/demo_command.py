@@ -23,6 +23,11 @@ from geopointseg.cli.invocation import Invocation, common_options
     help="Time limit of the training; by default a number of steps that takes about a minute on two cores.",
 )
 @click.option(
+    "--embeddings",
+    is_flag=True,
+    help="Use a synthetic embedding in the layout of AlphaEarth as the scene.",
+)
+@click.option(
     "--data-only", is_flag=True, help="Write the synthetic landscape and its points, and stop."
 )
 @common_options
@@ -33,11 +38,16 @@ def demo_command(
     points: str | None,
     class_field: str | None,
     minutes: float | None,
+    embeddings: bool,
     data_only: bool,
 ) -> None:
     """Train, predict and assess in three minutes, and write the results and a figure to DIR."""
     if (scene is None) != (points is None):
         raise click.UsageError("--scene and --points go together: a demo on your data needs both.")
+    if embeddings and (scene is not None or data_only):
+        raise click.UsageError(
+            "--embeddings goes with neither --scene nor --data-only; leave one out."
+        )
     from geopointseg.lab.demonstration import run_demo, write_demo_data
 
     if data_only:
@@ -46,7 +56,7 @@ def demo_command(
         return
 
     done = run_demo(
-        folder, scene=scene, points=points, class_field=class_field, minutes=minutes, seed=run.seed,
-        device=run.device, reporter=run.reporter,
+        folder, scene=scene, points=points, class_field=class_field, minutes=minutes, embeddings=embeddings,
+        seed=run.seed, device=run.device, reporter=run.reporter,
     )  # fmt: skip
     run.finish(done.to_json(), *done.tables(), *done.sentences())

@@ -231,13 +231,12 @@ def rasterize(
     from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs
     from geopointseg.raster.scene import Scene
 
+    scene = Scene.open(like)
     refuse_overwriting_inputs(
         [output, Path(output).with_suffix(".qml")],
-        [points, Path(points).with_suffix(".qml"), *raster_files([like])],
+        [points, Path(points).with_suffix(".qml"), *raster_files([scene.path])],
     )
-    mask = rasterize_points(
-        read_points(points, class_field=class_field, layer=layer), Scene.open(like).grid
-    )
+    mask = rasterize_points(read_points(points, class_field=class_field, layer=layer), scene.grid)
     write_mask(mask, output)
     counts = dict(zip(mask.legend.names, mask.counts().tolist(), strict=True))
     run.finish(

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 @setting_option("prediction", "blend")
 @setting_option("prediction", "backend")
 @click.option(
+    "--companion", default=None, metavar="E",
+    help="Embedding beside the rasters, for a model trained with [scene] companion; by default the one of the training.",
+)  # fmt: skip
+@click.option(
     "--aoi",
     default=None,
     metavar="AREA.gpkg",

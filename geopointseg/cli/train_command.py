@@ -17,7 +17,7 @@ from geopointseg.cli.invocation import (
 )
 from geopointseg.cli.setting_options import settings_options
 
-ModelKind = Literal["auto", "network", "linear", "forest"]
+ModelKind = Literal["auto", "network", "linear", "knn", "forest"]
 
 
 @click.command("train", cls=CommandWithLists)

@@ -37,10 +37,22 @@ class SceneConfig:
         "auto", "Whether one-band files of one footprint are bands of one scene."
     )
     nodata: str = setting("", "Nodata value that the files do not declare.")
+    decode: str = setting(
+        "",
+        "How stored values become the numbers of an embedding: empty recognizes products, 'none' reads values as they are, or "
+        "AlphaEarth, TESSERA, OlmoEarth, a formula of v, a table (.csv), a raster of scales ('{stem}_scales.tif').",
+    )
+    companion: str = setting(
+        "",
+        "Embedding of the same ground beside sharper imagery: each is learnt by members of its own, which are combined.",
+    )
+    dimensions: int = setting(
+        0, "Dimensions of an embedding to read, from the first; 0 reads all.", minimum=0
+    )
 
     @property
     def reading(self) -> dict[str, Any]:
-        """Arguments of `open_scenes`: ``stack``, ``dates``, and ``nodata`` as a number or None.
+        """Arguments of `open_scenes`: ``stack``, ``dates``, ``decode``, ``dimensions``, and ``nodata`` as a number or None.
 
         Raises
         ------
@@ -53,7 +65,13 @@ class SceneConfig:
             raise ConfigError(
                 f"[scene] nodata is '{self.nodata}'. Expected a number, nan, or nothing where the files declare it."
             ) from None
-        return {"stack": self.stack, "dates": self.dates, "nodata": nodata}
+        return {
+            "stack": self.stack,
+            "dates": self.dates,
+            "nodata": nodata,
+            "decode": self.decode,
+            "dimensions": self.dimensions,
+        }
 
 
 def _number(text: str) -> float:

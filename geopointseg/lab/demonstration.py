@@ -17,8 +17,10 @@ import numpy as np
 from geopointseg.assessment.accuracy import assess
 from geopointseg.assessment.assessment_result import Assessment
 from geopointseg.assessment.confusion import ConfusionMatrix
+from geopointseg.bands.opening import open_scenes
 from geopointseg.config import Config
 from geopointseg.errors import OutputError
+from geopointseg.lab.synthetic_embedding import make_embedding, write_alpha_earth
 from geopointseg.lab.synthetic_landscape import Landscape, draw_points, make_landscape, write_scene
 from geopointseg.labels.block_split import split_points
 from geopointseg.labels.points import Points, read_points, write_points
@@ -48,7 +50,7 @@ class _DemoModel:
     """One of the models of the demo: its name, its settings, and its files."""
 
     title: str
-    model: Literal["auto", "forest"]
+    model: Literal["auto", "linear", "knn", "forest"]
     forest: dict[str, Any]
     folder: str
     map_name: str
@@ -70,6 +72,12 @@ _MODELS = (
         "map_forest.tif",
     ),
     _DemoModel("geopointseg", "auto", {}, "model", "map.tif"),
+)
+
+_ON_EMBEDDING = (
+    _DemoModel("forest", "forest", {"trees": 100}, "model_forest", "map_forest.tif"),
+    _DemoModel("nearest neighbours", "knn", {}, "model_knn", "map_knn.tif"),
+    _DemoModel("geopointseg", "auto", {"trees": 100}, "model", "map.tif"),
 )
 
 
@@ -153,6 +161,7 @@ class _DemoData:
     reference: Points | str
     tested_on: str
     files: dict[str, str]
+    recipes: tuple[_DemoModel, ...] = _MODELS
 
 
 def run_demo(
@@ -162,6 +171,7 @@ def run_demo(
     points: str | None = None,
     class_field: str | None = None,
     minutes: float | None = None,
+    embeddings: bool = False,
     size: tuple[int, int] = SIZE,
     seed: int = 0,
     device: str = "auto",
@@ -177,6 +187,8 @@ def run_demo(
         Raster, points and class field of the user; by default the synthetic landscape.
     minutes
         Time limit of the training; None takes `STEPS` steps, so that the result is reproducible.
+    embeddings
+        Whether the synthetic scene is an embedding in the layout of AlphaEarth, with half as many rows and columns.
     size
         Rows and columns of the synthetic landscape.
     seed
@@ -203,12 +215,14 @@ def run_demo(
     folder = Path(folder)
     seconds: dict[str, float] = {}
     with _Stopwatch(seconds, "scene and points"):
-        if scene is None or points is None:
+        if embeddings:
+            data = _embedding_data(folder, (size[0] // 2, size[1] // 2), seed)
+        elif scene is None or points is None:
             data = _synthetic_data(folder, size, seed)
         else:
             data = _user_data(folder, scene, points, class_field, seed)
     assessed: dict[str, Assessment] = {}
-    for recipe in _MODELS:
+    for recipe in data.recipes:
         reporter.log(f"Training {recipe.title} ...")
         with _Stopwatch(seconds, recipe.title):
             assessed[recipe.title] = _train_and_map(
@@ -217,7 +231,7 @@ def run_demo(
     scores = {title: found.confusion for title, found in assessed.items()}
     with _Stopwatch(seconds, "picture and report"):
         _draw(folder, data, scores)
-        _report(folder, data, assessed[_MODELS[-1].title])
+        _report(folder, data, assessed[data.recipes[-1].title])
     files = data.files | {
         "map": "map.tif", "model": "model", "picture": "overview.png", "report": "report.html"
     }  # fmt: skip
@@ -269,6 +283,24 @@ def _synthetic_data(folder: Path, size: tuple[int, int], seed: int) -> _DemoData
         reference=str(folder / "truth_east.tif"),
         tested_on="on the eastern part, where no points lie",
         files={"scene": "scene.tif", "points": "points.gpkg", "truth": "truth.tif"},
+    )
+
+
+def _embedding_data(folder: Path, size: tuple[int, int], seed: int) -> _DemoData:
+    """Write a synthetic embedding of a year in the layout of AlphaEarth."""
+    embedding = make_embedding(*size, seed=seed)
+    _prepare(folder)
+    write_alpha_earth(embedding, folder / "embedding_2024.tif")
+    points = draw_points(embedding.landscape, POINTS_PER_CLASS, seed, columns=(0.0, TRAINING_SHARE))
+    write_points(points, folder / "points.gpkg")
+    _write_truth(embedding.landscape, folder)
+    return _DemoData(
+        scene=open_scenes([folder / "embedding_2024.tif"])[0],
+        points=points,
+        reference=str(folder / "truth_east.tif"),
+        tested_on="on the eastern part of a synthetic embedding, where no points lie",
+        files={"scene": "embedding_2024.tif", "points": "points.gpkg", "truth": "truth.tif"},
+        recipes=_ON_EMBEDDING,
     )
 
 
@@ -332,7 +364,7 @@ def _report(folder: Path, data: _DemoData, assessed: Assessment) -> None:
     """Write the report of the last map."""
     from geopointseg.report.document import write_report
 
-    recipe = _MODELS[-1]
+    recipe = data.recipes[-1]
     write_report(
         assessed, folder / "report.html", scene=data.scene, training_points=data.points,
         model=folder / recipe.folder,
@@ -343,7 +375,7 @@ def _draw(folder: Path, data: _DemoData, scores: dict[str, ConfusionMatrix]) -> 
     """Draw scene, points, maps and truth side by side."""
     from geopointseg.report.figures import draw_overview
 
-    maps = {recipe.title: ClassMap.open(folder / recipe.map_name) for recipe in _MODELS[1:]}
+    maps = {recipe.title: ClassMap.open(folder / recipe.map_name) for recipe in data.recipes[1:]}
     truth = ClassMap.open(folder / "truth.tif") if "truth" in data.files else None
     draw_overview(data.scene, data.points, maps, truth, scores).savefig(
         folder / "overview.png", dpi=110

@@ -20,6 +20,7 @@ from geopointseg.model.weight_sources import find_weights
 from geopointseg.model.weights import InitialWeights, apply_weights
 from geopointseg.progress import NullSink, Reporter
 from geopointseg.raster.band import Band
+from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.scene import Scene
 
 PLAUSIBLE_MEAN = 4.0
@@ -94,7 +95,8 @@ def with_plain_network(config: Config) -> Config:
 
 def suits_backbone(scenes: Sequence[Scene]) -> bool:
     """Return whether the features of photographs can be expected to describe scenes: colours, and pixels below `COARSE_M`."""
-    return find_colors(scenes[0].bands) is not None and scenes[0].grid.resolution_m < COARSE_M
+    scene = scenes[0].imagery if isinstance(scenes[0], CompanionScene) else scenes[0]
+    return find_colors(scene.bands) is not None and scene.grid.resolution_m < COARSE_M
 
 
 def network_options(config: Config) -> dict[str, Any]:

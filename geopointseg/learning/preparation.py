@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from geopointseg.bands.band_names import band_specs, require_distinct_bands
+from geopointseg.bands.companion import attach_companion, reading_of_imagery
 from geopointseg.bands.opening import open_scenes
-from geopointseg.config import Config
+from geopointseg.config import Config, SamplingConfig
+from geopointseg.config.scene_config import SMALLEST_CHIP
 from geopointseg.errors import ConfigError, PointsError
 from geopointseg.labels.placement import select_training
 from geopointseg.labels.point_check import check_points
@@ -27,6 +29,7 @@ from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.picture_style import PictureStyle
 from geopointseg.raster.class_map import class_dtype
+from geopointseg.raster.embedding_check import require_one_embedding
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.raster.warp import in_resolution
@@ -34,6 +37,8 @@ from geopointseg.sampling.patch import LabelledPixels, locate_labels
 
 FEW_A_CLASS = 20
 """A warning names classes with fewer labelled pixels than this."""
+
+_LEAST_MPX = 1.0
 
 Labels = Points | Sequence[SparseMask]
 
@@ -83,6 +88,8 @@ def prepare(
     config: Config,
     seed: int,
     reporter: Reporter,
+    *,
+    network: bool = True,
 ) -> Prepared:
     """Open scenes, check labels, read imagery and choose the held-out pixels.
 
@@ -105,7 +112,7 @@ def prepare(
         opened,
         [*masks, *[None] * len(others)],
         classes=len(legend),
-        sampling=config.sampling,
+        sampling=config.sampling if network else _sampling_for(opened[0], config.sampling, masks),
         seed=seed,
         reporter=reporter,
         marked=marked,
@@ -130,6 +137,17 @@ def prepare(
     )
 
 
+def _sampling_for(
+    scene: Scene, sampling: SamplingConfig, masks: Sequence[SparseMask | None]
+) -> SamplingConfig:
+    """Return settings that keep less of an embedding in memory: members on single vectors need no surroundings."""
+    if scene.embedding is None:
+        return sampling
+    labels = sum(len(mask) for mask in masks if mask is not None)
+    needed = max(_LEAST_MPX, 2e-6 * labels * SMALLEST_CHIP**2)
+    return replace(sampling, chip_size=SMALLEST_CHIP, area_mpx=min(sampling.area_mpx, needed))
+
+
 def open_alike(
     scenes: Sequence[Scene | ScenePath],
     unlabelled: Sequence[Scene | ScenePath],
@@ -144,25 +162,30 @@ def open_alike(
         If one lacks bands of the first.
     """
     settings = config.scene
-    training = open_scenes(scenes, bands=settings.bands, reporter=reporter, **settings.reading)
+    reading: dict[str, Any] = reading_of_imagery(settings)
+    training = open_scenes(scenes, bands=settings.bands, reporter=reporter, **reading)
     require_distinct_bands(training[0])
     alike: dict[str, Any] = {
         "bands": band_specs(training[0]),
         "reporter": reporter,
-        **settings.reading,
+        **reading,
     }
     others = open_scenes(unlabelled, **alike) if unlabelled else []
+    require_one_embedding([*training, *others])
     size = training[0].grid.resolution_m
     training = [in_resolution(scene, size, reporter=reporter) for scene in training]
     others = [in_resolution(scene, size, reporter=reporter) for scene in others]
     style = None
-    if settings.matching != "none":
+    if settings.matching != "none" and training[0].embedding is None:
         reference = training
         if settings.reference:
             reference = open_scenes([settings.reference], **alike)
         style = PictureStyle.of(reference, settings.matching, reporter=reporter)
         training = [style.apply(scene, reporter=reporter) for scene in training]
         others = [style.apply(scene, reporter=reporter) for scene in others]
+    if settings.companion:
+        both = attach_companion([*training, *others], settings.companion, settings, reporter)
+        training, others = both[: len(training)], both[len(training) :]
     return training, others, style
 
 

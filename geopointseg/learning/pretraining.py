@@ -30,6 +30,7 @@ from geopointseg.errors import Cancelled, TrainingError
 from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.chips import TrainingChips, join_layers
 from geopointseg.learning.consistency import AveragedNetwork
+from geopointseg.learning.embedding_members import settings_for_embedding
 from geopointseg.learning.initial_network import network_options, with_plain_network
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.objective import build_augmentation
@@ -121,6 +122,8 @@ def pretrain(
     try:
         with torch.random.fork_rng():
             opened, _, _ = open_alike(as_list(scenes), (), config, reporter)
+            if opened[0].embedding is not None:
+                config = settings_for_embedding(config, opened[0])
             imagery = read_training_imagery(
                 opened,
                 [None] * len(opened),

@@ -22,7 +22,9 @@ from geopointseg.bands.band_names import band_specs
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, ConfigError, TrainingError
 from geopointseg.labels.points import Points
+from geopointseg.learning.embedding_members import settings_for_embedding
 from geopointseg.learning.fitted_members import (
+    choose_fitted,
     fit_members,
     predict_each,
     weighted,
@@ -31,8 +33,7 @@ from geopointseg.learning.fitted_members import (
 from geopointseg.learning.initial_network import build_initial_network, resolve_network
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.network_training import LastGoodError, NetworkSession, TrainingOutcome
-from geopointseg.learning.preparation import Labels, prepare, with_budget
-from geopointseg.learning.selection import choose
+from geopointseg.learning.preparation import Labels, Prepared, prepare, with_budget
 from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
     describe_points,
@@ -42,6 +43,7 @@ from geopointseg.learning.training_log import (
 )
 from geopointseg.model.bundle import ModelBundle, resolve_device
 from geopointseg.progress import Reporter
+from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.setting import as_list
 
@@ -77,8 +79,8 @@ def train(
     seed
         Seed of initial weights, chips and augmentation. The same seed and number of steps give the same model on a CPU.
     model
-        ``auto`` keeps network, linear model, forest or several of them, by their scores on held-out points; ``network``,
-        ``linear`` and ``forest`` train one.
+        ``auto`` keeps network, linear model, forest or several of them, by their scores on held-out points; on an embedding,
+        linear model, nearest neighbours (``knn``) and forest. The other kinds train one.
     minutes, steps, weights
         Shorthands for settings of the same name.
     unlabelled
@@ -111,7 +113,7 @@ def train(
     reporter = reporter or Reporter()
     if model not in get_args(ModelKind):
         raise ConfigError(
-            f"There is no model kind '{model}'. Expected auto, network, linear or forest."
+            f"There is no model kind '{model}'. Expected auto, network, linear or forest, or knn on an embedding."
         )
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
     target = resolve_device(device)
@@ -121,9 +123,10 @@ def train(
     started_s = time.monotonic()
     try:
         with torch.random.fork_rng():
-            prepared = prepare(as_list(scenes), points, as_list(unlabelled), config, seed, reporter)
+            prepared = _prepare(scenes, points, unlabelled, config, seed, reporter, model)
+            config, wants_network = _settings_for(prepared.scenes[0], config, model)
             network, normalization = None, prepared.imagery.normalization()
-            if model in ("auto", "network"):
+            if wants_network:
                 config = resolve_network(config, prepared.scenes, reporter)
                 network, normalization = build_initial_network(
                     prepared.imagery, prepared.scenes, config, seed, reporter
@@ -153,23 +156,71 @@ def train(
     return ModelBundle.load(output, device=str(target))
 
 
+def _prepare(
+    scenes: Scene | ScenePath | Sequence[Scene | ScenePath],
+    points: Labels,
+    unlabelled: Sequence[Scene | ScenePath],
+    config: Config,
+    seed: int,
+    reporter: Reporter,
+    model: ModelKind,
+) -> Prepared:
+    return prepare(
+        as_list(scenes), points, as_list(unlabelled), config, seed, reporter, network=model == "network"
+    )  # fmt: skip
+
+
+def _settings_for(scene: Scene, config: Config, model: ModelKind) -> tuple[Config, bool]:
+    """Return the settings for a kind of scene, and whether a network is prepared.
+
+    Raises
+    ------
+    ConfigError
+        If a network is requested beside a companion.
+    """
+    if isinstance(scene, CompanionScene):
+        if model == "network":
+            raise ConfigError(
+                "A network was requested beside a [scene] companion. Expected auto, linear, knn or forest, whose members look at "
+                "imagery and embedding separately."
+            )
+        return config, False
+    if scene.embedding is not None:
+        return settings_for_embedding(config, scene), model == "network"
+    return config, model in ("auto", "network")
+
+
 FITTED_MINUTES = 1.0
 """Trainings of at most this many minutes train no network: it would get too few steps to score above the fitted members."""
 
 
 def _train(job: TrainingJob, *, resume: bool) -> TrainingOutcome:
     """Train the requested kind of model."""
-    if job.kind in ("forest", "linear"):
-        asked = "A forest" if job.kind == "forest" else "A linear model"
-        return _fitted_alone(job, f"{asked} was requested.")
+    if job.kind in _REQUESTED:
+        return _fitted_alone(job, f"{_REQUESTED[job.kind]} requested.")
+    if isinstance(job.prepared.scenes[0], CompanionScene):
+        return _fitted_alone(job, "Imagery and its companion have members of their own.")
     if job.kind == "auto" and (reason := _why_no_network(job)):
         job.reporter.log(reason)
         return _fitted_alone(job, reason)
     return NetworkSession(job, resume=resume).run()
 
 
+_REQUESTED = {
+    "forest": "A forest was",
+    "linear": "A linear model was",
+    "knn": "Nearest neighbours were",
+}
+
+
 def _why_no_network(job: TrainingJob) -> str:
     """Return the reason why no network is trained; an empty text where one is."""
+    embedding = job.prepared.scenes[0].embedding
+    if embedding is not None:
+        return (
+            f"No network is trained: the vectors of {embedding.product} are features already, and heads on single pixels learn "
+            "from few points. Request a network with '--model network'."
+        )
     count, limit = len(job.all_labels), job.config.selection.forest_below
     if count < limit:
         return (
@@ -193,7 +244,7 @@ def _fitted_alone(job: TrainingJob, reason: str) -> TrainingOutcome:
     if len(held_out):
         fitted = fit_members(job, job.prepared.training_labels)
         found = predict_each(job, fitted, held_out)
-        choice = choose(
+        choice = choose_fitted(
             without_class_shares(fitted, found), held_out.class_index, doubtful=job.doubtful
         )
         weights = choice.weights
@@ -236,7 +287,7 @@ def assemble(job: TrainingJob, outcome: TrainingOutcome, learnt: Points) -> Mode
     return ModelBundle(
         folder=job.output.folder,
         legend=job.prepared.legend,
-        bands=band_specs(job.prepared.scenes[0]),
+        bands=_band_specs(job.prepared.scenes[0]),
         normalization=job.normalization,
         resolution_m=imagery.resolution_m,
         chip_size=job.config.sampling.chip_size,
@@ -247,6 +298,8 @@ def assemble(job: TrainingJob, outcome: TrainingOutcome, learnt: Points) -> Mode
         metadata={
             **outcome.facts,
             "seed": job.seed,
+            "embedding": _describe_embedding(job.prepared.scenes[0]),
+            "companion": _describe_companion(job.prepared.scenes[0]),
             "style": job.prepared.style.to_json() if job.prepared.style else None,
             "points": describe_points(points, counts) if points else {"per_class": per_class},
             "training_points": encode_locations(
@@ -256,6 +309,27 @@ def assemble(job: TrainingJob, outcome: TrainingOutcome, learnt: Points) -> Mode
             "versions": library_versions(),
         },
     )
+
+
+def _band_specs(scene: Scene) -> tuple[str, ...]:
+    if isinstance(scene, CompanionScene):
+        return (*band_specs(scene.imagery), *band_specs(scene.companion))
+    return band_specs(scene)
+
+
+def _describe_embedding(scene: Scene) -> dict[str, Any] | None:
+    """Return product, version, year, licence and number of dimensions of an embedding; None for imagery."""
+    if scene.embedding is None:
+        return None
+    return scene.embedding.to_json() | {"dimensions": len(scene.bands)}
+
+
+def _describe_companion(scene: Scene) -> dict[str, Any] | None:
+    """Return the description of the embedding beside imagery, and its bands; None where there is none."""
+    if not isinstance(scene, CompanionScene):
+        return None
+    told = _describe_embedding(scene.companion) or {}
+    return told | {"bands": list(band_specs(scene.companion))}
 
 
 def _digest_weights(outcome: TrainingOutcome) -> bytes:

@@ -23,7 +23,7 @@ from geopointseg.model.member import Normalization
 from geopointseg.progress import Reporter
 from geopointseg.sampling.patch import LabelledPixels
 
-ModelKind = Literal["auto", "network", "linear", "forest"]
+ModelKind = Literal["auto", "network", "linear", "knn", "forest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,8 @@ class TrainingJob:
     @property
     def doubtful(self) -> tuple[str, ...]:
         """Kinds of members that must be shown to score higher on this imagery, see `choose`."""
-        return () if suits_backbone(self.prepared.scenes) else ("linear",)
+        scenes = self.prepared.scenes
+        return () if scenes[0].embedding is not None or suits_backbone(scenes) else ("linear",)
 
     @property
     def preferred(self) -> str:

@@ -423,7 +423,7 @@ def _assemble(
     legend = Legend.from_json(description["legend"])
     bands = tuple(str(b) for b in description["bands"])
     normalization = Normalization.from_json(description["normalization"])
-    members = []
+    members: list[Member] = []
     for position, row in enumerate(description["members"]):
         prefix = _prefix([r["kind"] for r in description["members"]], position) + "."
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

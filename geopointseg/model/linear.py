@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -214,7 +214,14 @@ def _cut(image: Image, window: tuple[slice, slice], stride: int) -> Image:
     return np.ascontiguousarray(np.pad(tile, [(0, 0), *pads], mode=mode))
 
 
-def fit_head(body: LinearBody, labelled: LabelledFeatures, classes: int) -> None:
+class LinearHead(Protocol):
+    """A network that stores a linear function of features."""
+
+    def load_head(self, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+        """Store weights ``(class, feature)`` and biases ``(class,)``."""
+
+
+def fit_head(body: LinearHead, labelled: LabelledFeatures, classes: int) -> None:
     """Fit a multinomial logistic regression and store it in the body.
 
     Features are standardized. All classes have the same total weight. Classes without a pixel get the probability 0, and
@@ -250,7 +257,7 @@ def fit_head(body: LinearBody, labelled: LabelledFeatures, classes: int) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit((features - mean) / scale, labelled.class_index[used], labelled.weight[used])
-    weight, bias = _all_classes(model.coef_, model.intercept_, present, classes)
+    weight, bias = all_classes(model.coef_, model.intercept_, present, classes)
     weight = weight / scale
     body.load_head(weight, bias - weight @ mean)
 
@@ -259,13 +266,30 @@ ABSENT_LOGIT = -1e4
 """Bias of classes that no labelled pixel has."""
 
 
-def _all_classes(
+def all_classes(
     coefficients: NDArray[np.float64],
     intercept: NDArray[np.float64],
     present: NDArray[np.int64],
     classes: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights ``(class, feature)`` and biases ``(class,)`` of all classes of the legend."""
+    """Return weights and biases of all classes of the legend.
+
+    Parameters
+    ----------
+    coefficients, intercept
+        Weights ``(class, feature)`` and biases ``(class,)`` as scikit-learn stores them.
+    present
+        Class indices that they belong to.
+    classes
+        Number of classes in the legend.
+
+    Returns
+    -------
+    weight
+        float64 ``(class, feature)``.
+    bias
+        float64 ``(class,)``; very low for classes that are not present.
+    """
     if len(present) == 2:  # scikit-learn stores the difference of two classes
         coefficients = np.stack([-coefficients[0] / 2, coefficients[0] / 2])
         intercept = np.array([-intercept[0] / 2, intercept[0] / 2])

@@ -7,7 +7,7 @@ members have the same interface; `geopointseg.model.inference` combines their pr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,10 +17,15 @@ from torch import Tensor
 
 from geopointseg.errors import ModelError
 from geopointseg.model.architecture import Network, build_network
+from geopointseg.model.embedding_heads import EMBEDDING_ARCHITECTURES, build_embedding_head
 from geopointseg.summary import described
 
 if TYPE_CHECKING:
     from geopointseg.model.forest import Forest
+
+
+EMBEDDING_PREFIX = "embedding "
+"""Begins the kind of members that look at the companion."""
 
 
 @described
@@ -60,10 +65,20 @@ class Normalization:
         valid
             bool ``(..., row, col)``.
         """
-        scaled = (image - self.mean[:, None, None].astype(np.float32)) / self.std[
-            :, None, None
-        ].astype(np.float32)
+        if self.is_identity and valid.all():
+            return image
+        scaled = (
+            image
+            if self.is_identity
+            else (image - self.mean[:, None, None].astype(np.float32))
+            / self.std[:, None, None].astype(np.float32)
+        )
         return np.where(valid[..., None, :, :], scaled, np.float32(0.0))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether all means are 0 and all standard deviations 1, as for the vectors of an embedding."""
+        return not self.mean.any() and bool((self.std == 1.0).all())
 
     def to_json(self) -> dict[str, list[float]]:
         """Return ``{"mean": [...], "std": [...]}``."""
@@ -80,7 +95,7 @@ class Member(Protocol):
 
     @property
     def kind(self) -> str:
-        """``network``, ``linear`` or ``forest``."""
+        """``network``, ``linear``, ``knn``, ``perceptron`` or ``forest``."""
 
     @property
     def weight(self) -> float:
@@ -126,7 +141,7 @@ class NetworkMember:
     device
         Device of the network.
     kind
-        ``network`` or ``linear``.
+        ``network``, ``linear``, ``knn`` or ``perceptron``.
     """
 
     network: Network
@@ -159,7 +174,7 @@ class NetworkMember:
 
     def to_json(self) -> dict[str, Any]:
         """Return kind, weight, margin, architecture, and the normalization where it differs from the model's."""
-        own = {"normalization": self.normalization.to_json()} if self.kind == "linear" else {}
+        own = {"normalization": self.normalization.to_json()} if self.kind != "network" else {}
         return {
             "kind": self.kind,
             "weight": self.weight,
@@ -220,6 +235,66 @@ class ForestMember:
         }
 
 
+@described
+@dataclass(frozen=True)
+class BandedMember:
+    """A member that gets some of the bands of a model.
+
+    Parameters
+    ----------
+    inner
+        The member, for these bands alone.
+    bands
+        First band, and the band after the last one.
+    kind
+        Kind of the member; begins with ``embedding`` for those of a companion.
+    weight
+        Weight in the mean of the members.
+    """
+
+    inner: ForestMember | NetworkMember
+    bands: tuple[int, int]
+    kind: str
+    weight: float = 1.0
+
+    @property
+    def margin_px(self) -> int:
+        """Context that is needed on every side, in pixels."""
+        return self.inner.margin_px
+
+    @property
+    def stride(self) -> int:
+        """Windows whose sides are multiples of this, in pixels, are not padded."""
+        return self.inner.stride
+
+    def probabilities(
+        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values."""
+        own = np.ascontiguousarray(image[:, slice(*self.bands)])
+        return self.inner.probabilities(own, valid)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of the inner member."""
+        return self.inner.tensors()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the description of the inner member, with its bands."""
+        own = {"kind": self.kind, "weight": self.weight, "bands": list(self.bands)}
+        return self.inner.to_json() | own
+
+
+def unwrap(member: Member) -> Member:
+    """Return the member within a `BandedMember`, or the member itself."""
+    return member.inner if isinstance(member, BandedMember) else member
+
+
+def with_weight(member: Member, weight: float) -> Member:
+    """Return a member with another weight."""
+    assert isinstance(member, (BandedMember, ForestMember, NetworkMember))  # noqa: S101 - all there are
+    return replace(member, weight=weight)
+
+
 def read_member(
     row: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
@@ -253,18 +328,26 @@ def read_member(
     ModelError
         If the kind is unknown or the tensors do not fit.
     """
+    if "bands" in row:
+        first, stop = (int(v) for v in row["bands"])
+        kind = str(row["kind"])
+        own = {key: value for key, value in row.items() if key != "bands"}
+        own["kind"] = kind.removeprefix(EMBEDDING_PREFIX)
+        inner = read_member(own, tensors, stop - first, classes, normalization, device)
+        assert isinstance(inner, (ForestMember, NetworkMember))  # noqa: S101 - all but banded ones
+        return BandedMember(inner, (first, stop), kind, float(row["weight"]))
     if row["kind"] == "forest":
         from geopointseg.model.forest import Forest
 
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         return ForestMember(Forest.from_arrays(arrays, row["forest"]), float(row["weight"]))
-    if row["kind"] not in ("network", "linear"):
+    if row["kind"] not in ("network", "linear", "knn", "perceptron"):
         raise ModelError(
-            f"The model has a member of kind '{row['kind']}'. Expected network, linear or forest; "
+            f"The model has a member of kind '{row['kind']}'. Expected network, linear, knn, perceptron or forest; "
             "update geopointseg."
         )
     with torch.random.fork_rng(devices=[]):
-        network = build_network(bands=bands, classes=classes, **row["architecture"])
+        network = _build(row["architecture"], bands, classes)
     try:
         network.load_state_dict(dict(tensors), strict=True)
     except RuntimeError as error:
@@ -284,6 +367,12 @@ def read_member(
         device=device,
         kind=str(row["kind"]),
     )
+
+
+def _build(options: Mapping[str, Any], bands: int, classes: int) -> Network:
+    if options["architecture"] in EMBEDDING_ARCHITECTURES:
+        return build_embedding_head(bands, classes, options)
+    return build_network(bands=bands, classes=classes, **options)
 
 
 def _short(error: Exception) -> str:

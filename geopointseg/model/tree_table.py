@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -116,6 +116,16 @@ class TreeTable:
             weight=np.concatenate([t.weight * (w / total) for t, w in kept]).astype(np.float32),
             features=max(t.features for t, _ in kept),
             **joined,
+        )
+
+    def raised(self, step: float) -> Self:
+        """Return the trees with all thresholds higher by a step that is far below the differences of values.
+
+        A threshold is the middle between two values. Where features are few distinct numbers, it may equal a third one, and
+        rounding errors would decide on which side that lies.
+        """
+        return replace(
+            self, threshold=np.where(self.left >= 0, self.threshold + step, self.threshold)
         )
 
     @property

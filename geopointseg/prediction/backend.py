@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geopointseg.errors import MissingDependencyError
-from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, has_bfloat16
+from geopointseg.model.bundle import ForestMember, Member, ModelBundle, NetworkMember, has_bfloat16
+from geopointseg.model.member import BandedMember, unwrap
 from geopointseg.prediction.signal_stack import widen_signal_stack
 from geopointseg.progress import Reporter
 
@@ -94,13 +95,17 @@ def accelerate(bundle: ModelBundle, backend: str) -> ModelBundle:
         If the backend is not installed.
     """
     require_backend(backend)
-    members: tuple[Member, ...] = tuple(
-        AcceleratedMember(**vars(member), backend=backend)
-        if isinstance(member, NetworkMember) and member.device.type == "cpu"
-        else member
-        for member in bundle.members
-    )
+    members = tuple(_accelerated(member, backend) for member in bundle.members)
     return replace(bundle, members=members)
+
+
+def _accelerated(member: Member, backend: str) -> Member:
+    if isinstance(member, BandedMember):
+        inner = _accelerated(member.inner, backend)
+        return replace(member, inner=cast("ForestMember | NetworkMember", inner))
+    if isinstance(member, NetworkMember) and member.device.type == "cpu":
+        return AcceleratedMember(**vars(member), backend=backend)
+    return member
 
 
 def require_backend(backend: str) -> None:
@@ -345,4 +350,9 @@ def _try(
 
 
 def _network_members(bundles: Iterable[ModelBundle]) -> list[Member]:
-    return [member for bundle in bundles for member in bundle.members if member.kind != "forest"]
+    return [
+        member
+        for bundle in bundles
+        for member in bundle.members
+        if not isinstance(unwrap(member), ForestMember)
+    ]

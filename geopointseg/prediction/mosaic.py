@@ -99,11 +99,18 @@ def _on_pixels_of(first: Scene, scene: Scene, reporter: Reporter) -> Scene:
         )
     if first.grid.matches(scene.grid):
         return scene
-    reporter.log(
+    told = (
         f"'{scene.name}' ({_grid_text(scene.grid)}) is resampled to the pixels of '{first.name}' "
-        f"({_grid_text(first.grid)}) as it is read."
+        f"({_grid_text(first.grid)}) as it is read"
     )
-    return warped(scene, _grid_around(first.grid, scene.grid))
+    grid = _grid_around(first.grid, scene.grid)
+    if scene.embedding is None:
+        reporter.log(f"{told}.")
+        return warped(scene, grid)
+    reporter.log(
+        f"{told}, by nearest neighbour, because means of vectors are no vectors of the product."
+    )
+    return warped(scene, grid, "nearest")
 
 
 def _grid_around(pixels: Grid, other: Grid) -> Grid:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg import __version__
+from geopointseg.bands.companion import attach_companion, reading_of_imagery
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import PredictionConfig, SceneConfig
 from geopointseg.errors import ConfigError, RasterError
@@ -24,6 +25,9 @@ from geopointseg.prediction.tile_pipeline import Plan
 from geopointseg.prediction.tiling import SUMS_BYTES, Lattice, lay_lattice
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.picture_style import PictureStyle
+from geopointseg.raster.class_map import ATTRIBUTION_TAG
+from geopointseg.raster.companion_scene import CompanionScene
+from geopointseg.raster.decoding import Embedding
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
 
@@ -36,6 +40,16 @@ WIDE_WINDOW_PX = 1280
 """Side for models that need more context."""
 WIDE_OVERLAP_PX = 384
 """Largest overlap of these windows in pixels."""
+WINDOW_BYTES = 2**24
+"""Largest size of the values of a window of models that look at single pixels: 64 bands of 256 x 256 pixels."""
+
+ROW_BYTES = 2**25
+"""Approximate size of the values of a row of windows of a tile, which are read at once."""
+
+SMALLEST_WINDOW_PX = 64
+
+MANY_BANDS = 32
+"""Above this number of bands, tiles are smaller even if their windows overlap."""
 
 RESOLUTION_TOLERANCE = 1.25
 """Ratio of pixel sides beyond which a warning reports that the resolution differs from that of the training."""
@@ -125,9 +139,15 @@ class PredictionJob:
             settings.encoding,
         )
         lattice = lay_windows(
-            mosaic.shape, ensemble, settings, channels=products.channels, sums_bytes=self.sums_bytes
+            mosaic.shape, ensemble, settings, channels=products.channels, sums_bytes=self.sums_bytes,
+            bands=len(self.scenes[0].bands),
+        )  # fmt: skip
+        first = self.scenes[0]
+        embedding = (
+            first.companion.embedding if isinstance(first, CompanionScene) else first.embedding
         )
-        layouts = products.layouts(mosaic.grid, {}, fingerprint=self.fingerprint, cog=self.cog)
+        tags = {} if embedding is None else {ATTRIBUTION_TAG: embedding.attribution}
+        layouts = products.layouts(mosaic.grid, tags, fingerprint=self.fingerprint, cog=self.cog)
         batch_size = resolve_batch_size(settings, self.device)
         return Plan(mosaic, self.aoi, lattice, products, layouts, batch_size, self.min_area_px)
 
@@ -166,7 +186,10 @@ def load_models(models: Sequence[ModelBundle | str | Path], device: str) -> tupl
 
 
 def open_imagery(
-    sources: Sequence[Any], bundles: Sequence[ModelBundle], reporter: Reporter
+    sources: Sequence[Any],
+    bundles: Sequence[ModelBundle],
+    reporter: Reporter,
+    companion: str | os.PathLike[str] | None = None,
 ) -> tuple[Scene, ...]:
     """Open rasters with the bands and the picture style of the models.
 
@@ -178,6 +201,8 @@ def open_imagery(
         The models.
     reporter
         Gets warnings, for example about another resolution.
+    companion
+        The embedding beside the imagery, for models that were trained with one; by default the one of the training.
 
     Returns
     -------
@@ -197,21 +222,61 @@ def open_imagery(
         )
     style = PictureStyle.from_json(styles[0]) if styles[0] else None
     settings = _common_settings(bundles)
+    beside = _common_companion(bundles)
+    further = list(beside["bands"]) if beside else []
     scenes = open_scenes(
         [_absolute(s) for s in sources],
-        bands=union_bands(bundles),
+        bands=[band for band in union_bands(bundles) if band not in further],
         style=style,
+        trained_on=_common_embedding(bundles),
         reporter=reporter,
-        **settings.reading,
+        **reading_of_imagery(settings),  # type: ignore[arg-type]
     )
+    if beside:
+        scenes = attach_companion(
+            scenes, companion or settings.companion, settings, reporter, bands=further,
+            trained_on=Embedding.from_json(beside),
+        )  # fmt: skip
     _warn_of_scale(scenes[0], bundles, reporter)
     return tuple(scenes)
+
+
+def _common_embedding(bundles: Sequence[ModelBundle]) -> Embedding | None:
+    """Return the embedding that the models were trained on; None for imagery.
+
+    Raises
+    ------
+    RasterError
+        If they were trained on several products or versions, or on an embedding and on imagery.
+    """
+    rows = [bundle.metadata.get("embedding") for bundle in bundles]
+    found = [Embedding.from_json(row) if row else None for row in rows]
+    keys = [(one.product, one.version) if one else None for one in found]
+    for one, key in zip(found, keys, strict=True):
+        if key != keys[0]:
+            names = (each.name if each else "imagery" for each in (found[0], one))
+            raise RasterError(
+                f"The models were trained on {' and on '.join(names)}. One map takes one kind of scene; average models of the same "
+                "product and version."
+            )
+    return found[0]
+
+
+def _common_companion(bundles: Sequence[ModelBundle]) -> dict[str, Any] | None:
+    """Return the description of the embedding beside the imagery of all models; None where there is none."""
+    found = [bundle.metadata.get("companion") or None for bundle in bundles]
+    if any((one or {}).get("bands") != (found[0] or {}).get("bands") for one in found):
+        raise RasterError(
+            "The models were trained with different embeddings as [scene] companion, or only one of them with one. One map takes one "
+            "companion; average models that were trained with the same."
+        )
+    return dict(found[0]) if found[0] else None
 
 
 def _common_settings(bundles: Sequence[ModelBundle]) -> SceneConfig:
     """Return the settings with which the training of the models read its scenes."""
     settings = [bundle.config.scene for bundle in bundles]
-    for name in ("nodata", "dates", "stack"):
+    for name in ("nodata", "dates", "stack", "decode"):
         found = list(dict.fromkeys(str(getattr(one, name)) for one in settings))
         if len(found) > 1:
             raise RasterError(
@@ -246,8 +311,11 @@ def lay_windows(
     *,
     channels: int,
     sums_bytes: int,
+    bands: int = 1,
 ) -> Lattice:
     """Cover a raster with windows, with the stride and the context of the models.
+
+    Where the models look at single pixels of many bands, windows and tiles are smaller, so that as many values are in memory.
 
     Parameters
     ----------
@@ -259,6 +327,8 @@ def lay_windows(
         Window, overlap and blending.
     channels, sums_bytes
         As in `lay_lattice`.
+    bands
+        Number of bands of the imagery.
 
     Returns
     -------
@@ -267,9 +337,16 @@ def lay_windows(
     """
     settings = replace(settings, window_px=resolve_window(settings, ensemble.margin_px))
     overlap = resolve_overlap(settings, ensemble.margin_px)
+    window_px = settings.window_px
+    if overlap == 0:
+        while 4 * bands * window_px**2 > WINDOW_BYTES and window_px >= 2 * SMALLEST_WINDOW_PX:
+            window_px //= 2
+    if overlap == 0 or bands > MANY_BANDS:
+        side = max(ROW_BYTES // (4 * bands * window_px), 1)
+        sums_bytes = min(sums_bytes, 4 * channels * side**2)
     return lay_lattice(
         shape,
-        window_px=settings.window_px,
+        window_px=window_px,
         overlap_px=overlap,
         stride=ensemble.stride,
         channels=channels,

@@ -50,6 +50,7 @@ from geopointseg.prediction.tile_files import ArrayFile
 from geopointseg.prediction.tile_pipeline import (
     GDAL_CACHE_BYTES,
     Plan,
+    cache_bytes,
     compute_tiles,
 )
 from geopointseg.prediction.tile_status import TileProgress, TileStatus
@@ -81,6 +82,7 @@ def predict(
     *,
     probabilities: Paths | None = None,
     uncertainty: Paths | None = None,
+    companion: Paths | None = None,
     aoi: Paths | None = None,
     min_area_px: int = 0,
     resume: bool = False,
@@ -108,6 +110,8 @@ def predict(
         Output file of the probability of each class; None writes none.
     uncertainty
         Output file of confidence, entropy and margin (and disagreement of several members); None writes none.
+    companion
+        The embedding beside the imagery, for a model trained with [scene] companion; by default the one of the training.
     aoi
         Vector layer with polygons outside of which nothing is mapped.
     min_area_px
@@ -149,8 +153,8 @@ def predict(
         If the reporter cancels the run; finished tiles are kept for ``resume``.
     """
     return plan_prediction(
-        models, scenes, output, probabilities=probabilities, uncertainty=uncertainty, aoi=aoi,
-        min_area_px=min_area_px, resume=resume, dask=dask, cog=cog, device=device, reporter=reporter, **settings,
+        models, scenes, output, probabilities=probabilities, uncertainty=uncertainty, companion=companion,
+        aoi=aoi, min_area_px=min_area_px, resume=resume, dask=dask, cog=cog, device=device, reporter=reporter, **settings,
     ).run()  # fmt: skip
 
 
@@ -161,6 +165,7 @@ def plan_prediction(
     *,
     probabilities: Paths | None = None,
     uncertainty: Paths | None = None,
+    companion: Paths | None = None,
     aoi: Paths | None = None,
     min_area_px: int = 0,
     resume: bool = False,
@@ -174,7 +179,7 @@ def plan_prediction(
 
     Parameters
     ----------
-    models, scenes, output, probabilities, uncertainty, aoi, min_area_px, resume, dask, cog, device, reporter, **settings
+    models, scenes, output, probabilities, uncertainty, companion, aoi, min_area_px, resume, dask, cog, device, reporter, **settings
         As in `predict`.
 
     Returns
@@ -201,7 +206,7 @@ def plan_prediction(
         )
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         job = _make_job(
-            models, scenes, settings, device, aoi, reporter,
+            models, scenes, settings, device, aoi, reporter, companion=companion,
             probabilities=outputs[PROBABILITIES] is not None,
             uncertainty=outputs[UNCERTAINTY] is not None,
             min_area_px=min_area_px, cog=cog,
@@ -251,7 +256,7 @@ class PlannedPrediction:
         """Compute and write everything; see `predict`."""
         path = self.outputs[CLASSES]
         assert path is not None  # noqa: S101 - the class map is always written
-        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), ExitStack() as stack:
+        with rasterio.Env(GDAL_CACHEMAX=cache_bytes(self.job.plan)), ExitStack() as stack:
             client = None
             if self.dask is not None:
                 client = stack.enter_context(open_workers(self.dask, path.absolute().parent))
@@ -307,6 +312,7 @@ def _make_job(
     aoi: Paths | None,
     reporter: Reporter,
     *,
+    companion: Paths | None,
     probabilities: bool,
     uncertainty: bool,
     min_area_px: int,
@@ -314,7 +320,7 @@ def _make_job(
 ) -> PredictionJob:
     target = str(resolve_device(device))
     bundles = load_models(_at_least_one(models), target)
-    opened = open_imagery(_at_least_one(scenes), bundles, reporter)
+    opened = open_imagery(_at_least_one(scenes), bundles, reporter, companion)
     mosaic = Mosaic.of(opened, reporter)
     area = AreaOfInterest.read(aoi, mosaic.grid) if aoi is not None else None
     if area is not None:

@@ -28,6 +28,21 @@ from geopointseg.raster.cog import Layout
 GDAL_CACHE_BYTES = 64 * 2**20
 """Size of GDAL's block cache. Windows are read once, so GDAL's default, 5 % of the machine's memory, is not needed."""
 
+_LARGEST_CACHE_BYTES = 160 * 2**20
+
+
+def cache_bytes(plan: Plan) -> int:
+    """Return a size of GDAL's block cache that holds the blocks of a row of windows of a tile, within limits."""
+    width = int(plan.lattice.extent((0, 0)).width)
+    sizes = [
+        len(scene.source_bands)
+        * np.dtype(scene.dtype).itemsize
+        * scene.block_shape[0]
+        * max(width, scene.block_shape[1])
+        for scene in plan.mosaic.scenes
+    ]
+    return min(max(GDAL_CACHE_BYTES, 5 * max(sizes) // 4), _LARGEST_CACHE_BYTES)
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -262,6 +262,10 @@ def _open_one(raster: ScenePath | Scene, reporter: Reporter) -> Scene:
             f"'{raster}' holds {len(scenes)} scenes ({', '.join(scene.name for scene in scenes[:4])} ...). Expected one "
             "raster to be matched; name one of them."
         )
+    if scenes[0].embedding is not None:
+        raise RasterError(
+            f"'{scenes[0].name}' is an embedding. Expected imagery to be matched, because vectors are no radiances; use it as it is."
+        )
     return scenes[0]
 
 

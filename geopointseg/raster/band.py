@@ -15,6 +15,7 @@ from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.raster.curve import Curve, has_table, look_up
+from geopointseg.raster.decoding import Decoding
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.raster_access import reading
 from geopointseg.raster.validity import (
@@ -62,11 +63,14 @@ class Band:
     curve
         Transforms the physical value to match a reference; None leaves it unchanged.
     expression, inputs
-        For a computed band: the formula, and the bands that it names, in the order of its names.
+        For a computed band: the formula, and the bands that it names, in the order of its names. For a band that is
+        decoded with a scale for each pixel: the band of the scales.
     dtype
         Data type on disk; empty where it is not known.
     is_palette
         Whether its values are indices into a colour table.
+    decoding
+        How stored values become the numbers of an embedding; None for other bands.
     """
 
     index: int
@@ -83,6 +87,7 @@ class Band:
     inputs: tuple[Band, ...] = ()
     dtype: str = ""
     is_palette: bool = False
+    decoding: Decoding | None = None
 
     @property
     def label(self) -> str:
@@ -92,7 +97,15 @@ class Band:
     @property
     def sources(self) -> tuple[Band, ...]:
         """The bands of the file that must be read for this one."""
-        return self.inputs if self.expression is not None else (self,)
+        if self.expression is None:
+            return (self, *self.inputs)
+        return tuple(source for band in self.inputs for source in band.sources)
+
+    @property
+    def is_stored_plainly(self) -> bool:
+        """Whether its values are those on disk, but for scale and offset: not computed, decoded or matched."""
+        is_coded = self.decoding is not None and self.decoding.changes_values
+        return self.curve is None and self.expression is None and not is_coded
 
     @property
     def may_lack_pixels(self) -> bool:
@@ -105,8 +118,25 @@ class Band:
         mask: Mask = self.mask if is_stored_mask(self.mask) else ""
         return replace(self, nodata=nodata, mask=mask, inputs=inputs)
 
-    def to_physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """Return stored values scaled and offset, before any curve; always a new array."""
+    def to_physical(
+        self, stored: NDArray[Any], scale_of_pixel: NDArray[Any] | None = None
+    ) -> NDArray[np.float32]:
+        """Return stored values decoded, or scaled and offset, before any curve; always a new array.
+
+        Parameters
+        ----------
+        stored
+            Stored values of the band.
+        scale_of_pixel
+            Stored values of the band of scales, where the band is decoded with one.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 of the same shape.
+        """
+        if self.decoding is not None and self.decoding.changes_values:
+            return self.decoding.apply(stored, scale_of_pixel)
         with np.errstate(over="ignore", invalid="ignore"):
             values = stored.astype(np.float32)
             if self.scale != 1.0:
@@ -131,12 +161,17 @@ class Band:
         """
         if self.expression is not None:
             named = zip(self.expression.names, self.inputs, strict=True)
-            inputs = {name: b.to_physical(stored[positions[b.index]]) for name, b in named}
+            inputs = {name: b.physical_of(stored, positions) for name, b in named}
             computed = self.expression.evaluate(inputs)
             out[...] = computed if self.curve is None else self.curve.apply(computed)
             return
         values = stored[positions[self.index]]
-        if self.curve is not None and has_table(values.dtype.name):
+        if self.decoding is not None and self.decoding.changes_values:
+            scale = stored[positions[self.inputs[0].index]] if self.inputs else None
+            decoded = self.decoding.apply(values, scale, out if self.curve is None else None)
+            if self.curve is not None:
+                out[...] = self.curve.apply(np.nan_to_num(decoded))
+        elif self.curve is not None and has_table(values.dtype.name):
             look_up(self.curve.table(values.dtype.name, self.scale, self.offset), values, out=out)
         elif self.curve is not None:
             out[...] = self.curve.apply(np.nan_to_num(self.to_physical(values)))
@@ -145,6 +180,13 @@ class Band:
                 out[...] = values
         else:
             out[...] = self.to_physical(values)
+
+    def physical_of(
+        self, stored: NDArray[Any], positions: Mapping[int, int]
+    ) -> NDArray[np.float32]:
+        """Return the band's values, before any curve, from stored values of the bands of its file; see `decode`."""
+        scale = stored[positions[self.inputs[0].index]] if self.inputs else None
+        return self.to_physical(stored[positions[self.index]], scale)
 
 
 def common_dtype(bands: Sequence[Band]) -> str:

@@ -38,6 +38,8 @@ from geopointseg.raster.validity import Nodata, masks_of, nodata_values, read_va
 from geopointseg.summary import described, join_names
 
 LEGEND_TAG = "GEOPOINTSEG_LEGEND"
+ATTRIBUTION_TAG = "ATTRIBUTION"
+"""Tag of maps of an embedding: producer, version, year and licence of the product."""
 MODEL_TAG = "GEOPOINTSEG_MODEL"
 INVALID = -1
 """The class index of pixels that hold no class (nodata)."""
@@ -290,6 +292,11 @@ class ClassMap:
     def fingerprint(self) -> str:
         """Fingerprint of the model that made the map; empty where the file has none."""
         return self.tags.get(MODEL_TAG, "")
+
+    @property
+    def attribution(self) -> str:
+        """Producer, version, year and licence of the embedding that was mapped; empty for imagery."""
+        return self.tags.get(ATTRIBUTION_TAG, "")
 
     def read_codes(
         self, window: Window | None = None

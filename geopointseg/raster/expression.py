@@ -31,6 +31,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "log": (np.log, 1),
     "log10": (np.log10, 1),
     "sqrt": (np.sqrt, 1),
+    "sign": (np.sign, 1),
     "maximum": (np.maximum, 2),
     "minimum": (np.minimum, 2),
 }
@@ -41,7 +42,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
 class Expression:
     """A formula over named bands; use `Expression.parse` to make one.
 
-    Only numbers, names, ``+ - * / **`` and a few functions (abs, exp, log, log10, sqrt, maximum, minimum) are
+    Only numbers, names, ``+ - * / **`` and a few functions (abs, exp, log, log10, sqrt, sign, maximum, minimum) are
     understood; nothing else of Python is, so a settings file from a stranger cannot run code.
 
     Parameters

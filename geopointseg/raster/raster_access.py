@@ -104,7 +104,8 @@ def open_dataset(path: str) -> DatasetReader:
     if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
         raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
     try:
-        return rasterio.open(_local(path), sharing=False)
+        with _raw_bands_of_text(path):
+            return rasterio.open(_local(path), sharing=False)
     except RasterioError as error:
         shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(
@@ -120,9 +121,19 @@ def open_unplaced(path: str | os.PathLike[str]) -> DatasetReader:
         return open_dataset(os.fspath(path))
 
 
+@contextmanager
+def _raw_bands_of_text(path: str) -> Iterator[None]:
+    """Let the text of a virtual raster name raw files, which GDAL allows only beside the file of a virtual raster."""
+    if is_text(path) and "VRTRawRasterBand" in path:
+        with rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"):
+            yield
+    else:
+        yield
+
+
 def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
     """Return an open raster as the root element of a GDAL virtual raster, with all metadata that GDAL has."""
-    with MemoryFile(ext=".vrt") as memory:
+    with MemoryFile(ext=".vrt") as memory, _raw_bands_of_text(dataset.name):
         rasterio.shutil.copy(dataset, memory.name, driver="VRT")
         return ET.fromstring(memory.read())  # noqa: S314 - GDAL wrote it
 

@@ -11,7 +11,7 @@ alpha band is transparent, a band has a nodata value that the user declares, or 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ from geopointseg.raster.band import (
 )
 from geopointseg.raster.band_mixing import Mixing
 from geopointseg.raster.curve import Curve, has_table
+from geopointseg.raster.decoding import Embedding
 from geopointseg.raster.grid import Grid, clip_window, crs_name, slices_within
 from geopointseg.raster.palette_image import expand_palette
 from geopointseg.raster.raster_access import (
@@ -75,6 +76,12 @@ class Radiometry(Protocol):
     @property
     def mixing(self) -> Mixing | None:
         """How bands are mixed before the curves; None for no mixing."""
+
+
+OPENERS: list[Callable[[str], Scene | None]] = []
+"""Functions that open paths which are no raster files, and return None for others. Modules of such formats append to it."""
+DECODERS: list[Callable[[Scene], Scene]] = []
+"""Functions that decode the values of known products, and return other scenes as they are."""
 
 
 @described
@@ -173,7 +180,8 @@ class Scene:
             What messages call the scene, and when it was taken; by default the file's name, and the date in its tags
             or its name (`find_date`).
         expand
-            Whether a palette image gets its colours as bands (`expand_palette`); otherwise it cannot be read.
+            Whether a palette image gets its colours as bands (`expand_palette`), and an embedding its decoded numbers
+            (`DECODERS`); otherwise the file is described as it is stored.
 
         Returns
         -------
@@ -190,10 +198,12 @@ class Scene:
         path = os.fspath(path)
         if is_text(path):
             path, label = path.strip(), label or "virtual raster"
+        elif expand and (found := next(filter(None, (opens(path) for opens in OPENERS)), None)):
+            return found if bands is None else found.select_bands(bands)
         shown = label or path
         with open_dataset(path) as dataset:
             _require_georeference(dataset, shown)
-            described = describe_bands(dataset)
+            described = everything = describe_bands(dataset)
             if bands is not None:
                 described = select_bands(described, bands, shown)
             grid = grid_of(dataset)
@@ -202,7 +212,14 @@ class Scene:
             date = date or find_date(label or Path(path).name, dataset.tags())
             block = tuple(dataset.block_shapes[0])
         scene = cls(path, grid, described, dtype, block, label, date)
-        return expand_palette(scene) if expand else scene
+        if not expand:
+            return scene
+        decoded = scene.with_bands(everything)
+        for decode in DECODERS:
+            decoded = decode(decoded)
+        if decoded.embedding is None:
+            return expand_palette(scene)
+        return decoded if bands is None else decoded.select_bands(bands)
 
     def as_virtual(self, text: str) -> Scene:
         """Return a virtual raster that is made of this scene, under its label and date."""
@@ -219,6 +236,12 @@ class Scene:
         return [band.label for band in self.bands]
 
     @property
+    def embedding(self) -> Embedding | None:
+        """The product that its vectors come from; None for imagery."""
+        decoded = (s.decoding for band in self.bands for s in band.sources if s.decoding)
+        return next((decoding.embedding for decoding in decoded), None)
+
+    @property
     def source_bands(self) -> tuple[Band, ...]:
         """The bands of the file that must be read, each once; `decode` makes the scene's bands of them."""
         found = {source.index: source for band in self.bands for source in band.sources}
@@ -232,11 +255,13 @@ class Scene:
     @property
     def is_stored_plainly(self) -> bool:
         """Whether it is a file of 8- or 16-bit integers whose bands are neither computed, mixed nor matched."""
-        unchanged = all(band.curve is None and band.expression is None for band in self.bands)
+        unchanged = all(band.is_stored_plainly for band in self.bands)
         return type(self) is Scene and unchanged and self.mixing is None and has_table(self.dtype)
 
     def select_bands(self, indices: Sequence[int]) -> Scene:
         """Return the same scene with other bands, counted from 1 in the file."""
+        if self.embedding is not None:
+            return self.with_bands(select_bands(self.bands, indices, self._shown))
         with open_dataset(self.path) as dataset:
             return self.with_bands(select_bands(describe_bands(dataset), indices, self._shown))
 

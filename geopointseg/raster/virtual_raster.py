@@ -119,6 +119,11 @@ def file_bands(scene: Scene) -> tuple[Band, ...]:
             f"'{scene.name}' has computed bands ({', '.join(scene.band_names)}). Expected bands of its file; stack the "
             "files first and compute afterwards."
         )
+    if any(band.decoding is not None and band.decoding.changes_values for band in scene.bands):
+        raise RasterError(
+            f"'{scene.name}' is an embedding. Expected imagery for the bands of a virtual raster, because GDAL would resample codes "
+            "that are not decoded; give the embedding alone, or as [scene] companion."
+        )
     return scene.bands
 
 
@@ -149,14 +154,14 @@ def new_band(root: ET.Element, dtype: str) -> ET.Element:
     return ET.SubElement(
         root,
         "VRTRasterBand",
-        dataType=_gdal_type(dtype),
+        dataType=gdal_type(dtype),
         band=str(len(root.findall("VRTRasterBand")) + 1),
         blockXSize=str(_BLOCK),
         blockYSize=str(_BLOCK),
     )
 
 
-def _gdal_type(dtype: str) -> str:
+def gdal_type(dtype: str) -> str:
     """Return GDAL's name of a data type: ``Byte``, ``UInt16``, ``Float32``."""
     if dtype == "uint8":
         return "Byte"

@@ -294,6 +294,7 @@ def _provenance_section(assessment: Assessment, provenance: ModelProvenance | No
         ("reference", assessment.reference),
         ("sampling design", assessment.sampling),
         ("model fingerprint", assessment.fingerprint or "not in the map's tags"),
+        *([("embedding", assessment.attribution)] if assessment.attribution else []),
         ("geopointseg", __version__),
         *(provenance.facts() if provenance else []),
     ]

@@ -86,6 +86,10 @@ class ModelProvenance:
             ("chip size", f"{d['chip_size']} px" if "chip_size" in d else ""),
             ("reason for this model", str(d.get("reason", ""))),
             ("score on held-out points", _held_out(d.get("scores"))),
+            (
+                "trained on",
+                str((d.get("embedding") or d.get("companion") or {}).get("attribution", "")),
+            ),
             ("seed", str(d.get("seed", ""))),
             ("weights", str(d.get("weights_sha256", ""))[:16]),
         ]

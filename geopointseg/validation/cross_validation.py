@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def validate(
     config
         Settings of the recipe; a time limit applies to each fold.
     model
-        Kind of model: ``auto``, ``network``, ``linear`` or ``forest``.
+        Kind of model: ``auto``, ``network``, ``linear``, ``knn`` or ``forest``.
     by
         What is held out in turn: ``block``; or ``scene``, so that each scene (another date or sensor) is predicted by a
         model that was not trained on it. Where scenes overlap, a block is tested on one of them.
@@ -99,7 +99,7 @@ def validate(
     strict
         Raise an error, instead of a warning, where a test point lies within reach of a training chip.
     curve
-        Whether to compute a learning curve, with the filter forest.
+        Whether to compute a learning curve, with the filter forest, or the forest on single vectors of an embedding.
     output
         Path of the HTML report; none is written by default.
     seed
@@ -137,7 +137,7 @@ def validate(
         folds = len({name for name in divided.split.tolist() if name})
     else:
         divided, size = divide_by_block(used, folds, block_size_m, seed, warnings, reporter)
-    reach = reach_of(config, opened[0])
+    trials, reach = _for_scene(trials, opened[0])
     rounds, buffer = make_rounds(divided, opened[0], reach, buffer_m, warnings)
     for fold in rounds if strict else ():
         require_out_of_reach(fold.train, fold.test, reach, grid=opened[0].grid)
@@ -147,12 +147,12 @@ def validate(
     scored, on_image = _score_methods(found, divided, block, seed)
     done = Validation(
         legend=divided.legend,
-        scores={name: scored[name] for name in (MAJORITY, *PLAIN_FORESTS, RECIPE)},
+        scores={name: scored[name] for name in (MAJORITY, *trials.plain, RECIPE)},
         folds=folds,
         block_size_m=size,
         buffer_m=buffer,
         reach_m=reach,
-        curve=_curve(scored, rounds) if curve else None,
+        curve=_curve(scored, rounds, trials.curve_method) if curve else None,
         left_out=int((~on_image).sum()),
         warnings=tuple(warnings),
         by=by,
@@ -213,6 +213,8 @@ class _Trials:
         Reporter of the trainings.
     predicted
         Scenes to predict, where they are not those of the training.
+    plain
+        Features of the forests that are compared with, by name; the last one gives the learning curve.
     """
 
     sources: Sequence[Any]
@@ -222,6 +224,12 @@ class _Trials:
     device: str
     reporter: Reporter
     predicted: Sequence[Any] | None = None
+    plain: Mapping[str, str] = field(default_factory=lambda: PLAIN_FORESTS)
+
+    @property
+    def curve_method(self) -> str:
+        """Name of the forest of which the learning curve is computed."""
+        return list(self.plain)[-1]
 
     def without(self, position: int) -> _Trials:
         """Return trials that train on all scenes but one, and predict that one."""
@@ -232,13 +240,13 @@ class _Trials:
         """Return the methods by name, each a function of training and test points that gives class indices."""
         plain = {
             name: self._trained("forest", self.config.updated({"forest": {"features": features}}))
-            for name, features in PLAIN_FORESTS.items()
+            for name, features in self.plain.items()
         }
         methods: dict[str, Method] = {MAJORITY: _predict_majority, **plain}
         if curve:
-            forest = plain[CURVE_METHOD]
+            forest = plain[self.curve_method]
             for share in CURVE_SHARES[:-1]:
-                methods[_curve_name(share)] = self._thinned(forest, share)
+                methods[_curve_name(share, self.curve_method)] = self._thinned(forest, share)
         return methods | {RECIPE: self._trained(self.model, self.config)}
 
     def _trained(self, model: ModelKind, config: Config) -> Method:
@@ -260,8 +268,21 @@ class _Trials:
         return lambda training, test: predict(thin_points(training, share, self.seed), test)
 
 
-def _curve_name(share: float) -> str:
-    return f"{CURVE_METHOD}, {share:g} of the points"
+def _for_scene(trials: _Trials, scene: Scene) -> tuple[_Trials, float]:
+    """Return trials for a kind of scene, and how far a training reads around its points, in metres.
+
+    No filters are applied to the vectors of an embedding, and most members look at single ones.
+    """
+    reach = reach_of(trials.config, scene)
+    if scene.embedding is None:
+        return trials, reach
+    plain = {name: features for name, features in PLAIN_FORESTS.items() if features == "pixel"}
+    is_network = trials.model == "network"
+    return replace(trials, plain=plain), reach if is_network else scene.grid.resolution_m
+
+
+def _curve_name(share: float, method: str) -> str:
+    return f"{method}, {share:g} of the points"
 
 
 def _predict_majority(training: Points, test: Points) -> NDArray[np.int64]:
@@ -319,11 +340,11 @@ def _score_methods(
     return scored, on_image
 
 
-def _curve(scored: Mapping[str, BlockScores], rounds: Sequence[Fold]) -> LearningCurve:
-    """Return the learning curve of the filter forest."""
-    names = [_curve_name(share) for share in CURVE_SHARES[:-1]] + [CURVE_METHOD]
+def _curve(scored: Mapping[str, BlockScores], rounds: Sequence[Fold], method: str) -> LearningCurve:
+    """Return the learning curve of a forest."""
+    names = [_curve_name(share, method) for share in CURVE_SHARES[:-1]] + [method]
     return summarize_curve(
-        CURVE_METHOD,
+        method,
         CURVE_SHARES,
         list(_points_per_class(rounds)),
         [scored[name].mean_f1 for name in names],

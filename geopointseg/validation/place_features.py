@@ -1,7 +1,7 @@
 """Features of places: numbers that describe the surroundings of a pixel, to compare places with each other.
 
 Suggestion and applicability compare places by the same features: the standardized bands, and the local mean and standard
-deviation of each band in Gaussian windows of 2 and 5 pixels.
+deviation of each band in Gaussian windows of 2 and 5 pixels. The vectors of an embedding are compared as they are.
 """
 
 from __future__ import annotations
@@ -38,13 +38,20 @@ class PlaceFeatures:
     most_bands: int
 
     @property
+    def is_embedding(self) -> bool:
+        """Whether the bands are the dimensions of an embedding, which are all compared and not filtered."""
+        return bool(getattr(self.model, "metadata", {}).get("embedding"))
+
+    @property
     def margin_px(self) -> int:
         """Pixels on every side of a pixel that its features depend on."""
-        return _BANK.margin_px
+        return 0 if self.is_embedding else _BANK.margin_px
 
     @property
     def count(self) -> int:
         """Number of features."""
+        if self.is_embedding:
+            return len(self.model.bands)
         return _BANK.count(min(len(self.model.bands), self.most_bands))
 
     def compute(self, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -63,6 +70,8 @@ class PlaceFeatures:
             float32 ``(feature, row, col)``, 0 where not valid.
         """
         bands = self.model.normalization.apply(image[: len(self.model.bands)], valid)
+        if self.is_embedding:
+            return bands
         return _BANK.compute(bands[: self.most_bands], valid)
 
     def compute_at(

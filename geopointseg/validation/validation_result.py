@@ -148,7 +148,7 @@ class Validation:
                 f"from {total} points in {self.design})."
             )
         ]
-        lines += [self._compared_with(name) for name in PLAIN_FORESTS]
+        lines += [self._compared_with(name) for name in PLAIN_FORESTS if name in self.scores]
         if self.curve is not None:
             lines.append(self.curve.advice())
         lines.append(

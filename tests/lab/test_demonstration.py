@@ -69,3 +69,14 @@ def test_data_alone_is_written_without_a_training(tmp_path):
     with rasterio.open(tmp_path / "demo" / files["scene"]) as scene:
         assert scene.shape == (200, 260)
     assert not (tmp_path / "demo" / "model").exists()
+
+
+def test_the_demo_on_embeddings_scores_heads_in_the_east(tmp_path):
+    done = run_demo(tmp_path / "d", embeddings=True, size=(200, 320), seed=1)
+    assert list(done.scores) == ["forest", "nearest neighbours", "geopointseg"]
+    chance = 1 / len(done.scores["forest"].legend)
+    assert all(found.overall_accuracy > 3 * chance for found in done.scores.values())
+    assert "Google DeepMind" in (tmp_path / "d" / "report.html").read_text()
+    assert {"embedding_2024.tif", "map.tif", "overview.png"} <= {
+        p.name for p in done.folder.iterdir()
+    }
