@@ -79,9 +79,8 @@ class Radiometry(Protocol):
 
 
 OPENERS: list[Callable[[str], Scene | None]] = []
-"""Functions that open paths which are no raster files, and return None for others. Modules of such formats append to it."""
 DECODERS: list[Callable[[Scene], Scene]] = []
-"""Functions that decode the values of known products, and return other scenes as they are."""
+"""Functions of other modules that open paths which are no raster files (or return None), and decode known products."""
 
 
 @described
@@ -177,8 +176,7 @@ class Scene:
         bands
             Which bands to read, counted from 1; all but alpha by default.
         label, date
-            What messages call the scene, and when it was taken; by default the file's name, and the date in its tags
-            or its name (`find_date`).
+            Name in messages, and date; by default the file's name, and the date in its tags or name (`find_date`).
         expand
             Whether a palette image gets its colours as bands (`expand_palette`), and an embedding its decoded numbers
             (`DECODERS`); otherwise the file is described as it is stored.
