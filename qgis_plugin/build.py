@@ -58,6 +58,8 @@ def source_texts() -> list[str]:
     texts += [*load_table("algorithms.json")["stages"], *kept["texts"].values()]
     texts += [*dict(kept["advice"]).values(), *panel["presets"]]
     texts += [text for step in panel["steps"].values() for text in step[1:4]]
+    texts += [text for pair in panel["live"].values() for text in pair]
+    texts += panel["questions"].values()
     texts += [label for classes in panel["presets"].values() for label, _ in classes]
     return sorted({text for text in texts if text})
 

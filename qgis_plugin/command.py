@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .tasks import Task
+from .tasks import Task, load_table
 
 LONGEST_LINE = 1_000_000
 TAIL = ("--progress", "json", "--json")
@@ -15,14 +15,6 @@ FOREIGN = re.compile(
     r"PYTHON(PATH|HOME|EXECUTABLE|USERBASE|STARTUP)|VIRTUAL_ENV|__PYVENV_LAUNCHER__|QGIS_PREFIX_PATH|"
     r"PROJ_(DATA|LIB)|GDAL_(DATA|DRIVER_PATH)|LD_(LIBRARY_PATH|PRELOAD)|DYLD_.*|QT_PLUGIN_PATH"
 )
-OWN = {
-    "PYTHONUNBUFFERED": "1",
-    "PYTHONUTF8": "1",
-    "PYTHONSAFEPATH": "1",
-    "MPLBACKEND": "Agg",
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    "PIP_NO_INPUT": "1",
-}
 
 
 def build(task: Task, values: Mapping[str, Any]) -> list[str]:
@@ -51,7 +43,7 @@ def clean_environment(inherited: Mapping[str, str], proxy: str = "") -> dict[str
     """Return the child's environment: nothing of QGIS's Python, PROJ or GDAL, and its proxy."""
     kept = {name: value for name, value in inherited.items() if not FOREIGN.fullmatch(name)}
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
-    return {**kept, **OWN, **(proxies if proxy else {})}
+    return {**kept, **load_table("algorithms.json")["environment"], **(proxies if proxy else {})}
 
 
 class LineBuffer:

@@ -14,12 +14,14 @@ from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QColor
 
-from . import interpreter, memory, panel_points, panel_run, panel_walk, panel_widgets
+from . import inputs, interpreter, memory, panel_points, panel_run, panel_walk, panel_widgets
+from .panel_live import Live
 from .panel_new import SPARE, NewPoints
-from .panel_watch import BACK, NUMBERS, SKIP, ClickTool, Watch
+from .panel_watch import BACK, NEXT, NUMBERS, SKIP, ClickTool, Watch
 from .panel_widgets import RESULT, Form, project_layers
 from .runs import Runs
 from .setup_page import SetupPage
+from .tasks import load_table
 from .translation import load_window, tr
 
 ENOUGH, FINDINGS = 20, 6
@@ -58,8 +60,9 @@ class Panel(QtWidgets.QDockWidget):
     def _make(self) -> None:
         load_window("panel", self)
         self.form, self.classes = Form(), panel_widgets.ClassList()
-        self.box, self.steps = panel_widgets.QuestionBox(), {}
-        for place, part in ((0, self.form), (2, self.classes), (6, self.box)):
+        self.box, self.live = panel_widgets.QuestionBox(), Live(self.canvas)
+        self.steps: dict[str, Any] = {}
+        for place, part in ((0, self.form), (2, self.classes), (5, self.live), (7, self.box)):
             self.column.insertWidget(place, part)
         self.column.setStretchFactor(self.classes, 1)
         for name, icon in (("undo", "Undo"), ("redo", "Redo"), ("save", "SaveEdits")):
@@ -85,6 +88,7 @@ class Panel(QtWidgets.QDockWidget):
             self.redo: lambda: self.target()[0].undoStack().redo(), self.add_class: self.ask_class,
             self.resume: self.ask, self.box.later: self.stop_asking, self.box.zoom: self.show_place,
             self.box.back: lambda: self.key(BACK), self.box.skip: lambda: self.key(SKIP), self.cancel: self.runs.cancel,
+            self.live.switch: self.toggle_live, self.live.kept: lambda: self._keep_live(self.take_model),
             **{button: lambda name=name: self.press(name) for name, button in self.steps.items()},
         }  # fmt: skip
         for button, act in buttons.items():
@@ -95,7 +99,8 @@ class Panel(QtWidgets.QDockWidget):
             (self.watch.edited, self.refresh), (self.classes.picked, self.pick), (self.tool.clicked, self.click),
             (self.tool.typed, self.key), (self.tool.deactivated, self.watch.note), (self.box.answered, self.answer),
             (self.runs.stage, self.say), (self.runs.running, lambda on: self._show_run(running=on)),
-            (self.runs.progress, self.bar.setValue),
+            (self.runs.progress, self.bar.setValue), (self.live.ready, self.refresh), (self.live.asked, self.ask_live),
+            (self.live.shares, self._show_shares), (self.tool.held, lambda on: self.live.picture.setVisible(not on)),
             (Project().layersAdded, self.see_layers), (Project().layersWillBeRemoved, self.lose_layers),
             (Project().readProject, self.restore), (Project().cleared, self.restore),
         ):  # fmt: skip
@@ -106,6 +111,7 @@ class Panel(QtWidgets.QDockWidget):
     def restore(self, *_document: object) -> None:
         """Take up what the project remembers."""
         self.walk, self.asking, self.class_at, self.last_step = None, False, -1, ""
+        self.live.stop()
         self.form.restore()
         self.see_layers(project_layers())
 
@@ -166,13 +172,19 @@ class Panel(QtWidgets.QDockWidget):
         self.hint.setText(self.advice(ready=ready))
         self._point_at_next_step()
         self._refresh_question()
+        if not (self.asking and self.walk is not None and self.walk.is_sample):
+            self.live.follow(self.form.raster.currentLayer(), layer, field, self.rows)
 
     def _refresh_walk(self) -> None:
         """See which questions are open now; an undo may have opened one again."""
         if self.walk is None:
             return
         opened = self.walk.refresh()
-        if self.asking and not self.walk.open:
+        if self.walk.of_live and not (self.asking and self.walk.open):
+            self.walk, self.asking = None, False
+            self.see_layers(project_layers())
+            self.say(tr("Press Q for the next question."))
+        elif self.asking and not self.walk.open:
             self.asking, sample = False, self.walk.is_sample
             self.last_step = "sample" if sample else "next"
             self.say(tr("All test points have their class. Next: 'Assess'.") if sample else tr("All questions are answered. Next: 'Train'."))  # fmt: skip
@@ -197,6 +209,7 @@ class Panel(QtWidgets.QDockWidget):
         for node in map_nodes():
             if node.layerId() in self.hidden:
                 node.setItemVisibilityChecked(shown)
+        self.live.picture.setVisible(shown)
         self.hidden = set() if shown else self.hidden
 
     def summary(self, layer: core.QgsVectorLayer) -> str:
@@ -280,6 +293,8 @@ class Panel(QtWidgets.QDockWidget):
         """Take a key that was pressed over the map."""
         if key in NUMBERS:
             self.pick(NUMBERS.index(key))
+        elif key == NEXT:
+            self.live.ask_next()
         elif self.asking and self.walk is not None:
             (self.walk.skip if key == SKIP else self.walk.go_back)()
             self.show_place()
@@ -370,7 +385,12 @@ class Panel(QtWidgets.QDockWidget):
         raster, here = self.form.raster.currentLayer(), self.canvas.mapSettings().destinationCrs()
         place = self.walk.place(here) if self.walk is not None else None
         if place is not None:
-            panel_walk.show(self.canvas, place, raster)
+            panel_walk.show(
+                self.canvas,
+                place,
+                raster,
+                panel_walk.LIVE_PX if self.walk.of_live else panel_walk.NEAR_PX,
+            )
 
     def _mark_place(self) -> None:
         here = self.canvas.mapSettings().destinationCrs()
@@ -378,6 +398,53 @@ class Panel(QtWidgets.QDockWidget):
         self.marker.setVisible(place is not None)
         if place is not None:
             self.marker.setCenter(place)
+
+    # live
+
+    def toggle_live(self) -> None:
+        """Start or end Live, or say what it lacks."""
+        chosen, reason = self.form.chosen(), ""
+        if self.live.switch.isChecked():
+            reason = panel_points.why_raster_unusable(chosen.raster)
+            reason = reason or panel_points.why_unusable(chosen.points, chosen.field, chosen.raster)
+            if not reason and self._is_set_up():
+                self.form.remember()
+                self.live.start(inputs.raster_path(chosen.raster))
+                return
+        self.live.stop(reason)
+
+    def _show_shares(self, shares: list[str]) -> None:
+        """Show what Live sees, and the steps as what they are while it is on."""
+        self.classes.show_shares(shares)
+        words = load_table("panel.json")["live"] if self.live.worker is not None else {}
+        for name, button in self.steps.items():
+            step = panel_run.steps()[name]
+            label, text = map(tr, words.get(name, (step.label, step.help)))
+            button.setText(label)
+            button.setToolTip(text)
+
+    def ask_live(self, layer: core.QgsVectorLayer, title: str) -> None:
+        """Ask a question of Live."""
+        self.walk = panel_walk.Walk(layer, title)
+        self.follow()
+        self.ask()
+
+    def _keep_live(self, then: Callable[[str], None]) -> None:
+        typed, fresh = (
+            self.form.model.filePath().strip(),
+            memory.default_model_folder(self.form.points.currentLayer()),
+        )
+        self.live.keep(typed if typed and not Path(typed).exists() else fresh, then)
+
+    def take_model(self, folder: str) -> None:
+        """Take the model that Live has written."""
+        self.form.set_model(folder)
+        self.form.remember()
+        self.say(tr("The model is kept in {folder}.").format(folder=folder))
+
+    def _map_live(self, folder: str) -> None:
+        self.take_model(folder)
+        self.run("map", "")
 
     # steps
 
@@ -388,9 +455,12 @@ class Panel(QtWidgets.QDockWidget):
             reason = panel_points.why_raster_unusable(chosen.raster)
         if step in ("check", "train", "next") and not reason:
             reason = panel_points.why_unusable(chosen.points, chosen.field, chosen.raster)
-        reason = reason or panel_run.missing(step, chosen)
+        live = step == "map" and self.live.ground is not None
+        reason = reason or ("" if live else panel_run.missing(step, chosen))
         if reason:
             self.say(reason)
+        elif live:
+            self._keep_live(self._map_live)
         elif step == "assess":
             self._assess(chosen)
         else:
@@ -424,10 +494,7 @@ class Panel(QtWidgets.QDockWidget):
     def run(self, step: str, model_folder: str) -> None:
         """Start the algorithm of a step."""
         self.form.remember()
-        self.say(interpreter.problem())
-        if interpreter.problem():
-            if self.choose(interpreter.problem(), tr("Set up geopointseg")) == 0:
-                SetupPage(self).exec()
+        if not self._is_set_up():
             return
         try:
             answers = panel_run.answers(step, self.form.chosen(), model_folder)
@@ -437,6 +504,13 @@ class Panel(QtWidgets.QDockWidget):
         algorithm = panel_run.steps()[step].algorithm
         self.say(tr("Running. You can go on clicking points meanwhile."))
         self.runs.start(algorithm, answers, lambda *end: self.after(step, *end))
+
+    def _is_set_up(self) -> bool:
+        reason = interpreter.problem()
+        self.say(reason)
+        if reason and self.choose(reason, tr("Set up geopointseg")) == 0:
+            SetupPage(self).exec()
+        return not reason
 
     def after(self, step: str, results: dict[str, Any], layers: list[Any], feedback: Any) -> None:
         """Take the results of a step and say what comes next."""
@@ -486,6 +560,7 @@ class Panel(QtWidgets.QDockWidget):
     def leave(self) -> None:
         """Give the map back, and end an editing that the panel began where nothing was edited."""
         self.asking = False
+        self.live.stop()
         self._mark_place()
         self._show_maps(shown=True)
         self.canvas.unsetMapTool(self.tool)
@@ -498,7 +573,8 @@ class Panel(QtWidgets.QDockWidget):
         """Leave, and end the run that is under way."""
         self.leave()
         self.runs.cancel()
-        self.canvas.scene().removeItem(self.marker)
+        for item in (self.marker, self.live.picture):
+            self.canvas.scene().removeItem(item)
 
     def closeEvent(self, event: Any) -> None:
         """Leave the user's layers as they were."""

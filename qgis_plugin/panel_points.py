@@ -10,14 +10,10 @@ from typing import Any, NamedTuple
 from qgis import core
 
 from . import inputs
+from .tasks import load_table
 from .translation import tr
 
 CLASS_FIELD = "class"
-USUAL_NAMES = (
-    "class", "classes", "class_id", "class_name", "class_code", "label", "labels", "cover", "landcover",
-    "land_cover", "landuse", "land_use", "lulc", "category", "code", "klasse", "classe",
-)  # fmt: skip
-NEVER_CLASSES = ("fid", "id", "weight", "split", "scene", "source_fid", "reason", "rank", "fold")
 Layer, Point = core.QgsVectorLayer, core.QgsPointXY
 
 
@@ -39,10 +35,10 @@ def find_class_field(layer: Layer | None) -> str:
     if layer is None or inputs.class_field_of(layer):
         return inputs.class_field_of(layer)
     usable = [
-        field.name() for field in layer.fields() if field.name().lower() not in NEVER_CLASSES
+        field.name() for field in layer.fields() if field.name().lower() not in load_table("panel.json")["never_classes"]
         and any(word in field.typeName().lower() for word in ("int", "str", "text", "char"))
     ]  # fmt: skip
-    named = [name for name in usable if name.lower() in USUAL_NAMES]
+    named = [name for name in usable if name.lower() in load_table("panel.json")["class_fields"]]
     return next((names[0] for names in (named, usable) if len(names) == 1), "")
 
 

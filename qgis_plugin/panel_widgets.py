@@ -132,13 +132,14 @@ class ClassList(QtWidgets.QTreeWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setHeaderLabels([tr("Key"), tr("Class"), tr("Points")])
+        self.setHeaderLabels([tr("Key"), tr("Class"), tr("Points"), tr("In view")])
         self.setRootIsDecorated(False)
         self.setMinimumHeight(110)
         header, modes = self.header(), QtWidgets.QHeaderView.ResizeMode
         header.setStretchLastSection(False)
         header.setSectionResizeMode(modes.ResizeToContents)
         header.setSectionResizeMode(1, modes.Stretch)
+        self.show_shares([])
         self.rows: list[ClassRow] = []
         self.itemClicked.connect(lambda item: self.picked.emit(self.indexOfTopLevelItem(item)))
 
@@ -155,6 +156,12 @@ class ClassList(QtWidgets.QTreeWidget):
             points = sum(counts[value] for value in row.values)
             self.topLevelItem(number).setText(2, str(points))
         self.setCurrentItem(self.topLevelItem(chosen) if 0 <= chosen < len(rows) else None)
+
+    def show_shares(self, shares: list[str]) -> None:
+        """Show how much of the view each class covers, in words; nothing where that is not known."""
+        self.setColumnHidden(3, not shares)
+        for number, share in enumerate(shares[: self.topLevelItemCount()]):
+            self.topLevelItem(number).setText(3, share)
 
 
 class QuestionBox(QtWidgets.QGroupBox):

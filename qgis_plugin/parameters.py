@@ -10,12 +10,13 @@ from qgis import core
 from qgis.PyQt.QtWidgets import QComboBox
 
 from . import inputs, memory
-from .tasks import Parameter
+from .tasks import Parameter, load_table
 from .translation import refuse, tr
 
-Source, Number = core.QgsProcessing.SourceType, core.QgsProcessingParameterNumber.Type
-ANY_FILE = {"fileFilter": "(*)"}  # QGIS's own "*.*" refuses names without a dot, such as python3
-FOLDER = {"behavior": core.QgsProcessingParameterFile.Behavior.Folder}
+ENUMS = {
+    "layerType": core.QgsProcessing.SourceType, "type": core.QgsProcessingParameterNumber.Type,
+    "behavior": core.QgsProcessingParameterFile.Behavior,
+}  # fmt: skip
 
 
 class Kind(NamedTuple):
@@ -25,37 +26,21 @@ class Kind(NamedTuple):
     read_as: str
     details: dict[str, Any] = {}  # noqa: RUF012  never changed
 
+    def declaration(self) -> dict[str, Any]:
+        """Return the details with members of QGIS's enumerations in place of their names."""
+        found = {
+            key: getattr(ENUMS[key], name) for key, name in self.details.items() if key in ENUMS
+        }
+        types = [
+            getattr(core.QgsProcessing.SourceType, name) for name in self.details.get("types", ())
+        ]
+        return {**self.details, **found, **({"types": types} if types else {})}
 
-INPUTS = {
-    "points": Kind("FeatureSource", "Source", {"types": [Source.TypeVectorAnyGeometry]}),
-    "area": Kind("FeatureSource", "Source", {"types": [Source.TypeVectorPolygon]}),
-    "extent": Kind("Extent", "Extent"),
-    "field": Kind("Field", "String", {"parentLayerParameterName": "POINTS"}),
-    "rasters": Kind("MultipleLayers", "LayerList", {"layerType": Source.TypeRaster}),
-    "bands": Kind("Band", "Ints", {"parentLayerParameterName": "RASTER", "allowMultiple": True}),
-    "models": Kind("MultipleLayers", "FileList", {"layerType": Source.TypeFile}),
-    "raster": Kind("RasterLayer", "RasterLayer"),
-    "integer": Kind("Number", "Int", {"type": Number.Integer}),
-    "number": Kind("Number", "Double", {"type": Number.Double}),
-    "choice": Kind("Enum", "EnumString", {"usesStaticStrings": True}),
-    "flag": Kind("Boolean", "Bool"),
-    "own_flag": Kind("Boolean", "Bool"),
-    "text": Kind("String", "String"),
-    "file": Kind("File", "String", ANY_FILE),
-    "package": Kind("File", "String", ANY_FILE),
-    "folder": Kind("File", "String", FOLDER),
-}
-DESTINATIONS = {
-    "points_out": Kind("VectorDestination", "OutputLayer"),
-    "part_out": Kind("VectorDestination", "OutputLayer"),
-    "raster_out": Kind("RasterDestination", "OutputLayer"),
-    "ramp_out": Kind("RasterDestination", "OutputLayer"),
-    "folder_out": Kind("FolderDestination", "FileOutput"),
-    "html_out": Kind(
-        "FileDestination", "FileOutput"
-    ),  # a filter *.html would have a refused run announce it
-}
-KINDS = {**INPUTS, **DESTINATIONS}
+
+# a file filter "*.*", QGIS's own, refuses names without a dot, such as python3; a filter *.html would have
+# a refused run announce the report
+KINDS = {name: Kind(*row) for name, row in load_table("algorithms.json")["kinds"].items()}
+DESTINATIONS = {name for name in KINDS if name.endswith("_out")}
 HTML = (".html", ".htm", ".xhtml")
 WANTED = ("html_out", "part_out")  # optional, but made where nobody says no
 FOLDERS = {"trainmodel": "model", "pretrainmodel": "weights", "runstudy": "study"}
@@ -117,7 +102,7 @@ def explain(parameter: Parameter) -> str:
 def define(parameter: Parameter, task: str) -> core.QgsProcessingParameterDefinition:
     """Return the parameter as QGIS knows it, with its default, choices in words and help."""
     kind, optional = KINDS[parameter.kind], parameter.traits != ""
-    details = {**kind.details, "optional": optional}
+    details = {**kind.declaration(), "optional": optional}
     if parameter.kind in DESTINATIONS:
         wanted = parameter.kind in WANTED or "wanted" in parameter.traits
         details["createByDefault"] = not optional or wanted

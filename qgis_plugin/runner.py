@@ -143,7 +143,7 @@ def run_program(
     The code is negative where a signal ended it.
     """
     process = QProcess()
-    process.setProcessEnvironment(_environment())
+    process.setProcessEnvironment(environment())
     process.setWorkingDirectory(QDir.tempPath())
     process.setReadChannel(QProcess.ProcessChannel.StandardError)
     process.start(program, arguments)
@@ -198,7 +198,7 @@ def _keep_window_alive() -> None:
         QCoreApplication.processEvents()
 
 
-def _environment() -> QProcessEnvironment:
+def environment() -> QProcessEnvironment:
     environment = QProcessEnvironment()
     inherited = {**os.environ, **interpreter.network()}
     for name, value in clean_environment(inherited, interpreter.proxy_url()).items():

@@ -12,7 +12,6 @@ from qgis.PyQt.QtGui import QColor
 
 from . import memory
 
-# readable in grey and by colour-blind eyes
 VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 SAMPLE_PX = 250_000
 SETTLED = "geopointseg/settled"
@@ -90,6 +89,13 @@ def rename_in_report(report: Path, renamed: dict[str, str]) -> None:
     report.write_text(text, encoding="utf-8")
 
 
+def viridis() -> core.QgsGradientColorRamp:
+    """Return a colour ramp that is readable in grey and by colour-blind eyes."""
+    first, *middle, last = (QColor(name) for name in VIRIDIS)
+    stops = [core.QgsGradientStop((i + 1) / (len(middle) + 1), c) for i, c in enumerate(middle)]
+    return core.QgsGradientColorRamp(first, last, discrete=False, stops=stops)
+
+
 def write_ramp(path: str) -> None:
     """Write a colour ramp beside a raster of quantities, of entropy where it has it.
 
@@ -106,8 +112,6 @@ def write_ramp(path: str) -> None:
     renderer = core.QgsSingleBandPseudoColorRenderer(provider, band)
     renderer.setClassificationMin(found.minimumValue)
     renderer.setClassificationMax(found.maximumValue)
-    first, *middle, last = (QColor(name) for name in VIRIDIS)
-    stops = [core.QgsGradientStop((i + 1) / (len(middle) + 1), c) for i, c in enumerate(middle)]
-    renderer.createShader(core.QgsGradientColorRamp(first, last, discrete=False, stops=stops))
+    renderer.createShader(viridis())
     layer.setRenderer(renderer)
     layer.saveNamedStyle(str(beside))
