@@ -14,7 +14,7 @@ from qgis.utils import iface
 
 from . import inputs, interpreter, memory, runner, styles
 from .command import build, look_up
-from .parameters import DESTINATIONS, FOLDERS, Reader, define, explain, plain
+from .parameters import DESTINATIONS, Reader, define, explain, plain
 from .tasks import Parameter, Task
 from .translation import say, tr
 
@@ -57,9 +57,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         return QIcon(ICON) if themed.isNull() else themed
 
     def shortHelpString(self) -> str:
-        rows = [
-            f"<p><b>{tr(p.label)}</b><br/>{explain(p)}</p>" for p in self.task.parameters if p.help
-        ]
+        rows = [f"<p><b>{tr(p.label)}</b><br/>{explain(p)}</p>" for p in self.task.parameters if p.help]
         return f"<p>{tr(self.task.help)}</p>{''.join(rows)}"
 
     def initAlgorithm(self, _configuration: Answers | None = None) -> None:
@@ -111,11 +109,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         self.values = {parameter.name: reader.read(parameter, folder) for parameter in given}
         self.layers = {name: layer.name() for name, layer in reader.layers.items()}
         files = [p for p in given if p.kind in ("points", "area", "extent", "raster")]
-        self.renamed = {
-            self.values[p.name]: self.layers.get(p.name, tr(p.label))
-            for p in files
-            if self.values[p.name]
-        }
+        self.renamed = {self.values[p.name]: self.layers.get(p.name, tr(p.label)) for p in files if self.values[p.name]}
         points, layer = self.values.get("POINTS"), reader.layers.get("POINTS")
         if points and isinstance(layer, core.QgsVectorLayer):
             project = context.project()
@@ -135,10 +129,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
     def keep_in_mind(self, reader: Reader, context: Context) -> None:
         """Remember raster, points, class field and model for the next form."""
         project, application = context.project(), QCoreApplication.instance()
-        if (
-            project is not core.QgsProject.instance()
-            or QThread.currentThread() != application.thread()
-        ):
+        if project is not core.QgsProject.instance() or QThread.currentThread() != application.thread():
             return
         for name, value in self.values.items():
             key, layer = memory.key_of(self.task.name, name), reader.layers.get(name)
@@ -176,7 +167,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
     def place(self, parameter: Parameter, path: str, feedback: Feedback) -> str:
         """Return where an output goes; a model never into a folder that QGIS deletes."""
         temporary = path and core.QgsProcessingUtils.tempFolder() in path
-        if temporary and self.task.name in FOLDERS:
+        if temporary and (parameter.kind, parameter.name) == ("folder_out", "OUTPUT"):
             name = f"{tr(parameter.label)} {self.layers.get('POINTS', '')}".strip()
             path = str(memory.free_path(memory.default_folder(), name))
             text = tr("The folder is kept: {folder}.")
@@ -205,7 +196,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
             self.model = path
         if context.willLoadLayerOnCompletion(path):
             shown = kind != "ramp_out"  # or it would hide the map
-            key = memory.RESULTS.get((self.task.name, name), "")
+            key = memory.key_of_result(self.task.name, name)
             loader = styles.StyleLoader(shown=shown, name=self.title(name), key=key)
             context.layerToLoadOnCompletionDetails(path).setPostProcessor(loader)
 

@@ -57,9 +57,7 @@ class LineBuffer:
         *whole, self._rest = (self._rest + chunk).replace(b"\r", b"\n").split(b"\n")
         if len(self._rest) > LONGEST_LINE:
             whole, self._rest = [*whole, self._rest], b""
-        return [
-            text for text in (line.decode("utf-8", "replace") for line in whole) if text.strip()
-        ]
+        return [text for text in (line.decode("utf-8", "replace") for line in whole) if text.strip()]
 
     def close(self) -> list[str]:
         """Return what was left without a line end."""

@@ -153,9 +153,7 @@ def find_uv(feedback: Feedback) -> str:
 def install(made: str, package: str, options: list[str], feedback: Feedback, *, gpu: bool) -> None:
     """Install geopointseg, with the libraries for the processor alone unless a card is wanted."""
     downloads, pip = Downloads(feedback, MEGABYTES[gpu]), [*INSTALL, *options, "--progress-bar"]
-    run_step(
-        made, [*pip, "off", "pip"], feedback, downloads, needed=False
-    )  # old ones count no bytes
+    run_step(made, [*pip, "off", "pip"], feedback, downloads, needed=False)  # old ones count no bytes
     downloads.rise(1.0)
     pip += ["raw" if _pip_version(made, feedback) >= (24, 1) else "off"]
     kind = {False: "cpu", True: "cu126" if interpreter.IS_WINDOWS else ""}[gpu]

@@ -113,9 +113,7 @@ def extent_layer(extent: core.QgsRectangle, crs: Any) -> core.QgsVectorLayer:
     return layer
 
 
-def export_style(
-    layer: core.QgsVectorLayer, field: str, points: Path, feedback: core.QgsProcessingFeedback
-) -> None:
+def export_style(layer: core.QgsVectorLayer, field: str, points: Path, feedback: core.QgsProcessingFeedback) -> None:
     """Write names and colours of the classes beside the points, where the style holds them."""
     styled = class_field_of(layer)
     if layer.isEditable() and layer.isModified():
@@ -123,6 +121,4 @@ def export_style(
     if styled == field != "":
         layer.saveNamedStyle(str(points.with_suffix(".qml")))
     elif styled:
-        feedback.pushWarning(
-            say("layer_styled_otherwise", name=layer.name(), styled=styled, field=field)
-        )
+        feedback.pushWarning(say("layer_styled_otherwise", name=layer.name(), styled=styled, field=field))

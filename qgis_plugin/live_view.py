@@ -12,7 +12,7 @@ from qgis.PyQt.QtGui import QColor
 from .panel_new import SPARE
 from .panel_points import ClassRow, text_of
 
-LARGEST_PX = 2048
+LARGEST_PX, EDGE = 2048, 1e-6
 
 
 class Ground(NamedTuple):
@@ -22,6 +22,11 @@ class Ground(NamedTuple):
     extent: core.QgsRectangle
     columns: int
     rows: int
+
+    def corner_and_pixel(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return x and y of the upper left corner, and width and height of a pixel."""
+        size = self.extent.width() / self.columns, self.extent.height() / self.rows
+        return (self.extent.xMinimum(), self.extent.yMaximum()), size
 
 
 class View(NamedTuple):
@@ -35,65 +40,43 @@ class View(NamedTuple):
 def view_of(canvas: Any, ground: Ground) -> View | None:
     """Return what the canvas shows of the ground, in the raster's CRS; None where that is nothing.
 
-    No picture is finer than the raster. One of the raster's own pixels begins and ends at their edges.
+    It begins and ends at edges of the raster's pixels, and no picture is finer than these.
     """
     settings, project = canvas.mapSettings(), core.QgsProject.instance()
-    whole, size, (_, extent, columns, rows) = (
-        settings.visibleExtent(),
-        settings.outputSize(),
-        ground,
-    )
-    if settings.destinationCrs().isValid():
-        transform = core.QgsCoordinateTransform(settings.destinationCrs(), ground.crs, project)
-        try:
-            whole = transform.transformBoundingBox(whole)
-        except core.QgsCsException:
-            return None
-    seen = whole.intersect(extent)
+    transform = core.QgsCoordinateTransform(settings.destinationCrs(), ground.crs, project)
+    try:
+        whole = transform.transformBoundingBox(settings.visibleExtent())
+    except core.QgsCsException:
+        return None
+    seen, ((west, north), (wide, high)) = whole.intersect(ground.extent), ground.corner_and_pixel()
     if seen.isEmpty() or not whole.isFinite():
         return None
-    wide, high = extent.width() / columns, extent.height() / rows
-    left, right = ((x - extent.xMinimum()) / wide for x in (seen.xMinimum(), seen.xMaximum()))
-    top, bottom = ((extent.yMaximum() - y) / high for y in (seen.yMaximum(), seen.yMinimum()))
-    shrink = max(whole.width() / wide / size.width(), (right - left) / LARGEST_PX, (bottom - top) / LARGEST_PX)  # fmt: skip
-    if shrink <= 1:
-        shrink, left, top = 1.0, math.floor(left + 1e-6), math.floor(top + 1e-6)
-        right, bottom = (
-            max(math.ceil(right - 1e-6), left + 1),
-            max(math.ceil(bottom - 1e-6), top + 1),
-        )
-        x, y = extent.xMinimum(), extent.yMaximum()
-        seen = core.QgsRectangle(
-            x + left * wide, y - bottom * high, x + right * wide, y - top * high
-        )
-    return View(
-        seen, max(round((right - left) / shrink), 1), max(round((bottom - top) / shrink), 1)
-    )
+    left, top = math.floor((seen.xMinimum() - west) / wide + EDGE), math.floor((north - seen.yMaximum()) / high + EDGE)
+    columns = max(math.ceil((seen.xMaximum() - west) / wide - EDGE) - left, 1)
+    rows = max(math.ceil((north - seen.yMinimum()) / high - EDGE) - top, 1)
+    shrink = max(1.0, whole.width() / wide / settings.outputSize().width(), max(columns, rows) / LARGEST_PX)
+    x, y = west + left * wide, north - top * high
+    bounds = core.QgsRectangle(x, y - rows * high, x + columns * wide, y)
+    return View(bounds, max(round(columns / shrink), 1), max(round(rows / shrink), 1))
 
 
-def names_of(rows: list[ClassRow]) -> list[str]:
-    """Return what each class is called: its label where no other class has it, else its value."""
+def classes_of(rows: list[ClassRow]) -> dict[str, QColor]:
+    """Return names and colours of the classes: the label, where no other class has it, or else the value."""
     labels = Counter(row.label for row in rows)
-    return [row.label if row.label and labels[row.label] == 1 else row.values[0] for row in rows]
-
-
-def colors_of(rows: list[ClassRow]) -> list[QColor]:
-    """Return the colour of each class: that of the style, or one of a list."""
-    return [QColor(row.color or SPARE[i % len(SPARE)]) for i, row in enumerate(rows)]
+    names = [row.label if row.label and labels[row.label] == 1 else row.values[0] for row in rows]
+    return {name: QColor(row.color or SPARE[i % len(SPARE)]) for i, (name, row) in enumerate(zip(names, rows))}
 
 
 def legend_of(rows: list[ClassRow]) -> list[dict[str, Any]]:
     """Return the classes as the worker takes them; values that are whole numbers are the map's codes."""
-    legend = []
-    for row, name, color in zip(rows, names_of(rows), colors_of(rows)):
-        code = {"code": int(row.values[0])} if row.values[0].isdecimal() else {}
-        legend.append({"name": name, "color": color.name(), **code})
-    return legend
+    codes = [{"code": int(row.values[0])} if row.values[0].isdecimal() else {} for row in rows]
+    shown = zip(classes_of(rows).items(), codes)
+    return [{"name": name, "color": color.name(), **code} for (name, color), code in shown]
 
 
 def points_of(layer: core.QgsVectorLayer, field: str, rows: list[ClassRow], crs: Any) -> list[dict[str, Any]]:  # fmt: skip
     """Return the points that have a class, as the layer is on the screen, in the raster's CRS."""
-    names = {value: name for row, name in zip(rows, names_of(rows)) for value in row.values}
+    names = {value: name for row, name in zip(rows, classes_of(rows)) for value in row.values}
     transform = core.QgsCoordinateTransform(layer.crs(), crs, core.QgsProject.instance())
     index, found = layer.fields().indexOf(field), []
     for feature in layer.getFeatures(core.QgsFeatureRequest().setSubsetOfAttributes([index])):

@@ -8,13 +8,11 @@ from pathlib import Path
 from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer
 from qgis.PyQt.QtCore import QStandardPaths
 
+from .tasks import load_table
+
 SCOPE = "geopointseg"
 KEYS = ("RASTER", "POINTS", "CLASS_FIELD", "MODEL", "MAP", "TEST")
 RASTER, POINTS, CLASS_FIELD, MODEL, MAP, TEST = KEYS
-RESULTS = {  # which results of which algorithm are remembered, and as what
-    ("predictmap", "OUTPUT"): MAP, ("splitpoints", "TRAINING"): POINTS, ("splitpoints", "TEST"): TEST,
-    ("drawsample", "OUTPUT"): TEST, ("loaddemo", "SCENE"): RASTER, ("loaddemo", "POINTS"): POINTS,
-}  # fmt: skip
 
 
 def recall(key: str) -> str:
@@ -53,6 +51,11 @@ def key_of(task: str, parameter: str) -> str:
     if (task, parameter) == ("assessmap", POINTS):
         return TEST
     return parameter if parameter in KEYS[:-1] else ""
+
+
+def key_of_result(task: str, output: str) -> str:
+    """Return what a result of an algorithm is remembered as, or an empty string."""
+    return load_table("algorithms.json")["results"].get(f"{task} {output}", "")
 
 
 def default_folder(points: QgsMapLayer | None = None) -> Path:

@@ -14,14 +14,13 @@ from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QColor
 
-from . import inputs, interpreter, memory, panel_points, panel_run, panel_walk, panel_widgets
+from . import interpreter, memory, panel_points, panel_run, panel_walk, panel_widgets
 from .panel_live import Live
 from .panel_new import SPARE, NewPoints
 from .panel_watch import BACK, NEXT, NUMBERS, SKIP, ClickTool, Watch
 from .panel_widgets import RESULT, Form, project_layers
 from .runs import Runs
 from .setup_page import SetupPage
-from .tasks import load_table
 from .translation import load_window, tr
 
 ENOUGH, FINDINGS = 20, 6
@@ -60,7 +59,7 @@ class Panel(QtWidgets.QDockWidget):
     def _make(self) -> None:
         load_window("panel", self)
         self.form, self.classes = Form(), panel_widgets.ClassList()
-        self.box, self.live = panel_widgets.QuestionBox(), Live(self.canvas)
+        self.box, self.live = panel_widgets.QuestionBox(), Live(self)
         self.steps: dict[str, Any] = {}
         for place, part in ((0, self.form), (2, self.classes), (5, self.live), (7, self.box)):
             self.column.insertWidget(place, part)
@@ -88,7 +87,6 @@ class Panel(QtWidgets.QDockWidget):
             self.redo: lambda: self.target()[0].undoStack().redo(), self.add_class: self.ask_class,
             self.resume: self.ask, self.box.later: self.stop_asking, self.box.zoom: self.show_place,
             self.box.back: lambda: self.key(BACK), self.box.skip: lambda: self.key(SKIP), self.cancel: self.runs.cancel,
-            self.live.switch: self.toggle_live, self.live.kept: lambda: self._keep_live(self.take_model),
             **{button: lambda name=name: self.press(name) for name, button in self.steps.items()},
         }  # fmt: skip
         for button, act in buttons.items():
@@ -99,8 +97,7 @@ class Panel(QtWidgets.QDockWidget):
             (self.watch.edited, self.refresh), (self.classes.picked, self.pick), (self.tool.clicked, self.click),
             (self.tool.typed, self.key), (self.tool.deactivated, self.watch.note), (self.box.answered, self.answer),
             (self.runs.stage, self.say), (self.runs.running, lambda on: self._show_run(running=on)),
-            (self.runs.progress, self.bar.setValue), (self.live.ready, self.refresh), (self.live.asked, self.ask_live),
-            (self.live.shares, self._show_shares), (self.tool.held, lambda on: self.live.picture.setVisible(not on)),
+            (self.runs.progress, self.bar.setValue),
             (Project().layersAdded, self.see_layers), (Project().layersWillBeRemoved, self.lose_layers),
             (Project().readProject, self.restore), (Project().cleared, self.restore),
         ):  # fmt: skip
@@ -363,6 +360,12 @@ class Panel(QtWidgets.QDockWidget):
         self.show_place()
         self.refresh()
 
+    def ask_live(self, layer: core.QgsVectorLayer, title: str) -> None:
+        """Ask a question of Live."""
+        self.walk = panel_walk.Walk(layer, title)
+        self.follow()
+        self.ask()
+
     def stop_asking(self) -> None:
         """Leave the questions for later; clicks are points again."""
         self.asking = False
@@ -385,12 +388,7 @@ class Panel(QtWidgets.QDockWidget):
         raster, here = self.form.raster.currentLayer(), self.canvas.mapSettings().destinationCrs()
         place = self.walk.place(here) if self.walk is not None else None
         if place is not None:
-            panel_walk.show(
-                self.canvas,
-                place,
-                raster,
-                panel_walk.LIVE_PX if self.walk.of_live else panel_walk.NEAR_PX,
-            )
+            panel_walk.show(self.canvas, place, raster, panel_walk.LIVE_PX if self.walk.of_live else panel_walk.NEAR_PX)
 
     def _mark_place(self) -> None:
         here = self.canvas.mapSettings().destinationCrs()
@@ -398,53 +396,6 @@ class Panel(QtWidgets.QDockWidget):
         self.marker.setVisible(place is not None)
         if place is not None:
             self.marker.setCenter(place)
-
-    # live
-
-    def toggle_live(self) -> None:
-        """Start or end Live, or say what it lacks."""
-        chosen, reason = self.form.chosen(), ""
-        if self.live.switch.isChecked():
-            reason = panel_points.why_raster_unusable(chosen.raster)
-            reason = reason or panel_points.why_unusable(chosen.points, chosen.field, chosen.raster)
-            if not reason and self._is_set_up():
-                self.form.remember()
-                self.live.start(inputs.raster_path(chosen.raster))
-                return
-        self.live.stop(reason)
-
-    def _show_shares(self, shares: list[str]) -> None:
-        """Show what Live sees, and the steps as what they are while it is on."""
-        self.classes.show_shares(shares)
-        words = load_table("panel.json")["live"] if self.live.worker is not None else {}
-        for name, button in self.steps.items():
-            step = panel_run.steps()[name]
-            label, text = map(tr, words.get(name, (step.label, step.help)))
-            button.setText(label)
-            button.setToolTip(text)
-
-    def ask_live(self, layer: core.QgsVectorLayer, title: str) -> None:
-        """Ask a question of Live."""
-        self.walk = panel_walk.Walk(layer, title)
-        self.follow()
-        self.ask()
-
-    def _keep_live(self, then: Callable[[str], None]) -> None:
-        typed, fresh = (
-            self.form.model.filePath().strip(),
-            memory.default_model_folder(self.form.points.currentLayer()),
-        )
-        self.live.keep(typed if typed and not Path(typed).exists() else fresh, then)
-
-    def take_model(self, folder: str) -> None:
-        """Take the model that Live has written."""
-        self.form.set_model(folder)
-        self.form.remember()
-        self.say(tr("The model is kept in {folder}.").format(folder=folder))
-
-    def _map_live(self, folder: str) -> None:
-        self.take_model(folder)
-        self.run("map", "")
 
     # steps
 
@@ -460,7 +411,7 @@ class Panel(QtWidgets.QDockWidget):
         if reason:
             self.say(reason)
         elif live:
-            self._keep_live(self._map_live)
+            self.live.map_everything()
         elif step == "assess":
             self._assess(chosen)
         else:
@@ -494,7 +445,7 @@ class Panel(QtWidgets.QDockWidget):
     def run(self, step: str, model_folder: str) -> None:
         """Start the algorithm of a step."""
         self.form.remember()
-        if not self._is_set_up():
+        if not self.is_set_up():
             return
         try:
             answers = panel_run.answers(step, self.form.chosen(), model_folder)
@@ -505,7 +456,8 @@ class Panel(QtWidgets.QDockWidget):
         self.say(tr("Running. You can go on clicking points meanwhile."))
         self.runs.start(algorithm, answers, lambda *end: self.after(step, *end))
 
-    def _is_set_up(self) -> bool:
+    def is_set_up(self) -> bool:
+        """Return whether a run can start; offer to set geopointseg up where it cannot."""
         reason = interpreter.problem()
         self.say(reason)
         if reason and self.choose(reason, tr("Set up geopointseg")) == 0:

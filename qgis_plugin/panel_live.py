@@ -4,60 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from qgis import core
 from qgis.PyQt import QtWidgets
-from qgis.PyQt.QtCore import QTimer, pyqtSignal
-from qgis.PyQt.QtGui import QColor, QPainter
+from qgis.PyQt.QtCore import QTimer
+from qgis.PyQt.QtGui import QColor
 
-from . import inputs, live_view, panel_points, styles
+from . import inputs, live_view, memory, panel_points, panel_run, styles
 from .live_picture import UNKNOWN, Picture, paint_grid, read_grid
 from .live_worker import Answer, Worker
-from .panel_points import ClassRow
 from .tasks import load_table
 from .translation import load_window, tr
 
-VIEW_MS, PALEST = 40, 30  # classes less sure than so many percent are not drawn
-CLASSES, SURE = (
-    0,
-    1,
-)  # entries of the list of pictures; the third is classes that are pale where unsure
+VIEW_MS = 40
 
 
 class Live(QtWidgets.QGroupBox):
-    """The picture of Live and its buttons. What it shows is the worker's; the points are the user's layer.
+    """The picture of Live and its buttons in the panel. The model is the worker's, the points are the user's layer."""
 
-    ``ready`` asks for a call of `follow`. ``asked`` brings the layer of a question and its title,
-    ``shares`` how much of the view each class covers, in words.
-    """
-
-    ready, asked, shares = pyqtSignal(), pyqtSignal(object, str), pyqtSignal(list)
-
-    def __init__(self, canvas: Any) -> None:
+    def __init__(self, panel: Any) -> None:
         super().__init__()
         load_window("panel_live", self)
-        self.canvas, self.picture = canvas, Picture(canvas)
+        self.panel, self.canvas, self.picture = panel, panel.canvas, Picture(panel.canvas)
         self.worker: Worker | None = None
         self.ground: live_view.Ground | None = None
         self.raster, self.problem, self.view_id = "", "", 0
-        self.rows: list[ClassRow] = []
+        self.colors: dict[str, QColor] = {}
         self.sent: dict[str, Any] = {}
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
         self.timer.setInterval(VIEW_MS)
-        self.timer.timeout.connect(self.look)
-        for signal in (canvas.extentsChanged, canvas.rotationChanged, canvas.destinationCrsChanged):
-            signal.connect(self.timer.start)
-        self.mode.currentIndexChanged.connect(lambda _index: self.look())
-        self.opacity.valueChanged.connect(lambda percent: self.picture.setOpacity(percent / 100))
-        self.cover.pressed.connect(self.picture.hide)
-        self.cover.released.connect(self.picture.show)
+        for signal, slot in (
+            (self.timer.timeout, self.look), (self.mode.currentIndexChanged, lambda _index: self.look()),
+            (self.canvas.extentsChanged, self.timer.start), (self.canvas.rotationChanged, self.timer.start),
+            (self.canvas.destinationCrsChanged, self.picture.clear), (self.canvas.destinationCrsChanged, self.timer.start),
+            (self.opacity.valueChanged, lambda percent: self.picture.setOpacity(percent / 100)),
+            (self.cover.pressed, self.picture.hide), (self.cover.released, self.picture.show),
+            (panel.tool.held, lambda on: self.picture.setVisible(not on)), (self.switch.clicked, lambda _on: self.toggle()),
+            (self.next.clicked, lambda _on: self.ask_next()), (self.kept.clicked, lambda _on: self.keep(self.take_model)),
+        ):  # fmt: skip
+            signal.connect(slot)
         self.picture.setOpacity(self.opacity.value() / 100)
-        self.next.clicked.connect(lambda _checked: self.ask_next())
-        self._show_state("")
 
     # the worker
+
+    def toggle(self) -> None:
+        """Start or end Live, or say what it lacks."""
+        chosen, reason = self.panel.form.chosen(), ""
+        if self.worker is None:
+            reason = panel_points.why_raster_unusable(chosen.raster)
+            reason = reason or panel_points.why_unusable(chosen.points, chosen.field, chosen.raster)
+            if not reason and self.panel.is_set_up():
+                self.panel.form.remember()
+                self.start(inputs.raster_path(chosen.raster))
+                return
+        self.stop(reason)
 
     def start(self, raster: str) -> None:
         """Start a worker for a raster."""
@@ -65,7 +68,7 @@ class Live(QtWidgets.QGroupBox):
         self.raster, self.worker = raster, Worker(raster, self)
         self.worker.told.connect(self.hear)
         self.worker.ended.connect(self.lose)
-        self._show_state(tr("Live is starting…"))
+        self._say(tr("Live is starting…"))
 
     def stop(self, sentence: str = "") -> None:
         """End the worker and show nothing of it."""
@@ -75,46 +78,41 @@ class Live(QtWidgets.QGroupBox):
         self.sent, self.problem, self.view_id = {}, "", 0
         self.picture.clear()
         self.accuracy.setText("")
-        self.shares.emit([])
-        self._show_state(sentence)
+        self._say(sentence)
 
     def lose(self, reason: str) -> None:
         """Say that the worker has ended by itself; one press starts another."""
-        self.stop(
-            tr("Live has stopped: {reason}. No point is lost.").format(reason=reason.rstrip("."))
-        )
+        self.stop(tr("Live has stopped: {reason}. No point is lost.").format(reason=reason.rstrip(".")))
         self.switch.setText(tr("Start Live again"))
 
     def hear(self, news: Answer) -> None:
         """Take what the worker says without being asked."""
         if news.get("ready"):
             crs = core.QgsCoordinateReferenceSystem.fromWkt(news["crs"])
-            size = news["width"], news["height"]
-            self.ground = live_view.Ground(crs, core.QgsRectangle(*news["bounds"]), *size)
-            self._show_state("")
-            self.ready.emit()
+            self.ground = live_view.Ground(crs, core.QgsRectangle(*news["bounds"]), news["width"], news["height"])
+            self._say("")
+            self.panel.refresh()
         elif news.get("event") == "accuracy":
-            text = tr("On ground held out: {accuracy:.2f} ± {standard_error:.2f} ({points} points in {blocks} blocks)")  # fmt: skip
+            text = tr("On ground held out: {accuracy:.2f} ± {standard_error:.2f} ({points} points in {blocks} blocks)")
             self.accuracy.setText(text.format_map(news))
         elif news.get("event") == "warning":
-            self._show_state(str(news.get("message", "")))
+            self._say(str(news.get("message", "")))
 
-    def follow(self, raster: Any, layer: Any, field: str, rows: list[ClassRow]) -> None:
+    def follow(self, raster: Any, layer: Any, field: str, rows: list[panel_points.ClassRow]) -> None:
         """Bring the worker up to the layers as they are now; ask for a picture where they have changed."""
+        reason = panel_points.why_raster_unusable(raster)
         if self.worker is None:
             return
-        reason = panel_points.why_raster_unusable(raster)
         if reason:
             self.stop(reason)
         elif inputs.raster_path(raster) != self.raster:
             self.start(inputs.raster_path(raster))
         elif self.ground is not None:
-            crs, self.rows = self.ground.crs, rows
-            points = live_view.points_of(layer, field, rows, crs) if rows else []
-            self._send("classes", legend=live_view.legend_of(rows))
-            if self._send("points", points=points):
+            self.colors = live_view.classes_of(rows)
+            points = live_view.points_of(layer, field, rows, self.ground.crs) if rows else []
+            new = [self._send("classes", legend=live_view.legend_of(rows)), self._send("points", points=points)]
+            if any(new):
                 self.look()
-            self._show_dots()
 
     def _send(self, what: str, **given: list[Any]) -> bool:
         """Tell the worker the classes or the points if they are others than it knows; return whether they are."""
@@ -122,18 +120,16 @@ class Live(QtWidgets.QGroupBox):
             return False
         self.sent[what], self.problem = given, ""
         if not self.worker.ask(what, self._heed, **given):
-            self.problem = tr(
-                "Live takes some 12 000 points at most. Choose a layer of fewer points."
-            )
+            self.problem = tr("Live takes some 12 000 points at most. Choose a layer of fewer points.")
         return True
 
     def _heed(self, answer: Answer) -> None:
         """Note which points or classes the worker cannot use."""
-        found = answer.get("problems") or []
+        found = answer.get("problems")
         if found:
             text = tr("Points that are not used: {count}. {reason}")
             self.problem = text.format(count=len(found), reason=found[0]["error"])
-        self._show_state(self.problem or answer.get("error", ""))
+        self._say(self.problem or answer.get("error", ""))
 
     # the picture
 
@@ -142,64 +138,37 @@ class Live(QtWidgets.QGroupBox):
         view = live_view.view_of(self.canvas, self.ground) if self.ground is not None else None
         if view is None:
             self.picture.clear()
-            self.shares.emit([])
             return
-        box, sure = view.bounds, self.mode.currentIndex() != CLASSES
-        bounds = [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()]
-        size = {"width": view.width, "height": view.height, "confidence": sure}
-        self.view_id = self.worker.ask("view", lambda found: self._take_view(found, box), bounds=bounds, **size)  # fmt: skip
+        here, rows = self.canvas.mapSettings().destinationCrs(), self.sent["points"]["points"]
+        places = (panel_points.moved(core.QgsPointXY(row["x"], row["y"]), self.ground.crs, here) for row in rows)
+        self.picture.show_dots([(p, self.colors[row["class"]]) for p, row in zip(places, rows) if p is not None])
+        box, size = view.bounds, {"width": view.width, "height": view.height}
+        asked = {"bounds": [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()], **size}
+        sure = bool(self.mode.currentIndex())
+        self.view_id = self.worker.ask("view", lambda found: self._take_view(found, box), confidence=sure, **asked)
 
     def _take_view(self, answer: Answer, bounds: core.QgsRectangle) -> None:
-        if answer["id"] != self.view_id or answer.get("cancelled"):
-            return
-        if not answer["ok"]:
-            self._show_state(answer["error"])
+        if answer["id"] != self.view_id or not answer["ok"]:
+            self._say("" if answer.get("cancelled") else answer.get("error", ""))
             return
         with suppress(OSError, ValueError):  # a file that a newer picture has replaced
-            grid = read_grid(answer["classes"])
-            sure = read_grid(answer["confidence"]) if answer.get("confidence") else None
-            self.picture.show_image(
-                self._image(grid, sure, answer["legend"]), bounds, self.ground.crs
-            )
+            grid, colors = read_grid(answer["classes"]), [self.colors.get(name, QColor()) for name in answer["legend"]]
             self._show_shares(grid[2], answer)
+            if answer.get("confidence"):
+                grid = read_grid(answer["confidence"])
+                colors = [styles.viridis().color(percent / 100) for percent in range(101)]
+            self.picture.show_image(paint_grid(grid, colors), bounds, self.ground.crs)
         few = sum(count > 0 for count in answer["counts"].values()) < 2
         hint = tr("Click points of two classes to see a map.") if few else ""
-        self._show_state(
-            self.problem or hint or ("" if answer["final"] else tr("A sharper picture follows."))
-        )
-
-    def _image(self, grid: Any, sure: Any, legend: list[str]) -> Any:
-        """Return the picture that was chosen: classes, sureness, or classes that are pale where unsure."""
-        known = dict(zip(live_view.names_of(self.rows), live_view.colors_of(self.rows)))
-        image = paint_grid(grid, [known.get(name, QColor("grey")) for name in legend])
-        if sure is None:
-            return image
-        if self.mode.currentIndex() == SURE:
-            ramp = styles.viridis()
-            return paint_grid(sure, [ramp.color(percent / 100) for percent in range(101)])
-        veil = paint_grid(sure, [QColor(0, 0, 0, max(percent - PALEST, 0) * 255 // (100 - PALEST)) for percent in range(101)])  # fmt: skip
-        painter = QPainter(image)
-        painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationIn)
-        painter.drawImage(0, 0, veil)
-        painter.end()
-        return image
+        self._say(self.problem or hint or ("" if answer["final"] else tr("A sharper picture follows.")))
 
     def _show_shares(self, values: bytes, answer: Answer) -> None:
-        """Tell which part of the view each class covers, and which class has one point only."""
+        """Show which part of the view each class covers, and which class has one point only."""
         known = max(len(values) - values.count(UNKNOWN), 1)
         shares = {name: values.count(i) / known for i, name in enumerate(answer["legend"])}
         weak = {name: tr("(one point)") for name in answer["weak"]}
-        names = live_view.names_of(self.rows)
-        self.shares.emit(
-            [f"{shares.get(name, 0):.0%} {weak.get(name, '')}".strip() for name in names]
-        )
-
-    def _show_dots(self) -> None:
-        here, crs = self.canvas.mapSettings().destinationCrs(), self.ground.crs
-        known = dict(zip(live_view.names_of(self.rows), live_view.colors_of(self.rows)))
-        places = ((core.QgsPointXY(row["x"], row["y"]), row["class"]) for row in self.sent["points"]["points"])  # fmt: skip
-        moved = ((panel_points.moved(place, crs, here), known[name]) for place, name in places)
-        self.picture.show_dots((place, color) for place, color in moved if place is not None)
+        texts = [f"{shares.get(name, 0):.0%} {weak.get(name, '')}".strip() for name in self.colors]
+        self.panel.classes.show_shares(texts)
 
     # questions and models
 
@@ -209,22 +178,35 @@ class Live(QtWidgets.QGroupBox):
             self.worker.ask("next", self._take_question)
 
     def _take_question(self, answer: Answer) -> None:
+        self._say(answer.get("error", ""))
         if answer["ok"]:
             title = load_table("panel.json")["questions"].get(answer.get("kind"), "")
-            self.asked.emit(live_view.question_layer(self.ground.crs, answer), tr(title))
-        self._show_state(answer.get("error", ""))
+            self.panel.ask_live(live_view.question_layer(self.ground.crs, answer), tr(title))
 
-    def keep(self, folder: str, then: Callable[[str], None]) -> None:
-        """Have the model of now written to a folder, and go on with it."""
+    def keep(self, then: Callable[[str], None]) -> None:
+        """Have the model of now written to a folder that is new, and go on with it."""
 
         def take(answer: Answer) -> None:
-            self._show_state(answer.get("error", ""))
+            self._say(answer.get("error", ""))
             if answer["ok"]:
                 then(answer["folder"])
 
-        self.worker.ask("save", take, folder=folder)
+        typed = self.panel.form.model.filePath().strip()
+        fresh = memory.default_model_folder(self.panel.form.points.currentLayer())
+        self.worker.ask("save", take, folder=typed if typed and not Path(typed).exists() else fresh)
 
-    def _show_state(self, sentence: str) -> None:
+    def take_model(self, folder: str) -> None:
+        """Take the model that the worker has written."""
+        self.panel.form.set_model(folder)
+        self.panel.form.remember()
+        self.panel.say(tr("The model is kept in {folder}.").format(folder=folder))
+
+    def map_everything(self) -> None:
+        """Keep the model of now and map the whole raster with it."""
+        self.keep(lambda folder: (self.take_model(folder), self.panel.run("map", "")))
+
+    def _say(self, sentence: str) -> None:
+        """Show a sentence, and buttons as they are of use now; steps are called by what they do with Live."""
         on = self.worker is not None
         self.state.setText(sentence)
         self.state.setVisible(bool(sentence))
@@ -233,3 +215,9 @@ class Live(QtWidgets.QGroupBox):
         for part in (self.mode, self.opacity, self.cover, self.next, self.kept, self.accuracy):
             part.setVisible(on)
             part.setEnabled(self.ground is not None)
+        for name, words in load_table("panel.json")["live"].items():
+            step = panel_run.steps()[name]
+            self.panel.steps[name].setText(tr(words[0]) if on else step.label)
+            self.panel.steps[name].setToolTip(tr(words[1]) if on else step.help)
+        if self.ground is None:
+            self.panel.classes.show_shares([])

@@ -143,9 +143,7 @@ def mark(layer: core.QgsVectorLayer) -> None:
     layer.triggerRepaint()
 
 
-def show(
-    canvas: Any, place: core.QgsPointXY, raster: core.QgsRasterLayer | None, near_px: int
-) -> None:
+def show(canvas: Any, place: core.QgsPointXY, raster: core.QgsRasterLayer | None, near_px: int) -> None:
     """Move the map to a place, so near that it shows a number of the raster's pixels; never further away."""
     now = canvas.extent()
     side = now.width() / 4

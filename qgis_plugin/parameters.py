@@ -28,12 +28,8 @@ class Kind(NamedTuple):
 
     def declaration(self) -> dict[str, Any]:
         """Return the details with members of QGIS's enumerations in place of their names."""
-        found = {
-            key: getattr(ENUMS[key], name) for key, name in self.details.items() if key in ENUMS
-        }
-        types = [
-            getattr(core.QgsProcessing.SourceType, name) for name in self.details.get("types", ())
-        ]
+        found = {key: getattr(ENUMS[key], name) for key, name in self.details.items() if key in ENUMS}
+        types = [getattr(core.QgsProcessing.SourceType, name) for name in self.details.get("types", ())]
         return {**self.details, **found, **({"types": types} if types else {})}
 
 
@@ -43,7 +39,6 @@ KINDS = {name: Kind(*row) for name, row in load_table("algorithms.json")["kinds"
 DESTINATIONS = {name for name in KINDS if name.endswith("_out")}
 HTML = (".html", ".htm", ".xhtml")
 WANTED = ("html_out", "part_out")  # optional, but made where nobody says no
-FOLDERS = {"trainmodel": "model", "pretrainmodel": "weights", "runstudy": "study"}
 
 
 class ChoiceWidget(WidgetWrapper):
@@ -129,12 +124,9 @@ def define(parameter: Parameter, task: str) -> core.QgsProcessingParameterDefini
 
 def offer(parameter: Parameter, task: str) -> str:
     """Return what a form shows at first: the last raster, points and model, and where results go."""
-    if parameter.name == "OUTPUT" and task in FOLDERS:
-        return str(memory.free_path(memory.default_folder(), FOLDERS[task]))
-    if parameter.name == "OUTPUT" and task == "predictmap":
-        return str(memory.free_path(memory.default_folder(), "land_cover", ".tif"))
-    if parameter.name == "FOLDER" and task == "loaddemo":
-        return str(memory.free_path(memory.default_folder(), "geopointseg_demo"))
+    place = load_table("algorithms.json")["places"].get(f"{task} {parameter.name}")
+    if place:
+        return str(memory.free_path(memory.default_folder(), *place))
     if parameter.name in ("MASK", "REFERENCE"):
         return memory.recall(memory.MAP) if parameter.name == "MASK" else ""
     asked = "optional" not in parameter.traits or parameter.name == memory.CLASS_FIELD

@@ -133,10 +133,7 @@ def _failure(code: int, reason: str) -> str:
 
 
 def run_program(
-    program: str,
-    arguments: list[str],
-    feedback: QgsProcessingFeedback,
-    take_line: Callable[[str], None],
+    program: str, arguments: list[str], feedback: QgsProcessingFeedback, take_line: Callable[[str], None]
 ) -> tuple[int, str]:
     """Run a program to its end, or to its cancellation; return its exit code and what it printed.
 
@@ -160,9 +157,7 @@ def run_program(
     return (-abs(process.exitCode()) if crashed else process.exitCode()), output
 
 
-def _attend(
-    process: QProcess, feedback: QgsProcessingFeedback, take_line: Callable[[str], None]
-) -> None:
+def _attend(process: QProcess, feedback: QgsProcessingFeedback, take_line: Callable[[str], None]) -> None:
     """Pass lines on until the process ends; on cancel, ask it to stop, then give up on it."""
     lines, deadline = LineBuffer(), float("inf")
     while process.state() != QProcess.ProcessState.NotRunning and time.monotonic() < deadline:

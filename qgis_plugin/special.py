@@ -100,7 +100,7 @@ class LoadDemo(CommandAlgorithm):
         for name in ("SCENE", "POINTS"):
             path = str(Path(values["FOLDER"], values[name] or ""))
             details = context.LayerDetails(self.title(name), context.project(), name)
-            key = memory.RESULTS[self.task.name, name]
+            key = memory.key_of_result(self.task.name, name)
             details.setPostProcessor(styles.StyleLoader(name=self.title(name), key=key))
             context.addLayerToLoadOnCompletion(path, details)
             values[name] = path

@@ -249,9 +249,6 @@ class LookTest(LiveTestCase):
         self.assertTrue(self.requests("view")[-1]["confidence"])
         for place, percent in (((500018, 4999982), 93), ((500388, 4999612), 0)):
             self.assertEqual(self.shown(*place), styles.viridis().color(percent / 100).name())
-        self.live.mode.setCurrentIndex(2)
-        self.settle()
-        self.assertEqual(self.shown(500380, 4999620), "", "pale where the model is unsure")
 
     def test_shares_weak_classes_and_accuracy(self):
         self.go()
