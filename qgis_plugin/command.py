@@ -66,10 +66,8 @@ class LineBuffer:
 
 def parse_event(line: str) -> dict[str, Any]:
     """Return a line of the child's stderr as an event; what is none becomes a plain line."""
-    event = parse_result(line)
-    if event is not None and isinstance(event.get("event"), str):
-        return event
-    return {"event": "line", "message": line}
+    event = parse_result(line) or {}
+    return event if isinstance(event.get("event"), str) else {"event": "line", "message": line}
 
 
 def parse_result(text: str) -> dict[str, Any] | None:

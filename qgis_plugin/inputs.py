@@ -104,11 +104,12 @@ def class_trouble(layer: core.QgsVectorLayer, field: str) -> str:
     return say("field_of_numbers", points=sum(counts.values()), **found)
 
 
-def extent_layer(extent: core.QgsRectangle, crs: Any) -> core.QgsVectorLayer:
-    """Return an extent as a layer of one polygon."""
-    layer, feature = core.QgsVectorLayer("Polygon", "extent", "memory"), core.QgsFeature()
+def layer_of_one(kind: str, crs: Any, geometry: core.QgsGeometry, attributes: Any = ()) -> core.QgsVectorLayer:
+    """Return a layer in memory, of a kind such as ``Polygon`` with its fields, that holds one feature."""
+    layer, feature = core.QgsVectorLayer(kind, "extent", "memory"), core.QgsFeature()
     layer.setCrs(crs)
-    feature.setGeometry(core.QgsGeometry.fromRect(extent))
+    feature.setGeometry(geometry)
+    feature.setAttributes(list(attributes))
     layer.dataProvider().addFeature(feature)
     return layer
 

@@ -83,10 +83,9 @@ def candidates(*, own: bool = False) -> list[str]:
 
 def installations(feedback: Any) -> list[tuple[str, str]]:
     """Return the Pythons of this machine that have geopointseg, with its version."""
-    command = QStandardPaths.findExecutable("geopointseg")
     old = Path(QgsApplication.qgisSettingsDirPath(), "geopointseg_environment")
     paths = [current(), str(default_folder() / INSIDE), str(old / INSIDE)]
-    paths += [os.environ.get("GEOPOINTSEG_PYTHON", ""), command, *candidates()]
+    paths += [os.environ.get("GEOPOINTSEG_PYTHON", ""), QStandardPaths.findExecutable("geopointseg"), *candidates()]
     found = []
     for path in dict.fromkeys(inside(path) for path in paths if path):
         if Path(path).is_file() and os.access(path, os.X_OK):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ class Picture(QgsMapCanvasItem):
     """An image that lies on the ground: it follows panning, zooming and turning until a sharper one comes.
 
     It is no layer: the project, its order of layers and its saving know nothing of it, and showing it
-    costs no drawing of the map. What it covers of the points it draws again as dots.
+    costs no drawing of the map. What it covers of the points it draws again as dots (in the map's CRS).
     """
 
     def __init__(self, canvas: Any) -> None:
@@ -65,11 +64,6 @@ class Picture(QgsMapCanvasItem):
             except core.QgsCsException:
                 continue
             self.cells.append((QRectF(col * wide, row * high, wide, high), places))
-        self.update()
-
-    def show_dots(self, dots: Iterable[tuple[core.QgsPointXY, QColor]]) -> None:
-        """Draw points (in the map's CRS) above the image."""
-        self.dots = list(dots)
         self.update()
 
     def clear(self) -> None:

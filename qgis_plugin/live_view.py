@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from qgis import core
 from qgis.PyQt.QtGui import QColor
 
+from . import inputs
 from .panel_new import SPARE
 from .panel_points import ClassRow, text_of
 
@@ -16,17 +17,12 @@ LARGEST_PX, EDGE = 2048, 1e-6
 
 
 class Ground(NamedTuple):
-    """Where the worker's raster lies: its CRS, extent, and columns and rows."""
+    """Where the worker's raster lies: its CRS, extent, and the size of a pixel in the units of the CRS."""
 
     crs: core.QgsCoordinateReferenceSystem
     extent: core.QgsRectangle
-    columns: int
-    rows: int
-
-    def corner_and_pixel(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return x and y of the upper left corner, and width and height of a pixel."""
-        size = self.extent.width() / self.columns, self.extent.height() / self.rows
-        return (self.extent.xMinimum(), self.extent.yMaximum()), size
+    wide: float
+    high: float
 
 
 class View(NamedTuple):
@@ -48,7 +44,8 @@ def view_of(canvas: Any, ground: Ground) -> View | None:
         whole = transform.transformBoundingBox(settings.visibleExtent())
     except core.QgsCsException:
         return None
-    seen, ((west, north), (wide, high)) = whole.intersect(ground.extent), ground.corner_and_pixel()
+    seen, west, north = whole.intersect(ground.extent), ground.extent.xMinimum(), ground.extent.yMaximum()
+    wide, high = ground.wide, ground.high
     if seen.isEmpty() or not whole.isFinite():
         return None
     left, top = math.floor((seen.xMinimum() - west) / wide + EDGE), math.floor((north - seen.yMaximum()) / high + EDGE)
@@ -92,11 +89,6 @@ def points_of(layer: core.QgsVectorLayer, field: str, rows: list[ClassRow], crs:
 
 def question_layer(crs: Any, answer: dict[str, Any]) -> core.QgsVectorLayer:
     """Return a place and its two classes as a layer of one suggested point, which no project holds."""
-    fields = "field=rank:int&field=likely:string&field=or_else:string"
-    layer = core.QgsVectorLayer(f"Point?{fields}", "question", "memory")
-    layer.setCrs(crs)
-    feature = core.QgsFeature(layer.fields())
-    feature.setGeometry(core.QgsGeometry.fromPointXY(core.QgsPointXY(answer["x"], answer["y"])))
-    feature.setAttributes([1, *[*answer["classes"], "", ""][:2]])
-    layer.dataProvider().addFeature(feature)
-    return layer
+    kind = "Point?field=rank:int&field=likely:string&field=or_else:string"
+    place = core.QgsGeometry.fromPointXY(core.QgsPointXY(answer["x"], answer["y"]))
+    return inputs.layer_of_one(kind, crs, place, [1, *[*answer["classes"], "", ""][:2]])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qgis.core import QgsProcessingFeedback
-from qgis.PyQt.QtCore import QDir, QObject, QProcess, QTimer, pyqtSignal
+from qgis.PyQt.QtCore import QObject, QProcess, QTimer, pyqtSignal
 
 from . import interpreter, runner
 from .command import LineBuffer, parse_result
@@ -27,12 +27,10 @@ class Worker(QObject):
 
     def __init__(self, raster: str, parent: QObject) -> None:
         super().__init__(parent)
-        self.process, self.lines, self.heard = QProcess(self), LineBuffer(), LineBuffer()
+        self.process, self.lines, self.heard = runner.new_process(self), LineBuffer(), LineBuffer()
         self.listener = runner.Listener(QgsProcessingFeedback())
         self.waiting: dict[int, Callable[[Answer], None]] = {}
         self.number = 0
-        self.process.setProcessEnvironment(runner.environment())
-        self.process.setWorkingDirectory(QDir.tempPath())
         self.process.readyReadStandardOutput.connect(self._read)
         self.process.readyReadStandardError.connect(self._hear)
         self.process.finished.connect(self._end)
@@ -81,5 +79,5 @@ class Worker(QObject):
         self._hear()
         reason = "\n".join(self.listener.errors)
         if status == QProcess.ExitStatus.CrashExit:
-            reason = reason or tr("its process was killed (signal {code})").format(code=code)
+            reason = reason or tr("its process was killed (signal {code})", code=code)
         self.ended.emit(reason or say("no_result", code=code))

@@ -22,11 +22,10 @@ def recall(key: str) -> str:
     folder is offered only while it holds a ``model.json``.
     """
     value: str = QgsProject.instance().readEntry(SCOPE, key, "")[0]
-    if key in (RASTER, POINTS, MAP, TEST):
-        return value if value in QgsProject.instance().mapLayers() else ""
+    is_there = key == CLASS_FIELD or value in QgsProject.instance().mapLayers()
     if key == MODEL:
-        return value if value and Path(value, "model.json").is_file() else ""
-    return value
+        is_there = Path(value, "model.json").is_file()
+    return value if value and is_there else ""
 
 
 def remember(key: str, value: str | QgsMapLayer) -> None:

@@ -23,7 +23,7 @@ from .runs import Runs
 from .setup_page import SetupPage
 from .translation import load_window, tr
 
-ENOUGH, FINDINGS = 20, 6
+FINDINGS = 6
 Project = core.QgsProject.instance
 
 
@@ -51,7 +51,7 @@ class Panel(QtWidgets.QDockWidget):
         self.hidden: set[str] = set()  # maps that are not shown while questions are asked
         self.started: set[str] = set()  # layers whose editing began here
         self.tool, self.runs = ClickTool(self.canvas), Runs(self)
-        self.watch = Watch(self.canvas, self)
+        self.watch = Watch(self)
         self._make()
         self._connect()
         self.restore()
@@ -64,13 +64,10 @@ class Panel(QtWidgets.QDockWidget):
         for place, part in ((0, self.form), (2, self.classes), (5, self.live), (7, self.box)):
             self.column.insertWidget(place, part)
         self.column.setStretchFactor(self.classes, 1)
-        for name, icon in (("undo", "Undo"), ("redo", "Redo"), ("save", "SaveEdits")):
-            found = core.QgsApplication.getThemeIcon(f"/mAction{icon}.svg")
-            getattr(self, name).setIcon(found)
-        labelled = [(name, step) for name, step in panel_run.steps().items() if step.label]
-        for place, (name, step) in enumerate(labelled):
-            self.steps[name] = QtWidgets.QPushButton(step.label)
-            self.steps[name].setToolTip(step.help)
+        for button, icon in ((self.undo, "Undo"), (self.redo, "Redo"), (self.save, "SaveEdits")):
+            button.setIcon(core.QgsApplication.getThemeIcon(f"/mAction{icon}.svg"))
+        for place, (name, step) in enumerate(panel_run.steps().items()):
+            self.steps[name] = QtWidgets.QPushButton(step.label, toolTip=step.help, visible=bool(step.label))
             self.grid.addWidget(self.steps[name], place // 3, place % 3)
         width = self.scroll.verticalScrollBar().sizeHint().width()
         self.scroll.setMinimumWidth(self.content.minimumSizeHint().width() + width)
@@ -161,7 +158,8 @@ class Panel(QtWidgets.QDockWidget):
         self.rows = panel_points.class_rows(layer, field, self.counts) if usable else []
         ready = active and not self.asking
         self.classes.show_rows(self.rows, self.counts, self.class_at if ready else -1)
-        self.total.setText(self.summary(layer) if usable else "")
+        texts = [panel_points.summary(self.rows, self.counts, whole=not self.asking)] if usable else []
+        self.total.setText(" ".join(texts + ([tr("Not saved yet.")] if usable and layer.isModified() else [])))
         self.undo.setEnabled(usable and layer.undoStack().canUndo())
         self.redo.setEnabled(usable and layer.undoStack().canRedo())
         self.save.setEnabled(usable and layer.isModified())
@@ -209,17 +207,6 @@ class Panel(QtWidgets.QDockWidget):
         self.live.picture.setVisible(shown)
         self.hidden = set() if shown else self.hidden
 
-    def summary(self, layer: core.QgsVectorLayer) -> str:
-        """Say how many points there are and whether they are saved."""
-        counted = [sum(self.counts[value] for value in row.values) for row in self.rows]
-        found = {"points": sum(counted), "classes": sum(count > 0 for count in counted)}
-        text = tr("{points} points in {classes} classes.").format(**found) if any(counted) else ""
-        if not self.asking and self.counts[""]:
-            text += " " + tr("Without a class: {count}.").format(count=self.counts[""])
-        if not self.asking and min(counted, default=ENOUGH) < ENOUGH:
-            text += " " + tr("Aim at {count} or more in each class.").format(count=ENOUGH)
-        return text + (" " + tr("Not saved yet.") if layer.isModified() else "")
-
     def advice(self, *, ready: bool) -> str:
         """Say what to do now, or what prevents it."""
         raster, (layer, field) = self.form.raster.currentLayer(), self.target()
@@ -231,8 +218,8 @@ class Panel(QtWidgets.QDockWidget):
         if self.asking:
             return tr("Which class is it? Click on it here, or press its key.")
         if ready and 0 <= self.class_at < len(self.rows):
-            text = tr("Click on the map where you see: <b>{name}</b>. Press a key for another class.")  # fmt: skip
-            return text.format(name=html.escape(self.rows[self.class_at].label))
+            name = html.escape(self.rows[self.class_at].label)
+            return tr("Click on the map where you see: <b>{name}</b>. Press a key for another class.", name=name)
         return tr("Pick a class, then click on the map where you see it.")
 
     def _point_at_next_step(self) -> None:
@@ -247,16 +234,6 @@ class Panel(QtWidgets.QDockWidget):
     def say(self, text: str) -> None:
         """Show a sentence at the foot of the panel."""
         self.said.setText(text)
-
-    def choose(self, text: str, *labels: str) -> int:
-        """Let the user choose; return the number of the choice, -1 for none."""
-        box, roles = QtWidgets.QMessageBox(self), QtWidgets.QMessageBox.ButtonRole
-        box.setWindowTitle("geopointseg")
-        box.setText(text)
-        buttons = [box.addButton(label, roles.AcceptRole) for label in labels]
-        box.addButton(tr("Cancel"), roles.RejectRole)
-        box.exec()
-        return buttons.index(box.clickedButton()) if box.clickedButton() in buttons else -1
 
     def _show_run(self, *, running: bool) -> None:
         for button in self.steps.values():
@@ -307,7 +284,7 @@ class Panel(QtWidgets.QDockWidget):
         else:
             point, value = panel_points.moved(place, here, layer.crs()), self.rows[self.class_at].values[0]  # fmt: skip
             if self._edit(layer, lambda: panel_points.add_point(layer, field, value, point)):
-                self.say(self._beside_raster(place, here))
+                self.say(panel_points.beside_raster(place, here, self.form.raster.currentLayer()))
 
     def _edit(self, layer: core.QgsVectorLayer, act: Callable[[], None]) -> bool:
         """Edit a layer, or say why not."""
@@ -319,14 +296,6 @@ class Panel(QtWidgets.QDockWidget):
             return False
         self.started |= {layer.id()} if begun else set()
         return True
-
-    def _beside_raster(self, place: core.QgsPointXY, crs: Any) -> str:
-        raster = self.form.raster.currentLayer()
-        seen = panel_points.moved(place, crs, raster.crs()) if raster is not None else None
-        if raster is None or (seen is not None and raster.extent().contains(seen)):
-            return ""
-        text = tr("This point lies outside of '{raster}' and cannot be used with it.")
-        return text.format(raster=raster.name())
 
     def save_edits(self) -> None:
         """Write the edits to the layer's file and go on editing."""
@@ -421,20 +390,18 @@ class Panel(QtWidgets.QDockWidget):
 
     def _model_folder(self, chosen: panel_run.Chosen) -> str:
         """Return where the model goes; empty where the user wants none."""
-        typed = self.form.model.filePath().strip()
-        fresh = memory.default_model_folder(chosen.points)
         if not chosen.model:
-            return typed if typed and not Path(typed).exists() else fresh
-        text = tr("The model '{name}' exists. Replace it, or keep it and train another one?")
-        text = text.format(name=Path(chosen.model).name)
-        folders = [chosen.model, fresh, ""]
-        return folders[self.choose(text, tr("Replace"), tr("Keep both"))]
+            return self.form.new_model_folder()
+        name = Path(chosen.model).name
+        text = tr("The model '{name}' exists. Replace it, or keep it and train another one?", name=name)
+        folders = [chosen.model, self.form.new_model_folder(), ""]
+        return folders[panel_widgets.choose(self, text, tr("Replace"), tr("Keep both"))]
 
     def _assess(self, chosen: panel_run.Chosen) -> None:
         """Assess with test points; draw a sample where there are none, ask where it has no class."""
         text = tr("Accuracy is measured with points that the model has not seen. {count} places can be drawn at random, for you to say what is there. If you have test points already, choose their layer in the panel.")  # fmt: skip
         if chosen.test is None:
-            if self.choose(text.format(count=panel_run.SAMPLE_COUNT), tr("Draw test points")) == 0:
+            if panel_widgets.choose(self, text.format(count=panel_run.SAMPLE_COUNT), tr("Draw test points")) == 0:
                 self.run("sample", "")
         elif chosen.is_sample and not any(panel_points.count_classes(chosen.test, chosen.test_field).keys() - {""}):  # fmt: skip
             self.see_layers([chosen.test])
@@ -460,7 +427,7 @@ class Panel(QtWidgets.QDockWidget):
         """Return whether a run can start; offer to set geopointseg up where it cannot."""
         reason = interpreter.problem()
         self.say(reason)
-        if reason and self.choose(reason, tr("Set up geopointseg")) == 0:
+        if reason and panel_widgets.choose(self, reason, tr("Set up geopointseg")) == 0:
             SetupPage(self).exec()
         return not reason
 
@@ -480,11 +447,10 @@ class Panel(QtWidgets.QDockWidget):
         if good:  # the panel has its own words for what comes next
             summary = summary.partition(tr("Next:"))[0].strip()
             after = panel_run.steps()[step].after
-        found = [f"• {warning}" for warning in feedback.warnings[:FINDINGS]]
-        lines = [html.escape(line, quote=False) for line in (*found, summary, after) if line]
+        lines = [*(f"• {warning}" for warning in feedback.warnings[:FINDINGS]), summary, after]
+        lines = [html.escape(line, quote=False) for line in lines if line]
         if results.get("REPORT"):
-            address = QUrl.fromLocalFile(results["REPORT"]).toString()
-            lines.append(f'<a href="{address}">{tr("Open the report")}</a>')
+            lines.append(f'<a href="{QUrl.fromLocalFile(results["REPORT"]).toString()}">{tr("Open the report")}</a>')
         self.say("<br>".join(lines))
         self.refresh()
         self.widget().ensureWidgetVisible(self.said)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from qgis import core
@@ -12,7 +11,7 @@ from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtGui import QColor
 
-from . import inputs, live_view, memory, panel_points, panel_run, styles
+from . import inputs, live_view, panel_points, panel_run, styles
 from .live_picture import UNKNOWN, Picture, paint_grid, read_grid
 from .live_worker import Answer, Worker
 from .tasks import load_table
@@ -29,13 +28,8 @@ class Live(QtWidgets.QGroupBox):
         load_window("panel_live", self)
         self.panel, self.canvas, self.picture = panel, panel.canvas, Picture(panel.canvas)
         self.worker: Worker | None = None
-        self.ground: live_view.Ground | None = None
-        self.raster, self.problem, self.view_id = "", "", 0
         self.colors: dict[str, QColor] = {}
-        self.sent: dict[str, Any] = {}
-        self.timer = QTimer(self)
-        self.timer.setSingleShot(True)
-        self.timer.setInterval(VIEW_MS)
+        self.timer = QTimer(self, singleShot=True, interval=VIEW_MS)
         for signal, slot in (
             (self.timer.timeout, self.look), (self.mode.currentIndexChanged, lambda _index: self.look()),
             (self.canvas.extentsChanged, self.timer.start), (self.canvas.rotationChanged, self.timer.start),
@@ -89,12 +83,12 @@ class Live(QtWidgets.QGroupBox):
         """Take what the worker says without being asked."""
         if news.get("ready"):
             crs = core.QgsCoordinateReferenceSystem.fromWkt(news["crs"])
-            self.ground = live_view.Ground(crs, core.QgsRectangle(*news["bounds"]), news["width"], news["height"])
+            box = core.QgsRectangle(*news["bounds"])
+            self.ground = live_view.Ground(crs, box, box.width() / news["width"], box.height() / news["height"])
             self._say("")
             self.panel.refresh()
         elif news.get("event") == "accuracy":
-            text = tr("On ground held out: {accuracy:.2f} ± {standard_error:.2f} ({points} points in {blocks} blocks)")
-            self.accuracy.setText(text.format_map(news))
+            self.accuracy.setText(tr("On ground held out: {accuracy:.2f} ± {standard_error:.2f} ({points} points in {blocks} blocks)", **news))  # fmt: skip
         elif news.get("event") == "warning":
             self._say(str(news.get("message", "")))
 
@@ -127,8 +121,7 @@ class Live(QtWidgets.QGroupBox):
         """Note which points or classes the worker cannot use."""
         found = answer.get("problems")
         if found:
-            text = tr("Points that are not used: {count}. {reason}")
-            self.problem = text.format(count=len(found), reason=found[0]["error"])
+            self.problem = tr("Points that are not used: {count}. {reason}", count=len(found), reason=found[0]["error"])
         self._say(self.problem or answer.get("error", ""))
 
     # the picture
@@ -141,7 +134,8 @@ class Live(QtWidgets.QGroupBox):
             return
         here, rows = self.canvas.mapSettings().destinationCrs(), self.sent["points"]["points"]
         places = (panel_points.moved(core.QgsPointXY(row["x"], row["y"]), self.ground.crs, here) for row in rows)
-        self.picture.show_dots([(p, self.colors[row["class"]]) for p, row in zip(places, rows) if p is not None])
+        self.picture.dots = [(p, self.colors[row["class"]]) for p, row in zip(places, rows) if p is not None]
+        self.picture.update()
         box, size = view.bounds, {"width": view.width, "height": view.height}
         asked = {"bounds": [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()], **size}
         sure = bool(self.mode.currentIndex())
@@ -191,9 +185,7 @@ class Live(QtWidgets.QGroupBox):
             if answer["ok"]:
                 then(answer["folder"])
 
-        typed = self.panel.form.model.filePath().strip()
-        fresh = memory.default_model_folder(self.panel.form.points.currentLayer())
-        self.worker.ask("save", take, folder=typed if typed and not Path(typed).exists() else fresh)
+        self.worker.ask("save", take, folder=self.panel.form.new_model_folder())
 
     def take_model(self, folder: str) -> None:
         """Take the model that the worker has written."""

@@ -75,8 +75,7 @@ class NewPoints(QtWidgets.QDialog):
         for row in range(self.table.rowCount()):
             name = self.table.item(row, 1).text().strip()
             if name:
-                color = self.table.cellWidget(row, 0).color().name()
-                found.append(ClassRow((name,), name, color))
+                found.append(ClassRow((name,), name, self.table.cellWidget(row, 0).color().name()))
         return found
 
     def _suggest_path(self, _name: str = "") -> None:
@@ -94,8 +93,7 @@ class NewPoints(QtWidgets.QDialog):
         if len(rows) < 2:
             return tr("A map needs two classes or more. Type their names into the table.")
         if twice:
-            text = tr("The class '{name}' is there twice. Give every class a name of its own.")
-            return text.format(name=twice[0])
+            return tr("The class '{name}' is there twice. Give every class a name of its own.", name=twice[0])
         if not crs.isValid():
             return tr("The project has no CRS yet. Load the image to be mapped first.")
         if not path.is_absolute():

@@ -13,7 +13,7 @@ from . import inputs
 from .tasks import load_table
 from .translation import tr
 
-CLASS_FIELD = "class"
+CLASS_FIELD, ENOUGH = "class", 20
 Layer, Point = core.QgsVectorLayer, core.QgsPointXY
 
 
@@ -62,6 +62,16 @@ def count_classes(layer: Layer, field: str) -> Counter[str]:
     request = core.QgsFeatureRequest().setFlags(core.QgsFeatureRequest.Flag.NoGeometry)
     features = layer.getFeatures(request.setSubsetOfAttributes([index]))
     return Counter(text_of(feature.attribute(index)) for feature in features)
+
+
+def summary(rows: list[ClassRow], counts: Counter[str], *, whole: bool) -> str:
+    """Say how many points there are; the whole of it with what is missing."""
+    counted = [sum(counts[value] for value in row.values) for row in rows]
+    found = {"points": sum(counted), "classes": sum(count > 0 for count in counted)}
+    texts = [tr("{points} points in {classes} classes.", **found)] if any(counted) else []
+    texts += [tr("Without a class: {count}.", count=counts[""])] if whole and counts[""] else []
+    few = whole and min(counted, default=ENOUGH) < ENOUGH
+    return " ".join(texts + ([tr("Aim at {count} or more in each class.", count=ENOUGH)] if few else []))
 
 
 def why_unusable(layer: Layer | None, field: str, raster: core.QgsRasterLayer | None) -> str:
@@ -126,6 +136,14 @@ def moved(point: Point, source: Any, target: Any) -> Point | None:
         return None
 
 
+def beside_raster(place: Point, crs: Any, raster: core.QgsRasterLayer | None) -> str:
+    """Return in one sentence that a place lies beside a raster, or an empty string."""
+    seen = moved(place, crs, raster.crs()) if raster is not None else None
+    if raster is None or (seen is not None and raster.extent().contains(seen)):
+        return ""
+    return tr("This point lies outside of '{raster}' and cannot be used with it.", raster=raster.name())
+
+
 def start_editing(layer: Layer, field: str, value: str) -> tuple[int, Any]:
     """Start editing where it is not open; return the class field's index and the value in its type.
 
@@ -141,8 +159,7 @@ def start_editing(layer: Layer, field: str, value: str) -> tuple[int, Any]:
     elif not reason and not layer.isEditable() and not layer.startEditing():
         reason = tr("Layer '{name}' cannot be edited.")
     if reason:
-        text = reason.format(field=field, value=value, name=layer.name())
-        raise core.QgsProcessingException(text)
+        raise core.QgsProcessingException(reason.format(field=field, value=value, name=layer.name()))
     return index, int(value) if number else value
 
 
@@ -215,8 +232,10 @@ def make_layer(path: Path, name: str, crs: Any, rows: Sequence[ClassRow]) -> Lay
         reason = str(error)
     layer = Layer(f"{path}|layername=points", name, "ogr")
     if reason or not layer.isValid():
-        message = tr("The file {path} could not be written: {reason}. Choose another folder.")
-        raise core.QgsProcessingException(message.format(path=path, reason=reason or "?"))
+        found = {"path": path, "reason": reason or "?"}
+        raise core.QgsProcessingException(
+            tr("The file {path} could not be written: {reason}. Choose another folder.", **found)
+        )
     categories = [category(row, row.values[0]) for row in rows]
     layer.setRenderer(core.QgsCategorizedSymbolRenderer(CLASS_FIELD, categories))
     layer.saveStyleToDatabase(name, "", useAsDefault=True, uiFileContent="")

@@ -12,7 +12,7 @@ from .panel_points import count_classes
 from .tasks import load_table
 from .translation import tr
 
-COUNT, SAMPLE_COUNT, LARGEST_DISTANCE_M = 20, 50, 50.0
+SAMPLE_COUNT, LARGEST_DISTANCE_M = load_table("panel.json")["answers"]["sample"]["COUNT"], 50.0
 
 
 class Step(NamedTuple):
@@ -60,13 +60,13 @@ def answers(step: str, chosen: Chosen, model_folder: str) -> dict[str, Any]:
     """Return the parameters of a step's algorithm; its results go beside the project or the points."""
     folder, project = memory.default_folder(chosen.points or chosen.raster), core.QgsProject.instance()
     names = {"RASTER": chosen.raster and chosen.raster.name(), "MAP": chosen.map and chosen.map.name()}
-    sampling = {"sampling": "stratified"} if chosen.is_sample else {}
-    known = {**chosen._asdict(), "folder": model_folder, "yes": True, **sampling, "count": COUNT, "more": SAMPLE_COUNT}
+    known = {**chosen._asdict(), "folder": model_folder, "sampling": "stratified"}
     if step == "next":
         known["spacing"] = spacing(chosen.raster)
-    table = load_table("panel.json")["answers"][step]
-    given = {name: known[value] for name, value in table.items() if isinstance(value, str) and value in known}
-    for name, (title, suffix) in ((name, pair) for name, pair in table.items() if isinstance(pair, list)):
+    table = load_table("panel.json")["answers"][step].items()
+    table = [(name, value) for name, value in table if value != "sampling" or chosen.is_sample]
+    given = {name: known.get(value, value) for name, value in table if not isinstance(value, list)}
+    for name, (title, suffix) in ((name, pair) for name, pair in table if isinstance(pair, list)):
         folder.mkdir(parents=True, exist_ok=True)
         path = str(memory.free_path(folder, tr(title).format(**names), suffix))
         given[name] = path if suffix == ".html" else core.QgsProcessingOutputLayerDefinition(path, project)

@@ -43,9 +43,8 @@ def _questions(layer: core.QgsVectorLayer, order: str, likely: tuple[str, ...]) 
     for feature in layer.getFeatures():
         if feature.hasGeometry():
             names = tuple(filter(None, (points.text_of(feature[name]) for name in likely)))
-            place = feature.geometry().boundingBox().center()
             rank = float(points.text_of(feature[order]) or math.inf)
-            found.append((rank, Question(feature.id(), place, names)))
+            found.append((rank, Question(feature.id(), feature.geometry().boundingBox().center(), names)))
     return [question for _, question in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -124,17 +123,20 @@ class Walk:
 
     def title(self) -> str:
         """Return which question of how many is asked."""
+        found = {"number": self.at + 1, "count": len(self.questions)}
         if self.of_live:
             return self.of_live
-        text = tr("Test point {number} of {count}") if self.is_sample else tr("Question {number} of {count}")  # fmt: skip
-        return text.format(number=self.at + 1, count=len(self.questions))
+        return (
+            tr("Test point {number} of {count}", **found)
+            if self.is_sample
+            else tr("Question {number} of {count}", **found)
+        )
 
     def text(self) -> str:
         """Return the question in words."""
         if len(self.current.likely) < 2:
             return tr("What is here?")
-        first, second = self.current.likely[:2]
-        return tr("{first} or {second}?").format(first=first, second=second)
+        return tr("{first} or {second}?", first=self.current.likely[0], second=self.current.likely[1])
 
 
 def mark(layer: core.QgsVectorLayer) -> None:

@@ -1,4 +1,4 @@
-"""What happens outside of the panel: edits of the watched layers, and clicks, keys and views of the map."""
+"""What happens outside of the panel: edits of the watched layers, and clicks and keys over the map."""
 
 from __future__ import annotations
 
@@ -18,21 +18,19 @@ NUMBERS, BACK, SKIP, NEXT, COVER = "1234567890", "b", "n", "q", "h"
 
 
 class Watch(QObject):
-    """Joins the many signals of layers and canvas: however many changes, one signal follows them.
+    """Joins the many signals of layers: however many changes, one signal follows them.
 
     The pause before a signal grows with the time that its receivers take, so that a layer of a million
     points does not slow down clicking.
     """
 
-    edited, view_changed = pyqtSignal(), pyqtSignal()
+    edited = pyqtSignal()
 
-    def __init__(self, canvas: Any, parent: QObject) -> None:
+    def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.layers: Sequence[QgsVectorLayer] = ()
-        self.timer = QTimer(self)
-        self.timer.setSingleShot(True)
+        self.timer = QTimer(self, singleShot=True)
         self.timer.timeout.connect(self._tell)
-        canvas.extentsChanged.connect(self.view_changed)
 
     def follow(self, layers: Sequence[QgsVectorLayer | None]) -> None:
         """Watch these layers and no others."""

@@ -37,6 +37,15 @@ def colored(color: str) -> QIcon:
     return icon
 
 
+def choose(parent: Any, text: str, *labels: str) -> int:
+    """Let the user choose; return the number of the choice, -1 for none."""
+    box, roles = QtWidgets.QMessageBox(parent, windowTitle="geopointseg", text=text), QtWidgets.QMessageBox.ButtonRole
+    buttons = [box.addButton(label, roles.AcceptRole) for label in labels]
+    box.addButton(tr("Cancel"), roles.RejectRole)
+    box.exec()
+    return buttons.index(box.clickedButton()) if box.clickedButton() in buttons else -1
+
+
 class Form(QtWidgets.QWidget):
     """The fields above the list of classes; they start with what was chosen last in the project."""
 
@@ -52,7 +61,6 @@ class Form(QtWidgets.QWidget):
             box.setFilters(kind)
             box.setSizePolicy(policy.Ignored, policy.Fixed)
             box.layerChanged.connect(lambda _layer: self.changed.emit())
-        self.test.setAllowEmptyLayer(True)
         self.test.setLayer(None)
         self.model.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
         self.model.lineEdit().setPlaceholderText(tr("none yet: press 'Train'"))
@@ -95,10 +103,14 @@ class Form(QtWidgets.QWidget):
     def remember(self) -> None:
         """Keep what is chosen, for the tools and for the next time."""
         chosen = self.chosen()
-        kept = (chosen.raster, chosen.points, chosen.field, chosen.model, chosen.map)
-        for key, value in zip(memory.KEYS, kept):
+        for key, value in zip(memory.KEYS, (chosen.raster, chosen.points, chosen.field, chosen.model, chosen.map)):
             if value:
                 memory.remember(key, value)
+
+    def new_model_folder(self) -> str:
+        """Return a folder for a model that does not exist: the one that was typed, or one called after the points."""
+        typed = self.model.filePath().strip()
+        return typed if typed and not Path(typed).exists() else memory.default_model_folder(self.points.currentLayer())
 
     def set_model(self, folder: str) -> None:
         """Show a model folder without a word about it."""
@@ -131,10 +143,8 @@ class ClassList(QtWidgets.QTreeWidget):
     picked = pyqtSignal(int)
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(rootIsDecorated=False, minimumHeight=110)
         self.setHeaderLabels([tr("Key"), tr("Class"), tr("Points"), tr("In view")])
-        self.setRootIsDecorated(False)
-        self.setMinimumHeight(110)
         header, modes = self.header(), QtWidgets.QHeaderView.ResizeMode
         header.setStretchLastSection(False)
         header.setSectionResizeMode(modes.ResizeToContents)

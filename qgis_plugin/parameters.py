@@ -37,8 +37,7 @@ class Kind(NamedTuple):
 # a refused run announce the report
 KINDS = {name: Kind(*row) for name, row in load_table("algorithms.json")["kinds"].items()}
 DESTINATIONS = {name for name in KINDS if name.endswith("_out")}
-HTML = (".html", ".htm", ".xhtml")
-WANTED = ("html_out", "part_out")  # optional, but made where nobody says no
+HTML, WANTED = (".html", ".htm", ".xhtml"), ("html_out", "part_out")  # wanted: optional, but made where nobody says no
 
 
 class ChoiceWidget(WidgetWrapper):
@@ -103,19 +102,16 @@ def define(parameter: Parameter, task: str) -> core.QgsProcessingParameterDefini
         details["createByDefault"] = not optional or wanted
     else:
         details["defaultValue"] = parameter.default
+    widget = {"decimals": 2} if parameter.kind == "number" else {}
     if parameter.kind == "choice":
         details["options"] = list(parameter.words)
-    declare = getattr(core, f"QgsProcessingParameter{kind.type}")
-    declared = declare(parameter.name, tr(parameter.label), **details)
+        widget = {"class": ChoiceWidget, "words": {stored: tr(shown) for stored, shown in parameter.words.items()}}
+    declared = getattr(core, f"QgsProcessingParameter{kind.type}")(parameter.name, tr(parameter.label), **details)
     declared.setHelp(explain(parameter))
-    if parameter.kind == "number":
-        declared.setMetadata({"widget_wrapper": {"decimals": 2}})
-    if parameter.kind == "choice":
-        words = {stored: tr(shown) for stored, shown in parameter.words.items()}
-        declared.setMetadata({"widget_wrapper": {"class": ChoiceWidget, "words": words}})
+    if widget:
+        declared.setMetadata({"widget_wrapper": widget})
     if "advanced" in parameter.traits:
-        advanced = core.QgsProcessingParameterDefinition.Flag.FlagAdvanced
-        declared.setFlags(declared.flags() | advanced)
+        declared.setFlags(declared.flags() | core.QgsProcessingParameterDefinition.Flag.FlagAdvanced)
     offered = offer(parameter, task)
     if offered:
         declared.setGuiDefaultValueOverride(offered)
@@ -151,18 +147,17 @@ class Reader:
     def read(self, parameter: Parameter, folder: Path) -> Any:
         """Return one input as text, number, flag or list; None where it is empty."""
         name = parameter.name
-        default = self.algorithm.parameterDefinition(name).defaultValue()
-        given = self.answers.get(name, plain(default))
+        given = self.answers.get(name, plain(self.algorithm.parameterDefinition(name).defaultValue()))
         if given is None:
             return None
         value = plain(self.ask(parameter))
         if value is None:
-            label = tr(parameter.label)
-            refuse("layer_not_opened", name=label, given=given)
+            refuse("layer_not_opened", name=tr(parameter.label), given=given)
         if parameter.kind == "extent":
             crs = self.algorithm.parameterAsExtentCrs(self.answers, name, self.context)
             raster = self.algorithm.parameterAsRasterLayer(self.answers, "RASTER", self.context)
-            value = inputs.extent_layer(value, crs if crs.isValid() else raster.crs())
+            crs, value = crs if crs.isValid() else raster.crs(), core.QgsGeometry.fromRect(value)
+            value = inputs.layer_of_one("Polygon", crs, value)
         if parameter.kind == "raster":
             self.layers[name] = value
         if parameter.kind == "points":

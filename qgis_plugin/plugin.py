@@ -58,8 +58,7 @@ class GeopointsegPlugin:
     def make_action(self, name: str) -> QAction:
         """Return a menu entry that opens the form of an algorithm."""
         algorithm = QgsApplication.processingRegistry().algorithmById(f"geopointseg:{name}")
-        label = algorithm.displayName().partition(" ")[2]
-        entry = QAction(algorithm.icon(), label, self.iface.mainWindow())
+        entry = QAction(algorithm.icon(), algorithm.displayName().partition(" ")[2], self.iface.mainWindow())
         entry.triggered.connect(lambda: open_form(algorithm.id()))
         return entry
 

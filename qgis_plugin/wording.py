@@ -56,8 +56,7 @@ def _value(field: Parameter | None, value: str | None) -> str:
 
 def advice(text: str) -> str:
     """Return what to do about a common trouble of machines and networks, or an empty string."""
-    found = (tr(said) for pattern, said in load_table("texts.json")["advice"] if re.search(pattern, text))
-    return next(found, "")
+    return next((tr(said) for pattern, said in load_table("texts.json")["advice"] if re.search(pattern, text)), "")
 
 
 def duration(seconds: float) -> str:
