@@ -27,13 +27,6 @@ FINDINGS = 6
 Project = core.QgsProject.instance
 
 
-def map_nodes() -> list[core.QgsLayerTreeLayer]:
-    """Return the entries of the panel's maps in the list of layers."""
-    maps = [one.id() for one in project_layers() if one.customProperty(RESULT) == "map"]
-    found = (Project().layerTreeRoot().findLayer(key) for key in {*maps, memory.recall(memory.MAP)})
-    return [node for node in found if node is not None]
-
-
 class Panel(QtWidgets.QDockWidget):
     """Everything between an image and an assessed map in one place.
 
@@ -200,8 +193,8 @@ class Panel(QtWidgets.QDockWidget):
     def _show_maps(self, *, shown: bool) -> None:
         """Hide maps while a question is asked: they cover the image, and would give an answer."""
         if not shown:
-            self.hidden |= {node.layerId() for node in map_nodes() if node.itemVisibilityChecked()}
-        for node in map_nodes():
+            self.hidden |= {node.layerId() for node in panel_widgets.map_nodes() if node.itemVisibilityChecked()}
+        for node in panel_widgets.map_nodes():
             if node.layerId() in self.hidden:
                 node.setItemVisibilityChecked(shown)
         self.live.picture.setVisible(shown)
@@ -330,7 +323,9 @@ class Panel(QtWidgets.QDockWidget):
         self.refresh()
 
     def ask_live(self, layer: core.QgsVectorLayer, title: str) -> None:
-        """Ask a question of Live."""
+        """Ask a question of Live, where no other is asked."""
+        if self.asking and self.walk is not None and not self.walk.of_live:
+            return
         self.walk = panel_walk.Walk(layer, title)
         self.follow()
         self.ask()

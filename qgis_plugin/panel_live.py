@@ -132,7 +132,7 @@ class Live(QtWidgets.QGroupBox):
         if view is None:
             self.picture.clear()
             return
-        here, rows = self.canvas.mapSettings().destinationCrs(), self.sent["points"]["points"]
+        here, rows = self.canvas.mapSettings().destinationCrs(), self.sent.get("points", {"points": []})["points"]
         places = (panel_points.moved(core.QgsPointXY(row["x"], row["y"]), self.ground.crs, here) for row in rows)
         self.picture.dots = [(p, self.colors[row["class"]]) for p, row in zip(places, rows) if p is not None]
         self.picture.update()
@@ -152,15 +152,15 @@ class Live(QtWidgets.QGroupBox):
                 grid = read_grid(answer["confidence"])
                 colors = [styles.viridis().color(percent / 100) for percent in range(101)]
             self.picture.show_image(paint_grid(grid, colors), bounds, self.ground.crs)
-        few = sum(count > 0 for count in answer["counts"].values()) < 2
+        few = sum(count > 0 for count in answer.get("counts", {}).values()) < 2
         hint = tr("Click points of two classes to see a map.") if few else ""
-        self._say(self.problem or hint or ("" if answer["final"] else tr("A sharper picture follows.")))
+        self._say(self.problem or hint or ("" if answer.get("final", True) else tr("A sharper picture follows.")))
 
     def _show_shares(self, values: bytes, answer: Answer) -> None:
         """Show which part of the view each class covers, and which class has one point only."""
         known = max(len(values) - values.count(UNKNOWN), 1)
         shares = {name: values.count(i) / known for i, name in enumerate(answer["legend"])}
-        weak = {name: tr("(one point)") for name in answer["weak"]}
+        weak = {name: tr("(one point)") for name in answer.get("weak", ())}
         texts = [f"{shares.get(name, 0):.0%} {weak.get(name, '')}".strip() for name in self.colors]
         self.panel.classes.show_shares(texts)
 

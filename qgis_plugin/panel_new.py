@@ -71,12 +71,9 @@ class NewPoints(QtWidgets.QDialog):
     def rows(self) -> list[ClassRow]:
         """Return the classes that have a name."""
         self.table.setCurrentItem(None)  # takes what is being typed
-        found = []
-        for row in range(self.table.rowCount()):
-            name = self.table.item(row, 1).text().strip()
-            if name:
-                found.append(ClassRow((name,), name, self.table.cellWidget(row, 0).color().name()))
-        return found
+        names = [self.table.item(row, 1).text().strip() for row in range(self.table.rowCount())]
+        colors = [self.table.cellWidget(row, 0).color().name() for row in range(self.table.rowCount())]
+        return [ClassRow((name,), name, color) for name, color in zip(names, colors) if name]
 
     def _suggest_path(self, _name: str = "") -> None:
         folder = memory.default_folder(self.raster)

@@ -28,6 +28,14 @@ def project_layers() -> list[core.QgsMapLayer]:
     return list(core.QgsProject.instance().mapLayers().values())
 
 
+def map_nodes() -> list[core.QgsLayerTreeLayer]:
+    """Return the entries of the panel's maps in the list of layers."""
+    maps = [one.id() for one in project_layers() if one.customProperty(RESULT) == "map"]
+    root = core.QgsProject.instance().layerTreeRoot()
+    found = (root.findLayer(key) for key in {*maps, memory.recall(memory.MAP)})
+    return [node for node in found if node is not None]
+
+
 def colored(color: str) -> QIcon:
     """Return a square of a class's colour, the same on a row that is chosen."""
     square, icon = QPixmap(16, 16), QIcon()
@@ -75,8 +83,7 @@ class Form(QtWidgets.QWidget):
     def refresh(self) -> None:
         """Show what is needed now; the panel's own results are no images and no training points."""
         layers, the_map = project_layers(), memory.recall(memory.MAP)
-        results = [one for one in layers if one.customProperty(RESULT) or one.id() == the_map]
-        results += [one for one in layers if panel_walk.is_suggested(one)]
+        results = [x for x in layers if x.customProperty(RESULT) or panel_walk.is_suggested(x) or x.id() == the_map]
         samples = [one for one in layers if panel_walk.is_sample(one)]
         self.raster.setExceptedLayerList(results)
         self.points.setExceptedLayerList(results + samples)
@@ -194,9 +201,10 @@ class QuestionBox(QtWidgets.QGroupBox):
             old = self.answers.takeAt(0).widget()
             old.hide()
             old.deleteLater()
-        for name in walk.current.likely:
-            for number, row in enumerate(rows):
-                if name in (row.label, *row.values):
-                    button = QtWidgets.QPushButton(colored(row.color), row.label)
-                    button.clicked.connect(lambda _, number=number: self.answered.emit(number))
-                    self.answers.addWidget(button)
+        numbered = list(enumerate(rows))
+        for number, row in (
+            (n, r) for name in walk.current.likely for n, r in numbered if name in (r.label, *r.values)
+        ):
+            button = QtWidgets.QPushButton(colored(row.color), row.label)
+            button.clicked.connect(lambda _, number=number: self.answered.emit(number))
+            self.answers.addWidget(button)

@@ -58,8 +58,7 @@ class ChoiceWidget(WidgetWrapper):
         self.widget.setCurrentIndex(max(self.widget.findData(plain(value)), 0))
 
     def value(self) -> str:
-        stored: str = self.widget.currentData()
-        return stored
+        return str(self.widget.currentData())
 
 
 def plain(value: Any) -> Any:

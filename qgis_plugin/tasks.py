@@ -89,8 +89,7 @@ class Task(NamedTuple):
 @cache
 def load_table(name: str) -> dict[str, Any]:
     """Return a file of texts and tables beside this one; it must not be changed."""
-    table: dict[str, Any] = json.loads((HERE / name).read_text(encoding="utf-8"))
-    return table
+    return dict(json.loads((HERE / name).read_text(encoding="utf-8")))
 
 
 @lru_cache(maxsize=1)

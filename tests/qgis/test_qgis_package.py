@@ -91,6 +91,8 @@ def test_enums_are_scoped() -> None:
         "ProcessState",
         "SaveVectorOptions",
         "Behavior",
+        "ProcessError",
+        "ExitStatus",
     }
     for path in SOURCES:
         for line in path.read_text(encoding="utf-8").splitlines():
