@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qgis.core import QgsProcessingFeedback
-from qgis.PyQt.QtCore import QObject, QProcess, QTimer, pyqtSignal
+from qgis.PyQt.QtCore import QCoreApplication, QObject, QProcess, QTimer, pyqtSignal
 
 from . import interpreter, runner
 from .command import LineBuffer, parse_result
@@ -45,17 +45,24 @@ class Worker(QObject):
             return 0
         self.number += 1
         self.waiting[self.number] = then
-        if self.process.state() == QProcess.ProcessState.Running:
+        if self.process.state() != QProcess.ProcessState.NotRunning:  # one that starts may have answered already
             self.process.write(line.encode())
         return self.number
 
     def stop(self) -> None:
-        """Let the process end by itself; kill it if it does not, and hear no more of it."""
+        """Let the process end by itself; kill it if it does not, and hear no more of it.
+
+        It outlives the panel: Qt waits for a running process that is destroyed.
+        """
         self.blockSignals(True)  # noqa: FBT003
         self.waiting.clear()
         self.process.closeWriteChannel()
-        QTimer.singleShot(GRACE_MS, self.process.kill)
+        if self.process.state() == QProcess.ProcessState.NotRunning:
+            self.deleteLater()
+            return
+        self.setParent(QCoreApplication.instance())
         self.process.finished.connect(self.deleteLater)
+        QTimer.singleShot(GRACE_MS, self.process.kill)
 
     def _read(self) -> None:
         for line in self.lines.feed(bytes(self.process.readAllStandardOutput())):

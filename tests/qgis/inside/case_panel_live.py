@@ -14,7 +14,7 @@ from qgis.core import (
     QgsRasterLayer,
 )
 from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtGui import QColor, QImage, QPainter
+from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtTest import QTest
 from qgis_plugin import memory, styles
 
@@ -45,6 +45,8 @@ class LiveTestCase(PanelTestCase):
         """Open the panel and switch Live on."""
         self.open(*(layers or [self.layer]))
         self.live = self.panel.live
+        self.assertEqual(self.live.opacity.value(), 60)
+        self.live.opacity.setValue(100)  # colours of the screen are those of the classes then
         self.desk.press(self.live.switch)
         self.desk.wait(lambda: self.live.ground is not None, 30)
         self.settle()
@@ -63,21 +65,15 @@ class LiveTestCase(PanelTestCase):
         text = (self.worker / "requests.txt").read_text(encoding="utf-8").splitlines()
         return [row for row in map(json.loads, text) if do in ("", row["do"])]
 
+    def color(self, *place):
+        """Return the colour that the canvas has at a place of the map, as it is on the screen."""
+        image = self.desk.canvas.viewport().grab().toImage()
+        return image.pixelColor(self.desk.pixel(*place)).name()
+
     def shown(self, *place):
-        """Return the class whose colour the overlay has at a place of the map, empty for none."""
-        canvas, image = (
-            self.desk.canvas,
-            QImage(self.desk.canvas.size(), QImage.Format.Format_ARGB32),
-        )
-        image.fill(0)
-        painter = QPainter(image)
-        if self.live.picture.isVisible():
-            self.live.picture.paint(painter)
-        painter.end()
-        at = canvas.getCoordinateTransform().transform(QgsPointXY(*place))
-        color = image.pixelColor(int(at.x()), int(at.y()))
+        """Return the class whose colour the canvas has at a place of the map, empty for none."""
         names = {QColor(value).name(): name for name, value in COLOURS.items()}
-        return names.get(color.name(), color.name()) if color.alpha() == 255 else ""
+        return names.get(self.color(*place), "")
 
     def see(self, *expected):
         """Compare what is shown half way to the corners and at the corners' sides."""
@@ -231,9 +227,11 @@ class LookTest(LiveTestCase):
     def test_opacity_hold_to_hide_and_sureness(self):
         self.go(make_points(count=2))
         picture = self.live.picture
-        self.assertEqual(picture.opacity(), 0.6)
+        self.assertEqual(picture.opacity(), 1.0)
         self.live.opacity.setValue(25)
         self.assertEqual(picture.opacity(), 0.25)
+        self.assertEqual(self.shown(*NORTH_WEST), "")
+        self.live.opacity.setValue(100)
         QTest.mousePress(self.live.cover, LEFT)
         self.assertFalse(picture.isVisible())
         QTest.mouseRelease(self.live.cover, LEFT)
@@ -248,7 +246,7 @@ class LookTest(LiveTestCase):
         self.settle()
         self.assertTrue(self.requests("view")[-1]["confidence"])
         for place, percent in (((500018, 4999982), 93), ((500388, 4999612), 0)):
-            self.assertEqual(self.shown(*place), styles.viridis().color(percent / 100).name())
+            self.assertEqual(self.color(*place), styles.viridis().color(percent / 100).name())
 
     def test_shares_weak_classes_and_accuracy(self):
         self.go()
