@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import unittest
+import unittest.mock
 from pathlib import Path
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
+    QgsGeometry,
     QgsPointXY,
     QgsProject,
     QgsRasterLayer,
@@ -16,7 +18,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtTest import QTest
-from qgis_plugin import memory, styles
+from qgis_plugin import live_worker, memory, styles
 
 from case_panel import PanelTestCase, contents
 from case_panel_questions import make_questions
@@ -364,6 +366,39 @@ class TroubleTest(LiveTestCase):
         self.assertEqual(len(self.requests("points")[-1]["points"]), 4)
         self.assertEqual(self.shown(500018, 4999982), "forest")
         self.assertGreater(len(ticks), 10)
+
+    def test_a_worker_that_does_not_answer_holds_nothing_up(self):
+        self.go(make_points(count=2))
+        pid = self.live.worker.process.processId()
+        os.kill(pid, signal.SIGSTOP)
+        ticks, clock = [], QTimer()
+        clock.timeout.connect(lambda: ticks.append(1))
+        clock.start(5)
+        for place in (MIDDLE, NORTH_WEST, SOUTH_EAST):
+            self.desk.pick_row(2)
+            self.desk.click_map(*place)
+        self.assertGreater(len(ticks), 10)
+        self.assertEqual(self.desk.counts(), {"forest": 1, "water": 1, "Äcker & Wiesen": 3})
+        self.assertEqual(self.shown(500345, 4999755), "water", "the last picture stays")
+        os.kill(pid, signal.SIGCONT)
+        self.settle()
+        self.assertEqual(self.shown(500345, 4999755), "Äcker & Wiesen")
+
+    def test_a_worker_that_does_not_end_is_killed(self):
+        (self.worker / "deaf").touch()
+        self.go(make_points(count=2))
+        with unittest.mock.patch.object(live_worker, "GRACE_MS", 100):
+            self.desk.press(self.live.switch)
+        self.desk.wait((self.worker / "ended").exists, 20)
+        self.desk.wait(lambda: not processes_of(str(self.worker / "python")), 20)
+
+    def test_points_without_class_or_place_are_left_out(self):
+        layer = make_points(count=3)
+        layer.startEditing()
+        layer.changeAttributeValue(1, 0, None)
+        layer.changeGeometry(2, QgsGeometry())
+        self.go(layer)
+        self.assertEqual([p["class"] for p in self.requests("points")[-1]["points"]], ["Äcker & Wiesen"])  # fmt: skip
 
     def test_it_cannot_start(self):
         self.fake("fails")

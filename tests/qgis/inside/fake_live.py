@@ -111,3 +111,5 @@ for text in sys.stdin:
         requests.write(text)
     take(json.loads(text))
 (HERE / "ended").touch()
+if (HERE / "deaf").exists():
+    time.sleep(600)
