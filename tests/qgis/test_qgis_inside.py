@@ -11,7 +11,10 @@ import pytest
 from tests.qgis.qgis_installation import Qgis
 
 INSIDE = Path(__file__).with_name("inside")
-ON_SCREEN = ("case_panel_live",)  # on an X server where there is one, to see what a screen shows
+ON_SCREEN = (
+    "case_panel_live",
+    "case_panel_live_real",
+)  # on an X server where there is one, to see what a screen shows
 
 
 @pytest.mark.parametrize("case", sorted(path.stem for path in INSIDE.glob("case_*.py")))
