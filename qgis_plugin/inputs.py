@@ -66,9 +66,8 @@ def write_features(source: core.QgsFeatureSource, path: Path, layer_name: str) -
     options.layerName = f"_{layer_name}" if reserved else layer_name or "points"
     options.layerOptions = ["FID=row_of_points", "SPATIAL_INDEX=NO"]
     crs = source.sourceCrs() if hasattr(source, "sourceCrs") else source.crs()
-    schema = source.fields(), source.wkbType(), crs
-    transforms = core.QgsCoordinateTransformContext()
-    writer = core.QgsVectorFileWriter.create(str(path), *schema, transforms, options)
+    schema = source.fields(), source.wkbType(), crs, core.QgsCoordinateTransformContext()
+    writer = core.QgsVectorFileWriter.create(str(path), *schema, options)
     written = writer.addFeatures([_storable(feature) for feature in source.getFeatures()])
     return writer.errorMessage() or ("" if written else "?")
 
@@ -100,8 +99,8 @@ def class_trouble(layer: core.QgsVectorLayer, field: str) -> str:
     counts = Counter(str(feature.attribute(index)) for feature in layer.getFeatures())
     if len(counts) < FEW_CLASSES or sum(counts.values()) > FEW_POINTS * len(counts):
         return ""
-    found = {"field": field, "name": layer.name(), "classes": len(counts)}
-    return say("field_of_numbers", points=sum(counts.values()), **found)
+    found = {"classes": len(counts), "points": sum(counts.values())}
+    return say("field_of_numbers", field=field, name=layer.name(), **found)
 
 
 def layer_of_one(kind: str, crs: Any, geometry: core.QgsGeometry, attributes: Any = ()) -> core.QgsVectorLayer:

@@ -80,5 +80,4 @@ def free_path(folder: Path, stem: str, suffix: str = "") -> Path:
 
 def default_model_folder(points: QgsVectorLayer | None = None) -> str:
     """Return a new folder for a model of these points, beside the project or the points."""
-    name = points.name() if points is not None else "points"
-    return str(free_path(default_folder(points), f"model of {name}"))
+    return str(free_path(default_folder(points), f"model of {points.name() if points is not None else 'points'}"))

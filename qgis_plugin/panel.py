@@ -260,7 +260,7 @@ class Panel(QtWidgets.QDockWidget):
         """Take a key that was pressed over the map."""
         if key in NUMBERS:
             self.pick(NUMBERS.index(key))
-        elif key == NEXT:
+        elif key == NEXT or (key == SKIP and self.walk is not None and self.walk.of_live):
             self.live.ask_next()
         elif self.asking and self.walk is not None:
             (self.walk.skip if key == SKIP else self.walk.go_back)()

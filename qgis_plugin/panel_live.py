@@ -32,7 +32,7 @@ class Live(QtWidgets.QGroupBox):
         self.timer = QTimer(self, singleShot=True, interval=VIEW_MS)
         for signal, slot in (
             (self.timer.timeout, self.look), (self.mode.currentIndexChanged, lambda _index: self.look()),
-            (self.canvas.extentsChanged, self.timer.start), (self.canvas.rotationChanged, self.timer.start),
+            (self.canvas.extentsChanged, self.timer.start), (self.canvas.rotationChanged, lambda _angle: self.timer.start()),
             (self.canvas.destinationCrsChanged, self.picture.clear), (self.canvas.destinationCrsChanged, self.timer.start),
             (self.opacity.valueChanged, lambda percent: self.picture.setOpacity(percent / 100)),
             (self.cover.pressed, self.picture.hide), (self.cover.released, self.picture.show),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,10 +35,8 @@ def find_class_field(layer: Layer | None) -> str:
     """Return the field of the style, the only field with a usual name, or the only one possible."""
     if layer is None or inputs.class_field_of(layer):
         return inputs.class_field_of(layer)
-    usable = [
-        field.name() for field in layer.fields() if field.name().lower() not in load_table("panel.json")["never_classes"]
-        and any(word in field.typeName().lower() for word in ("int", "str", "text", "char"))
-    ]  # fmt: skip
+    never, kinds = load_table("panel.json")["never_classes"], re.compile("int|str|text|char", re.IGNORECASE)
+    usable = [f.name() for f in layer.fields() if f.name().lower() not in never and kinds.search(f.typeName())]
     named = [name for name in usable if name.lower() in load_table("panel.json")["class_fields"]]
     return next((names[0] for names in (named, usable) if len(names) == 1), "")
 

@@ -91,6 +91,5 @@ class Pace:
         if not fresh and not (sure and now - self._said > SAID_EVERY_S):
             return ""
         self._said = now
-        left = duration(spent * (1.0 - fraction) / fraction) if sure else ""
-        left = tr("about {time} left").format(time=left) if left else ""
+        left = tr("about {time} left", time=duration(spent * (1.0 - fraction) / fraction)) if sure else ""
         return ": ".join([tr(stage), *filter(None, [message, left])])
