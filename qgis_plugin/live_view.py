@@ -39,19 +39,22 @@ def view_of(canvas: Any, ground: Ground) -> View | None:
     It begins and ends at edges of the raster's pixels, and no picture is finer than these.
     """
     settings, project = canvas.mapSettings(), core.QgsProject.instance()
-    transform = core.QgsCoordinateTransform(settings.destinationCrs(), ground.crs, project)
-    try:
-        whole = transform.transformBoundingBox(settings.visibleExtent())
+    there = core.QgsCoordinateTransform(ground.crs, settings.destinationCrs(), project)
+    try:  # from the raster and back: far from it, coordinates of the map may have no place in its CRS
+        visible = there.transformBoundingBox(ground.extent).intersect(settings.visibleExtent())
+        seen = there.transformBoundingBox(visible, core.Qgis.TransformDirection.Reverse).intersect(ground.extent)
     except core.QgsCsException:
         return None
-    seen, west, north = whole.intersect(ground.extent), ground.extent.xMinimum(), ground.extent.yMaximum()
-    wide, high = ground.wide, ground.high
-    if seen.isEmpty() or not whole.isFinite():
+    if visible.isEmpty() or seen.isEmpty():
         return None
+    west, north, wide, high = ground.extent.xMinimum(), ground.extent.yMaximum(), ground.wide, ground.high
     left, top = math.floor((seen.xMinimum() - west) / wide + EDGE), math.floor((north - seen.yMaximum()) / high + EDGE)
     columns = max(math.ceil((seen.xMaximum() - west) / wide - EDGE) - left, 1)
     rows = max(math.ceil((north - seen.yMinimum()) / high - EDGE) - top, 1)
-    shrink = max(1.0, whole.width() / wide / settings.outputSize().width(), max(columns, rows) / LARGEST_PX)
+    finer = (
+        seen.width() / wide * settings.mapUnitsPerPixel() / visible.width()
+    )  # pixels of the raster in one of the map
+    shrink = max(1.0, finer, max(columns, rows) / LARGEST_PX)
     x, y = west + left * wide, north - top * high
     bounds = core.QgsRectangle(x, y - rows * high, x + columns * wide, y)
     return View(bounds, max(round(columns / shrink), 1), max(round(rows / shrink), 1))

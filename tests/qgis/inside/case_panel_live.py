@@ -14,6 +14,7 @@ from qgis.core import (
     QgsPointXY,
     QgsProject,
     QgsRasterLayer,
+    QgsRectangle,
 )
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtGui import QColor
@@ -200,6 +201,19 @@ class FollowTest(LiveTestCase):
                 self.desk.canvas.setRotation(0)
                 self.panel.leave()
                 QgsProject.instance().removeMapLayer(layer.id())
+
+    def test_the_whole_world_in_view(self):
+        self.go(make_points(count=3))
+        world = QgsCoordinateReferenceSystem("EPSG:3857")
+        self.desk.canvas.setDestinationCrs(world)
+        self.desk.canvas.setExtent(QgsRectangle(-2e7, -2e7, 2e7, 2e7))
+        self.settle()
+        asked = self.requests("view")[-1]
+        self.assertEqual((asked["bounds"], asked["width"], asked["height"]), (BOUNDS, 1, 1))
+        self.desk.canvas.setExtent(self.move_box(self.live.ground.extent, world).buffered(-50))
+        self.settle()
+        self.assertLess(self.requests("view")[-1]["width"], 40)
+        self.assertGreater(self.requests("view")[-1]["width"], 20)
 
     def move(self, place, crs):
         found = QgsCoordinateTransform(self.raster.crs(), crs, QgsProject.instance())
