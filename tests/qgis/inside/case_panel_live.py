@@ -22,8 +22,8 @@ from qgis.PyQt.QtTest import QTest
 from qgis_plugin import live_worker, memory, styles
 
 from case_panel import PanelTestCase, contents
-from case_panel_questions import make_questions
-from support import COLOURS, make_points, make_raster, processes_of
+from case_panel_questions import make_questions, make_sample
+from support import COLOURS, make_points, make_raster, processes_of, set_interpreter
 from window import LEFT
 
 FAKE_LIVE = Path(__file__).with_name("fake_live.py")
@@ -363,8 +363,37 @@ class ProductTest(LiveTestCase):
         self.desk.press(self.live.switch)
         self.assertEqual(self.panel.steps["map"].text(), "Map")
 
+    def test_points_of_a_test_sample_are_not_learnt_from(self):
+        self.go(make_points(count=3))
+        asked = len(self.requests())
+        QgsProject.instance().addMapLayer(make_sample())
+        self.desk.wait()
+        self.desk.press(self.panel.resume)
+        self.assertFalse(self.live.picture.isVisible(), "the picture would give an answer")
+        for key in "121":
+            self.desk.press_key(key)
+        self.settle()
+        self.assertEqual(self.panel.said.text(), "All test points have their class. Next: 'Assess'.")  # fmt: skip
+        self.assertEqual({row["do"] for row in self.requests()[asked:]} - {"view"}, set())
+        self.assertTrue(self.live.picture.isVisible())
+
 
 class TroubleTest(LiveTestCase):
+    def test_the_set_up_page_is_offered_where_nothing_is_set_up(self):
+        set_interpreter("")
+        self.open(make_points(count=3))
+        asked = []
+
+        def cancel(dialog):
+            asked.extend(button.text().replace("&", "") for button in dialog.buttons())
+            dialog.reject()
+
+        self.desk.in_dialog(cancel)
+        self.desk.press(self.panel.live.switch)
+        self.assertIn("Set up geopointseg", asked)
+        self.assertFalse(self.panel.live.switch.isChecked())
+        self.assertIsNone(self.panel.live.worker)
+
     def test_the_worker_is_killed(self):
         self.go(make_points(count=3))
         pid = self.live.worker.process.processId()
