@@ -145,7 +145,7 @@ class Live(QtWidgets.QGroupBox):
         if answer["id"] != self.view_id or not answer["ok"]:
             self._say("" if answer.get("cancelled") else answer.get("error", ""))
             return
-        with suppress(OSError, ValueError):  # a file that a newer picture has replaced
+        with suppress(OSError, ValueError, SyntaxError):  # a file that a newer picture has replaced
             grid, colors = read_grid(answer["classes"]), [self.colors.get(name, QColor()) for name in answer["legend"]]
             self._show_shares(grid[2], answer)
             if answer.get("confidence"):

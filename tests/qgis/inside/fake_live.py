@@ -26,7 +26,7 @@ def write_grid(name, rows):
     header = repr({"descr": "|u1", "fortran_order": False, "shape": shape})
     header += " " * (63 - (10 + len(header)) % 64) + "\n"
     data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
-    path = HERE / name
+    path = HERE / f"{os.getpid()}-{name}"
     path.write_bytes(data + b"".join(map(bytes, rows)))
     return str(path)
 
