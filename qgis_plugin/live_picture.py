@@ -79,20 +79,23 @@ class Picture(QgsMapCanvasItem):
         self.update()
 
     def paint(self, painter: QPainter, *_option: Any) -> None:
-        opacity = painter.opacity()
+        ratio = self.canvas.devicePixelRatioF()
+        whole = QImage(self.canvas.viewport().size() * ratio, QImage.Format.Format_ARGB32_Premultiplied)
+        whole.setDevicePixelRatio(ratio)
+        whole.fill(0)
+        inner = QPainter(whole)
+        inner.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)  # the parts overlap
         for source, places in self.cells:
             at, right, below = map(self.toCanvasCoordinates, places)
             across, down = (right - at) / source.width(), (below - at) / source.height()
-            painter.save()
-            painter.setTransform(QTransform(across.x(), across.y(), down.x(), down.y(), at.x(), at.y()), combine=True)  # fmt: skip
-            part = source.adjusted(0, 0, 0.5, 0.5) if len(self.cells) > 1 else source
-            painter.drawImage(part.translated(-source.topLeft()), self.image, part)
-            painter.restore()
-        if self.cells:
-            painter.setOpacity(1.0)
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setPen(QPen(QColor("white"), 1.5))
-            for place, color in self.dots:
-                painter.setBrush(color)
-                painter.drawEllipse(self.toCanvasCoordinates(place), DOT_PX, DOT_PX)
-        painter.setOpacity(opacity)
+            inner.setTransform(QTransform(across.x(), across.y(), down.x(), down.y(), at.x(), at.y()))
+            part = source.adjusted(0, 0, 0.5, 0.5)
+            inner.drawImage(part.translated(-source.topLeft()), self.image, part)
+        inner.end()
+        painter.drawImage(0, 0, whole)
+        painter.setOpacity(1.0)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(QColor("white"), 1.5))
+        for place, color in self.dots if self.cells else ():
+            painter.setBrush(color)
+            painter.drawEllipse(self.toCanvasCoordinates(place), DOT_PX, DOT_PX)

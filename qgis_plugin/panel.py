@@ -23,8 +23,7 @@ from .runs import Runs
 from .setup_page import SetupPage
 from .translation import load_window, tr
 
-FINDINGS = 6
-Project = core.QgsProject.instance
+FINDINGS, Project = 6, core.QgsProject.instance
 
 
 class Panel(QtWidgets.QDockWidget):

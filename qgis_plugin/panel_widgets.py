@@ -84,9 +84,8 @@ class Form(QtWidgets.QWidget):
         """Show what is needed now; the panel's own results are no images and no training points."""
         layers, the_map = project_layers(), memory.recall(memory.MAP)
         results = [x for x in layers if x.customProperty(RESULT) or panel_walk.is_suggested(x) or x.id() == the_map]
-        samples = [one for one in layers if panel_walk.is_sample(one)]
         self.raster.setExceptedLayerList(results)
-        self.points.setExceptedLayerList(results + samples)
+        self.points.setExceptedLayerList(results + [x for x in layers if panel_walk.is_sample(x)])
         layer = self.points.currentLayer()
         self.test.setExceptedLayerList([*results, *([layer] if layer is not None else [])])
         styled = inputs.class_field_of(layer)

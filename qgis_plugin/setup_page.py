@@ -112,8 +112,7 @@ class SetupPage(QtWidgets.QDialog):
         """Add a line to the log and show it above the bar."""
         if text:
             self.log.appendPlainText(text)
-            short = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, 640)
-            self.doing.setText(short)
+            self.doing.setText(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, 640))
 
     def report(self) -> str:
         """Return what a person who helps wants to know."""

@@ -17,7 +17,7 @@ from qgis.core import (
     QgsRectangle,
 )
 from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtGui import QColor
+from qgis.PyQt.QtGui import QColor, QImage, QPainter
 from qgis.PyQt.QtTest import QTest
 from qgis_plugin import live_worker, memory, styles
 
@@ -197,10 +197,25 @@ class FollowTest(LiveTestCase):
                 self.settle()
                 for place, name in (((500105, 4999915), "forest"), ((500295, 4999685), "water"), ((500185, 4999815), "forest"), ((500215, 4999785), "water")):  # fmt: skip
                     self.assertEqual(self.shown(*self.move(place, there)), name)
+                self.assertLessEqual(
+                    self.opacities(0.5), {0, 127, 128}, "no part lies over another"
+                )
                 self.desk.press(self.live.switch)
                 self.desk.canvas.setRotation(0)
                 self.panel.leave()
                 QgsProject.instance().removeMapLayer(layer.id())
+
+    def opacities(self, opacity):
+        """Return how opaque the pixels of the picture are when it is drawn so."""
+        drawn = QImage(self.desk.canvas.viewport().size(), QImage.Format.Format_ARGB32_Premultiplied)  # fmt: skip
+        drawn.fill(0)
+        self.live.picture.dots.clear()
+        painter = QPainter(drawn)
+        painter.setOpacity(opacity)
+        self.live.picture.paint(painter)
+        painter.end()
+        rows = range(0, drawn.height(), 7)
+        return {drawn.pixel(x, y) >> 24 for y in rows for x in range(drawn.width())}
 
     def test_the_whole_world_in_view(self):
         self.go(make_points(count=3))
