@@ -35,8 +35,8 @@ class Live(QtWidgets.QGroupBox):
             (self.canvas.extentsChanged, self.timer.start), (self.canvas.rotationChanged, lambda _angle: self.timer.start()),
             (self.canvas.destinationCrsChanged, self.picture.clear), (self.canvas.destinationCrsChanged, self.timer.start),
             (self.opacity.valueChanged, lambda percent: self.picture.setOpacity(percent / 100)),
-            (self.cover.pressed, self.picture.hide), (self.cover.released, self.picture.show),
-            (panel.tool.held, lambda on: self.picture.setVisible(not on)), (self.switch.clicked, lambda _on: self.toggle()),
+            (self.cover.pressed, self.picture.hide), (self.cover.released, lambda: self.picture.setVisible(not panel.asking)),
+            (panel.tool.held, lambda on: self.picture.setVisible(not (on or panel.asking))), (self.switch.clicked, lambda _on: self.toggle()),
             (self.next.clicked, lambda _on: self.ask_next()), (self.kept.clicked, lambda _on: self.keep(self.take_model)),
         ):  # fmt: skip
             signal.connect(slot)
@@ -103,7 +103,7 @@ class Live(QtWidgets.QGroupBox):
             self.start(inputs.raster_path(raster))
         elif self.ground is not None:
             self.colors = live_view.classes_of(rows)
-            points = live_view.points_of(layer, field, rows, self.ground.crs) if rows else []
+            points = live_view.points_of(layer, field, rows, self.ground.crs) if rows and layer.crs().isValid() else []
             new = [self._send("classes", legend=live_view.legend_of(rows)), self._send("points", points=points)]
             if any(new):
                 self.look()

@@ -309,6 +309,8 @@ class QuestionTest(LiveTestCase):
         self.assertAlmostEqual(center.x(), 500280, delta=5)
         self.assertAlmostEqual(center.y(), 4999760, delta=5)
         self.assertFalse(self.live.picture.isVisible(), "the picture would give an answer")
+        QTest.mouseClick(self.live.cover, LEFT)
+        self.assertFalse(self.live.picture.isVisible())
         self.desk.press_key("2")
         self.settle()
         self.assertFalse(box.isVisible())
@@ -462,6 +464,17 @@ class TroubleTest(LiveTestCase):
         layer.changeGeometry(2, QgsGeometry())
         self.go(layer)
         self.assertEqual([p["class"] for p in self.requests("points")[-1]["points"]], ["Äcker & Wiesen"])  # fmt: skip
+
+    def test_a_layer_that_loses_its_crs(self):
+        layer = make_points(count=3)
+        self.go(layer)
+        layer.setCrs(QgsCoordinateReferenceSystem())
+        self.settle()
+        self.assertEqual(self.requests("points")[-1]["points"], [])
+        self.assertIn("has no CRS", self.hint())
+        layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
+        self.settle()
+        self.assertEqual(len(self.requests("points")[-1]["points"]), 3)
 
     def test_it_cannot_start(self):
         self.fake("fails")
