@@ -51,9 +51,7 @@ def view_of(canvas: Any, ground: Ground) -> View | None:
     left, top = math.floor((seen.xMinimum() - west) / wide + EDGE), math.floor((north - seen.yMaximum()) / high + EDGE)
     columns = max(math.ceil((seen.xMaximum() - west) / wide - EDGE) - left, 1)
     rows = max(math.ceil((north - seen.yMinimum()) / high - EDGE) - top, 1)
-    finer = (
-        seen.width() / wide * settings.mapUnitsPerPixel() / visible.width()
-    )  # pixels of the raster in one of the map
+    finer = seen.width() / wide * settings.mapUnitsPerPixel() / visible.width()  # raster pixels in one of the map
     shrink = max(1.0, finer, max(columns, rows) / LARGEST_PX)
     x, y = west + left * wide, north - top * high
     bounds = core.QgsRectangle(x, y - rows * high, x + columns * wide, y)
