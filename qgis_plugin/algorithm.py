@@ -14,15 +14,14 @@ from qgis.utils import iface
 
 from . import inputs, interpreter, memory, runner, styles
 from .command import build, look_up
-from .parameters import DESTINATIONS, FOLDERS, Reader, define, explain, plain
+from .parameters import DESTINATIONS, Reader, define, explain, plain
 from .tasks import Parameter, Task
 from .translation import say, tr
 
 ICON = str(Path(__file__).with_name("icon.svg"))
 Answers = dict[str, Any]
 Context, Feedback = core.QgsProcessingContext, core.QgsProcessingFeedback
-SUMMARY = "SUMMARY"
-TEMPORARY = "TEMPORARY_OUTPUT"
+SUMMARY, TEMPORARY = "SUMMARY", "TEMPORARY_OUTPUT"
 
 
 class CommandAlgorithm(core.QgsProcessingAlgorithm):
@@ -30,9 +29,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
 
     def __init__(self, task: Task) -> None:
         super().__init__()
-        self.task = task
-        self.folder: QTemporaryDir | None = None
-        self.values: Answers = {}
+        self.task, self.folder, self.values = task, None, {}
         self.layers: dict[str, str] = {}
         self.renamed: dict[str, str] = {}
         self.report = self.model = ""
@@ -57,9 +54,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         return QIcon(ICON) if themed.isNull() else themed
 
     def shortHelpString(self) -> str:
-        rows = [
-            f"<p><b>{tr(p.label)}</b><br/>{explain(p)}</p>" for p in self.task.parameters if p.help
-        ]
+        rows = [f"<p><b>{tr(p.label)}</b><br/>{explain(p)}</p>" for p in self.task.parameters if p.help]
         return f"<p>{tr(self.task.help)}</p>{''.join(rows)}"
 
     def initAlgorithm(self, _configuration: Answers | None = None) -> None:
@@ -90,8 +85,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         agreed = any(self.parameterAsBool(answers, name, context) for name in ("REPLACE", "RESUME"))
         if agreed or not (folder.is_dir() and any(folder.glob("*.json"))):
             return ""
-        free = memory.free_path(folder.parent, folder.name)
-        replace = tr("Replace the model in the folder")
+        free, replace = memory.free_path(folder.parent, folder.name), tr("Replace the model in the folder")
         return say("model_is_there", folder=folder, free=free, replace=replace)
 
     def prepareAlgorithm(self, answers: Answers, context: Context, feedback: Feedback) -> bool:
@@ -111,11 +105,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         self.values = {parameter.name: reader.read(parameter, folder) for parameter in given}
         self.layers = {name: layer.name() for name, layer in reader.layers.items()}
         files = [p for p in given if p.kind in ("points", "area", "extent", "raster")]
-        self.renamed = {
-            self.values[p.name]: self.layers.get(p.name, tr(p.label))
-            for p in files
-            if self.values[p.name]
-        }
+        self.renamed = {self.values[p.name]: self.layers.get(p.name, tr(p.label)) for p in files if self.values[p.name]}
         points, layer = self.values.get("POINTS"), reader.layers.get("POINTS")
         if points and isinstance(layer, core.QgsVectorLayer):
             project = context.project()
@@ -135,10 +125,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
     def keep_in_mind(self, reader: Reader, context: Context) -> None:
         """Remember raster, points, class field and model for the next form."""
         project, application = context.project(), QCoreApplication.instance()
-        if (
-            project is not core.QgsProject.instance()
-            or QThread.currentThread() != application.thread()
-        ):
+        if project is not core.QgsProject.instance() or QThread.currentThread() != application.thread():
             return
         for name, value in self.values.items():
             key, layer = memory.key_of(self.task.name, name), reader.layers.get(name)
@@ -166,7 +153,8 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
         for parameter in wanted:
             self.dress(parameter.kind, paths[parameter.name], context, parameter.name)
         values = {name: path for name, path in paths.items() if path}
-        return self.conclude({**values, **self.results(result)}, feedback)
+        found = {output.name: look_up(result, output.key) for output in self.task.outputs}
+        return self.conclude({**values, **found}, feedback)
 
     def work(self, paths: Answers, feedback: Feedback) -> Answers:
         """Run the command with these outputs and return the library's result."""
@@ -176,11 +164,11 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
     def place(self, parameter: Parameter, path: str, feedback: Feedback) -> str:
         """Return where an output goes; a model never into a folder that QGIS deletes."""
         temporary = path and core.QgsProcessingUtils.tempFolder() in path
-        if temporary and self.task.name in FOLDERS:
-            name = f"{tr(parameter.label)} {self.layers.get('POINTS', '')}".strip()
-            path = str(memory.free_path(memory.default_folder(), name))
-            text = tr("The folder is kept: {folder}.")
-            feedback.pushInfo(text.format(folder=path))
+        if temporary and (parameter.kind, parameter.name) == ("folder_out", "OUTPUT"):
+            path = str(
+                memory.free_path(memory.default_folder(), f"{tr(parameter.label)} {self.layers.get('POINTS', '')}")
+            )
+            feedback.pushInfo(tr("The folder is kept: {folder}.", folder=path))
         elif temporary and parameter.kind == "html_out":
             stem = self.title(parameter.name) or Path(path).stem
             path = str(memory.free_path(Path(path).parent, stem, Path(path).suffix))
@@ -205,13 +193,8 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
             self.model = path
         if context.willLoadLayerOnCompletion(path):
             shown = kind != "ramp_out"  # or it would hide the map
-            key = memory.RESULTS.get((self.task.name, name), "")
-            loader = styles.StyleLoader(shown=shown, name=self.title(name), key=key)
+            loader = styles.StyleLoader(self.title(name), memory.key_of_result(self.task.name, name), shown=shown)
             context.layerToLoadOnCompletionDetails(path).setPostProcessor(loader)
-
-    def results(self, result: Answers) -> Answers:
-        """Return the declared values of the library's result."""
-        return {output.name: look_up(result, output.key) for output in self.task.outputs}
 
     def conclude(self, values: Answers, feedback: Feedback, *, good: bool = True) -> Answers:
         """Say in one sentence what was done and what comes next."""
@@ -230,8 +213,7 @@ class CommandAlgorithm(core.QgsProcessingAlgorithm):
             memory.remember(memory.MODEL, self.model)
         if self.report and iface is not None:
             if getattr(feedback, "lists_reports", True):  # the panel shows a link of its own
-                now = time.localtime()
-                resultsList.addResult(self.icon(), Path(self.report).stem, now, self.report)
+                resultsList.addResult(self.icon(), Path(self.report).stem, time.localtime(), self.report)
             QDesktopServices.openUrl(QUrl.fromLocalFile(self.report))
         return {}
 

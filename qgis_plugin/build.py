@@ -58,6 +58,10 @@ def source_texts() -> list[str]:
     texts += [*load_table("algorithms.json")["stages"], *kept["texts"].values()]
     texts += [*dict(kept["advice"]).values(), *panel["presets"]]
     texts += [text for step in panel["steps"].values() for text in step[1:4]]
+    texts += [text for pair in panel["live"].values() for text in pair]
+    texts += panel["questions"].values()
+    results = (value for step in panel["answers"].values() for value in step.values())
+    texts += [value[0] for value in results if isinstance(value, list)]
     texts += [label for classes in panel["presets"].values() for label, _ in classes]
     return sorted({text for text in texts if text})
 
@@ -78,11 +82,7 @@ def translation_text(language: str, old: str) -> str:
 def metadata_text(repository: str = "", email: str = "") -> str:
     """Return the metadata, with the project's addresses where they are given."""
     text = (HERE / "metadata.txt").read_text(encoding="utf-8")
-    found = {
-        "repository": repository,
-        "tracker": repository and f"{repository}/issues",
-        "email": email,
-    }
+    found = {"repository": repository, "tracker": repository and f"{repository}/issues", "email": email}
     for name, value in found.items():
         text = re.sub(rf"(?m)^{name}=.*", f"{name}={value}", text) if value else text
     return text

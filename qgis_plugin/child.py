@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from importlib import metadata
+from pathlib import Path
 
 NEEDS_PYTHON = (3, 12)
 NEEDS_LIBRARY = (0, 1)
@@ -45,22 +46,14 @@ def library_version():
 
 def problem(python, found, where):
     """Return why this interpreter cannot run geopointseg, or an empty string."""
+    kind = "no_package" if not found else ""
+    if found and tuple(map(int, re.findall(r"\d+", found)[:2])) < NEEDS_LIBRARY:
+        kind = "library_too_old"
     if python < NEEDS_PYTHON:
-        return (
-            f"{where} is too old: geopointseg needs Python {dotted(NEEDS_PYTHON)} or newer. Run "
-            "'Set up geopointseg', which finds or makes a newer one."
-        )
-    if not found:
-        return (
-            f"{where} has no package geopointseg, which does the work. Run 'Set up geopointseg', "
-            "or install geopointseg into that Python."
-        )
-    if tuple(map(int, re.findall(r"\d+", found)[:2])) < NEEDS_LIBRARY:
-        return (
-            f"{where} has geopointseg {found}, but this plugin needs {dotted(NEEDS_LIBRARY)} or "
-            "newer. Run 'Set up geopointseg' again to upgrade it."
-        )
-    return ""
+        kind = "python_too_old"
+    text = json.loads(Path(__file__).with_name("texts.json").read_text("utf-8"))["child"][kind] if kind else ""
+    needs = {"needs_python": dotted(NEEDS_PYTHON), "needs_library": dotted(NEEDS_LIBRARY)}
+    return text.format(where=where, found=found, **needs)
 
 
 def device(arguments):
@@ -104,7 +97,8 @@ def main():
     """Become ``python -m MODULE ARGUMENTS``."""
     if hasattr(os, "setsid"):
         os.setsid()
-    threading.Thread(target=hold_lifeline, daemon=True).start()
+    if sys.argv[2:3] != ["live"]:  # that one reads its standard input itself, and ends with it
+        threading.Thread(target=hold_lifeline, daemon=True).start()
     del sys.argv[0]
     if sys.argv[0] == "geopointseg":
         introduce(sys.argv[1:])

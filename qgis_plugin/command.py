@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .tasks import Task
+from .tasks import Task, load_table
 
 LONGEST_LINE = 1_000_000
 TAIL = ("--progress", "json", "--json")
@@ -15,14 +15,6 @@ FOREIGN = re.compile(
     r"PYTHON(PATH|HOME|EXECUTABLE|USERBASE|STARTUP)|VIRTUAL_ENV|__PYVENV_LAUNCHER__|QGIS_PREFIX_PATH|"
     r"PROJ_(DATA|LIB)|GDAL_(DATA|DRIVER_PATH)|LD_(LIBRARY_PATH|PRELOAD)|DYLD_.*|QT_PLUGIN_PATH"
 )
-OWN = {
-    "PYTHONUNBUFFERED": "1",
-    "PYTHONUTF8": "1",
-    "PYTHONSAFEPATH": "1",
-    "MPLBACKEND": "Agg",
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    "PIP_NO_INPUT": "1",
-}
 
 
 def build(task: Task, values: Mapping[str, Any]) -> list[str]:
@@ -51,7 +43,7 @@ def clean_environment(inherited: Mapping[str, str], proxy: str = "") -> dict[str
     """Return the child's environment: nothing of QGIS's Python, PROJ or GDAL, and its proxy."""
     kept = {name: value for name, value in inherited.items() if not FOREIGN.fullmatch(name)}
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
-    return {**kept, **OWN, **(proxies if proxy else {})}
+    return {**kept, **load_table("algorithms.json")["environment"], **(proxies if proxy else {})}
 
 
 class LineBuffer:
@@ -65,9 +57,7 @@ class LineBuffer:
         *whole, self._rest = (self._rest + chunk).replace(b"\r", b"\n").split(b"\n")
         if len(self._rest) > LONGEST_LINE:
             whole, self._rest = [*whole, self._rest], b""
-        return [
-            text for text in (line.decode("utf-8", "replace") for line in whole) if text.strip()
-        ]
+        return [text for text in (line.decode("utf-8", "replace") for line in whole) if text.strip()]
 
     def close(self) -> list[str]:
         """Return what was left without a line end."""
@@ -76,10 +66,8 @@ class LineBuffer:
 
 def parse_event(line: str) -> dict[str, Any]:
     """Return a line of the child's stderr as an event; what is none becomes a plain line."""
-    event = parse_result(line)
-    if event is not None and isinstance(event.get("event"), str):
-        return event
-    return {"event": "line", "message": line}
+    event = parse_result(line) or {}
+    return event if isinstance(event.get("event"), str) else {"event": "line", "message": line}
 
 
 def parse_result(text: str) -> dict[str, Any] | None:

@@ -18,14 +18,12 @@ from .child import NEEDS_PYTHON, dotted
 from .translation import refuse, say, tr
 from .wording import duration
 
-INSTALL = ["pip", "install", "--upgrade"]
 QUIET = ("Requirement already satisfied", "  Using cached", "Looking in", "  Preparing metadata")
 INDEXES = re.compile(r"--(index-url|extra-index-url|find-links|no-index)\b|(^|\s)-[if]\b")
 TORCH = "https://download.pytorch.org/whl/{kind}"  # PyPI's wheels for Linux hold 4 GB for graphics cards
 MEGABYTES = {False: 1000.0, True: 4800.0}  # downloaded in all, without and with a graphics card
 DISK_GB = {False: 4.0, True: 12.0}
-LONGEST_PATH = 60  # the longest path below a folder of site-packages has some 190 characters
-SAID_EVERY_S, SMALL_MB = 8.0, 50.0
+SAID_EVERY_S, SMALL_MB, LONGEST_PATH = 8.0, 50.0, 60  # paths below site-packages have up to 190 characters
 
 
 class CreateEnvironment(CommandAlgorithm):
@@ -47,8 +45,8 @@ class CreateEnvironment(CommandAlgorithm):
         folder = Path(self.values["FOLDER"] or interpreter.default_folder()).absolute()
         fresh = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
         refuse_folder(folder, fresh=fresh)
-        python, options = self.values["PYTHON"], self.values["PIP_OPTIONS"] or ""
-        python = find_python(python, feedback) if fresh else ""
+        python = find_python(self.values["PYTHON"], feedback) if fresh else ""
+        options = self.values["PIP_OPTIONS"] or ""
         package = find_package(self.values["PACKAGE"], options)
         gpu, made = bool(self.values["GPU"]), str(folder / interpreter.INSIDE)
         warn_disk(folder, DISK_GB[gpu], feedback)
@@ -91,8 +89,7 @@ def refuse_folder(folder: Path, *, fresh: bool) -> None:
         refuse("folder_in_use", folder=folder)
     roaming = [Path(QgsApplication.qgisSettingsDirPath()), Path(__file__).parent]
     if fresh and any(Path(place).absolute() in folder.parents for place in roaming):
-        free = interpreter.default_folder()
-        refuse("folder_travels", folder=folder, free=free)
+        refuse("folder_travels", folder=folder, free=interpreter.default_folder())
     if interpreter.IS_WINDOWS and len(str(folder)) > LONGEST_PATH:
         refuse("path_too_long", folder=folder, length=len(str(folder)))
 
@@ -102,8 +99,7 @@ def warn_disk(folder: Path, needed_gb: float, feedback: Feedback) -> None:
     there = next(place for place in (folder, *folder.parents) if place.exists())
     free_gb = shutil.disk_usage(there).free / 1e9
     if free_gb < needed_gb:
-        found = {"free": f"{free_gb:.1f}", "needed": f"{needed_gb:.0f}"}
-        feedback.pushWarning(say("disk_too_small", folder=folder, **found))
+        feedback.pushWarning(say("disk_too_small", folder=folder, free=f"{free_gb:.1f}", needed=f"{needed_gb:.0f}"))
 
 
 def find_python(asked: str | None, feedback: Feedback) -> str:
@@ -114,8 +110,8 @@ def find_python(asked: str | None, feedback: Feedback) -> str:
         if version >= NEEDS_PYTHON:
             return path
         seen.append(f"{path} ({dotted(version) or '?'})")
-    message = tr("No Python {needed} or newer was found; looked at: {seen}.")
-    text = message.format(needed=dotted(NEEDS_PYTHON), seen=", ".join(seen) or "-")
+    found = {"needed": dotted(NEEDS_PYTHON), "seen": ", ".join(seen) or "-"}
+    text = tr("No Python {needed} or newer was found; looked at: {seen}.", **found)
     if asked:
         advice = tr("Choose another one, or leave the field empty to have one downloaded.")
         raise QgsProcessingException(f"{text} {advice}")
@@ -142,8 +138,7 @@ def find_uv(feedback: Feedback) -> str:
     places = (home / "bin", Path.home() / ".local" / "bin", Path.home() / ".cargo" / "bin")
     fetch = ["pip", "install", "--target", str(home), "--only-binary", ":all:", "uv"]
     for _ in range(2):
-        found = QStandardPaths.findExecutable("uv")
-        found = found or QStandardPaths.findExecutable("uv", [str(place) for place in places])
+        found = QStandardPaths.findExecutable("uv") or QStandardPaths.findExecutable("uv", list(map(str, places)))
         pythons = [] if found else interpreter.candidates(own=True)
         if found or not any(run_step(path, fetch, feedback, needed=False) for path in pythons):
             break
@@ -152,10 +147,8 @@ def find_uv(feedback: Feedback) -> str:
 
 def install(made: str, package: str, options: list[str], feedback: Feedback, *, gpu: bool) -> None:
     """Install geopointseg, with the libraries for the processor alone unless a card is wanted."""
-    downloads, pip = Downloads(feedback, MEGABYTES[gpu]), [*INSTALL, *options, "--progress-bar"]
-    run_step(
-        made, [*pip, "off", "pip"], feedback, downloads, needed=False
-    )  # old ones count no bytes
+    downloads, pip = Downloads(feedback, MEGABYTES[gpu]), ["pip", "install", "--upgrade", *options, "--progress-bar"]
+    run_step(made, [*pip, "off", "pip"], feedback, downloads, needed=False)  # old ones count no bytes
     downloads.rise(1.0)
     pip += ["raw" if _pip_version(made, feedback) >= (24, 1) else "off"]
     kind = {False: "cpu", True: "cu126" if interpreter.IS_WINDOWS else ""}[gpu]
@@ -209,16 +202,15 @@ class Downloads:
         self.done_mb, self.now_mb = self.done_mb + self.now_mb, 0.0
 
     def _move(self, got_mb: float, size_mb: float) -> None:
-        self.now_mb = got_mb
-        whole = self.done_mb + got_mb
+        self.now_mb, whole = got_mb, self.done_mb + got_mb
         expected = max(self.expected_mb, 1.05 * (self.done_mb + size_mb))
         self.rise(95.0 * whole / expected)
         now = time.monotonic()
         if now - self._said > SAID_EVERY_S and size_mb > 1.0:
             self._said = now
             left = duration((now - self._from) * (expected - whole) / max(whole, 1.0))
-            found = {"got": f"{got_mb:.0f}", "size": f"{size_mb:.0f}"}
-            self.feedback.setProgressText(say("downloading", name=self.name, time=left, **found))
+            found = {"name": self.name, "got": f"{got_mb:.0f}", "size": f"{size_mb:.0f}"}
+            self.feedback.setProgressText(say("downloading", time=left, **found))
 
 
 def run_step(

@@ -66,9 +66,8 @@ def write_features(source: core.QgsFeatureSource, path: Path, layer_name: str) -
     options.layerName = f"_{layer_name}" if reserved else layer_name or "points"
     options.layerOptions = ["FID=row_of_points", "SPATIAL_INDEX=NO"]
     crs = source.sourceCrs() if hasattr(source, "sourceCrs") else source.crs()
-    schema = source.fields(), source.wkbType(), crs
-    transforms = core.QgsCoordinateTransformContext()
-    writer = core.QgsVectorFileWriter.create(str(path), *schema, transforms, options)
+    schema = source.fields(), source.wkbType(), crs, core.QgsCoordinateTransformContext()
+    writer = core.QgsVectorFileWriter.create(str(path), *schema, options)
     written = writer.addFeatures([_storable(feature) for feature in source.getFeatures()])
     return writer.errorMessage() or ("" if written else "?")
 
@@ -100,22 +99,21 @@ def class_trouble(layer: core.QgsVectorLayer, field: str) -> str:
     counts = Counter(str(feature.attribute(index)) for feature in layer.getFeatures())
     if len(counts) < FEW_CLASSES or sum(counts.values()) > FEW_POINTS * len(counts):
         return ""
-    found = {"field": field, "name": layer.name(), "classes": len(counts)}
-    return say("field_of_numbers", points=sum(counts.values()), **found)
+    found = {"classes": len(counts), "points": sum(counts.values())}
+    return say("field_of_numbers", field=field, name=layer.name(), **found)
 
 
-def extent_layer(extent: core.QgsRectangle, crs: Any) -> core.QgsVectorLayer:
-    """Return an extent as a layer of one polygon."""
-    layer, feature = core.QgsVectorLayer("Polygon", "extent", "memory"), core.QgsFeature()
+def layer_of_one(kind: str, crs: Any, geometry: core.QgsGeometry, attributes: Any = ()) -> core.QgsVectorLayer:
+    """Return a layer in memory, of a kind such as ``Polygon`` with its fields, that holds one feature."""
+    layer, feature = core.QgsVectorLayer(kind, "extent", "memory"), core.QgsFeature()
     layer.setCrs(crs)
-    feature.setGeometry(core.QgsGeometry.fromRect(extent))
+    feature.setGeometry(geometry)
+    feature.setAttributes(list(attributes))
     layer.dataProvider().addFeature(feature)
     return layer
 
 
-def export_style(
-    layer: core.QgsVectorLayer, field: str, points: Path, feedback: core.QgsProcessingFeedback
-) -> None:
+def export_style(layer: core.QgsVectorLayer, field: str, points: Path, feedback: core.QgsProcessingFeedback) -> None:
     """Write names and colours of the classes beside the points, where the style holds them."""
     styled = class_field_of(layer)
     if layer.isEditable() and layer.isModified():
@@ -123,6 +121,4 @@ def export_style(
     if styled == field != "":
         layer.saveNamedStyle(str(points.with_suffix(".qml")))
     elif styled:
-        feedback.pushWarning(
-            say("layer_styled_otherwise", name=layer.name(), styled=styled, field=field)
-        )
+        feedback.pushWarning(say("layer_styled_otherwise", name=layer.name(), styled=styled, field=field))

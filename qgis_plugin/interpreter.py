@@ -13,6 +13,7 @@ from qgis.core import QgsApplication, QgsNetworkAccessManager, QgsSettings
 from qgis.PyQt.QtCore import QStandardPaths
 from qgis.PyQt.QtNetwork import QNetworkProxy
 
+from .tasks import load_table
 from .translation import say, tr
 
 SETTING = "GEOPOINTSEG_INTERPRETER"
@@ -20,15 +21,6 @@ KEY = f"Processing/Configuration/{SETTING}"
 IS_WINDOWS, IS_MAC = os.name == "nt", sys.platform == "darwin"
 INSIDE = Path("Scripts", "python.exe") if IS_WINDOWS else Path("bin", "python")
 CERTIFICATES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-PROBE = """
-import sys
-try:
-    from importlib import metadata
-    found = metadata.version("geopointseg")
-except Exception:
-    found = ""
-sys.stderr.write("version %d.%d with %s\\n" % (sys.version_info[0], sys.version_info[1], found or "-"))
-"""
 
 
 def current() -> str:
@@ -48,10 +40,7 @@ def inside(chosen: str) -> str:
         path = path / INSIDE
     elif path.stem == "geopointseg":
         first = path.read_bytes()[:500].partition(b"\n")[0] if path.is_file() else b""
-        named, beside = (
-            first[2:].decode("utf-8", "replace").strip(),
-            path.resolve().with_name(INSIDE.name),
-        )
+        named, beside = (first[2:].decode("utf-8", "replace").strip(), path.resolve().with_name(INSIDE.name))
         path = Path(named) if first[:3] == b"#!/" and not beside.exists() else beside
     return str(path)
 
@@ -94,10 +83,9 @@ def candidates(*, own: bool = False) -> list[str]:
 
 def installations(feedback: Any) -> list[tuple[str, str]]:
     """Return the Pythons of this machine that have geopointseg, with its version."""
-    command = QStandardPaths.findExecutable("geopointseg")
     old = Path(QgsApplication.qgisSettingsDirPath(), "geopointseg_environment")
     paths = [current(), str(default_folder() / INSIDE), str(old / INSIDE)]
-    paths += [os.environ.get("GEOPOINTSEG_PYTHON", ""), command, *candidates()]
+    paths += [os.environ.get("GEOPOINTSEG_PYTHON", ""), QStandardPaths.findExecutable("geopointseg"), *candidates()]
     found = []
     for path in dict.fromkeys(inside(path) for path in paths if path):
         if Path(path).is_file() and os.access(path, os.X_OK):
@@ -111,7 +99,7 @@ def probe(path: str, feedback: Any) -> tuple[tuple[int, ...], str]:
     from .runner import run_program
 
     lines: list[str] = []
-    run_program(path, ["-c", PROBE], feedback, lines.append)
+    run_program(path, ["-c", load_table("algorithms.json")["probe"]], feedback, lines.append)
     found = re.search(r"version (\d+)\.(\d+) with (\S+)", "\n".join(lines))
     if not found:
         return (), ""

@@ -8,13 +8,11 @@ from pathlib import Path
 from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer
 from qgis.PyQt.QtCore import QStandardPaths
 
+from .tasks import load_table
+
 SCOPE = "geopointseg"
 KEYS = ("RASTER", "POINTS", "CLASS_FIELD", "MODEL", "MAP", "TEST")
 RASTER, POINTS, CLASS_FIELD, MODEL, MAP, TEST = KEYS
-RESULTS = {  # which results of which algorithm are remembered, and as what
-    ("predictmap", "OUTPUT"): MAP, ("splitpoints", "TRAINING"): POINTS, ("splitpoints", "TEST"): TEST,
-    ("drawsample", "OUTPUT"): TEST, ("loaddemo", "SCENE"): RASTER, ("loaddemo", "POINTS"): POINTS,
-}  # fmt: skip
 
 
 def recall(key: str) -> str:
@@ -24,11 +22,10 @@ def recall(key: str) -> str:
     folder is offered only while it holds a ``model.json``.
     """
     value: str = QgsProject.instance().readEntry(SCOPE, key, "")[0]
-    if key in (RASTER, POINTS, MAP, TEST):
-        return value if value in QgsProject.instance().mapLayers() else ""
+    is_there = key == CLASS_FIELD or value in QgsProject.instance().mapLayers()
     if key == MODEL:
-        return value if value and Path(value, "model.json").is_file() else ""
-    return value
+        is_there = Path(value, "model.json").is_file()
+    return value if value and is_there else ""
 
 
 def remember(key: str, value: str | QgsMapLayer) -> None:
@@ -55,6 +52,11 @@ def key_of(task: str, parameter: str) -> str:
     return parameter if parameter in KEYS[:-1] else ""
 
 
+def key_of_result(task: str, output: str) -> str:
+    """Return what a result of an algorithm is remembered as, or an empty string."""
+    return load_table("algorithms.json")["results"].get(f"{task} {output}", "")
+
+
 def default_folder(points: QgsMapLayer | None = None) -> Path:
     """Return the folder for results: the project's, the points', or the user's documents."""
     home = QgsProject.instance().absolutePath()
@@ -78,5 +80,4 @@ def free_path(folder: Path, stem: str, suffix: str = "") -> Path:
 
 def default_model_folder(points: QgsVectorLayer | None = None) -> str:
     """Return a new folder for a model of these points, beside the project or the points."""
-    name = points.name() if points is not None else "points"
-    return str(free_path(default_folder(points), f"model of {name}"))
+    return str(free_path(default_folder(points), f"model of {points.name() if points is not None else 'points'}"))

@@ -15,22 +15,15 @@ from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QColor
 
 from . import interpreter, memory, panel_points, panel_run, panel_walk, panel_widgets
+from .panel_live import Live
 from .panel_new import SPARE, NewPoints
-from .panel_watch import BACK, NUMBERS, SKIP, ClickTool, Watch
+from .panel_watch import BACK, NEXT, NUMBERS, SKIP, ClickTool, Watch
 from .panel_widgets import RESULT, Form, project_layers
 from .runs import Runs
 from .setup_page import SetupPage
 from .translation import load_window, tr
 
-ENOUGH, FINDINGS = 20, 6
-Project = core.QgsProject.instance
-
-
-def map_nodes() -> list[core.QgsLayerTreeLayer]:
-    """Return the entries of the panel's maps in the list of layers."""
-    maps = [one.id() for one in project_layers() if one.customProperty(RESULT) == "map"]
-    found = (Project().layerTreeRoot().findLayer(key) for key in {*maps, memory.recall(memory.MAP)})
-    return [node for node in found if node is not None]
+FINDINGS, Project = 6, core.QgsProject.instance
 
 
 class Panel(QtWidgets.QDockWidget):
@@ -50,7 +43,7 @@ class Panel(QtWidgets.QDockWidget):
         self.hidden: set[str] = set()  # maps that are not shown while questions are asked
         self.started: set[str] = set()  # layers whose editing began here
         self.tool, self.runs = ClickTool(self.canvas), Runs(self)
-        self.watch = Watch(self.canvas, self)
+        self.watch = Watch(self)
         self._make()
         self._connect()
         self.restore()
@@ -58,17 +51,15 @@ class Panel(QtWidgets.QDockWidget):
     def _make(self) -> None:
         load_window("panel", self)
         self.form, self.classes = Form(), panel_widgets.ClassList()
-        self.box, self.steps = panel_widgets.QuestionBox(), {}
-        for place, part in ((0, self.form), (2, self.classes), (6, self.box)):
+        self.box, self.live = panel_widgets.QuestionBox(), Live(self)
+        self.steps: dict[str, Any] = {}
+        for place, part in ((0, self.form), (2, self.classes), (5, self.live), (7, self.box)):
             self.column.insertWidget(place, part)
         self.column.setStretchFactor(self.classes, 1)
-        for name, icon in (("undo", "Undo"), ("redo", "Redo"), ("save", "SaveEdits")):
-            found = core.QgsApplication.getThemeIcon(f"/mAction{icon}.svg")
-            getattr(self, name).setIcon(found)
-        labelled = [(name, step) for name, step in panel_run.steps().items() if step.label]
-        for place, (name, step) in enumerate(labelled):
-            self.steps[name] = QtWidgets.QPushButton(step.label)
-            self.steps[name].setToolTip(step.help)
+        for button, icon in ((self.undo, "Undo"), (self.redo, "Redo"), (self.save, "SaveEdits")):
+            button.setIcon(core.QgsApplication.getThemeIcon(f"/mAction{icon}.svg"))
+        for place, (name, step) in enumerate(panel_run.steps().items()):
+            self.steps[name] = QtWidgets.QPushButton(step.label, toolTip=step.help, visible=bool(step.label))
             self.grid.addWidget(self.steps[name], place // 3, place % 3)
         width = self.scroll.verticalScrollBar().sizeHint().width()
         self.scroll.setMinimumWidth(self.content.minimumSizeHint().width() + width)
@@ -106,6 +97,7 @@ class Panel(QtWidgets.QDockWidget):
     def restore(self, *_document: object) -> None:
         """Take up what the project remembers."""
         self.walk, self.asking, self.class_at, self.last_step = None, False, -1, ""
+        self.live.stop()
         self.form.restore()
         self.see_layers(project_layers())
 
@@ -158,7 +150,8 @@ class Panel(QtWidgets.QDockWidget):
         self.rows = panel_points.class_rows(layer, field, self.counts) if usable else []
         ready = active and not self.asking
         self.classes.show_rows(self.rows, self.counts, self.class_at if ready else -1)
-        self.total.setText(self.summary(layer) if usable else "")
+        texts = [panel_points.summary(self.rows, self.counts, whole=not self.asking)] if usable else []
+        self.total.setText(" ".join(texts + ([tr("Not saved yet.")] if usable and layer.isModified() else [])))
         self.undo.setEnabled(usable and layer.undoStack().canUndo())
         self.redo.setEnabled(usable and layer.undoStack().canRedo())
         self.save.setEnabled(usable and layer.isModified())
@@ -166,13 +159,19 @@ class Panel(QtWidgets.QDockWidget):
         self.hint.setText(self.advice(ready=ready))
         self._point_at_next_step()
         self._refresh_question()
+        if not (self.asking and self.walk is not None and self.walk.is_sample):
+            self.live.follow(self.form.raster.currentLayer(), layer, field, self.rows)
 
     def _refresh_walk(self) -> None:
         """See which questions are open now; an undo may have opened one again."""
         if self.walk is None:
             return
         opened = self.walk.refresh()
-        if self.asking and not self.walk.open:
+        if self.walk.of_live and not (self.asking and self.walk.open):
+            self.walk, self.asking = None, False
+            self.see_layers(project_layers())
+            self.say(tr("Press Q for the next question."))
+        elif self.asking and not self.walk.open:
             self.asking, sample = False, self.walk.is_sample
             self.last_step = "sample" if sample else "next"
             self.say(tr("All test points have their class. Next: 'Assess'.") if sample else tr("All questions are answered. Next: 'Train'."))  # fmt: skip
@@ -193,22 +192,12 @@ class Panel(QtWidgets.QDockWidget):
     def _show_maps(self, *, shown: bool) -> None:
         """Hide maps while a question is asked: they cover the image, and would give an answer."""
         if not shown:
-            self.hidden |= {node.layerId() for node in map_nodes() if node.itemVisibilityChecked()}
-        for node in map_nodes():
+            self.hidden |= {node.layerId() for node in panel_widgets.map_nodes() if node.itemVisibilityChecked()}
+        for node in panel_widgets.map_nodes():
             if node.layerId() in self.hidden:
                 node.setItemVisibilityChecked(shown)
+        self.live.picture.setVisible(shown)
         self.hidden = set() if shown else self.hidden
-
-    def summary(self, layer: core.QgsVectorLayer) -> str:
-        """Say how many points there are and whether they are saved."""
-        counted = [sum(self.counts[value] for value in row.values) for row in self.rows]
-        found = {"points": sum(counted), "classes": sum(count > 0 for count in counted)}
-        text = tr("{points} points in {classes} classes.").format(**found) if any(counted) else ""
-        if not self.asking and self.counts[""]:
-            text += " " + tr("Without a class: {count}.").format(count=self.counts[""])
-        if not self.asking and min(counted, default=ENOUGH) < ENOUGH:
-            text += " " + tr("Aim at {count} or more in each class.").format(count=ENOUGH)
-        return text + (" " + tr("Not saved yet.") if layer.isModified() else "")
 
     def advice(self, *, ready: bool) -> str:
         """Say what to do now, or what prevents it."""
@@ -221,8 +210,8 @@ class Panel(QtWidgets.QDockWidget):
         if self.asking:
             return tr("Which class is it? Click on it here, or press its key.")
         if ready and 0 <= self.class_at < len(self.rows):
-            text = tr("Click on the map where you see: <b>{name}</b>. Press a key for another class.")  # fmt: skip
-            return text.format(name=html.escape(self.rows[self.class_at].label))
+            name = html.escape(self.rows[self.class_at].label)
+            return tr("Click on the map where you see: <b>{name}</b>. Press a key for another class.", name=name)
         return tr("Pick a class, then click on the map where you see it.")
 
     def _point_at_next_step(self) -> None:
@@ -237,16 +226,6 @@ class Panel(QtWidgets.QDockWidget):
     def say(self, text: str) -> None:
         """Show a sentence at the foot of the panel."""
         self.said.setText(text)
-
-    def choose(self, text: str, *labels: str) -> int:
-        """Let the user choose; return the number of the choice, -1 for none."""
-        box, roles = QtWidgets.QMessageBox(self), QtWidgets.QMessageBox.ButtonRole
-        box.setWindowTitle("geopointseg")
-        box.setText(text)
-        buttons = [box.addButton(label, roles.AcceptRole) for label in labels]
-        box.addButton(tr("Cancel"), roles.RejectRole)
-        box.exec()
-        return buttons.index(box.clickedButton()) if box.clickedButton() in buttons else -1
 
     def _show_run(self, *, running: bool) -> None:
         for button in self.steps.values():
@@ -280,6 +259,8 @@ class Panel(QtWidgets.QDockWidget):
         """Take a key that was pressed over the map."""
         if key in NUMBERS:
             self.pick(NUMBERS.index(key))
+        elif key == NEXT or (key == SKIP and self.walk is not None and self.walk.of_live):
+            self.live.ask_next()
         elif self.asking and self.walk is not None:
             (self.walk.skip if key == SKIP else self.walk.go_back)()
             self.show_place()
@@ -295,7 +276,7 @@ class Panel(QtWidgets.QDockWidget):
         else:
             point, value = panel_points.moved(place, here, layer.crs()), self.rows[self.class_at].values[0]  # fmt: skip
             if self._edit(layer, lambda: panel_points.add_point(layer, field, value, point)):
-                self.say(self._beside_raster(place, here))
+                self.say(panel_points.beside_raster(place, here, self.form.raster.currentLayer()))
 
     def _edit(self, layer: core.QgsVectorLayer, act: Callable[[], None]) -> bool:
         """Edit a layer, or say why not."""
@@ -307,14 +288,6 @@ class Panel(QtWidgets.QDockWidget):
             return False
         self.started |= {layer.id()} if begun else set()
         return True
-
-    def _beside_raster(self, place: core.QgsPointXY, crs: Any) -> str:
-        raster = self.form.raster.currentLayer()
-        seen = panel_points.moved(place, crs, raster.crs()) if raster is not None else None
-        if raster is None or (seen is not None and raster.extent().contains(seen)):
-            return ""
-        text = tr("This point lies outside of '{raster}' and cannot be used with it.")
-        return text.format(raster=raster.name())
 
     def save_edits(self) -> None:
         """Write the edits to the layer's file and go on editing."""
@@ -348,6 +321,14 @@ class Panel(QtWidgets.QDockWidget):
         self.show_place()
         self.refresh()
 
+    def ask_live(self, layer: core.QgsVectorLayer, title: str) -> None:
+        """Ask a question of Live, where no other is asked."""
+        if self.asking and self.walk is not None and not self.walk.of_live:
+            return
+        self.walk = panel_walk.Walk(layer, title)
+        self.follow()
+        self.ask()
+
     def stop_asking(self) -> None:
         """Leave the questions for later; clicks are points again."""
         self.asking = False
@@ -370,7 +351,7 @@ class Panel(QtWidgets.QDockWidget):
         raster, here = self.form.raster.currentLayer(), self.canvas.mapSettings().destinationCrs()
         place = self.walk.place(here) if self.walk is not None else None
         if place is not None:
-            panel_walk.show(self.canvas, place, raster)
+            panel_walk.show(self.canvas, place, raster, panel_walk.LIVE_PX if self.walk.of_live else panel_walk.NEAR_PX)
 
     def _mark_place(self) -> None:
         here = self.canvas.mapSettings().destinationCrs()
@@ -388,9 +369,12 @@ class Panel(QtWidgets.QDockWidget):
             reason = panel_points.why_raster_unusable(chosen.raster)
         if step in ("check", "train", "next") and not reason:
             reason = panel_points.why_unusable(chosen.points, chosen.field, chosen.raster)
-        reason = reason or panel_run.missing(step, chosen)
+        live = step == "map" and self.live.ground is not None
+        reason = reason or ("" if live else panel_run.missing(step, chosen))
         if reason:
             self.say(reason)
+        elif live:
+            self.live.map_everything()
         elif step == "assess":
             self._assess(chosen)
         else:
@@ -400,20 +384,18 @@ class Panel(QtWidgets.QDockWidget):
 
     def _model_folder(self, chosen: panel_run.Chosen) -> str:
         """Return where the model goes; empty where the user wants none."""
-        typed = self.form.model.filePath().strip()
-        fresh = memory.default_model_folder(chosen.points)
         if not chosen.model:
-            return typed if typed and not Path(typed).exists() else fresh
-        text = tr("The model '{name}' exists. Replace it, or keep it and train another one?")
-        text = text.format(name=Path(chosen.model).name)
-        folders = [chosen.model, fresh, ""]
-        return folders[self.choose(text, tr("Replace"), tr("Keep both"))]
+            return self.form.new_model_folder()
+        name = Path(chosen.model).name
+        text = tr("The model '{name}' exists. Replace it, or keep it and train another one?", name=name)
+        folders = [chosen.model, self.form.new_model_folder(), ""]
+        return folders[panel_widgets.choose(self, text, tr("Replace"), tr("Keep both"))]
 
     def _assess(self, chosen: panel_run.Chosen) -> None:
         """Assess with test points; draw a sample where there are none, ask where it has no class."""
         text = tr("Accuracy is measured with points that the model has not seen. {count} places can be drawn at random, for you to say what is there. If you have test points already, choose their layer in the panel.")  # fmt: skip
         if chosen.test is None:
-            if self.choose(text.format(count=panel_run.SAMPLE_COUNT), tr("Draw test points")) == 0:
+            if panel_widgets.choose(self, text.format(count=panel_run.SAMPLE_COUNT), tr("Draw test points")) == 0:
                 self.run("sample", "")
         elif chosen.is_sample and not any(panel_points.count_classes(chosen.test, chosen.test_field).keys() - {""}):  # fmt: skip
             self.see_layers([chosen.test])
@@ -424,10 +406,7 @@ class Panel(QtWidgets.QDockWidget):
     def run(self, step: str, model_folder: str) -> None:
         """Start the algorithm of a step."""
         self.form.remember()
-        self.say(interpreter.problem())
-        if interpreter.problem():
-            if self.choose(interpreter.problem(), tr("Set up geopointseg")) == 0:
-                SetupPage(self).exec()
+        if not self.is_set_up():
             return
         try:
             answers = panel_run.answers(step, self.form.chosen(), model_folder)
@@ -437,6 +416,14 @@ class Panel(QtWidgets.QDockWidget):
         algorithm = panel_run.steps()[step].algorithm
         self.say(tr("Running. You can go on clicking points meanwhile."))
         self.runs.start(algorithm, answers, lambda *end: self.after(step, *end))
+
+    def is_set_up(self) -> bool:
+        """Return whether a run can start; offer to set geopointseg up where it cannot."""
+        reason = interpreter.problem()
+        self.say(reason)
+        if reason and panel_widgets.choose(self, reason, tr("Set up geopointseg")) == 0:
+            SetupPage(self).exec()
+        return not reason
 
     def after(self, step: str, results: dict[str, Any], layers: list[Any], feedback: Any) -> None:
         """Take the results of a step and say what comes next."""
@@ -454,11 +441,10 @@ class Panel(QtWidgets.QDockWidget):
         if good:  # the panel has its own words for what comes next
             summary = summary.partition(tr("Next:"))[0].strip()
             after = panel_run.steps()[step].after
-        found = [f"• {warning}" for warning in feedback.warnings[:FINDINGS]]
-        lines = [html.escape(line, quote=False) for line in (*found, summary, after) if line]
+        lines = [*(f"• {warning}" for warning in feedback.warnings[:FINDINGS]), summary, after]
+        lines = [html.escape(line, quote=False) for line in lines if line]
         if results.get("REPORT"):
-            address = QUrl.fromLocalFile(results["REPORT"]).toString()
-            lines.append(f'<a href="{address}">{tr("Open the report")}</a>')
+            lines.append(f'<a href="{QUrl.fromLocalFile(results["REPORT"]).toString()}">{tr("Open the report")}</a>')
         self.say("<br>".join(lines))
         self.refresh()
         self.widget().ensureWidgetVisible(self.said)
@@ -486,6 +472,7 @@ class Panel(QtWidgets.QDockWidget):
     def leave(self) -> None:
         """Give the map back, and end an editing that the panel began where nothing was edited."""
         self.asking = False
+        self.live.stop()
         self._mark_place()
         self._show_maps(shown=True)
         self.canvas.unsetMapTool(self.tool)
@@ -498,7 +485,8 @@ class Panel(QtWidgets.QDockWidget):
         """Leave, and end the run that is under way."""
         self.leave()
         self.runs.cancel()
-        self.canvas.scene().removeItem(self.marker)
+        for item in (self.marker, self.live.picture):
+            self.canvas.scene().removeItem(item)
 
     def closeEvent(self, event: Any) -> None:
         """Leave the user's layers as they were."""

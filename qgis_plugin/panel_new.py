@@ -71,13 +71,9 @@ class NewPoints(QtWidgets.QDialog):
     def rows(self) -> list[ClassRow]:
         """Return the classes that have a name."""
         self.table.setCurrentItem(None)  # takes what is being typed
-        found = []
-        for row in range(self.table.rowCount()):
-            name = self.table.item(row, 1).text().strip()
-            if name:
-                color = self.table.cellWidget(row, 0).color().name()
-                found.append(ClassRow((name,), name, color))
-        return found
+        names = [self.table.item(row, 1).text().strip() for row in range(self.table.rowCount())]
+        colors = [self.table.cellWidget(row, 0).color().name() for row in range(self.table.rowCount())]
+        return [ClassRow((name,), name, color) for name, color in zip(names, colors) if name]
 
     def _suggest_path(self, _name: str = "") -> None:
         folder = memory.default_folder(self.raster)
@@ -94,8 +90,7 @@ class NewPoints(QtWidgets.QDialog):
         if len(rows) < 2:
             return tr("A map needs two classes or more. Type their names into the table.")
         if twice:
-            text = tr("The class '{name}' is there twice. Give every class a name of its own.")
-            return text.format(name=twice[0])
+            return tr("The class '{name}' is there twice. Give every class a name of its own.", name=twice[0])
         if not crs.isValid():
             return tr("The project has no CRS yet. Load the image to be mapped first.")
         if not path.is_absolute():

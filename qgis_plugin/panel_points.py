@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +11,10 @@ from typing import Any, NamedTuple
 from qgis import core
 
 from . import inputs
+from .tasks import load_table
 from .translation import tr
 
-CLASS_FIELD = "class"
-USUAL_NAMES = (
-    "class", "classes", "class_id", "class_name", "class_code", "label", "labels", "cover", "landcover",
-    "land_cover", "landuse", "land_use", "lulc", "category", "code", "klasse", "classe",
-)  # fmt: skip
-NEVER_CLASSES = ("fid", "id", "weight", "split", "scene", "source_fid", "reason", "rank", "fold")
+CLASS_FIELD, ENOUGH = "class", 20
 Layer, Point = core.QgsVectorLayer, core.QgsPointXY
 
 
@@ -38,11 +35,9 @@ def find_class_field(layer: Layer | None) -> str:
     """Return the field of the style, the only field with a usual name, or the only one possible."""
     if layer is None or inputs.class_field_of(layer):
         return inputs.class_field_of(layer)
-    usable = [
-        field.name() for field in layer.fields() if field.name().lower() not in NEVER_CLASSES
-        and any(word in field.typeName().lower() for word in ("int", "str", "text", "char"))
-    ]  # fmt: skip
-    named = [name for name in usable if name.lower() in USUAL_NAMES]
+    never, kinds = load_table("panel.json")["never_classes"], re.compile("int|str|text|char", re.IGNORECASE)
+    usable = [f.name() for f in layer.fields() if f.name().lower() not in never and kinds.search(f.typeName())]
+    named = [name for name in usable if name.lower() in load_table("panel.json")["class_fields"]]
     return next((names[0] for names in (named, usable) if len(names) == 1), "")
 
 
@@ -66,6 +61,16 @@ def count_classes(layer: Layer, field: str) -> Counter[str]:
     request = core.QgsFeatureRequest().setFlags(core.QgsFeatureRequest.Flag.NoGeometry)
     features = layer.getFeatures(request.setSubsetOfAttributes([index]))
     return Counter(text_of(feature.attribute(index)) for feature in features)
+
+
+def summary(rows: list[ClassRow], counts: Counter[str], *, whole: bool) -> str:
+    """Say how many points there are; the whole of it with what is missing."""
+    counted = [sum(counts[value] for value in row.values) for row in rows]
+    found = {"points": sum(counted), "classes": sum(count > 0 for count in counted)}
+    texts = [tr("{points} points in {classes} classes.", **found)] if any(counted) else []
+    texts += [tr("Without a class: {count}.", count=counts[""])] if whole and counts[""] else []
+    few = whole and min(counted, default=ENOUGH) < ENOUGH
+    return " ".join(texts + ([tr("Aim at {count} or more in each class.", count=ENOUGH)] if few else []))
 
 
 def why_unusable(layer: Layer | None, field: str, raster: core.QgsRasterLayer | None) -> str:
@@ -130,6 +135,14 @@ def moved(point: Point, source: Any, target: Any) -> Point | None:
         return None
 
 
+def beside_raster(place: Point, crs: Any, raster: core.QgsRasterLayer | None) -> str:
+    """Return in one sentence that a place lies beside a raster, or an empty string."""
+    seen = moved(place, crs, raster.crs()) if raster is not None else None
+    if raster is None or (seen is not None and raster.extent().contains(seen)):
+        return ""
+    return tr("This point lies outside of '{raster}' and cannot be used with it.", raster=raster.name())
+
+
 def start_editing(layer: Layer, field: str, value: str) -> tuple[int, Any]:
     """Start editing where it is not open; return the class field's index and the value in its type.
 
@@ -145,8 +158,7 @@ def start_editing(layer: Layer, field: str, value: str) -> tuple[int, Any]:
     elif not reason and not layer.isEditable() and not layer.startEditing():
         reason = tr("Layer '{name}' cannot be edited.")
     if reason:
-        text = reason.format(field=field, value=value, name=layer.name())
-        raise core.QgsProcessingException(text)
+        raise core.QgsProcessingException(reason.format(field=field, value=value, name=layer.name()))
     return index, int(value) if number else value
 
 
@@ -219,8 +231,10 @@ def make_layer(path: Path, name: str, crs: Any, rows: Sequence[ClassRow]) -> Lay
         reason = str(error)
     layer = Layer(f"{path}|layername=points", name, "ogr")
     if reason or not layer.isValid():
-        message = tr("The file {path} could not be written: {reason}. Choose another folder.")
-        raise core.QgsProcessingException(message.format(path=path, reason=reason or "?"))
+        found = {"path": path, "reason": reason or "?"}
+        raise core.QgsProcessingException(
+            tr("The file {path} could not be written: {reason}. Choose another folder.", **found)
+        )
     categories = [category(row, row.values[0]) for row in rows]
     layer.setRenderer(core.QgsCategorizedSymbolRenderer(CLASS_FIELD, categories))
     layer.saveStyleToDatabase(name, "", useAsDefault=True, uiFileContent="")

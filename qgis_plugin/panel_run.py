@@ -12,7 +12,7 @@ from .panel_points import count_classes
 from .tasks import load_table
 from .translation import tr
 
-COUNT, SAMPLE_COUNT, LARGEST_DISTANCE_M = 20, 50, 50.0
+SAMPLE_COUNT, LARGEST_DISTANCE_M = load_table("panel.json")["answers"]["sample"]["COUNT"], 50.0
 
 
 class Step(NamedTuple):
@@ -58,30 +58,19 @@ def missing(step: str, chosen: Chosen) -> str:
 
 def answers(step: str, chosen: Chosen, model_folder: str) -> dict[str, Any]:
     """Return the parameters of a step's algorithm; its results go beside the project or the points."""
-    raster, folder = chosen.raster, memory.default_folder(chosen.points or chosen.raster)
-
-    def new(name: str, suffix: str) -> Any:
-        folder.mkdir(parents=True, exist_ok=True)
-        path, project = str(memory.free_path(folder, name, suffix)), core.QgsProject.instance()
-        return path if suffix == ".html" else core.QgsProcessingOutputLayerDefinition(path, project)
-
-    points = {"RASTER": raster, "POINTS": chosen.points, "CLASS_FIELD": chosen.field}
-    model = {"RASTER": raster, "MODEL": chosen.model}
-    if step == "check":
-        return {**points, "OUTPUT": new(tr("Questionable points"), ".gpkg")}
-    if step == "train":
-        return {**points, "MINUTES": chosen.minutes, "OUTPUT": model_folder, "REPLACE": True}
-    if step == "map":
-        name = tr("Land cover of {RASTER}").format(RASTER=raster.name())
-        return {**model, "OUTPUT": new(name, ".tif")}
+    folder, project = memory.default_folder(chosen.points or chosen.raster), core.QgsProject.instance()
+    names = {"RASTER": chosen.raster and chosen.raster.name(), "MAP": chosen.map and chosen.map.name()}
+    known = {**chosen._asdict(), "folder": model_folder, "sampling": "stratified"}
     if step == "next":
-        wanted = {"COUNT": COUNT, "MIN_DISTANCE": spacing(raster), "POINTS": chosen.points}
-        return {**model, **wanted, "OUTPUT": new(tr("Where next"), ".gpkg")}
-    if step == "sample":
-        return {"MAP": chosen.map, "COUNT": SAMPLE_COUNT, "OUTPUT": new(tr("Test points"), ".gpkg")}
-    report = new(tr("Accuracy of {MAP}").format(MAP=chosen.map.name()), ".html")
-    test = {"MAP": chosen.map, "POINTS": chosen.test, "CLASS_FIELD": chosen.test_field}
-    return {**test, "REPORT": report, **({"SAMPLING": "stratified"} if chosen.is_sample else {})}
+        known["spacing"] = spacing(chosen.raster)
+    table = load_table("panel.json")["answers"][step].items()
+    table = [(name, value) for name, value in table if value != "sampling" or chosen.is_sample]
+    given = {name: known.get(value, value) for name, value in table if not isinstance(value, list)}
+    for name, (title, suffix) in ((name, pair) for name, pair in table if isinstance(pair, list)):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = str(memory.free_path(folder, tr(title).format(**names), suffix))
+        given[name] = path if suffix == ".html" else core.QgsProcessingOutputLayerDefinition(path, project)
+    return given
 
 
 def spacing(raster: core.QgsRasterLayer) -> float:

@@ -11,7 +11,7 @@ from . import panel_points as points
 from .translation import tr
 
 SUGGESTED, SAMPLE = {"rank", "likely", "or_else"}, {"number", "class", "note"}
-NEAR_PX, COLOR = 120, "#ff00a8"
+NEAR_PX, LIVE_PX, COLOR = 120, 600, "#ff00a8"
 SYMBOL = {"name": "circle", "color": "255,255,255,0", "outline_color": COLOR, "size": "6", "outline_width": "0.8"}  # fmt: skip
 
 
@@ -43,9 +43,8 @@ def _questions(layer: core.QgsVectorLayer, order: str, likely: tuple[str, ...]) 
     for feature in layer.getFeatures():
         if feature.hasGeometry():
             names = tuple(filter(None, (points.text_of(feature[name]) for name in likely)))
-            place = feature.geometry().boundingBox().center()
             rank = float(points.text_of(feature[order]) or math.inf)
-            found.append((rank, Question(feature.id(), place, names)))
+            found.append((rank, Question(feature.id(), feature.geometry().boundingBox().center(), names)))
     return [question for _, question in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -53,10 +52,11 @@ class Walk:
     """Questions in their order; answers go to the user's points, or into the sample itself.
 
     A question is open as long as its layer holds no answer. So undoing an answer opens it again.
+    A walk of Live has one question; ``of_live`` is its title.
     """
 
-    def __init__(self, layer: core.QgsVectorLayer) -> None:
-        self.layer, self.is_sample = layer, is_sample(layer)
+    def __init__(self, layer: core.QgsVectorLayer, of_live: str = "") -> None:
+        self.layer, self.is_sample, self.of_live = layer, is_sample(layer), of_live
         how = ("number", ()) if self.is_sample else ("rank", ("likely", "or_else"))
         self.questions = _questions(layer, *how)
         self.target = layer if self.is_sample else None
@@ -123,15 +123,20 @@ class Walk:
 
     def title(self) -> str:
         """Return which question of how many is asked."""
-        text = tr("Test point {number} of {count}") if self.is_sample else tr("Question {number} of {count}")  # fmt: skip
-        return text.format(number=self.at + 1, count=len(self.questions))
+        found = {"number": self.at + 1, "count": len(self.questions)}
+        if self.of_live:
+            return self.of_live
+        return (
+            tr("Test point {number} of {count}", **found)
+            if self.is_sample
+            else tr("Question {number} of {count}", **found)
+        )
 
     def text(self) -> str:
         """Return the question in words."""
         if len(self.current.likely) < 2:
             return tr("What is here?")
-        first, second = self.current.likely[:2]
-        return tr("{first} or {second}?").format(first=first, second=second)
+        return tr("{first} or {second}?", first=self.current.likely[0], second=self.current.likely[1])
 
 
 def mark(layer: core.QgsVectorLayer) -> None:
@@ -140,12 +145,12 @@ def mark(layer: core.QgsVectorLayer) -> None:
     layer.triggerRepaint()
 
 
-def show(canvas: Any, place: core.QgsPointXY, raster: core.QgsRasterLayer | None) -> None:
-    """Move the map to a place, near enough to tell a raster's pixels apart; never further away."""
+def show(canvas: Any, place: core.QgsPointXY, raster: core.QgsRasterLayer | None, near_px: int) -> None:
+    """Move the map to a place, so near that it shows a number of the raster's pixels; never further away."""
     now = canvas.extent()
     side = now.width() / 4
     if raster is not None and raster.crs() == canvas.mapSettings().destinationCrs():
-        side = NEAR_PX * raster.rasterUnitsPerPixelX()
+        side = near_px * raster.rasterUnitsPerPixelX()
     side = min(side, now.width())
     height = side * now.height() / now.width()
     canvas.setExtent(core.QgsRectangle.fromCenterAndSize(place, side, height))

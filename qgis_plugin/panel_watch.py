@@ -1,4 +1,4 @@
-"""What happens outside of the panel: edits of the watched layers, and clicks, keys and views of the map."""
+"""What happens outside of the panel: edits of the watched layers, and clicks and keys over the map."""
 
 from __future__ import annotations
 
@@ -11,31 +11,26 @@ from qgis.core import QgsApplication, QgsPointXY, QgsVectorLayer
 from qgis.gui import QgsMapTool
 from qgis.PyQt.QtCore import QObject, Qt, QTimer, pyqtSignal
 
-EDITS = (
-    "featureAdded", "featureDeleted", "attributeValueChanged", "geometryChanged", "afterRollBack",
-    "editingStarted", "editingStopped", "layerModified", "dataChanged", "subsetStringChanged",
-    "updatedFields", "rendererChanged", "crsChanged", "readOnlyChanged", "nameChanged",
-)  # fmt: skip
+from .tasks import load_table
+
 FAST_S, LONGEST_PAUSE_S = 0.1, 2.0
-NUMBERS, BACK, SKIP = "1234567890", "b", "n"
+NUMBERS, BACK, SKIP, NEXT, COVER = "1234567890", "b", "n", "q", "h"
 
 
 class Watch(QObject):
-    """Joins the many signals of layers and canvas: however many changes, one signal follows them.
+    """Joins the many signals of layers: however many changes, one signal follows them.
 
     The pause before a signal grows with the time that its receivers take, so that a layer of a million
     points does not slow down clicking.
     """
 
-    edited, view_changed = pyqtSignal(), pyqtSignal()
+    edited = pyqtSignal()
 
-    def __init__(self, canvas: Any, parent: QObject) -> None:
+    def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.layers: Sequence[QgsVectorLayer] = ()
-        self.timer = QTimer(self)
-        self.timer.setSingleShot(True)
+        self.timer = QTimer(self, singleShot=True)
         self.timer.timeout.connect(self._tell)
-        canvas.extentsChanged.connect(self.view_changed)
 
     def follow(self, layers: Sequence[QgsVectorLayer | None]) -> None:
         """Watch these layers and no others."""
@@ -43,7 +38,7 @@ class Watch(QObject):
         for verb, chosen in (("disconnect", before), ("connect", self.layers)):
             for layer in chosen:
                 with suppress(RuntimeError, TypeError):  # a layer that was deleted in between
-                    for name in EDITS:
+                    for name in load_table("panel.json")["edits"]:
                         getattr(getattr(layer, name), verb)(self.note)
         self.note()
 
@@ -63,7 +58,7 @@ class Watch(QObject):
 class ClickTool(QgsMapTool):
     """The map tool of the panel: passes clicks and keys on; all other keys of QGIS go on working."""
 
-    clicked, typed = pyqtSignal(QgsPointXY), pyqtSignal(str)
+    clicked, typed, held = pyqtSignal(QgsPointXY), pyqtSignal(str), pyqtSignal(bool)
 
     def __init__(self, canvas: Any) -> None:
         super().__init__(canvas)
@@ -78,6 +73,13 @@ class ClickTool(QgsMapTool):
         """Take number keys and the keys for the next and the previous question."""
         key, held = event.text().lower(), event.modifiers()
         plain = held in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
-        event.setAccepted(bool(plain and key and key in NUMBERS + BACK + SKIP))
-        if event.isAccepted():
+        event.setAccepted(bool(plain and key and key in NUMBERS + BACK + SKIP + NEXT + COVER))
+        if event.isAccepted() and key == COVER:
+            self.held.emit(True)  # noqa: FBT003
+        elif event.isAccepted():
             self.typed.emit(key)
+
+    def keyReleaseEvent(self, event: Any) -> None:
+        """Note that the key that hides a picture is let go."""
+        if event.text().lower() == COVER and not event.isAutoRepeat():
+            self.held.emit(False)  # noqa: FBT003

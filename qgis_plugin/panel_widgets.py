@@ -28,6 +28,14 @@ def project_layers() -> list[core.QgsMapLayer]:
     return list(core.QgsProject.instance().mapLayers().values())
 
 
+def map_nodes() -> list[core.QgsLayerTreeLayer]:
+    """Return the entries of the panel's maps in the list of layers."""
+    maps = [one.id() for one in project_layers() if one.customProperty(RESULT) == "map"]
+    root = core.QgsProject.instance().layerTreeRoot()
+    found = (root.findLayer(key) for key in {*maps, memory.recall(memory.MAP)})
+    return [node for node in found if node is not None]
+
+
 def colored(color: str) -> QIcon:
     """Return a square of a class's colour, the same on a row that is chosen."""
     square, icon = QPixmap(16, 16), QIcon()
@@ -35,6 +43,15 @@ def colored(color: str) -> QIcon:
     for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
         icon.addPixmap(square, mode)
     return icon
+
+
+def choose(parent: Any, text: str, *labels: str) -> int:
+    """Let the user choose; return the number of the choice, -1 for none."""
+    box, roles = QtWidgets.QMessageBox(parent, windowTitle="geopointseg", text=text), QtWidgets.QMessageBox.ButtonRole
+    buttons = [box.addButton(label, roles.AcceptRole) for label in labels]
+    box.addButton(tr("Cancel"), roles.RejectRole)
+    box.exec()
+    return buttons.index(box.clickedButton()) if box.clickedButton() in buttons else -1
 
 
 class Form(QtWidgets.QWidget):
@@ -52,7 +69,6 @@ class Form(QtWidgets.QWidget):
             box.setFilters(kind)
             box.setSizePolicy(policy.Ignored, policy.Fixed)
             box.layerChanged.connect(lambda _layer: self.changed.emit())
-        self.test.setAllowEmptyLayer(True)
         self.test.setLayer(None)
         self.model.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
         self.model.lineEdit().setPlaceholderText(tr("none yet: press 'Train'"))
@@ -67,11 +83,9 @@ class Form(QtWidgets.QWidget):
     def refresh(self) -> None:
         """Show what is needed now; the panel's own results are no images and no training points."""
         layers, the_map = project_layers(), memory.recall(memory.MAP)
-        results = [one for one in layers if one.customProperty(RESULT) or one.id() == the_map]
-        results += [one for one in layers if panel_walk.is_suggested(one)]
-        samples = [one for one in layers if panel_walk.is_sample(one)]
+        results = [x for x in layers if x.customProperty(RESULT) or panel_walk.is_suggested(x) or x.id() == the_map]
         self.raster.setExceptedLayerList(results)
-        self.points.setExceptedLayerList(results + samples)
+        self.points.setExceptedLayerList(results + [x for x in layers if panel_walk.is_sample(x)])
         layer = self.points.currentLayer()
         self.test.setExceptedLayerList([*results, *([layer] if layer is not None else [])])
         styled = inputs.class_field_of(layer)
@@ -95,10 +109,14 @@ class Form(QtWidgets.QWidget):
     def remember(self) -> None:
         """Keep what is chosen, for the tools and for the next time."""
         chosen = self.chosen()
-        kept = (chosen.raster, chosen.points, chosen.field, chosen.model, chosen.map)
-        for key, value in zip(memory.KEYS, kept):
+        for key, value in zip(memory.KEYS, (chosen.raster, chosen.points, chosen.field, chosen.model, chosen.map)):
             if value:
                 memory.remember(key, value)
+
+    def new_model_folder(self) -> str:
+        """Return a folder for a model that does not exist: the one that was typed, or one called after the points."""
+        typed = self.model.filePath().strip()
+        return typed if typed and not Path(typed).exists() else memory.default_model_folder(self.points.currentLayer())
 
     def set_model(self, folder: str) -> None:
         """Show a model folder without a word about it."""
@@ -131,14 +149,13 @@ class ClassList(QtWidgets.QTreeWidget):
     picked = pyqtSignal(int)
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setHeaderLabels([tr("Key"), tr("Class"), tr("Points")])
-        self.setRootIsDecorated(False)
-        self.setMinimumHeight(110)
+        super().__init__(rootIsDecorated=False, minimumHeight=110)
+        self.setHeaderLabels([tr("Key"), tr("Class"), tr("Points"), tr("In view")])
         header, modes = self.header(), QtWidgets.QHeaderView.ResizeMode
         header.setStretchLastSection(False)
         header.setSectionResizeMode(modes.ResizeToContents)
         header.setSectionResizeMode(1, modes.Stretch)
+        self.show_shares([])
         self.rows: list[ClassRow] = []
         self.itemClicked.connect(lambda item: self.picked.emit(self.indexOfTopLevelItem(item)))
 
@@ -155,6 +172,12 @@ class ClassList(QtWidgets.QTreeWidget):
             points = sum(counts[value] for value in row.values)
             self.topLevelItem(number).setText(2, str(points))
         self.setCurrentItem(self.topLevelItem(chosen) if 0 <= chosen < len(rows) else None)
+
+    def show_shares(self, shares: list[str]) -> None:
+        """Show how much of the view each class covers, in words; nothing where that is not known."""
+        self.setColumnHidden(3, not shares)
+        for number, share in enumerate(shares[: self.topLevelItemCount()]):
+            self.topLevelItem(number).setText(3, share)
 
 
 class QuestionBox(QtWidgets.QGroupBox):
@@ -177,9 +200,10 @@ class QuestionBox(QtWidgets.QGroupBox):
             old = self.answers.takeAt(0).widget()
             old.hide()
             old.deleteLater()
-        for name in walk.current.likely:
-            for number, row in enumerate(rows):
-                if name in (row.label, *row.values):
-                    button = QtWidgets.QPushButton(colored(row.color), row.label)
-                    button.clicked.connect(lambda _, number=number: self.answered.emit(number))
-                    self.answers.addWidget(button)
+        numbered = list(enumerate(rows))
+        for number, row in (
+            (n, r) for name in walk.current.likely for n, r in numbered if name in (r.label, *r.values)
+        ):
+            button = QtWidgets.QPushButton(colored(row.color), row.label)
+            button.clicked.connect(lambda _, number=number: self.answered.emit(number))
+            self.answers.addWidget(button)

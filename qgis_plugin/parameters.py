@@ -10,12 +10,13 @@ from qgis import core
 from qgis.PyQt.QtWidgets import QComboBox
 
 from . import inputs, memory
-from .tasks import Parameter
+from .tasks import Parameter, load_table
 from .translation import refuse, tr
 
-Source, Number = core.QgsProcessing.SourceType, core.QgsProcessingParameterNumber.Type
-ANY_FILE = {"fileFilter": "(*)"}  # QGIS's own "*.*" refuses names without a dot, such as python3
-FOLDER = {"behavior": core.QgsProcessingParameterFile.Behavior.Folder}
+ENUMS = {
+    "layerType": core.QgsProcessing.SourceType, "type": core.QgsProcessingParameterNumber.Type,
+    "behavior": core.QgsProcessingParameterFile.Behavior,
+}  # fmt: skip
 
 
 class Kind(NamedTuple):
@@ -25,40 +26,18 @@ class Kind(NamedTuple):
     read_as: str
     details: dict[str, Any] = {}  # noqa: RUF012  never changed
 
+    def declaration(self) -> dict[str, Any]:
+        """Return the details with members of QGIS's enumerations in place of their names."""
+        found = {key: getattr(ENUMS[key], name) for key, name in self.details.items() if key in ENUMS}
+        types = [getattr(core.QgsProcessing.SourceType, name) for name in self.details.get("types", ())]
+        return {**self.details, **found, **({"types": types} if types else {})}
 
-INPUTS = {
-    "points": Kind("FeatureSource", "Source", {"types": [Source.TypeVectorAnyGeometry]}),
-    "area": Kind("FeatureSource", "Source", {"types": [Source.TypeVectorPolygon]}),
-    "extent": Kind("Extent", "Extent"),
-    "field": Kind("Field", "String", {"parentLayerParameterName": "POINTS"}),
-    "rasters": Kind("MultipleLayers", "LayerList", {"layerType": Source.TypeRaster}),
-    "bands": Kind("Band", "Ints", {"parentLayerParameterName": "RASTER", "allowMultiple": True}),
-    "models": Kind("MultipleLayers", "FileList", {"layerType": Source.TypeFile}),
-    "raster": Kind("RasterLayer", "RasterLayer"),
-    "integer": Kind("Number", "Int", {"type": Number.Integer}),
-    "number": Kind("Number", "Double", {"type": Number.Double}),
-    "choice": Kind("Enum", "EnumString", {"usesStaticStrings": True}),
-    "flag": Kind("Boolean", "Bool"),
-    "own_flag": Kind("Boolean", "Bool"),
-    "text": Kind("String", "String"),
-    "file": Kind("File", "String", ANY_FILE),
-    "package": Kind("File", "String", ANY_FILE),
-    "folder": Kind("File", "String", FOLDER),
-}
-DESTINATIONS = {
-    "points_out": Kind("VectorDestination", "OutputLayer"),
-    "part_out": Kind("VectorDestination", "OutputLayer"),
-    "raster_out": Kind("RasterDestination", "OutputLayer"),
-    "ramp_out": Kind("RasterDestination", "OutputLayer"),
-    "folder_out": Kind("FolderDestination", "FileOutput"),
-    "html_out": Kind(
-        "FileDestination", "FileOutput"
-    ),  # a filter *.html would have a refused run announce it
-}
-KINDS = {**INPUTS, **DESTINATIONS}
-HTML = (".html", ".htm", ".xhtml")
-WANTED = ("html_out", "part_out")  # optional, but made where nobody says no
-FOLDERS = {"trainmodel": "model", "pretrainmodel": "weights", "runstudy": "study"}
+
+# a file filter "*.*", QGIS's own, refuses names without a dot, such as python3; a filter *.html would have
+# a refused run announce the report
+KINDS = {name: Kind(*row) for name, row in load_table("algorithms.json")["kinds"].items()}
+DESTINATIONS = {name for name in KINDS if name.endswith("_out")}
+HTML, WANTED = (".html", ".htm", ".xhtml"), ("html_out", "part_out")  # wanted: optional, but made where nobody says no
 
 
 class ChoiceWidget(WidgetWrapper):
@@ -79,8 +58,7 @@ class ChoiceWidget(WidgetWrapper):
         self.widget.setCurrentIndex(max(self.widget.findData(plain(value)), 0))
 
     def value(self) -> str:
-        stored: str = self.widget.currentData()
-        return stored
+        return str(self.widget.currentData())
 
 
 def plain(value: Any) -> Any:
@@ -117,25 +95,22 @@ def explain(parameter: Parameter) -> str:
 def define(parameter: Parameter, task: str) -> core.QgsProcessingParameterDefinition:
     """Return the parameter as QGIS knows it, with its default, choices in words and help."""
     kind, optional = KINDS[parameter.kind], parameter.traits != ""
-    details = {**kind.details, "optional": optional}
+    details = {**kind.declaration(), "optional": optional}
     if parameter.kind in DESTINATIONS:
         wanted = parameter.kind in WANTED or "wanted" in parameter.traits
         details["createByDefault"] = not optional or wanted
     else:
         details["defaultValue"] = parameter.default
+    widget = {"decimals": 2} if parameter.kind == "number" else {}
     if parameter.kind == "choice":
         details["options"] = list(parameter.words)
-    declare = getattr(core, f"QgsProcessingParameter{kind.type}")
-    declared = declare(parameter.name, tr(parameter.label), **details)
+        widget = {"class": ChoiceWidget, "words": {stored: tr(shown) for stored, shown in parameter.words.items()}}
+    declared = getattr(core, f"QgsProcessingParameter{kind.type}")(parameter.name, tr(parameter.label), **details)
     declared.setHelp(explain(parameter))
-    if parameter.kind == "number":
-        declared.setMetadata({"widget_wrapper": {"decimals": 2}})
-    if parameter.kind == "choice":
-        words = {stored: tr(shown) for stored, shown in parameter.words.items()}
-        declared.setMetadata({"widget_wrapper": {"class": ChoiceWidget, "words": words}})
+    if widget:
+        declared.setMetadata({"widget_wrapper": widget})
     if "advanced" in parameter.traits:
-        advanced = core.QgsProcessingParameterDefinition.Flag.FlagAdvanced
-        declared.setFlags(declared.flags() | advanced)
+        declared.setFlags(declared.flags() | core.QgsProcessingParameterDefinition.Flag.FlagAdvanced)
     offered = offer(parameter, task)
     if offered:
         declared.setGuiDefaultValueOverride(offered)
@@ -144,12 +119,9 @@ def define(parameter: Parameter, task: str) -> core.QgsProcessingParameterDefini
 
 def offer(parameter: Parameter, task: str) -> str:
     """Return what a form shows at first: the last raster, points and model, and where results go."""
-    if parameter.name == "OUTPUT" and task in FOLDERS:
-        return str(memory.free_path(memory.default_folder(), FOLDERS[task]))
-    if parameter.name == "OUTPUT" and task == "predictmap":
-        return str(memory.free_path(memory.default_folder(), "land_cover", ".tif"))
-    if parameter.name == "FOLDER" and task == "loaddemo":
-        return str(memory.free_path(memory.default_folder(), "geopointseg_demo"))
+    place = load_table("algorithms.json")["places"].get(f"{task} {parameter.name}")
+    if place:
+        return str(memory.free_path(memory.default_folder(), *place))
     if parameter.name in ("MASK", "REFERENCE"):
         return memory.recall(memory.MAP) if parameter.name == "MASK" else ""
     asked = "optional" not in parameter.traits or parameter.name == memory.CLASS_FIELD
@@ -174,18 +146,17 @@ class Reader:
     def read(self, parameter: Parameter, folder: Path) -> Any:
         """Return one input as text, number, flag or list; None where it is empty."""
         name = parameter.name
-        default = self.algorithm.parameterDefinition(name).defaultValue()
-        given = self.answers.get(name, plain(default))
+        given = self.answers.get(name, plain(self.algorithm.parameterDefinition(name).defaultValue()))
         if given is None:
             return None
         value = plain(self.ask(parameter))
         if value is None:
-            label = tr(parameter.label)
-            refuse("layer_not_opened", name=label, given=given)
+            refuse("layer_not_opened", name=tr(parameter.label), given=given)
         if parameter.kind == "extent":
             crs = self.algorithm.parameterAsExtentCrs(self.answers, name, self.context)
             raster = self.algorithm.parameterAsRasterLayer(self.answers, "RASTER", self.context)
-            value = inputs.extent_layer(value, crs if crs.isValid() else raster.crs())
+            crs, value = crs if crs.isValid() else raster.crs(), core.QgsGeometry.fromRect(value)
+            value = inputs.layer_of_one("Polygon", crs, value)
         if parameter.kind == "raster":
             self.layers[name] = value
         if parameter.kind == "points":

@@ -13,17 +13,10 @@ from qgis.utils import iface
 
 from .algorithm import ICON
 from .provider import GeopointsegProvider
+from .tasks import load_table
 from .translation import tr
 
 MENU = "geopointseg"
-IN_MENU = (
-    "createenvironment",
-    "checkpoints",
-    "trainmodel",
-    "predictmap",
-    "assessmap",
-    "suggestpoints",
-)
 
 
 class GeopointsegPlugin:
@@ -57,7 +50,7 @@ class GeopointsegPlugin:
         action.setIcon(QIcon(ICON))
         action.setText(tr("Points panel"))
         self.iface.addToolBarIcon(action)
-        self.actions = [action, *map(self.make_action, IN_MENU)]
+        self.actions = [action, *map(self.make_action, load_table("algorithms.json")["menu"])]
         for entry in self.actions:
             self.iface.addPluginToRasterMenu(MENU, entry)
         QTimer.singleShot(0, show_at_first_start)
@@ -65,8 +58,7 @@ class GeopointsegPlugin:
     def make_action(self, name: str) -> QAction:
         """Return a menu entry that opens the form of an algorithm."""
         algorithm = QgsApplication.processingRegistry().algorithmById(f"geopointseg:{name}")
-        label = algorithm.displayName().partition(" ")[2]
-        entry = QAction(algorithm.icon(), label, self.iface.mainWindow())
+        entry = QAction(algorithm.icon(), algorithm.displayName().partition(" ")[2], self.iface.mainWindow())
         entry.triggered.connect(lambda: open_form(algorithm.id()))
         return entry
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
-from qgis.PyQt.QtCore import QCoreApplication, QDir, QProcess, QProcessEnvironment, QThread
+from qgis.PyQt.QtCore import QCoreApplication, QDir, QObject, QProcess, QProcessEnvironment, QThread
 
 from . import interpreter
 from .command import LineBuffer, clean_environment, parse_event, parse_result
@@ -24,19 +24,14 @@ from .wording import Pace, advice, in_words
 CHILD = str(Path(__file__).with_name("child.py"))
 START_MS, POLL_MS = 20_000, 100
 GRACE_SECONDS = 20.0
-PLAIN_LINES, TAIL_LINES = 300, 8
-CANCELLED = 130
+PLAIN_LINES, TAIL_LINES, CANCELLED = 300, 8, 130
 
 
 class Listener:
     """Takes the child's lines and passes them on as QGIS's feedback, in the words of the form."""
 
     def __init__(
-        self,
-        feedback: QgsProcessingFeedback,
-        command: str = "",
-        task: Task | None = None,
-        renamed: dict[str, str] | None = None,
+        self, feedback: QgsProcessingFeedback, command: str = "", task: Task | None = None, renamed: Any = None
     ) -> None:
         self.feedback = feedback
         self.errors: list[str] = []
@@ -95,10 +90,7 @@ class Listener:
 
 
 def run_geopointseg(
-    arguments: list[str],
-    feedback: QgsProcessingFeedback,
-    task: Task | None = None,
-    renamed: dict[str, str] | None = None,
+    arguments: list[str], feedback: QgsProcessingFeedback, task: Task | None = None, renamed: Any = None
 ) -> dict[str, Any]:
     """Run ``geopointseg`` with these arguments and return the result that it prints.
 
@@ -113,10 +105,8 @@ def run_geopointseg(
     if interpreter.problem():
         raise QgsProcessingException(interpreter.problem())
     python = interpreter.current()
-    command = shlex.join([python, "-m", "geopointseg", *arguments])
-    listener = Listener(feedback, command, task, renamed)
-    arguments = [CHILD, "geopointseg", *arguments]
-    code, output = run_program(python, arguments, feedback, listener.take)
+    listener = Listener(feedback, shlex.join([python, "-m", "geopointseg", *arguments]), task, renamed)
+    code, output = run_program(python, [CHILD, "geopointseg", *arguments], feedback, listener.take)
     result = parse_result(output)
     if feedback.isCanceled() or code == CANCELLED:
         raise QgsProcessingException(tr("Cancelled. No output was written."))
@@ -133,23 +123,18 @@ def _failure(code: int, reason: str) -> str:
 
 
 def run_program(
-    program: str,
-    arguments: list[str],
-    feedback: QgsProcessingFeedback,
-    take_line: Callable[[str], None],
+    program: str, arguments: list[str], feedback: QgsProcessingFeedback, take_line: Callable[[str], None]
 ) -> tuple[int, str]:
     """Run a program to its end, or to its cancellation; return its exit code and what it printed.
 
     The code is negative where a signal ended it.
     """
-    process = QProcess()
-    process.setProcessEnvironment(_environment())
-    process.setWorkingDirectory(QDir.tempPath())
+    process = new_process()
     process.setReadChannel(QProcess.ProcessChannel.StandardError)
     process.start(program, arguments)
     if not process.waitForStarted(START_MS):
-        message = tr("The program {program} could not be started: {reason}.")
-        raise QgsProcessingException(message.format(program=program, reason=process.errorString()))
+        found = {"program": program, "reason": process.errorString()}
+        raise QgsProcessingException(tr("The program {program} could not be started: {reason}.", **found))
     identity = process.processId()
     try:
         _attend(process, feedback, take_line)
@@ -160,9 +145,7 @@ def run_program(
     return (-abs(process.exitCode()) if crashed else process.exitCode()), output
 
 
-def _attend(
-    process: QProcess, feedback: QgsProcessingFeedback, take_line: Callable[[str], None]
-) -> None:
+def _attend(process: QProcess, feedback: QgsProcessingFeedback, take_line: Callable[[str], None]) -> None:
     """Pass lines on until the process ends; on cancel, ask it to stop, then give up on it."""
     lines, deadline = LineBuffer(), float("inf")
     while process.state() != QProcess.ProcessState.NotRunning and time.monotonic() < deadline:
@@ -198,9 +181,12 @@ def _keep_window_alive() -> None:
         QCoreApplication.processEvents()
 
 
-def _environment() -> QProcessEnvironment:
-    environment = QProcessEnvironment()
+def new_process(parent: QObject | None = None) -> QProcess:
+    """Return a process with the child's environment and a neutral folder."""
+    process, environment = QProcess(parent), QProcessEnvironment()
     inherited = {**os.environ, **interpreter.network()}
     for name, value in clean_environment(inherited, interpreter.proxy_url()).items():
         environment.insert(name, value)
-    return environment
+    process.setProcessEnvironment(environment)
+    process.setWorkingDirectory(QDir.tempPath())
+    return process

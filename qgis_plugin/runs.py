@@ -23,8 +23,7 @@ class RunFeedback(core.QgsProcessingFeedback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.errors: list[str] = []
-        self.warnings: list[str] = []
+        self.errors, self.warnings = [], []
 
     def pushInfo(self, text: str) -> None:
         self.line.emit(text)

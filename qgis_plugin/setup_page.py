@@ -18,9 +18,8 @@ from . import interpreter, memory
 from .runs import Runs
 from .translation import load_window, tr
 
-SEEN = "geopointseg/set_up_was_shown"
 SETTLED_MS = 300  # QGIS sets the CRS of a project of new layers by itself, a moment later
-HERE = Path(__file__).parent
+HERE, SEEN = Path(__file__).parent, "geopointseg/set_up_was_shown"
 
 
 class SetupPage(QtWidgets.QDialog):
@@ -78,8 +77,7 @@ class SetupPage(QtWidgets.QDialog):
 
     def load_demo(self) -> None:
         """Write scene and points of the demo and open them."""
-        folder = memory.free_path(memory.default_folder(), "geopointseg_demo")
-        self.run("loaddemo", {"FOLDER": str(folder)})
+        self.run("loaddemo", {"FOLDER": str(memory.free_path(memory.default_folder(), "geopointseg_demo"))})
 
     def run(self, name: str, parameters: dict[str, Any]) -> None:
         """Run an algorithm in the background and follow it on the page."""
@@ -103,11 +101,9 @@ class SetupPage(QtWidgets.QDialog):
         todo = tr("geopointseg needs a Python of its own; nothing is installed into QGIS.")
         self.state.setText(f"<b>{todo}</b>" if problem else f"<b>{ready}</b>")
         self.state.setToolTip(problem)
-        for button in (self.make, self.other):
-            button.setEnabled(not busy)
-        for button in (self.check, self.demo):
-            button.setEnabled(not busy and not problem)
-        self.use.setEnabled(not busy and bool(self.found.currentData()))
+        useful = {self.make: True, self.other: True, self.use: bool(self.found.currentData())}
+        for button, is_useful in {**useful, self.check: not problem, self.demo: not problem}.items():
+            button.setEnabled(not busy and is_useful)
         self.stop.setEnabled(busy)
         self.bar.setValue(0)
         self.doing.setText("")
@@ -116,15 +112,16 @@ class SetupPage(QtWidgets.QDialog):
         """Add a line to the log and show it above the bar."""
         if text:
             self.log.appendPlainText(text)
-            short = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, 640)
-            self.doing.setText(short)
+            self.doing.setText(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, 640))
 
     def report(self) -> str:
         """Return what a person who helps wants to know."""
         metadata = ConfigParser()
         metadata.read(HERE / "metadata.txt", encoding="utf-8")
-        lines = [f"geopointseg plugin {metadata['general']['version']}"]
-        lines += [f"QGIS {core.Qgis.QGIS_VERSION}, {platform.platform()}"]
+        lines = [
+            f"geopointseg plugin {metadata['general']['version']}",
+            f"QGIS {core.Qgis.QGIS_VERSION}, {platform.platform()}",
+        ]
         lines += [f"Interpreter: {interpreter.current() or '-'}", interpreter.problem()]
         return "\n".join([*filter(None, lines), "", self.log.toPlainText()])
 

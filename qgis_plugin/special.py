@@ -37,8 +37,7 @@ class CheckPoints(CommandAlgorithm):
         said = {words(message) for message in result.get("said", ())}
         for is_error, message in messages:
             if message not in said:
-                text = tr("Error: {message}") if is_error else "{message}"
-                feedback.pushWarning(text.format(message=message))
+                feedback.pushWarning(tr("Error: {message}", message=message) if is_error else message)
         if paths.get("OUTPUT"):
             append_rows(paths["OUTPUT"], [message for _, message in messages])
         return {**result, "findings": len(messages)}
@@ -51,13 +50,10 @@ def append_rows(path: str, messages: list[str]) -> None:
     """Add findings to the layer of questionable points, as rows without a place."""
     layer = core.QgsVectorLayer(path, "findings", "ogr")
     index = layer.fields().indexOf("reason") if layer.isValid() else -1
-    rows = []
     for message in messages if index >= 0 else []:
         row = core.QgsFeature(layer.fields())
         row.setAttribute(index, message)
-        rows.append(row)
-    if rows:
-        layer.dataProvider().addFeatures(rows)
+        layer.dataProvider().addFeature(row)
 
 
 class SplitPoints(CommandAlgorithm):
@@ -91,17 +87,16 @@ class LoadDemo(CommandAlgorithm):
     """Writes scene and points of the demo and loads them."""
 
     def work(self, paths: Answers, feedback: Feedback) -> Answers:
-        arguments = build(self.task, paths)
-        arguments.insert(2, "--data-only")
-        return runner.run_geopointseg(arguments, feedback, self.task)
+        command, folder, *rest = build(self.task, paths)
+        return runner.run_geopointseg([command, folder, "--data-only", *rest], feedback, self.task)
 
     def run_command(self, answers: Answers, context: Context, feedback: Feedback) -> Answers:
         values = super().run_command(answers, context, feedback)
         for name in ("SCENE", "POINTS"):
             path = str(Path(values["FOLDER"], values[name] or ""))
             details = context.LayerDetails(self.title(name), context.project(), name)
-            key = memory.RESULTS[self.task.name, name]
-            details.setPostProcessor(styles.StyleLoader(name=self.title(name), key=key))
+            loader = styles.StyleLoader(self.title(name), memory.key_of_result(self.task.name, name))
+            details.setPostProcessor(loader)
             context.addLayerToLoadOnCompletion(path, details)
             values[name] = path
         return values

@@ -12,10 +12,8 @@ from qgis.PyQt.QtGui import QColor
 
 from . import memory
 
-# readable in grey and by colour-blind eyes
 VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
-SAMPLE_PX = 250_000
-SETTLED = "geopointseg/settled"
+SAMPLE_PX, SETTLED = 250_000, "geopointseg/settled"
 
 
 class StyleLoader(core.QgsProcessingLayerPostProcessorInterface):
@@ -27,7 +25,7 @@ class StyleLoader(core.QgsProcessingLayerPostProcessorInterface):
 
     kept: ClassVar[list[StyleLoader]] = []
 
-    def __init__(self, *, shown: bool = True, name: str = "", key: str = "") -> None:
+    def __init__(self, name: str = "", key: str = "", *, shown: bool = True) -> None:
         super().__init__()
         self.shown, self.name, self.key = shown, name, key
         self.kept.append(self)
@@ -62,17 +60,13 @@ def settle(project: core.QgsProject, layer_id: str, *, shown: bool) -> None:
     parent, points = node.parent(), memory.recall(memory.POINTS)
     others = [child for child in parent.children() if child is not node]
     held = [[found.layer() for found in child.findLayers()] if isinstance(child, core.QgsLayerTreeGroup) else [child.layer()] for child in others]  # fmt: skip
-    below = [i for i, layers in enumerate(held) if any(map(_is_raster, layers))]
+    below = [i for i, layers in enumerate(held) if any(isinstance(x, core.QgsRasterLayer) for x in layers)]
     above = [i for i, layers in enumerate(held) if any(_is_points(x, points) for x in layers)]
     place = max(below[0] if below else len(others), above[-1] + 1 if above else 0)
     copy = node.clone()
     copy.setCustomProperty(SETTLED, "yes")
     parent.insertChildNode(place + (place > parent.children().index(node)), copy)
     parent.removeChildNode(node)
-
-
-def _is_raster(layer: core.QgsMapLayer) -> bool:
-    return isinstance(layer, core.QgsRasterLayer)
 
 
 def _is_points(layer: core.QgsMapLayer, remembered: str) -> bool:
@@ -88,6 +82,13 @@ def rename_in_report(report: Path, renamed: dict[str, str]) -> None:
         for old in (path, Path(path).name):
             text = text.replace(html.escape(old), html.escape(name))
     report.write_text(text, encoding="utf-8")
+
+
+def viridis() -> core.QgsGradientColorRamp:
+    """Return a colour ramp that is readable in grey and by colour-blind eyes."""
+    first, *middle, last = (QColor(name) for name in VIRIDIS)
+    stops = [core.QgsGradientStop((i + 1) / (len(middle) + 1), c) for i, c in enumerate(middle)]
+    return core.QgsGradientColorRamp(first, last, discrete=False, stops=stops)
 
 
 def write_ramp(path: str) -> None:
@@ -106,8 +107,6 @@ def write_ramp(path: str) -> None:
     renderer = core.QgsSingleBandPseudoColorRenderer(provider, band)
     renderer.setClassificationMin(found.minimumValue)
     renderer.setClassificationMax(found.maximumValue)
-    first, *middle, last = (QColor(name) for name in VIRIDIS)
-    stops = [core.QgsGradientStop((i + 1) / (len(middle) + 1), c) for i, c in enumerate(middle)]
-    renderer.createShader(core.QgsGradientColorRamp(first, last, discrete=False, stops=stops))
+    renderer.createShader(viridis())
     layer.setRenderer(renderer)
     layer.saveNamedStyle(str(beside))

@@ -9,10 +9,10 @@ plugin's: they become no option.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 
@@ -55,8 +55,7 @@ class Parameter:
         return {choice: known.get(choice, choice) for choice in self.documented["choices"]}
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """One value of the library's result, found there under ``key`` (dots descend)."""
 
     name: str
@@ -65,8 +64,7 @@ class Output:
     label: str
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """One algorithm: a command of geopointseg with its parameters and results.
 
     ``position`` is its place in the order of work, such as ``3.1``. ``result`` is the sentence that
@@ -85,14 +83,13 @@ class Task:
     outputs: tuple[Output, ...]
     result: str
     otherwise: str = ""
-    names: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = {}  # noqa: RUF012  never changed
 
 
 @cache
 def load_table(name: str) -> dict[str, Any]:
     """Return a file of texts and tables beside this one; it must not be changed."""
-    table: dict[str, Any] = json.loads((HERE / name).read_text(encoding="utf-8"))
-    return table
+    return dict(json.loads((HERE / name).read_text(encoding="utf-8")))
 
 
 @lru_cache(maxsize=1)

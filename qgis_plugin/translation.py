@@ -14,14 +14,15 @@ from .tasks import load_table
 CONTEXT = "geopointseg"
 
 
-def tr(text: str) -> str:
-    """Return the text in QGIS's language, or as it is where there is no translation."""
-    return QCoreApplication.translate(CONTEXT, text)
+def tr(text: str, /, **found: object) -> str:
+    """Return the text in QGIS's language, or as it is where there is no translation, with what was found in it."""
+    translated = QCoreApplication.translate(CONTEXT, text)
+    return translated.format(**found) if found else translated
 
 
 def say(key: str, **found: object) -> str:
     """Return a sentence of ``texts.json`` with what was found in it."""
-    return tr(load_table("texts.json")["texts"][key]).format(**found)
+    return tr(load_table("texts.json")["texts"][key], **found)
 
 
 def refuse(key: str, **found: object) -> NoReturn:

@@ -56,10 +56,7 @@ def _value(field: Parameter | None, value: str | None) -> str:
 
 def advice(text: str) -> str:
     """Return what to do about a common trouble of machines and networks, or an empty string."""
-    found = (
-        tr(said) for pattern, said in load_table("texts.json")["advice"] if re.search(pattern, text)
-    )
-    return next(found, "")
+    return next((tr(said) for pattern, said in load_table("texts.json")["advice"] if re.search(pattern, text)), "")
 
 
 def duration(seconds: float) -> str:
@@ -90,12 +87,9 @@ class Pace:
         share = part * (100.0 - self._base)
         self.percent = max(self.percent, self._base + share * min(max(fraction, 0.0), 1.0))
         spent = now - self._from
-        sure = (
-            (stage in MAIN or not self.several) and spent > SURE_AFTER_S and 0.02 < fraction < 1.0
-        )
+        sure = (stage in MAIN or not self.several) and spent > SURE_AFTER_S and 0.02 < fraction < 1.0
         if not fresh and not (sure and now - self._said > SAID_EVERY_S):
             return ""
         self._said = now
-        left = duration(spent * (1.0 - fraction) / fraction) if sure else ""
-        left = tr("about {time} left").format(time=left) if left else ""
+        left = tr("about {time} left", time=duration(spent * (1.0 - fraction) / fraction)) if sure else ""
         return ": ".join([tr(stage), *filter(None, [message, left])])

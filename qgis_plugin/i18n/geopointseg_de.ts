@@ -5,6 +5,8 @@
 <translation> Minuten</translation></message>
 <message><source>'{step}' failed. Check the network and QGIS's proxy, then try again.</source>
 <translation>„{step}“ ist fehlgeschlagen. Prüfen Sie das Netzwerk und den Proxy in QGIS und versuchen Sie es erneut.</translation></message>
+<message><source>(one point)</source>
+<translation>(ein Punkt)</translation></message>
 <message><source>A Python {needed} is needed, and the program uv, which downloads one, could not be fetched. Install Python from python.org or your system's packages, then choose it here.</source>
 <translation>Ein Python {needed} wird gebraucht, und das Programm uv, das eines herunterlädt, ließ sich nicht holen. Installieren Sie Python von python.org oder aus den Paketen Ihres Systems und wählen Sie es dann hier.</translation></message>
 <message><source>A file could not be written or opened. Often a virus scanner holds it: exclude the folder from scanning, or choose a folder that you may write to.</source>
@@ -13,6 +15,8 @@
 <translation>Eine Karte braucht mindestens zwei Klassen. Tragen Sie ihre Namen in die Tabelle ein.</translation></message>
 <message><source>A path is too long for Windows. Choose a short folder, such as C:\geopointseg.</source>
 <translation>Ein Pfad ist zu lang für Windows. Wählen Sie einen kurzen Ordner, etwa C:\geopointseg.</translation></message>
+<message><source>A sharper picture follows.</source>
+<translation>Ein schärferes Bild folgt.</translation></message>
 <message><source>A standalone Python is downloaded, with {path}.</source>
 <translation>Ein eigenständiges Python wird heruntergeladen, mit {path}.</translation></message>
 <message><source>A system library (DLL) cannot be loaded. Install the 'Microsoft Visual C++ Redistributable (x64)' from Microsoft and restart QGIS; if it is there, a virus scanner may hold the file back.</source>
@@ -135,12 +139,16 @@
 <translation>Wahrscheinlichkeiten der Klassen</translation></message>
 <message><source>Class probabilities of {RASTER}</source>
 <translation>Klassenwahrscheinlichkeiten von {RASTER}</translation></message>
+<message><source>Classes</source>
+<translation>Klassen</translation></message>
 <message><source>Classes: {names}</source>
 <translation>Klassen: {names}</translation></message>
 <message><source>Click on the map where you see: &lt;b&gt;{name}&lt;/b&gt;. Press a key for another class.</source>
 <translation>Klicken Sie auf die Karte, wo Sie sehen: &lt;b&gt;{name}&lt;/b&gt;. Eine Zifferntaste wählt eine andere Klasse.</translation></message>
 <message><source>Click points freely again; the questions stay</source>
 <translation>Wieder frei Punkte setzen; die Fragen bleiben</translation></message>
+<message><source>Click points of two classes to see a map.</source>
+<translation>Klicken Sie Punkte von zwei Klassen, um eine Karte zu sehen.</translation></message>
 <message><source>Close</source>
 <translation>Schließen</translation></message>
 <message><source>Cloud-optimized GeoTIFF</source>
@@ -251,20 +259,30 @@
 <translation>Grafikkarte, wo es eine gibt</translation></message>
 <message><source>Grassland</source>
 <translation>Grünland</translation></message>
+<message><source>Ground unlike that of all points</source>
+<translation>Gelände, das keinem der Punkte gleicht</translation></message>
+<message><source>Hide</source>
+<translation>Ausblenden</translation></message>
 <message><source>Histogram</source>
 <translation>Histogramm</translation></message>
 <message><source>Hold out spatial blocks, or whole scenes (other dates, other sensors), in turn.</source>
 <translation>Hält der Reihe nach räumliche Blöcke zurück, oder ganze Szenen (andere Tage, andere Sensoren).</translation></message>
+<message><source>Hold to see the image (or hold H over the map)</source>
+<translation>Halten, um das Bild zu sehen (oder H über der Karte halten)</translation></message>
 <message><source>How the test points were drawn</source>
 <translation>Wie die Testpunkte gezogen wurden</translation></message>
 <message><source>How the test points were drawn. Areas and confidence intervals need a probability sample, such as 'Draw a test sample' makes.</source>
 <translation>Wie die Testpunkte gezogen wurden. Flächen und Vertrauensbereiche brauchen eine Zufallsstichprobe, wie „Teststichprobe ziehen“ sie macht.</translation></message>
 <message><source>Image</source>
 <translation>Bild</translation></message>
+<message><source>Improve</source>
+<translation>Verbessern</translation></message>
 <message><source>In clusters</source>
 <translation>In Haufen</translation></message>
 <message><source>In every object</source>
 <translation>In jedem Objekt</translation></message>
+<message><source>In view</source>
+<translation>Im Ausschnitt</translation></message>
 <message><source>Inference backend; auto measures all and takes the fastest that agrees with torch.</source>
 <translation>Was die Netze rechnet; „auto“ misst alle und nimmt das schnellste, das mit torch übereinstimmt.</translation></message>
 <message><source>Inference engine</source>
@@ -275,6 +293,10 @@
 <translation>Interpreter</translation></message>
 <message><source>Keep both</source>
 <translation>Beide behalten</translation></message>
+<message><source>Keep the model of Live and map the whole image with it.</source>
+<translation>Das Modell von Live behalten und damit das ganze Bild kartieren.</translation></message>
+<message><source>Keep this model</source>
+<translation>Dieses Modell behalten</translation></message>
 <message><source>Key</source>
 <translation>Taste</translation></message>
 <message><source>Kind of model</source>
@@ -331,6 +353,14 @@
 <translation>Offen lassen, nächste Frage (Taste N)</translation></message>
 <message><source>Linear model on pretrained features (takes seconds)</source>
 <translation>Lineares Modell auf vortrainierten Merkmalen (dauert Sekunden)</translation></message>
+<message><source>Live</source>
+<translation>Live</translation></message>
+<message><source>Live has stopped: {reason}. No point is lost.</source>
+<translation>Live ist beendet: {reason}. Kein Punkt ist verloren.</translation></message>
+<message><source>Live is starting…</source>
+<translation>Live startet …</translation></message>
+<message><source>Live takes some 12 000 points at most. Choose a layer of fewer points.</source>
+<translation>Live nimmt höchstens etwa 12 000 Punkte. Wählen Sie einen Layer mit weniger Punkten.</translation></message>
 <message><source>Load the demo</source>
 <translation>Demo laden</translation></message>
 <message><source>Longest time that the training takes, in minutes.</source>
@@ -347,6 +377,8 @@
 <translation>Eine Umgebung wird angelegt mit {path}.</translation></message>
 <message><source>Map</source>
 <translation>Karte</translation></message>
+<message><source>Map everything</source>
+<translation>Alles kartieren</translation></message>
 <message><source>Map the whole image with the model.</source>
 <translation>Kartiert das ganze Bild mit dem Modell.</translation></message>
 <message><source>Mapped pixels</source>
@@ -413,6 +445,8 @@
 <translation>Neuer Punktlayer</translation></message>
 <message><source>New…</source>
 <translation>Neu…</translation></message>
+<message><source>Next question</source>
+<translation>Nächste Frage</translation></message>
 <message><source>Next:</source>
 <translation>Als Nächstes:</translation></message>
 <message><source>Next: 'Assess', or 'Where next?' to improve the map.</source>
@@ -465,8 +499,12 @@
 <translation>Zahl der Bemerkungen</translation></message>
 <message><source>ONNX Runtime</source>
 <translation>ONNX Runtime</translation></message>
+<message><source>On ground held out: {accuracy:.2f} ± {standard_error:.2f} ({points} points in {blocks} blocks)</source>
+<translation>Auf zurückgehaltenem Gelände: {accuracy:.2f} ± {standard_error:.2f} ({points} Punkte in {blocks} Blöcken)</translation></message>
 <message><source>On ground that it had not seen, the recipe was right in {OVERALL_ACCURACY:.0%} of the points (mean F1 {MEAN_F1:.2f}). Next: 'Train model' with all points.</source>
 <translation>Auf Gelände, das es nicht gesehen hatte, stimmte das Verfahren bei {OVERALL_ACCURACY:.0%} der Punkte (mittleres F1 {MEAN_F1:.2f}). Als Nächstes: „Modell trainieren“ mit allen Punkten.</translation></message>
+<message><source>Opacity</source>
+<translation>Deckkraft</translation></message>
 <message><source>Open the report</source>
 <translation>Bericht öffnen</translation></message>
 <message><source>OpenVINO</source>
@@ -503,6 +541,8 @@
 <translation>Punktfenster</translation></message>
 <message><source>Points per class.</source>
 <translation>Punkte je Klasse.</translation></message>
+<message><source>Points that are not used: {count}. {reason}</source>
+<translation>Nicht verwendete Punkte: {count}. {reason}</translation></message>
 <message><source>Points that are there already</source>
 <translation>Punkte, die es schon gibt</translation></message>
 <message><source>Points that are there already; by default those that the model was trained on.</source>
@@ -519,8 +559,12 @@
 <translation>Kartoffeln und Rüben</translation></message>
 <message><source>Predict map</source>
 <translation>Karte berechnen</translation></message>
+<message><source>Press Q for the next question.</source>
+<translation>Drücken Sie Q für die nächste Frage.</translation></message>
 <message><source>Pretrain without points</source>
 <translation>Ohne Punkte vortrainieren</translation></message>
+<message><source>Probably a class of few points</source>
+<translation>Wahrscheinlich eine Klasse mit wenigen Punkten</translation></message>
 <message><source>Processor</source>
 <translation>Prozessor</translation></message>
 <message><source>Processor (CPU)</source>
@@ -653,6 +697,10 @@
 <translation>Gemeinsames mittleres Histogramm</translation></message>
 <message><source>Show</source>
 <translation>Zeigen</translation></message>
+<message><source>Show a map of what is in view that follows every click</source>
+<translation>Eine Karte des sichtbaren Ausschnitts zeigen, die jedem Klick folgt</translation></message>
+<message><source>Show the place where the next point helps most (key Q over the map)</source>
+<translation>Die Stelle zeigen, an der der nächste Punkt am meisten hilft (Taste Q über der Karte)</translation></message>
 <message><source>Shows the model's training and calibration in the report.</source>
 <translation>Zeigt Training und Kalibrierung des Modells im Bericht.</translation></message>
 <message><source>Side of a block (m)</source>
@@ -687,6 +735,8 @@
 <translation>Teilt Punkte nach räumlichen Blöcken, so dass Test- und Trainingspunkte in verschiedenen Blöcken liegen.</translation></message>
 <message><source>Split points into training and test</source>
 <translation>Punkte in Training und Test aufteilen</translation></message>
+<message><source>Start Live again</source>
+<translation>Live neu starten</translation></message>
 <message><source>Start with</source>
 <translation>Vorlage</translation></message>
 <message><source>Starting weights</source>
@@ -759,6 +809,10 @@
 <translation>Das angeglichene Raster ist fertig. Als Nächstes: damit „Modell trainieren“ oder „Karte berechnen“.</translation></message>
 <message><source>The model '{name}' exists. Replace it, or keep it and train another one?</source>
 <translation>Das Modell „{name}“ gibt es schon. Soll es ersetzt werden, oder soll es bleiben und ein weiteres trainiert werden?</translation></message>
+<message><source>The model is in doubt here</source>
+<translation>Hier ist das Modell im Zweifel</translation></message>
+<message><source>The model is kept in {folder}.</source>
+<translation>Das Modell liegt in {folder}.</translation></message>
 <message><source>The model is ready, in {OUTPUT}. Next: 'Predict map'.</source>
 <translation>Das Modell ist fertig, in {OUTPUT}. Als Nächstes: „Karte berechnen“.</translation></message>
 <message><source>The network cannot be reached. Check the connection and the proxy under Settings &gt; Options &gt; Network, then try again.</source>
@@ -823,6 +877,8 @@
 <translation>Training</translation></message>
 <message><source>Train model</source>
 <translation>Modell trainieren</translation></message>
+<message><source>Train with the same points for the time that is set above; the model learns more than Live can.</source>
+<translation>Mit denselben Punkten so lange trainieren, wie oben eingestellt ist; das Modell lernt mehr, als Live kann.</translation></message>
 <message><source>Training points</source>
 <translation>Trainingspunkte</translation></message>
 <message><source>Training steps instead of time</source>
@@ -873,6 +929,8 @@
 <translation>Was ist hier?</translation></message>
 <message><source>What is trained. The default trains all three and weights them by their skill on points that were held out.</source>
 <translation>Was trainiert wird. Sonst werden alle drei trainiert und nach ihrer Güte auf zurückgehaltenen Punkten gewichtet.</translation></message>
+<message><source>What the picture shows</source>
+<translation>Was das Bild zeigt</translation></message>
 <message><source>Where networks run.</source>
 <translation>Wo Netze rechnen.</translation></message>
 <message><source>Where next</source>
@@ -881,6 +939,8 @@
 <translation>Wohin als Nächstes auf {RASTER}</translation></message>
 <message><source>Where next?</source>
 <translation>Wo weiter?</translation></message>
+<message><source>Where the model is sure</source>
+<translation>Wo das Modell sicher ist</translation></message>
 <message><source>Which class is it? Click on it here, or press its key.</source>
 <translation>Welche Klasse ist es? Klicken Sie sie hier an, oder drücken Sie ihre Taste.</translation></message>
 <message><source>Whole rasters</source>
@@ -889,6 +949,8 @@
 <translation>Warum diese Art von Modell behalten wurde</translation></message>
 <message><source>Without a class: {count}.</source>
 <translation>Ohne Klasse: {count}.</translation></message>
+<message><source>Write the model of this picture to a folder</source>
+<translation>Das Modell dieses Bildes in einen Ordner schreiben</translation></message>
 <message><source>about {time} left</source>
 <translation>noch etwa {time}</translation></message>
 <message><source>applicability</source>
@@ -921,6 +983,8 @@
 <translation>er ist auf „nur lesen“ gesetzt</translation></message>
 <message><source>its file or database is write-protected</source>
 <translation>seine Datei oder Datenbank ist schreibgeschützt</translation></message>
+<message><source>its process was killed (signal {code})</source>
+<translation>sein Prozess wurde abgebrochen (Signal {code})</translation></message>
 <message><source>look up</source>
 <translation>Nachsehen</translation></message>
 <message><source>match</source>

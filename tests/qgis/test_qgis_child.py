@@ -18,6 +18,8 @@ CHILD = Path(child.__file__)
 LIBRARY = """
 import json, os, subprocess, sys, time
 print(json.dumps({"argv": sys.argv, "group": os.getpgrp() == os.getpid(), "path": sys.path[0]}), flush=True)
+if "live" in sys.argv:
+    print(*(len(line) for line in sys.stdin), flush=True)
 if "hang" in sys.argv:
     import signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -76,6 +78,15 @@ def test_it_becomes_the_library_and_says_so(start) -> None:
     assert event["message"].startswith("geopointseg ")
     assert f"in {sys.executable} (Python 3." in event["message"]
     assert event["message"].endswith("device cpu")
+
+
+def test_live_reads_all_of_its_standard_input_itself(start) -> None:
+    process = start("live", "--raster", "scene.tif")
+    process.stdout.readline()
+    process.stdin.write("x" * 99 + "\n" + "y" * 499 + "\n")
+    process.stdin.close()
+    assert process.stdout.read().split() == ["100", "500"]
+    assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")

@@ -83,7 +83,17 @@ def test_enums_are_scoped() -> None:
         r"\b(Qt|QProcess|QNetworkProxy|QDockWidget|QFont|QgsProcessing|QgsProcessingParameter\w+|QgsFileWidget|"
         r"QgsMapLayerProxyModel|QgsColorRampShader|QgsRasterBandStats|QgsEditFormConfig)\.([A-Z]\w+)(?!\.|\w)"
     )
-    names = {"ProxyType", "SourceType", "Type", "Stats", "ProcessState", "SaveVectorOptions"}
+    names = {
+        "ProxyType",
+        "SourceType",
+        "Type",
+        "Stats",
+        "ProcessState",
+        "SaveVectorOptions",
+        "Behavior",
+        "ProcessError",
+        "ExitStatus",
+    }
     for path in SOURCES:
         for line in path.read_text(encoding="utf-8").splitlines():
             found = [

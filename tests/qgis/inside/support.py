@@ -182,12 +182,12 @@ class QgisTestCase(unittest.TestCase):
         runner.GRACE_SECONDS = 1.0
         self.raster = QgsRasterLayer(str(make_raster(self.folder / "scene.tif")), "scene")
 
-    def fake(self, mode: str) -> Path:
+    def fake(self, mode: str, script: Path = FAKE) -> Path:
         """Set an interpreter that behaves in one way; return the file that it writes its call to."""
         path = self.folder / mode / "python"
         path.parent.mkdir(exist_ok=True)
         path.write_text(
-            f"#!{sys.executable}\n" + FAKE.read_text(encoding="utf-8"), encoding="utf-8"
+            f"#!{sys.executable}\n" + script.read_text(encoding="utf-8"), encoding="utf-8"
         )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         set_interpreter(str(path))
