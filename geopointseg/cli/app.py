@@ -33,6 +33,7 @@ _COMMANDS = {
     "suggest": "assess_command",
     "match": "scenes_command",
     "study": "study_command",
+    "live": "live_command",
     "bench": "bench_command",
 }
 

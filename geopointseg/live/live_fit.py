@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from geopointseg.errors import PointsError
 from geopointseg.labels.block_split import deal_blocks
@@ -102,14 +104,23 @@ def choose_features(sets: FeatureSets, features: Features, cells: LabelledCells)
     few, block = cells.select(chosen), assign_cells(cells.select(chosen))
     if block.max(initial=0) < 3:
         return sets.everything
-    losses = [
-        held_out_losses(features[chosen][:, columns], few.class_index, block)
-        for columns in (sets.everything, sets.filters)
-    ]
+    with _blas().limit(limits=1, user_api="blas"):
+        losses = [
+            held_out_losses(features[chosen][:, columns], few.class_index, block)
+            for columns in (sets.everything, sets.filters)
+        ]
     gain = losses[0] - losses[1]
     by_block = np.bincount(block, gain) / np.sqrt(np.bincount(block))
     error = float(np.sqrt((by_block**2).sum()))
     return sets.filters if gain.sum() > error else sets.everything
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return the controller of the BLAS libraries of this process; finding them takes milliseconds."""
+    import sklearn.linear_model  # noqa: F401 - scipy, which it imports, loads a library of its own
+
+    return ThreadpoolController()
 
 
 def held_out_losses(
@@ -178,7 +189,8 @@ def fit_cells(features: Features, cells: LabelledCells, columns: Rows) -> Head:
     used = LabelledFeatures(
         features[:, columns], cells.class_index, np.ones(len(cells), np.float32)
     )
-    own, bias = fit_logistic(used, len(cells.names))
+    with _blas().limit(limits=1, user_api="blas"):  # small matrices; threads would wait for each other
+        own, bias = fit_logistic(used, len(cells.names))
     weight = np.zeros((len(own), features.shape[1]), np.float32)
     weight[:, columns] = own
     return Head(torch.from_numpy(weight), torch.from_numpy(bias.astype(np.float32)))

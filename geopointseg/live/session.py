@@ -9,7 +9,9 @@ imagery agrees on 0.84 to 0.96 and 0.63 to 0.89.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -41,6 +43,7 @@ from geopointseg.live.window_features import (
     sample_window,
 )
 from geopointseg.model.backbone import DEPTH
+from geopointseg.model.tree_table import usable_cores
 from geopointseg.raster.grid import Bounds
 
 UNKNOWN = 255
@@ -51,8 +54,10 @@ COARSER = 2
 """A coarse picture is this number of pyramid levels above the final one."""
 SMALLEST_LEVEL_PX = 256
 """The imagery is not reduced below this longer side, in pixels."""
-MOST_VALUES = 2**22
+MOST_VALUES = 2**23
 """Largest number of probabilities that are held at once while a picture is painted."""
+WORKERS = min(usable_cores(), 4)
+"""Threads that compute features and paint, each one window at a time."""
 KEPT_ROWS = 20_000
 """Number of feature rows of points that are kept."""
 
@@ -137,6 +142,7 @@ class LiveSession:
     _validity: dict[tuple[int, int], bool] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        self._pool = ThreadPoolExecutor(WORKERS, "live", initializer=_work_alone)
         self.points = LivePoints(self.scene.grid, self.is_valid)
         self._cache = FeatureCache(self.memory_bytes, self.folder)
         self.layout = FeatureLayout.of(self.scene)
@@ -148,7 +154,8 @@ class LiveSession:
         return self._cache
 
     def close(self) -> None:
-        """Release memory and temporary files."""
+        """Release threads, memory and temporary files."""
+        self._pool.shutdown(cancel_futures=True)
         self._cache.close()
 
     def is_valid(self, row: int, col: int) -> bool:
@@ -259,10 +266,7 @@ class LiveSession:
 
     def features(self, level: int, row: int, col: int) -> WindowFeatures:
         """Return the features of a window, from the cache or computed."""
-        window = self.windows(level).window(row, col)
-        return self._cache.get(
-            (level, row, col), partial(compute_window, self.scene, level, window)
-        )
+        return next(self._features_of(level, [(row, col)], lambda _: None))
 
     def probabilities(
         self, level: int, rows: slice, cols: slice, check: Check = lambda _: None
@@ -290,14 +294,37 @@ class LiveSession:
         classes = 0 if head is None else len(head.bias)
         total = torch.zeros((classes, *shape))
         valid = np.zeros(shape, dtype=bool)
+        if head is None:
+            return total.numpy(), valid
         windows = self.windows(level)
-        touching = windows.touching(rows, cols) if head is not None else []
-        for number, (i, j) in enumerate(touching):
-            features = self.features(level, i, j)
-            if head is not None and features.valid.any():
-                _blend(features, self.layout, head, windows, (i, j), (rows, cols), total, valid)
-            check((number + 1) / len(touching))
+        touching = windows.touching(rows, cols)
+        pieces = [_place_piece(windows, position, (rows, cols)) for position in touching]
+        found = self._features_of(level, touching, check)
+        paint = partial(_paint_piece, self.layout, head)
+        for piece, part in zip(pieces, self._pool.map(paint, found, pieces), strict=True):
+            if part is not None:
+                total[:, *piece.outside] += part[0]
+                valid[piece.outside] |= part[1]
         return total.numpy(), valid
+
+    def _features_of(
+        self, level: int, positions: Sequence[tuple[int, int]], check: Check
+    ) -> Iterator[WindowFeatures]:
+        """Yield the features of windows; missing ones are computed in parallel, a few ahead of the one that is used."""
+        ahead: deque[Future[WindowFeatures] | None] = deque()
+        for number, (i, j) in enumerate(positions):
+            while len(ahead) < min(WORKERS, len(positions) - number):
+                position = positions[number + len(ahead)]
+                known = (level, *position) in self._cache
+                window = self.windows(level).window(*position)
+                ahead.append(
+                    None if known else self._pool.submit(compute_window, self.scene, level, window)
+                )
+            future = ahead.popleft()
+            window = self.windows(level).window(i, j)
+            compute = future.result if future else partial(compute_window, self.scene, level, window)
+            yield self._cache.get((level, i, j), compute)
+            check((number + 1) / len(positions))
 
     def _picture(self, view: ViewPixels, level: int, check: Check, *, final: bool) -> Picture:
         """Paint a view from a pyramid level, strip by strip."""
@@ -394,10 +421,10 @@ class LiveSession:
         row, col = (np.array(values, np.int64) >> level for values in zip(*pixels, strict=True))
         owner = np.column_stack(self.windows(level).owners(row, col))
         places, of = np.unique(owner, axis=0, return_inverse=True)
-        for number, (i, j) in enumerate(places.tolist()):
+        positions = [(int(i), int(j)) for i, j in places]
+        for number, features in enumerate(self._features_of(level, positions, check)):
             own = np.flatnonzero(of.reshape(-1) == number)
-            features = self.features(level, i, j)
-            window = self.windows(level).window(i, j)
+            window = self.windows(level).window(*positions[number])
             r, c = row[own] - window.row_off, col[own] - window.col_off
             valid = features.valid[r, c]
             found = np.zeros((len(own), self.layout.count), np.float32)
@@ -405,39 +432,60 @@ class LiveSession:
                 found[valid] = sample_window(features, self.layout, r[valid], c[valid])
             for position, values, is_valid in zip(own.tolist(), found, valid, strict=True):
                 kept[pixels[position]] = values.copy() if is_valid else None
-            check((number + 1) / len(places))
 
 
-def _blend(
-    features: WindowFeatures,
-    layout: FeatureLayout,
-    head: Head,
-    windows: LevelWindows,
-    position: tuple[int, int],
-    region: tuple[slice, slice],
-    total: torch.Tensor,
-    valid: NDArray[np.bool_],
-) -> None:
-    """Add the weighted probabilities of a window to a region."""
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """The part of a window in a region.
+
+    Parameters
+    ----------
+    inside
+        Rows and columns in the window.
+    outside
+        Rows and columns in the region.
+    weight
+        Weights of the window, float32 ``(row, col)``.
+    """
+
+    inside: tuple[slice, slice]
+    outside: tuple[slice, slice]
+    weight: NDArray[np.float32]
+
+
+def _place_piece(
+    windows: LevelWindows, position: tuple[int, int], region: tuple[slice, slice]
+) -> _Piece:
     window = windows.window(*position)
-    spans = []
-    for weights, start, span in zip(
-        (windows.lattice.profiles[0][position[0]], windows.lattice.profiles[1][position[1]]),
-        (int(window.row_off), int(window.col_off)),
-        region,
-        strict=True,
-    ):
+    inside, outside, profiles = [], [], []
+    for axis, start in enumerate((int(window.row_off), int(window.col_off))):
+        weights, span = windows.lattice.profiles[axis][position[axis]], region[axis]
         first, last = max(span.start - start, 0), min(span.stop - start, len(weights))
         used = first + np.flatnonzero(weights[first:last])
         inner = slice(int(used[0]), int(used[-1]) + 1)
-        outer = slice(start + inner.start - span.start, start + inner.stop - span.start)
-        spans.append((inner, outer, weights[inner]))
-    (rows, out_rows, down), (cols, out_cols, right) = spans
-    logits = paint_window(features, layout, head, rows, cols)
-    weight = torch.from_numpy(down[:, None] * right[None])
-    found = torch.softmax(logits, dim=0)
-    total[:, out_rows, out_cols] += found if bool((weight == 1).all()) else found * weight
-    valid[out_rows, out_cols] |= features.valid[rows, cols]
+        shift = start - span.start
+        inside.append(inner)
+        outside.append(slice(inner.start + shift, inner.stop + shift))
+        profiles.append(weights[inner])
+    weight = np.outer(profiles[0], profiles[1])
+    return _Piece((inside[0], inside[1]), (outside[0], outside[1]), weight)
+
+
+def _paint_piece(
+    layout: FeatureLayout, head: Head, features: WindowFeatures, piece: _Piece
+) -> tuple[torch.Tensor, NDArray[np.bool_]] | None:
+    """Return the weighted probabilities of a part of a window, and where it is valid; None if nowhere."""
+    valid = features.valid[piece.inside]
+    if not valid.any():
+        return None
+    with torch.inference_mode():
+        found = torch.softmax(paint_window(features, layout, head, *piece.inside), dim=0)
+        return found.mul_(torch.from_numpy(piece.weight)), valid
+
+
+def _work_alone() -> None:
+    """Let a thread compute with one core: windows are computed in parallel."""
+    torch.set_num_threads(1)
 
 
 def _share(check: Check, first: int, last: int, length: int, share: float) -> None:
