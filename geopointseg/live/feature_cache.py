@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geopointseg.live.memory import hold_apart
 from geopointseg.live.window_features import WindowFeatures
 
 Key = tuple[int, int, int]
@@ -78,11 +79,15 @@ class FeatureCache:
         found = compute() if found is None else found
         self._held[key] = found
         self._bytes += found.nbytes
-        while self._bytes > self.memory_bytes and len(self._held) > 1:
+        self.shrink(self.memory_bytes)
+        return found
+
+    def shrink(self, limit_bytes: int) -> None:
+        """Move the least recently used windows out of memory until those left take no more than a limit."""
+        while self._bytes > limit_bytes and len(self._held) > 1:
             old, features = self._held.popitem(last=False)
             self._bytes -= features.nbytes
             self._spill(old, features)
-        return found
 
     def close(self) -> None:
         """Drop everything."""
@@ -133,7 +138,7 @@ class _Spill:
         if key not in self.places:
             return None
         slot, shape = self.places[key]
-        size = sum(int(np.prod(a.shape)) * a.dtype.itemsize for a in shape.arrays())
+        size = sum(array.nbytes for array in shape.arrays())
         content = os.pread(self._file.fileno(), size, slot * self._slot_bytes)
         if len(content) < size:
             return None
@@ -141,8 +146,8 @@ class _Spill:
         for array in shape.arrays():
             count = int(np.prod(array.shape))
             arrays.append(np.frombuffer(content, array.dtype, count, start).reshape(array.shape))
-            start += count * array.dtype.itemsize
-        return WindowFeatures(arrays[0], tuple(arrays[1:-1]), arrays[-1])
+            start += array.nbytes
+        return WindowFeatures.of(hold_apart(arrays))
 
     def close(self) -> None:
         self._file.close()
@@ -150,7 +155,5 @@ class _Spill:
 
 def _shape_of(features: WindowFeatures) -> WindowFeatures:
     """Return features of the same shapes and types that take no memory."""
-    planes, *stages, valid = (
-        np.broadcast_to(np.zeros((), a.dtype), a.shape) for a in features.arrays()
-    )
-    return WindowFeatures(planes, tuple(stages), valid)
+    shapes = [np.broadcast_to(np.zeros((), a.dtype), a.shape) for a in features.arrays()]
+    return WindowFeatures.of(shapes)

@@ -18,6 +18,7 @@ from geopointseg.labels.placement import select_training
 from geopointseg.labels.points import Points, read_points
 from geopointseg.live.live_scene import open_live_scene
 from geopointseg.live.mailbox import NEWER_VIEW, Inbox, Outbox
+from geopointseg.live.memory import LEAST_CACHE, MEMORY_BYTES, resident_bytes, share_arenas
 from geopointseg.live.message import PROTOCOL
 from geopointseg.live.picture_files import PictureFiles
 from geopointseg.live.session import LiveSession
@@ -31,10 +32,8 @@ from geopointseg.live.streams import (
 from geopointseg.live.worker import Worker
 from geopointseg.progress import Reporter
 
-MEMORY_BYTES = 1_500_000_000
-"""Largest size of the process."""
-_WORKING_BYTES = 320_000_000
-_LEAST_CACHE, _MOST_CACHE = 64_000_000, 300_000_000
+_WORKING_BYTES = 350_000_000
+_MOST_CACHE = 300_000_000
 _GOODBYE_S = 2.0
 
 
@@ -117,6 +116,7 @@ def serve(
     """
     from geopointseg import __version__
 
+    share_arenas()
     start_thread("imports", _import_early)
     with private_output() as answers:
         _import_timm()
@@ -173,42 +173,39 @@ def _import_early() -> None:
 
 
 def _import_timm() -> None:
-    """Import timm without torchvision, which saves a second and 100 MB at the start of this process.
+    """Import timm without the compiler of torch, which saves a second and 160 MB at the start of this process.
 
-    timm takes one class from torchvision, a frozen batch normalization that no backbone here has.
+    timm and torchvision only ask the compiler whether it is there, and mark functions that it must not compile. If they want more, they
+    are imported as usual.
     """
-    if "timm" in sys.modules or "torchvision" in sys.modules:
+    if {"timm", "torchvision", "torch._dynamo"} & sys.modules.keys():
         return
-    import torch
-
-    names = ("torchvision", "torchvision.ops", "torchvision.ops.misc")
-    stand_ins = {name: types.ModuleType(name) for name in names}
-    for module in stand_ins.values():
-        module.__path__ = []
-    vars(stand_ins[names[-1]])["FrozenBatchNorm2d"] = type("Frozen", (torch.nn.BatchNorm2d,), {})
+    compiler, helpers = types.ModuleType("torch._dynamo"), types.ModuleType("torch._dynamo.utils")
+    vars(helpers)["is_compile_supported"] = lambda _: False
+    vars(compiler).update(utils=helpers, disable=_unchanged, __path__=[])
+    stand_ins = {module.__name__: module for module in (compiler, helpers)}
     sys.modules |= stand_ins
     try:
         import timm  # noqa: F401
-    except ImportError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "timm"]:
-            del sys.modules[name]
+    except Exception:  # noqa: BLE001 - another version of timm; it is imported later
+        for name in list(sys.modules):
+            if name.partition(".")[0] in ("timm", "torchvision"):
+                del sys.modules[name]
     finally:
-        for name in names:
-            del sys.modules[name]
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+
+def _unchanged(function: Any = None, *_: object, **__: object) -> Any:
+    """Return a function as it is, or a decorator that does."""
+    return _unchanged if function is None else function
 
 
 def _cache_bytes() -> int:
     """Return the memory for features, so that the process stays within its limit."""
-    room = MEMORY_BYTES - _resident_bytes() - _WORKING_BYTES
-    return min(max(room, _LEAST_CACHE), _MOST_CACHE)
-
-
-def _resident_bytes() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return MEMORY_BYTES // 2
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    room = MEMORY_BYTES - resident_bytes() - _WORKING_BYTES
+    return min(max(room, LEAST_CACHE), _MOST_CACHE)
 
 
 def _describe_start(session: LiveSession, files: PictureFiles, version: str) -> dict[str, Any]:

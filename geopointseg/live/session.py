@@ -33,6 +33,12 @@ from geopointseg.live.live_fit import (
 )
 from geopointseg.live.live_points import LabelledCells, LivePoints, weak_classes
 from geopointseg.live.live_scene import LiveScene
+from geopointseg.live.memory import (
+    LEAST_CACHE,
+    MEMORY_BYTES,
+    resident_bytes,
+    return_freed_memory,
+)
 from geopointseg.live.view_pyramid import LevelWindows, ViewPixels, place_view
 from geopointseg.live.window_features import (
     FeatureLayout,
@@ -324,7 +330,15 @@ class LiveSession:
             window = self.windows(level).window(i, j)
             compute = future.result if future else partial(compute_window, self.scene, level, window)
             yield self._cache.get((level, i, j), compute)
+            self._limit_memory()
             check((number + 1) / len(positions))
+
+    def _limit_memory(self) -> None:
+        """Drop features from memory if the process is too large."""
+        excess = resident_bytes() - MEMORY_BYTES
+        if excess > 0:
+            self._cache.shrink(max(self._cache.nbytes - 2 * excess, LEAST_CACHE))
+            return_freed_memory()
 
     def _picture(self, view: ViewPixels, level: int, check: Check, *, final: bool) -> Picture:
         """Paint a view from a pyramid level, strip by strip."""

@@ -6,7 +6,9 @@ A window is one of those of which `predict` makes a map: the same pixels with th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geopointseg.live.live_scene import LiveScene
+from geopointseg.live.memory import hold_apart
 
 Half = NDArray[np.float16]
 _LARGEST = 6e4
@@ -75,12 +78,17 @@ class WindowFeatures:
     stages: tuple[Half, ...]
     valid: NDArray[np.bool_]
 
+    @classmethod
+    def of(cls, arrays: Sequence[NDArray[Any]]) -> Self:
+        """Build the features of the result of `arrays`."""
+        return cls(arrays[0], tuple(arrays[1:-1]), arrays[-1])
+
     @property
     def nbytes(self) -> int:
         """Size in memory."""
         return sum(array.nbytes for array in self.arrays())
 
-    def arrays(self) -> list[NDArray[np.generic]]:
+    def arrays(self) -> list[NDArray[Any]]:
         """Return all arrays in a fixed order."""
         return [self.planes, *self.stages, self.valid]
 
@@ -109,8 +117,9 @@ def compute_window(scene: LiveScene, level: int, window: Window) -> WindowFeatur
         return WindowFeatures(empty, tuple(empty for _ in encoder.strides), pixels.valid)
     with torch.inference_mode():
         rgb = torch.from_numpy(pixels.rgb)[None].contiguous(memory_format=torch.channels_last)
-        stages = tuple(_half(stage[0]) for stage in encoder(rgb))
-    return WindowFeatures(_half(torch.from_numpy(pixels.planes)), stages, pixels.valid)
+        stages = [_half(stage[0]) for stage in encoder(rgb)]
+    planes = _half(torch.from_numpy(pixels.planes))
+    return WindowFeatures.of(hold_apart([planes, *stages, pixels.valid]))
 
 
 def _half(values: Tensor) -> Half:
