@@ -44,8 +44,17 @@ class LiveClient:
 
     def __init__(self, arguments: Sequence[str], timeout_s: float = 120.0) -> None:
         self._timeout_s = timeout_s
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "geopointseg", "live", *arguments, "--progress", "none", "--quiet"],
+        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            [
+                sys.executable,
+                "-m",
+                "geopointseg",
+                "live",
+                *arguments,
+                "--progress",
+                "none",
+                "--quiet",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -136,7 +136,20 @@ class LiveBenchmark:
         return float((east - west) / self.client.start["width"])
 
     def bounds(self, row: int, col: int, scale: float = 1.0) -> list[float]:
-        """Return the bounds of a view whose upper left corner is a pixel."""
+        """Return the bounds of a view.
+
+        Parameters
+        ----------
+        row, col
+            The pixel in the upper left corner.
+        scale
+            Pixels of the mosaic per pixel of the view.
+
+        Returns
+        -------
+        list of float
+            xmin, ymin, xmax, ymax.
+        """
         west, _, _, north = self.client.start["bounds"]
         left, top = west + col * self.pixel, north - row * self.pixel
         return [
@@ -181,7 +194,19 @@ class LiveBenchmark:
         side = self.client.start["width"]
         row, col, scale = side // 8, side // 8, 1.0
         found = []
-        for step in ("right", "right", "down", "left", "out", "right", "in", "down", "right", "out", "out"):
+        for step in (
+            "right",
+            "right",
+            "down",
+            "left",
+            "out",
+            "right",
+            "in",
+            "down",
+            "right",
+            "out",
+            "out",
+        ):
             height, width = int(HEIGHT * scale / 2), int(WIDTH * scale / 2)
             row += height if step == "down" else 0
             col += {"right": width, "left": -width}.get(step, 0)
@@ -263,7 +288,9 @@ def run_live_benchmark(side_px: int = SIDE_PX, clicks: int = CLICKS) -> dict[str
             bench.time_view(bench.bounds(side_px // 2, side_px // 2))
             first_s = time.perf_counter() - started
             for _ in range(START_POINTS):
-                bench.click((side_px // 2, side_px // 2 + HEIGHT), (side_px // 2, side_px // 2 + WIDTH))
+                bench.click(
+                    (side_px // 2, side_px // 2 + HEIGHT), (side_px // 2, side_px // 2 + WIDTH)
+                )
             moves = np.array(bench.time_moves())
             click_s, bare_s = bench.time_clicks(clicks, bare_refit_and_paint())
             memory = _peak_memory_gib(client.process.pid)

@@ -189,7 +189,9 @@ def fit_cells(features: Features, cells: LabelledCells, columns: Rows) -> Head:
     used = LabelledFeatures(
         features[:, columns], cells.class_index, np.ones(len(cells), np.float32)
     )
-    with _blas().limit(limits=1, user_api="blas"):  # small matrices; threads would wait for each other
+    with _blas().limit(
+        limits=1, user_api="blas"
+    ):  # small matrices; threads would wait for each other
         own, bias = fit_logistic(used, len(cells.names))
     weight = np.zeros((len(own), features.shape[1]), np.float32)
     weight[:, columns] = own

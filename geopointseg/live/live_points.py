@@ -6,7 +6,6 @@ A model is a function of the points, whatever their order and history. So undo a
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,15 +16,13 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from geopointseg.class_colors import class_colors
 from geopointseg.errors import GeopointsegError, LegendError, PointsError
 from geopointseg.labels.sparse_mask import find_pixels
-from geopointseg.legend import Legend, LegendEntry
-from geopointseg.name import clean_name
+from geopointseg.legend import Legend
+from geopointseg.live.live_legend import append_class, read_legend, read_name, show_value
 from geopointseg.raster.coordinates import transform_coordinates
 from geopointseg.raster.grid import Grid, crs_name
 
-MOST_CLASSES = 254
 MOST_POINTS = 100_000
 
 Identifier = int | str
@@ -254,9 +251,9 @@ class LivePoints:
         known = set(self.legend.names)
         rows = []
         for pixel, owners in self._at.items():
-            names = {self._points[k].name for k in owners} & known
-            if len(names) == 1:
-                rows.append((*pixel, names.pop()))
+            found = {self._points[k].name for k in owners} & known
+            if len(found) == 1:
+                rows.append((*pixel, found.pop()))
         rows.sort()
         names = tuple(sorted({name for _, _, name in rows}))
         position = {name: k for k, name in enumerate(names)}
@@ -278,7 +275,7 @@ class LivePoints:
         found = self._points.get(identifier) if isinstance(identifier, (int, str)) else None
         if found is None:
             raise PointsError(
-                f"There is no point {_shown(identifier)}. Expected the identifier of a point of the session."
+                f"There is no point {show_value(identifier)}. Expected the identifier of a point of the session."
             )
         return found
 
@@ -289,11 +286,11 @@ class LivePoints:
             return self._next
         if isinstance(wanted, bool) or not isinstance(wanted, (int, str)) or len(str(wanted)) > 200:
             raise PointsError(
-                f"The identifier {_shown(wanted)} is no number or text. Expected an integer or a text of up to 200 characters."
+                f"The identifier {show_value(wanted)} is no number or text. Expected an integer or a text of up to 200 characters."
             )
         if wanted in self._points:
             raise PointsError(
-                f"The session has a point {_shown(wanted)} already. Expected a new identifier, or 'move' or 'relabel'."
+                f"The session has a point {show_value(wanted)} already. Expected a new identifier, or 'move' or 'relabel'."
             )
         return wanted
 
@@ -373,7 +370,7 @@ def read_number(row: Mapping[str, Any], key: str) -> float:
     """Return a finite number of a message, or raise `PointsError`."""
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
-        raise PointsError(f"'{key}' is {_shown(value)}. Expected a finite number.")
+        raise PointsError(f"'{key}' is {show_value(value)}. Expected a finite number.")
     return float(value)
 
 
@@ -384,109 +381,15 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def read_name(value: object) -> str:
-    """Return the name of a class, cleaned, or raise `LegendError`."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        name = clean_name(text).strip() if isinstance(text, str) else ""
-    if not name or len(name) > 200:
-        raise LegendError(
-            f"The class {_shown(value)} is no name. Expected a text of 1 to 200 characters."
-        )
-    return name
-
-
-def append_class(legend: Legend, name: str) -> Legend:
-    """Return a legend with one more class, which gets a free code and a colour.
-
-    Examples
-    --------
-    >>> append_class(Legend.from_names(["water"], codes=[7]), "forest").to_json()[1]
-    {'code': 8, 'name': 'forest', 'color': '#117733'}
-    """
-    if len(legend) >= MOST_CLASSES:
-        raise LegendError(
-            f"The legend has {MOST_CLASSES} classes. Expected no more; use the name of one of them."
-        )
-    code = max((e.code for e in legend.entries), default=0) + 1
-    color = class_colors([*legend.names, name])[-1]
-    return Legend((*legend.entries, LegendEntry(code, name, color)))
-
-
-def read_legend(rows: Sequence[object], before: Legend) -> tuple[Legend, dict[str, str]]:
-    """Return the legend of a message, and the new name of each renamed class.
-
-    Parameters
-    ----------
-    rows
-        Objects with ``name``; optional ``was``, ``color`` and ``code``.
-    before
-        The legend so far: classes keep their code and colour.
-
-    Returns
-    -------
-    legend
-        The new legend.
-    renamed
-        New names by earlier names.
-
-    Raises
-    ------
-    LegendError
-        If a row is malformed, or a name or code occurs twice.
-    """
-    if len(rows) > MOST_CLASSES:
-        raise LegendError(
-            f"The legend has {len(rows)} classes. Expected at most {MOST_CLASSES}; merge some of them."
-        )
-    if not all(isinstance(row, Mapping) for row in rows):
-        raise LegendError("A row of the legend is no object. Expected {'name': ..., 'color': ...}.")
-    known = {e.name: e for e in before.entries}
-    table = [(row, read_name(row.get("name"))) for row in rows if isinstance(row, Mapping)]
-    colors = class_colors([name for _, name in table])
-    given = {row.get("code") for row, _ in table}
-    entries, renamed, used = [], {}, {e.code for e in before.entries} | _whole(given)
-    for (row, name), default in zip(table, colors, strict=True):
-        was = read_name(row["was"]) if row.get("was") is not None else name
-        old = known.get(was)
-        if was != name:
-            renamed[was] = name
-        code = row.get("code") if row.get("code") is not None else (old.code if old else None)
-        if code is None:
-            code = max(used, default=0) + 1
-            used.add(code)
-        entries.append(_entry(code, name, row.get("color") or (old.color if old else default)))
-    return Legend(tuple(entries)), renamed
-
-
-def _whole(values: set[Any]) -> set[int]:
-    return {v for v in values if isinstance(v, int) and not isinstance(v, bool)}
-
-
-def _entry(code: object, name: str, color: object) -> LegendEntry:
-    if isinstance(code, bool) or not isinstance(code, int) or code > 65_535:
-        raise LegendError(
-            f"The code of class '{name}' is {_shown(code)}. Expected a whole number from 0 to 65535."
-        )
-    if not isinstance(color, str):
-        raise LegendError(
-            f"The colour of class '{name}' is {_shown(color)}. Expected a text like '#1b7837'."
-        )
-    return LegendEntry(code, name, color.lower())
-
-
 def _transform(x: float, y: float, text: object, target: CRS) -> tuple[float, float]:
+    if not isinstance(text, str):
+        raise PointsError(f"'crs' is {show_value(text)}. Expected a text like 'EPSG:4326' or WKT.")
     try:
-        if not isinstance(text, str):
-            raise PointsError(f"'crs' is {_shown(text)}. Expected a text like 'EPSG:4326' or WKT.")
         xs, ys = transform_coordinates([x], [y], CRS.from_user_input(text), target)
     except CRSError as error:
         raise PointsError(
-            f"The CRS {_shown(text)} is unknown. Expected a text like 'EPSG:4326' or WKT."
+            f"The CRS {show_value(text)} is unknown. Expected a text like 'EPSG:4326' or WKT."
         ) from error
-    except PointsError:
-        raise
     except GeopointsegError as error:
         raise PointsError(str(error)) from error
     return float(xs[0]), float(ys[0])
@@ -504,9 +407,3 @@ def _problem(point: LivePoint, sentence: str) -> Problem:
         "point": point.identifier,
         "error": f"{sentence} Expected one class of the legend per pixel; the point is kept, but not used.",
     }
-
-
-def _shown(value: object) -> str:
-    """Return a value for a message, shortened."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -213,9 +213,7 @@ def open_live_scene(
         reporter.warn(f"{error} Filters are used alone.")
         extractor, encoder = FilterPyramid(), FILTERS
     body = LinearBody(len(scenes[0].bands), 2, extractor).eval()
-    body.projection.copy_(
-        torch.from_numpy(choose_projection(len(scenes[0].bands), colors, scaled))
-    )
+    body.projection.copy_(torch.from_numpy(choose_projection(len(scenes[0].bands), colors, scaled)))
     return LiveScene(
         mosaic,
         normalization,
@@ -262,9 +260,7 @@ def _sample(mosaic: Mosaic) -> NDArray[np.float64]:
     parts = []
     for row in _starts(height):
         for col in _starts(width):
-            chip = mosaic.read(
-                clip_window(Window(col, row, SAMPLE_PX, SAMPLE_PX), mosaic.shape)
-            )
+            chip = mosaic.read(clip_window(Window(col, row, SAMPLE_PX, SAMPLE_PX), mosaic.shape))
             parts.append(chip.image[:, ::2, ::2][:, chip.valid[::2, ::2]].T)
     sample = np.concatenate(parts).astype(np.float64)
     if len(sample):
@@ -331,7 +327,9 @@ def _read_reduced(scene: Scene, window: Window, shape: tuple[int, int]) -> Chip:
     chip = scene.decode(*scene.read_stored(window, fine), window)
     counts = _sum_pairs(chip.valid[None].astype(np.float32))
     total = _sum_pairs(chip.image)
-    return Chip(np.where(counts > 0, total / np.maximum(counts, 1), 0.0).astype(np.float32), counts[0] > 0)
+    return Chip(
+        np.where(counts > 0, total / np.maximum(counts, 1), 0.0).astype(np.float32), counts[0] > 0
+    )
 
 
 def _sum_pairs(planes: NDArray[np.float32]) -> NDArray[np.float32]:

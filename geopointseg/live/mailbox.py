@@ -16,7 +16,9 @@ from geopointseg.live.message import Refusal, Request, write_line
 
 LONGEST_QUEUE = 1000
 """Largest number of requests, or of unread answers, before reading of requests pauses."""
-NEWER_VIEW = "A newer view was asked for. Expected only the newest view to be painted; this one is left out."
+NEWER_VIEW = (
+    "A newer view was asked for. Expected only the newest view to be painted; this one is left out."
+)
 CANCELLED = "The request was cancelled. Nothing was changed by it."
 
 Identifier = int | float | str | None
@@ -196,5 +198,3 @@ class Outbox:
         with self._changed:
             self._queue.append(letter)
             self._changed.notify_all()
-
-

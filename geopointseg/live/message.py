@@ -73,19 +73,23 @@ def read_line(line: bytes) -> Request | Refusal | None:
     except (ValueError, RecursionError):
         shown = line[:40].decode("utf-8", "replace")
         return Refusal(
-            find_id(line), f"The line {shown!r} is no JSON. Expected one JSON object per line in UTF-8."
+            find_id(line),
+            f"The line {shown!r} is no JSON. Expected one JSON object per line in UTF-8.",
         )
     if not isinstance(body, dict):
         return Refusal(None, "The line is no JSON object. Expected an object with the key 'do'.")
+    return _read_body(body)
+
+
+def _read_body(body: dict[str, Any]) -> Request | Refusal:
     identifier, verb = body.get("id"), body.get("do")
     if isinstance(identifier, bool) or not isinstance(identifier, (int, float, str, type(None))):
         return Refusal(None, "The 'id' is no number or text. Expected a number or a text.")
-    if not isinstance(verb, str) or verb not in REQUESTS:
-        if not isinstance(verb, str):
-            return Refusal(identifier, "The request has no 'do'. Expected the name of a request.")
-        return Refusal(
-            identifier, f"There is no request '{verb[:40]}'. {nearest_names(verb[:40], REQUESTS)}"
-        )
+    if not isinstance(verb, str):
+        return Refusal(identifier, "The request has no 'do'. Expected the name of a request.")
+    if verb not in REQUESTS:
+        near = nearest_names(verb[:40], REQUESTS)
+        return Refusal(identifier, f"There is no request '{verb[:40]}'. {near}")
     return Request(identifier, verb, body)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,7 +124,7 @@ def build_member(session: LiveSession, fitted: FittedLevel, legend: Legend) -> N
     rows[positions], bias[positions] = weight, own_bias
     bands = rows[:, : layout.planes] @ scene.basis.astype(np.float64)
     body = LinearBody(scene.basis.shape[1], len(legend), extractor).eval()
-    cast("torch.Tensor", body.projection).copy_(scene.body.projection)
+    body.projection.copy_(scene.body.projection)
     body.load_head(np.concatenate([bands, rows[:, layout.planes :]], axis=1), bias)
     network = Network(
         body.to(memory_format=torch.channels_last),

@@ -153,7 +153,7 @@ class Questions:
         order = np.argsort(-usefulness, kind="stable")[:TRIED]
         for position in order.tolist():
             if self.session.is_valid(int(found.row[position]), int(found.col[position])):
-                return position
+                return int(position)
         raise PointsError(
             "The searched area is mostly nodata. Expected an image there; choose another area."
         )

@@ -17,7 +17,7 @@ from geopointseg.config import Config
 from geopointseg.labels.placement import select_training
 from geopointseg.labels.points import Points, read_points
 from geopointseg.live.live_scene import open_live_scene
-from geopointseg.live.mailbox import NEWER_VIEW, Inbox, Outbox
+from geopointseg.live.mailbox import Inbox, Outbox
 from geopointseg.live.memory import LEAST_CACHE, MEMORY_BYTES, resident_bytes, share_arenas
 from geopointseg.live.message import PROTOCOL
 from geopointseg.live.picture_files import PictureFiles
@@ -104,10 +104,12 @@ def serve(
 
     Parameters
     ----------
-    rasters, config, classes, reporter
+    rasters, config
         As in `open_session`.
     points, class_field, layer
         Vector file with the first points, as in `read_points`; it is only read.
+    classes, reporter
+        As in `open_session`.
 
     Raises
     ------
@@ -128,7 +130,12 @@ def serve(
             if points is not None:
                 given = read_points(points, class_field=class_field, layer=layer)
             session, problems = open_session(
-                rasters, config, points=given, classes=classes, folder=files.folder, reporter=reporter
+                rasters,
+                config,
+                points=given,
+                classes=classes,
+                folder=files.folder,
+                reporter=reporter,
             )
             outbox = Outbox(lambda content: send_all(answers, content))
             content = _describe_start(session, files, __version__) | {"problems": problems}

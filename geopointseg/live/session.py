@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.errors import PointsError
 from geopointseg.live.feature_cache import FeatureCache
 from geopointseg.live.live_fit import (
     FeatureSets,
@@ -45,9 +44,9 @@ from geopointseg.live.window_features import (
     Head,
     WindowFeatures,
     compute_window,
-    paint_window,
     sample_window,
 )
+from geopointseg.live.window_piece import paint_piece, place_piece
 from geopointseg.model.backbone import DEPTH
 from geopointseg.model.tree_table import usable_cores
 from geopointseg.raster.grid import Bounds
@@ -271,7 +270,20 @@ class LiveSession:
         return self._levels[level]
 
     def features(self, level: int, row: int, col: int) -> WindowFeatures:
-        """Return the features of a window, from the cache or computed."""
+        """Return the features of a window, from the cache or computed.
+
+        Parameters
+        ----------
+        level
+            Pyramid level.
+        row, col
+            Position of the window in its level.
+
+        Returns
+        -------
+        WindowFeatures
+            The window is now the most recently used one.
+        """
         return next(self._features_of(level, [(row, col)], lambda _: None))
 
     def probabilities(
@@ -304,9 +316,9 @@ class LiveSession:
             return total.numpy(), valid
         windows = self.windows(level)
         touching = windows.touching(rows, cols)
-        pieces = [_place_piece(windows, position, (rows, cols)) for position in touching]
+        pieces = [place_piece(windows, position, (rows, cols)) for position in touching]
         found = self._features_of(level, touching, check)
-        paint = partial(_paint_piece, self.layout, head)
+        paint = partial(paint_piece, self.layout, head)
         for piece, part in zip(pieces, self._pool.map(paint, found, pieces), strict=True):
             if part is not None:
                 total[:, *piece.outside] += part[0]
@@ -328,7 +340,9 @@ class LiveSession:
                 )
             future = ahead.popleft()
             window = self.windows(level).window(i, j)
-            compute = future.result if future else partial(compute_window, self.scene, level, window)
+            compute = (
+                future.result if future else partial(compute_window, self.scene, level, window)
+            )
             yield self._cache.get((level, i, j), compute)
             self._limit_memory()
             check((number + 1) / len(positions))
@@ -390,7 +404,9 @@ class LiveSession:
         needed = set(self.windows(level).touching(*region))
         known = self._rows.get(level, {})
         cells = self.points.cells()
-        new = [p for p in zip(cells.row.tolist(), cells.col.tolist(), strict=True) if p not in known]
+        new = [
+            p for p in zip(cells.row.tolist(), cells.col.tolist(), strict=True) if p not in known
+        ]
         if new:
             row, col = (np.array(v, np.int64) >> level for v in zip(*new, strict=True))
             owners = self.windows(level).owners(row, col)
@@ -401,9 +417,9 @@ class LiveSession:
         cells = self.points.cells()
         rows = self._feature_rows(level, cells, check)
         kept = np.array([row is not None for row in rows], dtype=bool)
-        features = np.array(
-            [row for row in rows if row is not None], np.float32
-        ).reshape(-1, self.layout.count)
+        features = np.array([row for row in rows if row is not None], np.float32).reshape(
+            -1, self.layout.count
+        )
         cells = cells.select(kept)
         names = cells.names
         if len(np.unique(cells.class_index)) < 2:
@@ -448,55 +464,6 @@ class LiveSession:
                 kept[pixels[position]] = values.copy() if is_valid else None
 
 
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """The part of a window in a region.
-
-    Parameters
-    ----------
-    inside
-        Rows and columns in the window.
-    outside
-        Rows and columns in the region.
-    weight
-        Weights of the window, float32 ``(row, col)``.
-    """
-
-    inside: tuple[slice, slice]
-    outside: tuple[slice, slice]
-    weight: NDArray[np.float32]
-
-
-def _place_piece(
-    windows: LevelWindows, position: tuple[int, int], region: tuple[slice, slice]
-) -> _Piece:
-    window = windows.window(*position)
-    inside, outside, profiles = [], [], []
-    for axis, start in enumerate((int(window.row_off), int(window.col_off))):
-        weights, span = windows.lattice.profiles[axis][position[axis]], region[axis]
-        first, last = max(span.start - start, 0), min(span.stop - start, len(weights))
-        used = first + np.flatnonzero(weights[first:last])
-        inner = slice(int(used[0]), int(used[-1]) + 1)
-        shift = start - span.start
-        inside.append(inner)
-        outside.append(slice(inner.start + shift, inner.stop + shift))
-        profiles.append(weights[inner])
-    weight = np.outer(profiles[0], profiles[1])
-    return _Piece((inside[0], inside[1]), (outside[0], outside[1]), weight)
-
-
-def _paint_piece(
-    layout: FeatureLayout, head: Head, features: WindowFeatures, piece: _Piece
-) -> tuple[torch.Tensor, NDArray[np.bool_]] | None:
-    """Return the weighted probabilities of a part of a window, and where it is valid; None if nowhere."""
-    valid = features.valid[piece.inside]
-    if not valid.any():
-        return None
-    with torch.inference_mode():
-        found = torch.softmax(paint_window(features, layout, head, *piece.inside), dim=0)
-        return found.mul_(torch.from_numpy(piece.weight)), valid
-
-
 def _work_alone() -> None:
     """Let a thread compute with one core: windows are computed in parallel."""
     torch.set_num_threads(1)
@@ -504,16 +471,3 @@ def _work_alone() -> None:
 
 def _share(check: Check, first: int, last: int, length: int, share: float) -> None:
     check((first + share * (last - first)) / length)
-
-
-def read_bounds(value: object) -> Bounds:
-    """Return the bounds of a message, or raise `PointsError`."""
-    numbers = value if isinstance(value, list) else []
-    good = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers]
-    if len(numbers) != 4 or not all(good):
-        raise PointsError(
-            f"'bounds' is {str(value)[:60]}. Expected [xmin, ymin, xmax, ymax] in the CRS of the first raster."
-        )
-    west, south, east, north = (float(v) for v in numbers)
-    return west, south, east, north
-

@@ -110,5 +110,15 @@ def send_all(descriptor: int, content: bytes) -> None:
 
 
 def start_thread(name: str, target: Callable[..., object], *arguments: object) -> None:
-    """Start a thread that does not keep the process alive."""
+    """Start a thread that does not keep the process alive.
+
+    Parameters
+    ----------
+    name
+        Name of the thread.
+    target
+        What it calls.
+    *arguments
+        Of the call.
+    """
     threading.Thread(target=target, args=arguments, name=name, daemon=True).start()

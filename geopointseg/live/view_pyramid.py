@@ -60,7 +60,10 @@ class LevelWindows:
         chosen = [
             _touching(axis.origins, profiles, span)
             for axis, profiles, span in zip(
-                (self.lattice.rows, self.lattice.cols), self.lattice.profiles, (rows, cols), strict=True
+                (self.lattice.rows, self.lattice.cols),
+                self.lattice.profiles,
+                (rows, cols),
+                strict=True,
             )
         ]
         return [(i, j) for i in chosen[0] for j in chosen[1]]
@@ -92,9 +95,7 @@ def _touching(
     return found
 
 
-def _heaviest(
-    origins: tuple[int, ...], profiles: list[NDArray[np.float32]]
-) -> NDArray[np.int64]:
+def _heaviest(origins: tuple[int, ...], profiles: list[NDArray[np.float32]]) -> NDArray[np.int64]:
     best = np.zeros(origins[-1] + len(profiles[-1]), np.float32)
     owner = np.zeros(len(best), dtype=np.int64)
     for number, (start, weights) in enumerate(zip(origins, profiles, strict=True)):
@@ -133,9 +134,13 @@ class ViewPixels:
         """Return rows and columns of a level that the view needs; None where it lies outside."""
         if not self.inside.any():
             return None
-        rows = self.row[self.inside.any(axis=1)] if self.row.shape[1] == 1 else self.row[self.inside]
+        rows = (
+            self.row[self.inside.any(axis=1)] if self.row.shape[1] == 1 else self.row[self.inside]
+        )
         cols = (
-            self.col[:, self.inside.any(axis=0)] if self.col.shape[0] == 1 else self.col[self.inside]
+            self.col[:, self.inside.any(axis=0)]
+            if self.col.shape[0] == 1
+            else self.col[self.inside]
         )
         rows, cols = rows >> level, cols >> level
         return (
@@ -146,7 +151,22 @@ class ViewPixels:
     def sample(
         self, values: NDArray[np.uint8], region: tuple[slice, slice], level: int
     ) -> NDArray[np.uint8]:
-        """Return the values of a region of a level at the pixels of the view, 255 outside."""
+        """Return values at the pixels of the view.
+
+        Parameters
+        ----------
+        values
+            uint8 ``(row, col)`` of the region.
+        region
+            Rows and columns of the level.
+        level
+            Pyramid level.
+
+        Returns
+        -------
+        ndarray
+            uint8 ``(view row, view col)``; 255 outside.
+        """
         row = ((self.row >> level) - region[0].start).clip(0, values.shape[0] - 1)
         col = ((self.col >> level) - region[1].start).clip(0, values.shape[1] - 1)
         found = np.full(self.inside.shape, 255, np.uint8)
@@ -195,10 +215,24 @@ def place_view(grid: Grid, bounds: Bounds, width: int, height: int) -> ViewPixel
     else:
         row, col = grid.world_to_pixel(*np.meshgrid(x, y))
     inside = (row >= 0) & (row < grid.height) & (col >= 0) & (col < grid.width)
-    row, col = (
-        np.floor(v).clip(0, n - 1).astype(np.int64)
+    rows, cols = (
+        np.nan_to_num(np.floor(v)).clip(0, n - 1).astype(np.int64)
         for v, n in ((row, grid.height), (col, grid.width))
     )
     across, down = grid.resolution
-    scale = math.sqrt(max((east - west) / width / across, 1e-9) * max((north - south) / height / down, 1e-9))
-    return ViewPixels(row, col, np.broadcast_to(inside, (height, width)), scale)
+    scale = math.sqrt(
+        max((east - west) / width / across, 1e-9) * max((north - south) / height / down, 1e-9)
+    )
+    return ViewPixels(rows, cols, np.broadcast_to(inside, (height, width)), scale)
+
+
+def read_bounds(value: object) -> Bounds:
+    """Return the bounds of a message, or raise `RasterError`."""
+    numbers = value if isinstance(value, list) else []
+    good = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers]
+    if len(numbers) != 4 or not all(good):
+        raise RasterError(
+            f"'bounds' is {str(value)[:60]}. Expected [xmin, ymin, xmax, ymax] in the CRS of the first raster."
+        )
+    west, south, east, north = (float(v) for v in numbers)
+    return west, south, east, north

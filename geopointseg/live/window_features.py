@@ -6,7 +6,6 @@ A window is one of those of which `predict` makes a map: the same pixels with th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -152,7 +151,9 @@ def sample_window(
         x = (2 * cols + 1) / (stride * values.shape[3]) - 1
         grid = torch.stack([x, y], dim=-1).float()[None, None]
         parts.append(
-            functional.grid_sample(values, grid, padding_mode="border", align_corners=False)[0, :, 0]
+            functional.grid_sample(values, grid, padding_mode="border", align_corners=False)[
+                0, :, 0
+            ]
         )
     return torch.cat(parts).T.contiguous().numpy()
 
@@ -252,7 +253,10 @@ def _reduce(
     """Return the sums over the channels of the stages, one per stride, where a region needs them."""
     sides = features.valid.shape
     rows, cols = (_cells(span, _FINE, n) for span, n in zip(region, sides, strict=True))
-    fine = slice(_FINE * rows.start, _FINE * rows.stop), slice(_FINE * cols.start, _FINE * cols.stop)
+    fine = (
+        slice(_FINE * rows.start, _FINE * rows.stop),
+        slice(_FINE * cols.start, _FINE * cols.stop),
+    )
     sums: dict[int, _Planes] = {}
     for stride, start, size, stage in zip(
         layout.strides, layout.starts, layout.channels, features.stages, strict=True
@@ -285,5 +289,3 @@ def _cells(pixels: slice, stride: int, length: int) -> slice:
     return slice(
         max(pixels.start // stride - 1, 0), min(-(-pixels.stop // stride) + 1, length // stride)
     )
-
-

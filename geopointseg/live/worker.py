@@ -15,7 +15,8 @@ from geopointseg.live.mailbox import CANCELLED, NEWER_VIEW, Inbox, Outbox
 from geopointseg.live.message import ProtocolError, Refusal, Request
 from geopointseg.live.picture_files import PictureFiles
 from geopointseg.live.question import Questions
-from geopointseg.live.session import LiveSession, Picture, read_bounds
+from geopointseg.live.session import LiveSession, Picture
+from geopointseg.live.view_pyramid import read_bounds
 from geopointseg.progress import Reporter
 
 IDLE_S = 2.0
@@ -26,7 +27,7 @@ _TICK_S = 0.25
 _PROGRESS_AFTER_S = 0.5
 
 
-class _Abandoned(Exception):  # noqa: N818 - not an error
+class _Abandoned(Exception):
     """The current request was cancelled, or a newer view makes it needless."""
 
 
@@ -207,9 +208,9 @@ class Worker:
             now = time.monotonic()
             if self.reporter.is_cancelled or self.inbox.is_cancelled or self.inbox.holds("quit"):
                 raise _Abandoned(CANCELLED)
-            if request.verb == "view" and self.inbox.holds("view"):
-                if now - self._picture_at < PATIENCE_S or now - started > 2 * PATIENCE_S:
-                    raise _Abandoned(NEWER_VIEW)
+            is_old = request.verb == "view" and self.inbox.holds("view")
+            if is_old and (now - self._picture_at < PATIENCE_S or now - started > 2 * PATIENCE_S):
+                raise _Abandoned(NEWER_VIEW)
             if now - started > _PROGRESS_AFTER_S and now - sent > _TICK_S:
                 sent = now
                 event = {"event": "progress", "stage": request.verb, "fraction": round(share, 3)}
@@ -241,7 +242,9 @@ class Worker:
 
 def _explain(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return "Memory ran out. The points are kept; ask for a smaller view, or close other programs."
+        return (
+            "Memory ran out. The points are kept; ask for a smaller view, or close other programs."
+        )
     if isinstance(error, OSError):
         return f"A file could not be written or read ({error}). The points are kept; free some space and ask again."
     return f"Something unexpected went wrong ({type(error).__name__}: {error}). The points are kept; report this message."
@@ -257,5 +260,7 @@ def _read_list(body: Mapping[str, Any], key: str) -> Sequence[object]:
 def _read_side(body: Mapping[str, Any], key: str) -> int:
     value = body.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
-        raise ProtocolError(f"'{key}' is {str(value)[:40]}. Expected a positive whole number of pixels.")
+        raise ProtocolError(
+            f"'{key}' is {str(value)[:40]}. Expected a positive whole number of pixels."
+        )
     return value
