@@ -137,8 +137,8 @@ class LiveClient:
             self.send_bytes(b'{"do": "quit"}\n')
             assert self.process.stdin is not None  # noqa: S101 - a pipe
             self.process.stdin.close()
-        except OSError:
-            pass  # it has ended already
+        except (OSError, ValueError):
+            pass  # it has ended, or was closed already
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg.config import Config
+from geopointseg.errors import Cancelled
 from geopointseg.labels.placement import select_training
 from geopointseg.labels.points import Points, read_points
 from geopointseg.live.live_scene import open_live_scene
@@ -141,6 +142,8 @@ def serve(
             content = _describe_start(session, files, __version__) | {"problems": problems}
             outbox.answer(None, **content)
             _work(Worker(session, _inbox(outbox), outbox, files, reporter, config))
+            if reporter.is_cancelled:
+                raise Cancelled("Cancelled; the live session has ended.")
         finally:
             if session is not None:
                 session.close()
