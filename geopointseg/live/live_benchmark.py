@@ -60,7 +60,7 @@ def generate_mosaic(path: Path, side_px: int = SIDE_PX, seed: int = 0) -> Genera
     path
         The GeoTIFF to write.
     side_px
-        Number of rows and columns, a multiple of 256.
+        Number of rows and columns, a multiple of 4.
     seed
         Of the random numbers.
 
@@ -87,7 +87,7 @@ def generate_mosaic(path: Path, side_px: int = SIDE_PX, seed: int = 0) -> Genera
     with rasterio.open(path, "w", **profile) as target:
         for top in range(0, side_px, _STRIP_PX):
             strip = classes[top // 4 : (top + _STRIP_PX) // 4].repeat(4, axis=0).repeat(4, axis=1)
-            target.write(_draw(strip, rng), window=Window(0, top, side_px, _STRIP_PX))
+            target.write(_draw(strip, rng), window=Window(0, top, side_px, len(strip)))
     return GeneratedMosaic(path, classes)
 
 

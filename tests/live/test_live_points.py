@@ -69,14 +69,17 @@ def test_a_point_in_another_crs_is_transformed() -> None:
     points = make()
     points.add({"x": 15.0021, "y": 51.4484, "class": "a", "crs": "EPSG:4326"})
     (point,) = points.points
-    assert abs(point.x - 500_146) < 5 and GRID.bounds[1] < point.y < GRID.bounds[3]
+    assert abs(point.x - 500_146) < 5
+    assert GRID.bounds[1] < point.y < GRID.bounds[3]
 
 
 def test_two_classes_in_a_pixel_are_refused_and_the_first_is_kept() -> None:
     points = make()
     first = points.add(place(5, 5, "forest"))
     points.add(place(5, 5, "forest") | {"x": 500_051.0})
-    sentence = r"has point 1 of class 'forest' already\. Expected one class per pixel; remove or relabel"
+    sentence = (
+        r"has point 1 of class 'forest' already\. Expected one class per pixel; remove or relabel"
+    )
     with pytest.raises(GeopointsegError, match=sentence):
         points.add(place(5, 5, "water"))
     other = points.add(place(6, 6, "water"))
@@ -153,9 +156,7 @@ def test_a_malformed_legend_is_refused_and_nothing_changes(rows, sentence) -> No
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.integers(1, 4), st.integers(0, 4), st.sampled_from("ab")), max_size=12
-    ),
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4), st.sampled_from("ab")), max_size=12),
     st.randoms(),
 )
 def test_cells_do_not_depend_on_the_order(clicks, random) -> None:

@@ -57,7 +57,8 @@ def test_the_first_line_describes_the_session(client, mosaic) -> None:
     start, grid = client.start, Scene.open(mosaic.path).grid
     assert (start["ready"], start["protocol"], start["pid"]) == (True, 1, client.process.pid)
     assert (start["bounds"], start["width"], start["height"]) == (list(grid.bounds), 768, 768)
-    assert abs(start["resolution_m"] - 0.25) < 1e-3 and start["crs"] == grid.crs.to_wkt()
+    assert abs(start["resolution_m"] - 0.25) < 1e-3
+    assert start["crs"] == grid.crs.to_wkt()
     assert [row["name"] for row in start["legend"]] == ["forest", "water"]
     assert (start["points"], start["problems"]) == ([], [])
 
@@ -71,7 +72,14 @@ def test_the_messages_of_the_protocol_word_for_word(client, places, bounds, tmp_
     first = answer(json.dumps({"id": 1, "do": "add", **a, "class": "forest"}))
     assert first == {"id": 1, "ok": True, "point": first["point"]}
     second = answer(json.dumps({"id": 2, "do": "add", **b, "class": "water"}))
-    view = {"id": 3, "do": "view", "bounds": bounds, "width": WIDTH, "height": HEIGHT, "coarse": False}
+    view = {
+        "id": 3,
+        "do": "view",
+        "bounds": bounds,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "coarse": False,
+    }
     picture = answer(json.dumps(view))
     assert (picture["ok"], picture["final"], picture["legend"]) == (True, True, ["forest", "water"])
     classes = np.load(picture["classes"])
@@ -112,7 +120,8 @@ def test_questions_and_accuracy(client, places, bounds) -> None:
         client.ask("add", **places(300 + 12 * (k % 4), 10 + 90 * k), **{"class": "water"})
     question = client.ask("next", bounds=bounds)
     assert sorted(question["classes"]) == ["forest", "water"]
-    assert bounds[0] < question["x"] < bounds[2] and bounds[1] < question["y"] < bounds[3]
+    assert bounds[0] < question["x"] < bounds[2]
+    assert bounds[1] < question["y"] < bounds[3]
     estimate = client.ask("accuracy", auto=False)
     assert (estimate["points"], 0 <= estimate["accuracy"] <= 1) == (16, True)
     assert estimate["text"].startswith("On ground held out: ")
@@ -133,11 +142,14 @@ def test_questions_and_accuracy(client, places, bounds) -> None:
         ({"do": "sing"}, "There is no request 'sing'."),
     ],
 )  # fmt: skip
-def test_a_wrong_request_is_answered_and_the_session_goes_on(client, places, content, sentence) -> None:
+def test_a_wrong_request_is_answered_and_the_session_goes_on(
+    client, places, content, sentence
+) -> None:
     client.ask("add", **places(3, 3), **{"class": "forest"})
     client.ask("add", **places(3, 9), **{"class": "water"})
     found = client.ask(content["do"], **{k: v for k, v in content.items() if k != "do"})
-    assert found["ok"] is False and sentence in found["error"]
+    assert found["ok"] is False
+    assert sentence in found["error"]
     assert client.ask("state")["counts"] == {"forest": 1, "water": 1}
 
 
@@ -145,7 +157,8 @@ def test_a_view_outside_is_unknown(client, places) -> None:
     client.ask("add", **places(3, 3), **{"class": "forest"})
     client.ask("add", **places(3, 9), **{"class": "water"})
     classes, _ = client.view([0, 0, 10, 10], 8, 6)
-    assert classes.shape == (6, 8) and (classes == 255).all()
+    assert classes.shape == (6, 8)
+    assert (classes == 255).all()
 
 
 def test_many_requests_at_once_end_with_the_newest_view(client, places, bounds) -> None:
@@ -190,7 +203,20 @@ def junk(chance: random.Random, depth: int = 0):
 def test_no_message_breaks_the_session(client, places) -> None:
     """Random messages; GEOPOINTSEG_FUZZ_S sets how long, in seconds."""
     chance = random.Random(5)
-    keys = ("x", "y", "class", "point", "points", "legend", "bounds", "width", "height", "crs", "cancel", "auto")
+    keys = (
+        "x",
+        "y",
+        "class",
+        "point",
+        "points",
+        "legend",
+        "bounds",
+        "width",
+        "height",
+        "crs",
+        "cancel",
+        "auto",
+    )
     verbs = [verb for verb in REQUESTS if verb not in ("quit", "save")]
     until, count = time.monotonic() + float(os.environ.get("GEOPOINTSEG_FUZZ_S", "3")), 0
     while time.monotonic() < until or count < 200:
@@ -205,7 +231,8 @@ def test_no_message_breaks_the_session(client, places) -> None:
         count += 1
         if count % 50 == 0:
             assert client.ask("state")["ok"]
-    assert client.ask("state")["ok"] and client.process.poll() is None
+    assert client.ask("state")["ok"]
+    assert client.process.poll() is None
 
 
 def test_a_client_that_does_not_read_blocks_nothing(mosaic) -> None:
@@ -244,7 +271,14 @@ def test_points_of_a_file_are_read_and_the_file_is_not_changed(mosaic, tmp_path)
     legend = Legend.from_names(["wood", "lake"], codes=[30, 40], colors=["#010203", "#040506"])
     write_points(Points.from_arrays(x, y, [0, 1, 1], legend, grid.crs), tmp_path / "p.gpkg")
     content = (tmp_path / "p.gpkg").read_bytes()
-    arguments = ["--raster", str(mosaic.path), "--points", str(tmp_path / "p.gpkg"), "--classes", "road"]
+    arguments = [
+        "--raster",
+        str(mosaic.path),
+        "--points",
+        str(tmp_path / "p.gpkg"),
+        "--classes",
+        "road",
+    ]
     with LiveClient(arguments) as client:
         assert [p["class"] for p in client.start["points"]] == ["wood", "lake"]
         assert [p["point"] for p in client.start["problems"]] == [3]

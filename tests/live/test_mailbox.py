@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from geopointseg.live.mailbox import CANCELLED, NEWER_VIEW, Inbox, Outbox
@@ -107,24 +110,22 @@ def test_a_line_that_is_too_long_is_skipped_without_being_held() -> None:
 def test_a_line_that_is_no_request_is_refused(line, identifier, sentence) -> None:
     found = read_line(line)
     assert isinstance(found, Refusal)
-    assert found.identifier == identifier and sentence in found.error
+    assert found.identifier == identifier
+    assert sentence in found.error
 
 
 def test_only_the_newest_files_are_kept_and_folders_of_dead_sessions_go(tmp_path) -> None:
-    import os
-
-    import numpy as np
-
     files = PictureFiles.open_folder(tmp_path)
     paths = [files.write("classes", np.zeros((2, 2), np.uint8)) for _ in range(MOST_FILES + 5)]
-    assert [os.path.exists(p) for p in paths] == [False] * 5 + [True] * MOST_FILES
+    assert [Path(p).exists() for p in paths] == [False] * 5 + [True] * MOST_FILES
     dead = tmp_path / "geopointseg-live-dead"
     dead.mkdir()
     (dead / "lock").touch()
     for folder in (dead, files.folder):
         os.utime(folder, (1, 1))
     other = PictureFiles.open_folder(tmp_path)
-    assert not dead.exists() and files.folder.exists()
+    assert not dead.exists()
+    assert files.folder.exists()
     for one in (files, other):
         one.close()
     assert not list(tmp_path.iterdir())

@@ -57,7 +57,12 @@ def test_the_live_picture_equals_the_map_of_the_saved_model(session, mosaic, tmp
 def test_the_map_is_mostly_right(session, mosaic) -> None:
     picture = final(session, session.scene.grid.bounds, SIDE, SIDE)
     truth = mosaic.classes.repeat(4, axis=0).repeat(4, axis=1)
-    known = np.array([picture.legend.index(name) for name in ("field", "forest", "road", "water", "roof", "grass")])
+    known = np.array(
+        [
+            picture.legend.index(name)
+            for name in ("field", "forest", "road", "water", "roof", "grass")
+        ]
+    )
     assert (picture.classes == known[truth]).mean() > 0.85
 
 
@@ -121,13 +126,15 @@ def test_a_coarse_picture_comes_first_where_windows_are_missing(mosaic) -> None:
 @pytest.mark.parametrize("shift", [-10_000, 10_000])
 def test_a_view_outside_is_unknown(session, shift) -> None:
     picture = final(session, pixel_bounds(session, shift, shift, 192, 256))
-    assert (picture.classes == 255).all() and (picture.confidence == 255).all()
+    assert (picture.classes == 255).all()
+    assert (picture.confidence == 255).all()
 
 
 def test_a_view_across_the_border_is_unknown_outside(session) -> None:
     picture = final(session, pixel_bounds(session, SIDE - 96, SIDE - 128, 192, 256))
     assert (picture.classes[:96, :128] != 255).all()
-    assert (picture.classes[96:] == 255).all() and (picture.classes[:, 128:] == 255).all()
+    assert (picture.classes[96:] == 255).all()
+    assert (picture.classes[:, 128:] == 255).all()
 
 
 def test_two_clicks_give_a_map_and_no_other_class(session, points) -> None:
@@ -190,7 +197,8 @@ def test_any_bands_give_a_map_that_equals_predict(tmp_path, bands, dtype) -> Non
     assert agreement_with_predict(session, path, tmp_path) >= 0.999
     classes = final(session, session.scene.grid.bounds, 200, 160).classes
     assert (classes[:30, :40] == 255).all()
-    assert (classes[40:, :90] == 0).mean() > 0.8 and (classes[40:, 110:] == 1).mean() > 0.8
+    assert (classes[40:, :90] == 0).mean() > 0.8
+    assert (classes[40:, 110:] == 1).mean() > 0.8
 
 
 def test_a_rotated_scene_is_shown_north_up(tmp_path) -> None:
@@ -205,7 +213,8 @@ def test_a_rotated_scene_is_shown_north_up(tmp_path) -> None:
     picture = final(session, (west, south, east, north), 160, 200)
     assert picture.classes.shape == (200, 160)  # columns run north: the right half is on top
     top, bottom = (picture.legend.index(name) for name in ("right", "left"))
-    assert (picture.classes[:90] == top).mean() > 0.8 and (picture.classes[110:] == bottom).mean() > 0.8
+    assert (picture.classes[:90] == top).mean() > 0.8
+    assert (picture.classes[110:] == bottom).mean() > 0.8
 
 
 def test_a_raster_that_vanishes_or_changes_is_named_and_points_are_kept(mosaic, tmp_path) -> None:
@@ -217,7 +226,9 @@ def test_a_raster_that_vanishes_or_changes_is_named_and_points_are_kept(mosaic, 
     bounds = pixel_bounds(session, 0, 0, 96, 128)
     before = final(session, bounds)
     path.rename(tmp_path / "away.tif")
-    with pytest.raises(GeopointsegError, match=r"'moving.tif' was removed .* restore the file to go on\."):
+    with pytest.raises(
+        GeopointsegError, match=r"'moving.tif' was removed .* restore the file to go on\."
+    ):
         final(session, bounds)
     with pytest.raises(GeopointsegError, match=r"'moving.tif' was removed"):
         session.points.add(clicks[2])
@@ -262,8 +273,14 @@ def test_accuracy_of_labels_without_meaning_is_that_of_chance() -> None:
     features = rng.normal(size=(120, 5)).astype(np.float32)
     *_, estimate = estimate_accuracy(features, cells, np.ones(5, dtype=bool))
     assert abs(estimate.accuracy - 0.5) < 0.17
-    with pytest.raises(GeopointsegError, match=r"There are 4 points of 2 classes .* needs 10 points"):
-        list(estimate_accuracy(features[:4], cells_of(np.array([0, 1, 0, 1])), np.ones(5, dtype=bool)))
+    with pytest.raises(
+        GeopointsegError, match=r"There are 4 points of 2 classes .* needs 10 points"
+    ):
+        list(
+            estimate_accuracy(
+                features[:4], cells_of(np.array([0, 1, 0, 1])), np.ones(5, dtype=bool)
+            )
+        )
 
 
 @pytest.mark.parametrize("is_harmful", [True, False])
