@@ -101,7 +101,7 @@ def choose_features(sets: FeatureSets, features: Features, cells: LabelledCells)
     step = -(-len(cells) // MOST_CHOOSING)
     chosen = np.zeros(len(cells), dtype=bool)
     chosen[::step] = True
-    few, block = cells.select(chosen), assign_cells(cells.select(chosen))
+    few, block = cells.select(chosen), assign_ground(cells.select(chosen))
     if block.max(initial=0) < 3:
         return sets.everything
     with _blas().limit(limits=1, user_api="blas"):
@@ -157,7 +157,7 @@ def held_out_losses(
     return np.asarray((residual**2).sum(axis=1) / counts[class_index])
 
 
-def assign_cells(cells: LabelledCells) -> NDArray[np.int64]:
+def assign_ground(cells: LabelledCells) -> NDArray[np.int64]:
     """Return the square block of ground of each pixel, int64 ``(pixel,)``, numbered from 0."""
     if not len(cells):
         return np.zeros(0, dtype=np.int64)
@@ -229,7 +229,7 @@ class HeldOutAccuracy:
         return {k: round(v, 4) for k, v in vars(self).items()} | {"text": text}
 
 
-def estimate_accuracy(
+def estimate_held_out(
     features: Features, cells: LabelledCells, columns: Rows
 ) -> Iterator[HeldOutAccuracy | None]:
     """Yield None after each fit, and the estimate at the end, so that the caller can stop in between.
@@ -253,7 +253,7 @@ def estimate_accuracy(
     PointsError
         If there are too few points or blocks.
     """
-    block = assign_cells(cells)
+    block = assign_ground(cells)
     blocks = int(block.max(initial=-1)) + 1
     if len(cells) < FEWEST_POINTS or blocks < 4 or len(cells.names) < 2:
         raise PointsError(

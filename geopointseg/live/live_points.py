@@ -109,6 +109,7 @@ class LivePoints:
     _points: dict[Identifier, LivePoint] = field(default_factory=dict, repr=False)
     _at: dict[tuple[int, int], set[Identifier]] = field(default_factory=dict, repr=False)
     _next: int = 1
+    _cells: tuple[int, LabelledCells] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self._points)
@@ -248,6 +249,11 @@ class LivePoints:
 
     def cells(self) -> LabelledCells:
         """Return the pixels to learn from: those with points of exactly one class of the legend."""
+        if self._cells is None or self._cells[0] != self.version:
+            self._cells = self.version, self._list_cells()
+        return self._cells[1]
+
+    def _list_cells(self) -> LabelledCells:
         known = set(self.legend.names)
         rows = []
         for pixel, owners in self._at.items():

@@ -6,6 +6,7 @@ So they are mixed with places unlike all points, and places of classes with few 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ SEARCH_PX = 512
 NEAREST_PX = 10
 """Smallest distance of a proposed place from a point or an earlier proposal, in pixels of the imagery or the search."""
 CANDIDATES = 1500
+MOST_ASKED = 500
 TRIED = 200
 _REASONS = {
     "doubt": "The two classes are nearly equally probable here.",
@@ -96,7 +98,7 @@ class Questions:
     """
 
     session: LiveSession
-    _asked: list[tuple[int, int]] = field(default_factory=list)
+    _asked: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MOST_ASKED))
     _turn: int = 0
 
     def ask(self, bounds: Bounds | None = None, check: Check = lambda _: None) -> Question:

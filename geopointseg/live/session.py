@@ -27,7 +27,7 @@ from geopointseg.live.live_fit import (
     FeatureSets,
     HeldOutAccuracy,
     choose_features,
-    estimate_accuracy,
+    estimate_held_out,
     fit_cells,
 )
 from geopointseg.live.live_points import LabelledCells, LivePoints, weak_classes
@@ -257,10 +257,10 @@ class LiveSession:
         return found
 
     def accuracy(self, check: Check = lambda _: None) -> Iterator[HeldOutAccuracy | None]:
-        """Yield None after each step, and the accuracy on ground held out at the end; see `estimate_accuracy`."""
+        """Yield None after each step, and the accuracy on ground held out at the end; see `estimate_held_out`."""
         fitted = self.fitted(0, check)
         yield None
-        yield from estimate_accuracy(fitted.features, fitted.cells, fitted.columns)
+        yield from estimate_held_out(fitted.features, fitted.cells, fitted.columns)
 
     def windows(self, level: int) -> LevelWindows:
         """Return the windows of a pyramid level."""
