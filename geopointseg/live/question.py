@@ -1,7 +1,8 @@
 """The next question of a live session: where a click helps most, and which two classes are in doubt there.
 
-Three kinds of places take turns. Clicks on errors alone are ahead at first and then stand still, because they teach the rare and the odd.
-So they are mixed with places unlike all points, and places of classes with few points.
+Three kinds of places take turns: places that the map gives to the class with the fewest points, places in doubt, and places unlike all
+points. Clicks on errors alone are ahead at first and then stand still, because they teach the rare and the odd. Half of the questions
+balance the classes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from geopointseg.raster.grid import Bounds
 
 Kind = Literal["doubt", "new", "balance"]
 
-KINDS: tuple[Kind, ...] = ("doubt", "balance", "new")
+KINDS: tuple[Kind, ...] = ("balance", "doubt", "balance", "new")
+DRAWN: dict[Kind, int] = {"balance": 6, "doubt": 30, "new": 30}
+"""Number of random candidates of which the best one is asked for."""
 SEARCH_PX = 512
 """The searched area is reduced to about this longer side, in pixels."""
 NEAREST_PX = 10
@@ -32,7 +35,7 @@ TRIED = 200
 _REASONS = {
     "doubt": "The two classes are nearly equally probable here.",
     "new": "The ground here is unlike all points.",
-    "balance": "This class has the fewest points.",
+    "balance": "The map shows the class with the fewest points here.",
 }
 
 
@@ -154,7 +157,9 @@ class Questions:
         """Return the most useful candidate whose pixel is an image; reduced pixels may have nodata in them."""
         order = np.argsort(-usefulness, kind="stable")[:TRIED]
         for position in order.tolist():
-            if self.session.is_valid(int(found.row[position]), int(found.col[position])):
+            if usefulness[position] >= 0 and self.session.is_valid(
+                int(found.row[position]), int(found.col[position])
+            ):
                 return int(position)
         raise PointsError(
             "The searched area is mostly nodata. Expected an image there; choose another area."
@@ -198,17 +203,32 @@ class Questions:
     def _usefulness(
         self, found: _Candidates, kind: Kind, level: int, check: Check
     ) -> NDArray[np.float64]:
-        """Return how useful a click on each candidate is, by the kind of question."""
+        """Return how useful a click on each candidate is, by the kind of question; most are left out at random.
+
+        The extremes of doubt and novelty are often noise and mixed pixels. The best of a few random candidates is typical of its
+        class as well.
+        """
+        rng = np.random.default_rng(self._turn)
         top = np.sort(found.probabilities, axis=1)[:, -2:]
-        doubt = 1.0 - (top[:, 1] - top[:, 0]).astype(np.float64)
-        if kind == "doubt":
-            return doubt
+        useful = 1.0 - (top[:, 1] - top[:, 0]).astype(np.float64)
+        among = np.ones(len(useful), dtype=bool)
+        if kind == "new":
+            useful = self._novelty(found, level, check)
+            among = useful > 0
         if kind == "balance":
-            fitted = self.session.fitted(level, check)
-            counts = np.bincount(fitted.cells.class_index, minlength=len(fitted.names))
-            fewest = int(counts.argmin())
-            return found.probabilities[:, fewest].astype(np.float64) * (0.5 + doubt)
-        return self._novelty(found, level, check) * (0.5 + doubt)
+            among = found.probabilities.argmax(axis=1) == self._scarcest(found, level, check)
+        places = np.flatnonzero(among) if among.any() else np.arange(len(useful))
+        drawn = rng.permutation(places)[: DRAWN[kind]]
+        usefulness = np.full(len(useful), -1.0)
+        usefulness[drawn] = useful[drawn]
+        return usefulness
+
+    def _scarcest(self, found: _Candidates, level: int, check: Check) -> int:
+        """Return the class with the fewest points among those that the map shows."""
+        fitted = self.session.fitted(level, check)
+        counts = np.bincount(fitted.cells.class_index, minlength=len(fitted.names))
+        shown = np.bincount(found.probabilities.argmax(axis=1), minlength=len(fitted.names))
+        return int(np.where(shown > 0, counts, counts.max() + 1).argmin())
 
     def _novelty(self, found: _Candidates, level: int, check: Check) -> NDArray[np.float64]:
         """Return the distance of candidates to the nearest point in feature space; 0 for those that are not sampled."""

@@ -174,7 +174,7 @@ class SimulatedUser:
         return names[np.minimum(picture.classes, len(names) - 1)], picture.confidence
 
     def click_as_asked(self, per_class: int) -> None:
-        """Three random clicks per class, then in turns: an error that is confident, and an answer to a question."""
+        """Three random clicks per class, then in turns: a confident error of the class with the fewest points, and two answers to questions."""
         self.click_at_random(3)
         grid = self.session.scene.grid
         west, _, east, north = grid.bounds
@@ -195,16 +195,15 @@ class SimulatedUser:
         found, confidence = self.picture()
         upper = self.scene.truth[: self.half]
         wrong = (found[: self.half] != upper) & np.isin(upper, self.classes)
-        places = (
-            np.argwhere(
-                wrong
-                & (confidence[: self.half] >= np.percentile(confidence[: self.half][wrong], 70))
-            )
-            if wrong.any()
-            else []
+        if not wrong.any():
+            return
+        counts = {int(k): v for k, v in self.session.points.counts().items()}
+        scarce = min(np.unique(upper[wrong]), key=lambda k: counts.get(int(k), 0))
+        own = wrong & (upper == scarce)
+        places = np.argwhere(
+            own & (confidence[: self.half] >= np.median(confidence[: self.half][own]))
         )
-        if len(places):
-            self.click(*(int(v) for v in places[self.rng.integers(len(places))]))
+        self.click(*(int(v) for v in places[self.rng.integers(len(places))]))
 
     def score(self) -> float:
         """Return the mean F1 on the lower half."""
