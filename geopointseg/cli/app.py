@@ -34,6 +34,7 @@ _COMMANDS = {
     "similar": "similar_command",
     "match": "scenes_command",
     "study": "study_command",
+    "live": "live_command",
     "bench": "bench_command",
 }
 

@@ -9,21 +9,24 @@ from pathlib import Path
 import click
 
 import geopointseg
-from geopointseg.cli.invocation import Invocation, common_options
+from geopointseg.cli.invocation import Invocation, Table, common_options
 from geopointseg.errors import InputFileError
 
 _SCRIPTS = {"predict": "bench_predict.py", "sample": "bench_sampling.py", "points": "bench_mask.py"}
 
 
 @click.command("bench", context_settings={"ignore_unknown_options": True})
-@click.argument("what", type=click.Choice(list(_SCRIPTS)))
+@click.argument("what", type=click.Choice([*_SCRIPTS, "live"]))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @common_options
 def bench_command(run: Invocation, what: str, arguments: tuple[str, ...]) -> None:
-    """Measure prediction, sampling or rasterizing relative to other software.
+    """Measure prediction, sampling or rasterizing relative to other software, or a live session.
 
-    Further ARGUMENTS are passed to the benchmark; --help after them lists its options.
+    Further ARGUMENTS are passed to the benchmark; --help after them lists its options. 'live' takes none.
     """
+    if what == "live":
+        _run_live(run, arguments)
+        return
     script = Path(geopointseg.__file__).parent.parent / "tests" / "benchmarks" / _SCRIPTS[what]
     if not script.exists():
         raise InputFileError(
@@ -33,3 +36,15 @@ def bench_command(run: Invocation, what: str, arguments: tuple[str, ...]) -> Non
     sys.argv = [str(script), *arguments]
     runpy.run_path(str(script), run_name="__main__")
     run.reporter.close()
+
+
+def _run_live(run: Invocation, arguments: tuple[str, ...]) -> None:
+    """Measure a live session on a generated mosaic."""
+    from geopointseg.live.live_benchmark import run_live_benchmark
+
+    if arguments:
+        raise click.UsageError(f"'bench live' takes no arguments, but got {' '.join(arguments)}.")
+    found = {name: round(value, 4) for name, value in run_live_benchmark().items()}
+    run.finish(
+        found, Table("Live session, 4096 x 4096 pixels", ["measure", "value"], list(found.items()))
+    )

@@ -80,7 +80,7 @@ class TrainingJob:
 
     @property
     def preferred(self) -> str:
-        """Kind of the member that is kept alone unless others are shown to score higher, see `choose`."""
+        """Kind of the member that outweighs the others unless they are shown to score higher, see `choose`."""
         return "network" if self.config.model.freeze_encoder else ""
 
     @cached_property

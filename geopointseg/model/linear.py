@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from geopointseg.errors import TrainingError
 from geopointseg.model.backbone import DEPTH, LITE0, Backbone
+from geopointseg.model.filter_pyramid import FILTERS, FilterPyramid, JoinedBackbones
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -46,7 +47,7 @@ class LinearBody(nn.Module):
     bands, classes
         Number of input and output channels.
     backbone
-        The frozen feature extractor.
+        The frozen feature extractor, with the attributes ``strides`` and ``channels``.
 
     Attributes
     ----------
@@ -56,7 +57,9 @@ class LinearBody(nn.Module):
 
     projection: Tensor
 
-    def __init__(self, bands: int, classes: int, backbone: Backbone) -> None:
+    def __init__(
+        self, bands: int, classes: int, backbone: Backbone | FilterPyramid | JoinedBackbones
+    ) -> None:
         super().__init__()
         self.encoder = backbone
         self.register_buffer("projection", torch.eye(3, bands))
@@ -222,10 +225,7 @@ class LinearHead(Protocol):
 
 
 def fit_head(body: LinearHead, labelled: LabelledFeatures, classes: int) -> None:
-    """Fit a multinomial logistic regression and store it in the body.
-
-    Features are standardized. All classes have the same total weight. Classes without a pixel get the probability 0, and
-    constant features the weight 0.
+    """Fit a multinomial logistic regression and store it in the body; see `fit_logistic`.
 
     Parameters
     ----------
@@ -235,6 +235,36 @@ def fit_head(body: LinearHead, labelled: LabelledFeatures, classes: int) -> None
         Labelled pixels.
     classes
         Number of classes in the legend.
+
+    Raises
+    ------
+    TrainingError
+        If there are fewer than two classes with pixels.
+    """
+    body.load_head(*fit_logistic(labelled, classes))
+
+
+def fit_logistic(
+    labelled: LabelledFeatures, classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit a multinomial logistic regression.
+
+    Features are standardized. All classes have the same total weight. Classes without a pixel get the probability 0, and
+    constant features the weight 0.
+
+    Parameters
+    ----------
+    labelled
+        Labelled pixels.
+    classes
+        Number of classes in the legend.
+
+    Returns
+    -------
+    weight
+        float64 ``(class, feature)``, for features as they are given.
+    bias
+        float64 ``(class,)``.
 
     Raises
     ------
@@ -259,7 +289,7 @@ def fit_head(body: LinearHead, labelled: LabelledFeatures, classes: int) -> None
         model.fit((features - mean) / scale, labelled.class_index[used], labelled.weight[used])
     weight, bias = all_classes(model.coef_, model.intercept_, present, classes)
     weight = weight / scale
-    body.load_head(weight, bias - weight @ mean)
+    return weight, bias - weight @ mean
 
 
 ABSENT_LOGIT = -1e4
@@ -309,7 +339,7 @@ def build_linear_body(
     bands, classes
         Number of input and output channels.
     encoder
-        timm's name of the backbone.
+        timm's name of the backbone, ``filters``, or both joined by ``+``; see `geopointseg.model.filter_pyramid`.
     depth
         Number of stages of the backbone.
 
@@ -318,7 +348,9 @@ def build_linear_body(
     LinearBody
         Not pretrained; see `build_backbone`.
     """
-    return LinearBody(bands, classes, Backbone(encoder, depth))
+    names = encoder.split("+")
+    parts = [FilterPyramid() if name == FILTERS else Backbone(name, depth) for name in names]
+    return LinearBody(bands, classes, parts[0] if len(parts) == 1 else JoinedBackbones(parts))
 
 
 def choose_projection(

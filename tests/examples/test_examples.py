@@ -47,6 +47,13 @@ def test_published_dataset(tmp_path):
     assert (tmp_path / "model" / "model.json").exists()
 
 
+def test_live_client(tmp_path):
+    counts = run("live_client", tmp_path)
+    assert set(counts) == {"first", "second"}
+    assert sum(counts.values()) > 0.5 * 320 * 384
+    assert (tmp_path / "model" / "model.json").exists()
+
+
 def test_the_gallery_names_every_script():
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for script in EXAMPLES.glob("*.py"):

@@ -266,20 +266,24 @@ def test_a_resumed_budget_goes_on_at_the_same_pace() -> None:
     assert resumed.progress(7) == pytest.approx(1.0)
 
 
-def test_a_preferred_member_is_kept_alone_unless_others_score_clearly_higher() -> None:
+def test_a_preferred_member_outweighs_the_others_unless_they_score_clearly_higher() -> None:
     truth = np.tile(np.arange(3), 60)
     forest, linear, network = (probabilities(truth, 4, seed) for seed in (1, 2, 3))
     members = {"network": network, "forest": forest, "linear": linear}
     assert set(choose(members, truth).weights) == set(members)
     poor = {**members, "network": probabilities(truth, 0.5, 3)}
     assert "network" not in choose(poor, truth, preferred="network").weights
-    best = {**members, "network": probabilities(truth, 12, 3)}
-    choice = choose(best, truth, preferred="network")
-    assert choice.weights == {"network": 1.0}
     equal = dict.fromkeys(members, forest)
     choice = choose(equal, truth, preferred="network")
-    assert choice.weights == {"network": 1.0}
-    assert "it was distilled from the other members" in choice.reason
+    assert choice.weights == pytest.approx({"network": 0.6, "forest": 0.2, "linear": 0.2})
+    assert choice.reason.startswith(
+        "The network outweighs forest and linear (0.60 to 0.20 to 0.20): on 180"
+    )
+    useless = np.full_like(forest, 1 / 3)
+    alone = {"network": forest, "forest": useless, "linear": useless}
+    assert choose(alone, truth, preferred="network").weights == {"network": 1.0}
+    two = {"network": forest, "forest": forest, "linear": useless}
+    assert choose(two, truth, preferred="network").weights == {"network": 0.75, "forest": 0.25}
 
 
 def test_a_doubtful_member_must_raise_the_score() -> None:

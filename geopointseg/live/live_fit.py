@@ -1,0 +1,293 @@
+"""Fits of a live session: which features help, the logistic regression on them, and the accuracy on ground held out.
+
+Every function depends on its arguments only. So the same points give the same head, whatever came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from geopointseg.errors import PointsError
+from geopointseg.labels.block_split import deal_blocks
+from geopointseg.live.live_points import LabelledCells
+from geopointseg.live.window_features import FeatureLayout, Head
+from geopointseg.model.linear import LabelledFeatures, fit_logistic
+
+Features = NDArray[np.float32]
+Rows = NDArray[np.bool_]
+
+BLOCKS_ACROSS = 6
+"""Blocks along the longer side of the labelled area, for choices and estimates on ground held out."""
+FOLDS = 8
+"""Largest number of parts in which blocks are held out."""
+FEWEST_POINTS = 10
+"""Labelled pixels that an estimate of accuracy needs."""
+MOST_CHOOSING = 400
+"""Labelled pixels on which feature sets are compared; of more, evenly spaced ones."""
+_RIDGE = 0.1
+
+
+@dataclass(frozen=True)
+class FeatureSets:
+    """Sets of features that a head may use.
+
+    Parameters
+    ----------
+    everything
+        Planes, filters and pretrained features, bool ``(feature,)``.
+    filters
+        Without pretrained features.
+    """
+
+    everything: Rows
+    filters: Rows
+
+    @classmethod
+    def of(cls, layout: FeatureLayout, pretrained: int) -> FeatureSets:
+        """Return the sets of a layout whose first stages are pretrained.
+
+        Parameters
+        ----------
+        layout
+            Order of the features.
+        pretrained
+            Number of stages of the pretrained backbone.
+
+        Returns
+        -------
+        FeatureSets
+            Equal sets if there is no pretrained backbone.
+        """
+        filters = np.ones(layout.count, dtype=bool)
+        filters[layout.planes : layout.planes + sum(layout.channels[:pretrained])] = False
+        return cls(np.ones(layout.count, dtype=bool), filters)
+
+
+def choose_features(sets: FeatureSets, features: Features, cells: LabelledCells) -> Rows:
+    """Return the features that a head should use.
+
+    Pretrained features lower the accuracy on some imagery. Ridge regressions on both sets are compared on blocks of ground that
+    are held out, which has a closed form. Pretrained features are left out where the loss without them is lower by more
+    than its standard error.
+
+    Parameters
+    ----------
+    sets
+        The candidates.
+    features
+        float32 ``(pixel, feature)``.
+    cells
+        Positions and classes of the pixels.
+
+    Returns
+    -------
+    ndarray
+        bool ``(feature,)``.
+
+    References
+    ----------
+    Allen, D. M. (1974). The relationship between variable selection and data augmentation and a method for prediction.
+    Technometrics 16(1), 125-127. doi:10.1080/00401706.1974.10489157.
+    """
+    if np.array_equal(sets.everything, sets.filters):
+        return sets.everything
+    step = -(-len(cells) // MOST_CHOOSING)
+    chosen = np.zeros(len(cells), dtype=bool)
+    chosen[::step] = True
+    few, block = cells.select(chosen), assign_ground(cells.select(chosen))
+    if block.max(initial=0) < 3:
+        return sets.everything
+    with _blas().limit(limits=1, user_api="blas"):
+        losses = [
+            held_out_losses(features[chosen][:, columns], few.class_index, block)
+            for columns in (sets.everything, sets.filters)
+        ]
+    gain = losses[0] - losses[1]
+    by_block = np.bincount(block, gain) / np.sqrt(np.bincount(block))
+    error = float(np.sqrt((by_block**2).sum()))
+    return sets.filters if gain.sum() > error else sets.everything
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return the controller of the BLAS libraries of this process; finding them takes milliseconds."""
+    import sklearn.linear_model  # noqa: F401 - scipy, which it imports, loads a library of its own
+
+    return ThreadpoolController()
+
+
+def held_out_losses(
+    features: Features, class_index: NDArray[np.int64], block: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the squared error of each pixel by a ridge regression that did not see its block.
+
+    Parameters
+    ----------
+    features
+        float32 ``(pixel, feature)``; standardized here.
+    class_index
+        int64 ``(pixel,)``.
+    block
+        Block of each pixel, int64 ``(pixel,)``.
+
+    Returns
+    -------
+    ndarray
+        float64 ``(pixel,)``; each class has the same total weight.
+    """
+    values = features.astype(np.float64)
+    spread = values.std(axis=0)
+    values = (values - values.mean(axis=0)) / np.where(spread > 1e-6, spread, np.inf)
+    kernel = values @ values.T / max(int((spread > 1e-6).sum()), 1)
+    target = np.eye(int(class_index.max()) + 1)[class_index]
+    target = target - target.mean(axis=0)
+    hat = np.linalg.solve(kernel + _RIDGE * np.eye(len(kernel)), kernel).T
+    residual = target - hat @ target
+    for number in np.unique(block):
+        own = np.flatnonzero(block == number)
+        residual[own] = np.linalg.solve(np.eye(len(own)) - hat[np.ix_(own, own)], residual[own])
+    counts = np.bincount(class_index)
+    return np.asarray((residual**2).sum(axis=1) / counts[class_index])
+
+
+def assign_ground(cells: LabelledCells) -> NDArray[np.int64]:
+    """Return the square block of ground of each pixel, int64 ``(pixel,)``, numbered from 0."""
+    if not len(cells):
+        return np.zeros(0, dtype=np.int64)
+    extent = max(int(np.ptp(cells.row)), int(np.ptp(cells.col)), 1) + 1
+    side = max(-(-extent // BLOCKS_ACROSS), 1)
+    table = np.column_stack(
+        [(cells.row - cells.row.min()) // side, (cells.col - cells.col.min()) // side]
+    )
+    return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def fit_cells(features: Features, cells: LabelledCells, columns: Rows) -> Head:
+    """Fit a logistic regression on some of the features.
+
+    Parameters
+    ----------
+    features
+        float32 ``(pixel, feature)``.
+    cells
+        Classes of the pixels.
+    columns
+        Features to use, bool ``(feature,)``; all others get the weight 0.
+
+    Returns
+    -------
+    Head
+        One row per class of ``cells``.
+    """
+    used = LabelledFeatures(
+        features[:, columns], cells.class_index, np.ones(len(cells), np.float32)
+    )
+    with _blas().limit(
+        limits=1, user_api="blas"
+    ):  # small matrices; threads would wait for each other
+        own, bias = fit_logistic(used, len(cells.names))
+    weight = np.zeros((len(own), features.shape[1]), np.float32)
+    weight[:, columns] = own
+    return Head(torch.from_numpy(weight), torch.from_numpy(bias.astype(np.float32)))
+
+
+@dataclass(frozen=True)
+class HeldOutAccuracy:
+    """Accuracy at pixels whose block of ground was left out of the fit.
+
+    Parameters
+    ----------
+    accuracy
+        Overall accuracy, 0..1.
+    standard_error
+        Over the blocks.
+    mean_f1
+        Mean F1 over the classes.
+    points, blocks
+        Number of pixels and of blocks.
+    """
+
+    accuracy: float
+    standard_error: float
+    mean_f1: float
+    points: int
+    blocks: int
+
+    def to_json(self) -> dict[str, float | int | str]:
+        """Return the estimate as in the protocol."""
+        text = (
+            f"On ground held out: {self.accuracy:.2f} +- {self.standard_error:.2f} ({self.points} points in "
+            f"{self.blocks} blocks)"
+        )
+        return {k: round(v, 4) for k, v in vars(self).items()} | {"text": text}
+
+
+def estimate_held_out(
+    features: Features, cells: LabelledCells, columns: Rows
+) -> Iterator[HeldOutAccuracy | None]:
+    """Yield None after each fit, and the estimate at the end, so that the caller can stop in between.
+
+    Parameters
+    ----------
+    features
+        float32 ``(pixel, feature)``.
+    cells
+        Positions and classes of the pixels.
+    columns
+        Features to use, bool ``(feature,)``.
+
+    Yields
+    ------
+    HeldOutAccuracy or None
+        The estimate is the last value.
+
+    Raises
+    ------
+    PointsError
+        If there are too few points or blocks.
+    """
+    block = assign_ground(cells)
+    blocks = int(block.max(initial=-1)) + 1
+    if len(cells) < FEWEST_POINTS or blocks < 4 or len(cells.names) < 2:
+        raise PointsError(
+            f"There are {len(cells)} points of {len(cells.names)} classes in {blocks} blocks of ground. An estimate of accuracy "
+            f"needs {FEWEST_POINTS} points of two classes in 4 blocks; add points in other places."
+        )
+    parts = min(FOLDS, blocks)
+    table = np.zeros((blocks, len(cells.names)), dtype=np.int64)
+    np.add.at(table, (block, cells.class_index), 1)
+    fold = deal_blocks(table, np.full(parts, 1 / parts))[block]
+    predicted = np.full(len(cells), -1, dtype=np.int64)
+    for part in range(parts):
+        own = fold == part
+        rest = np.unique(cells.class_index[~own])
+        if len(rest) == 1:
+            predicted[own] = rest[0]
+        elif len(rest):
+            head = fit_cells(features[~own], cells.select(~own), columns)
+            logits = features[own] @ head.weight.numpy().T + head.bias.numpy()
+            predicted[own] = logits.argmax(axis=1)
+        yield None
+    yield _summarize(predicted, cells.class_index, block)
+
+
+def _summarize(
+    predicted: NDArray[np.int64], truth: NDArray[np.int64], block: NDArray[np.int64]
+) -> HeldOutAccuracy:
+    right = (predicted == truth).astype(np.float64)
+    accuracy = float(right.mean())
+    blocks = int(block.max()) + 1
+    residual = np.bincount(block, right - accuracy)
+    error = np.sqrt((residual**2).sum() * blocks / (blocks - 1)) / len(truth)
+    f1 = []
+    for index in np.unique(truth):
+        is_class, is_predicted = truth == index, predicted == index
+        f1.append(2 * (is_class & is_predicted).sum() / (is_class.sum() + is_predicted.sum()))
+    return HeldOutAccuracy(accuracy, float(error), float(np.mean(f1)), len(truth), blocks)

@@ -1,0 +1,113 @@
+"""Classes in the messages of a live session."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from geopointseg.class_colors import class_colors
+from geopointseg.errors import LegendError
+from geopointseg.legend import Legend, LegendEntry
+from geopointseg.name import clean_name
+
+MOST_CLASSES = 254
+"""Pictures have 8 bits, and 255 means unknown."""
+
+
+def read_name(value: object) -> str:
+    """Return the name of a class, cleaned, or raise `LegendError`."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        name = clean_name(text).strip() if isinstance(text, str) else ""
+    if not name or len(name) > 200:
+        raise LegendError(
+            f"The class {show_value(value)} is no name. Expected a text of 1 to 200 characters."
+        )
+    return name
+
+
+def append_class(legend: Legend, name: str) -> Legend:
+    """Return a legend with one more class, which gets a free code and a colour.
+
+    Examples
+    --------
+    >>> append_class(Legend.from_names(["water"], codes=[7]), "forest").to_json()[1]
+    {'code': 8, 'name': 'forest', 'color': '#117733'}
+    """
+    if len(legend) >= MOST_CLASSES:
+        raise LegendError(
+            f"The legend has {MOST_CLASSES} classes. Expected no more; use the name of one of them."
+        )
+    code = max((e.code for e in legend.entries), default=0) + 1
+    color = class_colors([*legend.names, name])[-1]
+    return Legend((*legend.entries, LegendEntry(code, name, color)))
+
+
+def read_legend(rows: Sequence[object], before: Legend) -> tuple[Legend, dict[str, str]]:
+    """Return the legend of a message, and the new name of each renamed class.
+
+    Parameters
+    ----------
+    rows
+        Objects with ``name``; optional ``was``, ``color`` and ``code``.
+    before
+        The legend so far: classes keep their code and colour.
+
+    Returns
+    -------
+    legend
+        The new legend.
+    renamed
+        New names by earlier names.
+
+    Raises
+    ------
+    LegendError
+        If a row is malformed, or a name or code occurs twice.
+    """
+    if len(rows) > MOST_CLASSES:
+        raise LegendError(
+            f"The legend has {len(rows)} classes. Expected at most {MOST_CLASSES}; merge some of them."
+        )
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise LegendError("A row of the legend is no object. Expected {'name': ..., 'color': ...}.")
+    known = {e.name: e for e in before.entries}
+    table = [(row, read_name(row.get("name"))) for row in rows if isinstance(row, Mapping)]
+    colors = class_colors([name for _, name in table])
+    given = {row.get("code") for row, _ in table}
+    entries, renamed, used = [], {}, {e.code for e in before.entries} | _whole(given)
+    for (row, name), default in zip(table, colors, strict=True):
+        was = read_name(row["was"]) if row.get("was") is not None else name
+        old = known.get(was)
+        if was != name:
+            renamed[was] = name
+        code = row.get("code") if row.get("code") is not None else (old.code if old else None)
+        if code is None:
+            code = max(used, default=0) + 1
+            used.add(code)
+        entries.append(_entry(code, name, row.get("color") or (old.color if old else default)))
+    return Legend(tuple(entries)), renamed
+
+
+def _whole(values: set[Any]) -> set[int]:
+    return {v for v in values if isinstance(v, int) and not isinstance(v, bool)}
+
+
+def _entry(code: object, name: str, color: object) -> LegendEntry:
+    if isinstance(code, bool) or not isinstance(code, int) or code > 65_535:
+        raise LegendError(
+            f"The code of class '{name}' is {show_value(code)}. Expected a whole number from 0 to 65535."
+        )
+    if not isinstance(color, str):
+        raise LegendError(
+            f"The colour of class '{name}' is {show_value(color)}. Expected a text like '#1b7837'."
+        )
+    return LegendEntry(code, name, color.lower())
+
+
+def show_value(value: object) -> str:
+    """Return a value for a message, shortened."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
