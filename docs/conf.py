@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "readme_draft.md"]
 default_role = "code"
+smartquotes = False  # options begin with two hyphens
 nitpicky = True
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
@@ -53,11 +55,13 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
-nitpick_ignore_regex = [(r"py:.*", r".*")]
+nitpick_ignore_regex = [(r"py:(class|obj|exc|data)", r".*")]
 """Types in signatures belong to other projects or are private aliases; `:doc:` and `:ref:` are always checked."""
 
 html_theme = "furo"
 html_title = f"geopointseg {release}"
+html_show_sourcelink = False
+html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = html_logo = "../qgis_plugin/icon.svg"
@@ -90,6 +94,11 @@ def scrape_figures(
     return figure_rst(images, gallery_conf["src_dir"])
 
 
+def silence_warnings(_gallery_conf: dict[str, Any], _script: str) -> None:
+    """Hide warnings in the output of scripts, because they show paths of the machine that builds the site."""
+    warnings.simplefilter("ignore")
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
@@ -102,7 +111,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "min_reported_time": 0,
     "plot_gallery": os.environ.get("GEOPOINTSEG_GALLERY", "1") == "1",
-    "reset_modules": (),
+    "reset_modules": (silence_warnings,),
     "capture_repr": (),
     "notebook_images": False,
 }

@@ -69,9 +69,14 @@ class Commands(_Generated):
 
     def markdown(self) -> str:
         """Return one section a command."""
-        return "\n\n".join(
-            _command(name, table) for name, table in describe_commands()["commands"].items()
-        )
+        commands = describe_commands()["commands"]
+        common = set.intersection(*(set(table["options"]) for table in commands.values()))
+        shared = {flag: o for flag, o in commands["train"]["options"].items() if flag in common}
+        parts = ["## Options of all commands", _options(shared)]
+        for name, table in commands.items():
+            own = {flag: o for flag, o in table["options"].items() if flag not in common}
+            parts.append(_command(name, table | {"options": own}))
+        return "\n\n".join(parts)
 
 
 def _command(name: str, table: dict[str, Any]) -> str:
@@ -79,9 +84,14 @@ def _command(name: str, table: dict[str, Any]) -> str:
     usage = " ".join(["geopointseg", name, *table["arguments"], *needed, "[OPTIONS]"])
     text = re.sub(r"\n\s*\x08?\n", "\n\n", table["help"].replace("\x08", ""))
     lines = [f"({_slug('command ' + name)})=", f"## {name}", "", f"```text\n{usage}\n```", "", text]
-    if table["options"]:
-        lines += ["", "| Option | Default | Meaning |", "|---|---|---|"]
-    for flag, option in table["options"].items():
+    return "\n".join([*lines, "", _options(table["options"])])
+
+
+def _options(options: dict[str, Any]) -> str:
+    if not options:
+        return ""
+    lines = ["| Option | Default | Meaning |", "|---|---|---|"]
+    for flag, option in options.items():
         help_text = re.sub(r"\s*\[default: [^\]]*\]", "", option["help"])
         declared = re.search(r"\[default: ([^\]]*)\]", option["help"])
         default = declared[1] if declared else option["default"]
@@ -181,7 +191,7 @@ def _sentences(node: ast.AST) -> Iterator[tuple[str, str]]:
             yield from ((text, f"check: {severity}") for text in _texts(node.elts[1]))
     elif isinstance(node, (ast.Return, ast.Assign)) and node.value is not None:
         texts = [text for text in _texts(node.value) if " Expected " in text]
-        yield from ((text, "GeopointsegError") for text in texts)
+        yield from ((text, "message") for text in texts)
 
 
 def _texts(node: ast.expr) -> list[str]:

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.colors import ListedColormap
 
 import geopointseg as gps
 from geopointseg.landscape import draw_points, write_scene
@@ -19,7 +20,7 @@ folder = Path(tempfile.mkdtemp())
 landscape = gps.make_landscape(160, 240, seed=1)
 write_scene(landscape, str(folder / "scene.tif"))
 scene = gps.Scene.open(folder / "scene.tif")
-points = draw_points(landscape, per_class=12)
+points = draw_points(landscape, per_class=40)
 print(points.crs, "->", scene.grid.crs)
 
 # %%
@@ -29,13 +30,14 @@ for name, count in zip(mask.legend.names, mask.counts(), strict=True):
 
 # %%
 labels, weight = mask.window(scene.grid.window)
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-axes[0].imshow(picture_scene(scene))
-axes[0].set_title("scene")
-shown = plt.matplotlib.colors.ListedColormap(["#eeeeee", *[e.color for e in mask.legend.entries]])
+rows, cols = slice(40, 100), slice(60, 150)
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+axes[0].imshow(picture_scene(scene)[rows, cols])
+axes[0].set_title("part of the scene, 60 x 90 pixels")
+colors = ["#e6e6e6", *[entry.color for entry in mask.legend.entries]]
 axes[1].imshow(
-    labels + 1, cmap=shown, vmin=-0.5, vmax=len(mask.legend) + 0.5, interpolation="nearest"
+    labels[rows, cols] + 1, cmap=ListedColormap(colors), vmin=-0.5, vmax=len(colors) - 0.5
 )
-axes[1].set_title("sparse mask: grey pixels are unlabelled")
+axes[1].set_title(f"sparse mask: grey is unlabelled, {(labels[rows, cols] >= 0).sum()} labels")
 for axis in axes:
     axis.set_axis_off()
