@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -9,13 +10,25 @@ from docutils.utils.math import latex2mathml
 from sphinx.application import Sphinx
 
 
+ACCENTED = re.compile(
+    r'<munderover>\s*(<mi>.*?</mi>)\s*(.*?)\s*(<mo stretchy="false">.</mo>)\s*</munderover>',
+    re.DOTALL,
+)
+"""docutils sets the index of an accented letter below it, as that of a sum."""
+
+
+def _mathml(tex: str, *, as_block: bool) -> str:
+    text = latex2mathml.tex2mathml(tex, as_block=as_block)
+    return ACCENTED.sub(r"<msub><mover>\1\3</mover>\2</msub>", text)
+
+
 def _visit_inline(translator: Any, node: nodes.Element) -> None:
-    translator.body.append(latex2mathml.tex2mathml(node.astext()))
+    translator.body.append(_mathml(node.astext(), as_block=False))
     raise nodes.SkipNode
 
 
 def _visit_block(translator: Any, node: nodes.Element) -> None:
-    formula = latex2mathml.tex2mathml(node.astext(), as_block=True)
+    formula = _mathml(node.astext(), as_block=True)
     translator.body.append(f'<div class="math">{formula}</div>')
     raise nodes.SkipNode
 
