@@ -9,7 +9,6 @@ from docutils import nodes
 from docutils.utils.math import latex2mathml
 from sphinx.application import Sphinx
 
-
 ACCENTED = re.compile(
     r'<munderover>\s*(<mi>.*?</mi>)\s*(.*?)\s*(<mo stretchy="false">.</mo>)\s*</munderover>',
     re.DOTALL,
