@@ -6,6 +6,7 @@ The project stores relative paths, so the folder can be moved. It opens in QGIS 
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +170,7 @@ def _stretch_limits(scene: Scene) -> dict[int, tuple[float, float]]:
 
 
 def _add_layer(holder: ET.Element, layer: _Layer) -> None:
-    attributes = {"type": layer.kind}
+    attributes: dict[str, str] = {"type": layer.kind}
     if layer.kind == "vector":
         attributes |= {"geometry": "Point", "wkbType": "Point"}
     node = ET.SubElement(holder, "maplayer", attributes)
@@ -211,4 +212,5 @@ def _add_crs(node: ET.Element, crs: CRS) -> None:
 
 
 def _identity(layer: _Layer) -> str:
-    return f"{layer.kind}_{layer.name}"
+    """Return the id of a layer; QGIS replaces ids of ten characters and less, which detaches the layer from the tree."""
+    return f"layer_{uuid.uuid5(uuid.NAMESPACE_URL, layer.source)}".replace("-", "_")

@@ -1,11 +1,12 @@
 """The project files of the demo and of examples/prairie open in QGIS with valid, styled layers."""
 
 import json
+import shutil
 import subprocess
 
-import pytest
-
 from geopointseg.lab.demonstration import write_demo_data
+from geopointseg.lab.qgis_project import write_qgis_project
+from geopointseg.raster.scene import Scene
 from tests.qgis.conftest import REPOSITORY
 
 READ = """
@@ -21,21 +22,42 @@ print(json.dumps([project.crs().authid(), found]))
 """
 
 
-@pytest.mark.parametrize(
-    ("name", "crs", "points_crs"),
-    [("demo", "EPSG:32633", "EPSG:4326"), ("prairie", "EPSG:26914", "EPSG:26914")],
+POINTS, MAP, SCENE = (
+    "QgsCategorizedSymbolRenderer",
+    "QgsPalettedRasterRenderer",
+    "QgsMultiBandColorRenderer",
 )
-def test_a_project_opens_with_valid_layers(qgis, tmp_path, name, crs, points_crs):
-    project = REPOSITORY / "examples" / "prairie" / "prairie.qgs"
-    if name == "demo":
-        project = tmp_path / write_demo_data(tmp_path, size=(120, 160))["project"]
+
+
+def open_project(qgis, project) -> list:
     done = subprocess.run(
         [qgis.python, "-c", READ, str(project)], env=qgis.environment, cwd=qgis.home,
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    found_crs, layers = json.loads(done.stdout.splitlines()[-1])
-    assert found_crs == crs
-    assert [layer[1:] for layer in layers] == [
-        [True, points_crs, "QgsCategorizedSymbolRenderer"],
-        [True, crs, "QgsMultiBandColorRenderer"],
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_packaged_project_opens_with_valid_layers(qgis):
+    crs = "EPSG:26914"
+    assert open_project(qgis, REPOSITORY / "examples" / "prairie" / "prairie.qgs") == [
+        crs,
+        [["points", True, crs, POINTS], ["scene.tif", True, crs, SCENE]],
+    ]
+
+
+def test_a_project_with_maps_opens_with_all_layers_in_order(qgis, tmp_path):
+    write_demo_data(tmp_path, size=(120, 160))
+    shutil.copy(tmp_path / "truth.tif", tmp_path / "m.tif")  # a short name makes a short id
+    maps = [tmp_path / "m.tif", tmp_path / "truth.tif"]
+    scene = Scene.open(tmp_path / "scene.tif")
+    project = write_qgis_project(tmp_path / "p.qgs", scene, tmp_path / "points.gpkg", maps)
+    crs = "EPSG:32633"
+    assert open_project(qgis, project) == [
+        crs,
+        [
+            ["points", True, "EPSG:4326", POINTS],
+            ["m", True, crs, MAP],
+            ["truth", True, crs, MAP],
+            ["scene.tif", True, crs, SCENE],
+        ],
     ]
