@@ -3,7 +3,7 @@ Area of applicability
 =====================
 
 A model cannot be trusted on ground that is unlike its training points. The dissimilarity index of Meyer and Pebesma (2021) measures that.
-Here all points lie in the western quarter, and a bright field in the east is unlike anything there.
+Here all points lie in the west, and a bright field in the east is unlike anything there.
 """
 
 import tempfile
