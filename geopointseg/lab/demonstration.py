@@ -20,6 +20,7 @@ from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.bands.opening import open_scenes
 from geopointseg.config import Config
 from geopointseg.errors import OutputError
+from geopointseg.lab.qgis_project import write_qgis_project
 from geopointseg.lab.synthetic_embedding import make_embedding, write_alpha_earth
 from geopointseg.lab.synthetic_landscape import Landscape, draw_points, make_landscape, write_scene
 from geopointseg.labels.block_split import split_points
@@ -145,8 +146,7 @@ class DemoResult:
         return [
             f"See {self.folder / self.files['picture']} and {self.folder / self.files['report']}.",
             (
-                f"Open in QGIS: {self.folder / self.files['map']}, {self.folder / self.files['scene']} and "
-                f"{self.folder / self.files['points']}; names and colours come with them."
+                f"Open in QGIS: {self.folder / self.files['project']}, a project with points, maps and scene."
             ),
             f"Took {total:.0f} s ({parts}).",
         ]
@@ -232,8 +232,9 @@ def run_demo(
     with _Stopwatch(seconds, "picture and report"):
         _draw(folder, data, scores)
         _report(folder, data, assessed[data.recipes[-1].title])
+        project = _write_project(folder, data, [r.map_name for r in reversed(data.recipes)])
     files = data.files | {
-        "map": "map.tif", "model": "model", "picture": "overview.png", "report": "report.html"
+        "map": "map.tif", "model": "model", "picture": "overview.png", "report": "report.html", "project": project,
     }  # fmt: skip
     return DemoResult(folder, files, scores, seconds, data.tested_on)
 
@@ -255,9 +256,18 @@ def write_demo_data(
     Returns
     -------
     dict
-        Name of the file in the folder by what it is: ``scene``, ``points`` and ``truth``.
+        Name of the file in the folder by what it is: ``scene``, ``points``, ``truth`` and ``project``.
     """
-    return _synthetic_data(Path(folder), size, seed).files
+    data = _synthetic_data(Path(folder), size, seed)
+    return data.files | {"project": _write_project(Path(folder), data, [])}
+
+
+def _write_project(folder: Path, data: _DemoData, maps: Sequence[str]) -> str:
+    """Write the QGIS project of the demo and return its name."""
+    points = folder / data.files["points"]
+    project = folder / "demo.qgs"
+    write_qgis_project(project, data.scene, points, [folder / m for m in maps], title="Demo")
+    return project.name
 
 
 def _prepare(folder: Path) -> None:

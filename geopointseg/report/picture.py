@@ -39,7 +39,7 @@ def picture_scene(scene: Scene, longest: int = LONGEST_PX) -> Picture:
     NDArray
         uint8 ``(row, col, 4)``, red, green, blue and opacity.
     """
-    indices = _color_bands(scene)
+    indices = color_bands(scene)
     shape = reduced_shape(scene.grid, longest)
     shown = replace(
         scene, bands=tuple(b for b in scene.source_bands if b.index in indices), mixing=None
@@ -88,7 +88,8 @@ def reduced_shape(grid: Grid, longest: int = LONGEST_PX) -> tuple[int, int]:
     return max(1, round(grid.height / factor)), max(1, round(grid.width / factor))
 
 
-def _color_bands(scene: Scene) -> list[int]:
+def color_bands(scene: Scene) -> list[int]:
+    """Return the numbers of the stored bands shown as red, green and blue, from 1; one number for a picture in grey."""
     bands = [band for band in scene.source_bands if band.index > 0]
     known: dict[str, int] = {}
     for band in bands:

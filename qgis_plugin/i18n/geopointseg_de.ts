@@ -985,6 +985,8 @@
 <translation>seine Datei oder Datenbank ist schreibgeschützt</translation></message>
 <message><source>its process was killed (signal {code})</source>
 <translation>sein Prozess wurde abgebrochen (Signal {code})</translation></message>
+<message><source>knn</source>
+<translation>nächste Nachbarn (knn)</translation></message>
 <message><source>look up</source>
 <translation>Nachsehen</translation></message>
 <message><source>match</source>

@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_data_alone_is_written_without_a_training(tmp_path):
     files = write_demo_data(tmp_path / "demo", size=(200, 260), seed=3)
-    assert set(files) == {"scene", "points", "truth"}
+    assert set(files) == {"scene", "points", "truth", "project"}
     points = read_points(tmp_path / "demo" / files["points"])
     assert set(points.counts().tolist()) == {50}
     with rasterio.open(tmp_path / "demo" / files["scene"]) as scene:
