@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from geopointseg.errors import PointsError
 from geopointseg.labels.block_split import deal_blocks
 from geopointseg.live.live_points import LabelledCells
 from geopointseg.live.window_features import FeatureLayout, Head
 from geopointseg.model.linear import LabelledFeatures, fit_logistic
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Features = NDArray[np.float32]
 Rows = NDArray[np.bool_]
@@ -101,7 +104,7 @@ def choose_features(sets: FeatureSets, features: Features, cells: LabelledCells)
     step = -(-len(cells) // MOST_CHOOSING)
     chosen = np.zeros(len(cells), dtype=bool)
     chosen[::step] = True
-    few, block = cells.select(chosen), assign_ground(cells.select(chosen))
+    few, block = cells.select(chosen), number_squares(cells.select(chosen))
     if block.max(initial=0) < 3:
         return sets.everything
     with _blas().limit(limits=1, user_api="blas"):
@@ -119,6 +122,7 @@ def choose_features(sets: FeatureSets, features: Features, cells: LabelledCells)
 def _blas() -> ThreadpoolController:
     """Return the controller of the BLAS libraries of this process; finding them takes milliseconds."""
     import sklearn.linear_model  # noqa: F401 - scipy, which it imports, loads a library of its own
+    from threadpoolctl import ThreadpoolController  # changes the environment when it is imported
 
     return ThreadpoolController()
 
@@ -157,7 +161,7 @@ def held_out_losses(
     return np.asarray((residual**2).sum(axis=1) / counts[class_index])
 
 
-def assign_ground(cells: LabelledCells) -> NDArray[np.int64]:
+def number_squares(cells: LabelledCells) -> NDArray[np.int64]:
     """Return the square block of ground of each pixel, int64 ``(pixel,)``, numbered from 0."""
     if not len(cells):
         return np.zeros(0, dtype=np.int64)
@@ -253,7 +257,7 @@ def estimate_held_out(
     PointsError
         If there are too few points or blocks.
     """
-    block = assign_ground(cells)
+    block = number_squares(cells)
     blocks = int(block.max(initial=-1)) + 1
     if len(cells) < FEWEST_POINTS or blocks < 4 or len(cells.names) < 2:
         raise PointsError(

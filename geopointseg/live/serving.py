@@ -27,8 +27,8 @@ from geopointseg.live.streams import (
     private_output,
     read_requests,
     send_all,
-    start_thread,
-    watch_parent,
+    run_thread,
+    end_with_parent,
 )
 from geopointseg.live.worker import Worker
 from geopointseg.progress import Reporter
@@ -120,11 +120,11 @@ def serve(
     from geopointseg import __version__
 
     share_arenas()
-    start_thread("imports", _import_early)
+    run_thread("imports", _import_early)
     with private_output() as answers:
         _import_timm()
         files = PictureFiles.open_folder()
-        start_thread("parent", watch_parent, files.close)
+        run_thread("parent", end_with_parent, files.close)
         session: LiveSession | None = None
         try:
             given = None
@@ -151,8 +151,8 @@ def serve(
 
 
 def _work(worker: Worker) -> None:
-    start_thread("writer", worker.outbox.run)
-    start_thread("reader", read_requests, sys.stdin.fileno(), worker.inbox, worker.outbox)
+    run_thread("writer", worker.outbox.run)
+    run_thread("reader", read_requests, sys.stdin.fileno(), worker.inbox, worker.outbox)
     try:
         worker.run()
     finally:

@@ -92,7 +92,7 @@ def private_output() -> Iterator[int]:
         os.close(answers)
 
 
-def watch_parent(close: Callable[[], object]) -> None:
+def end_with_parent(close: Callable[[], object]) -> None:
     """Call a function and end the process when its parent has died; runs in a thread of its own."""
     parent = os.getppid()
     while True:
@@ -109,7 +109,7 @@ def send_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def start_thread(name: str, target: Callable[..., object], *arguments: object) -> None:
+def run_thread(name: str, target: Callable[..., object], *arguments: object) -> None:
     """Start a thread that does not keep the process alive.
 
     Parameters
