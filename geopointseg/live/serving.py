@@ -24,11 +24,11 @@ from geopointseg.live.message import PROTOCOL
 from geopointseg.live.picture_files import PictureFiles
 from geopointseg.live.session import LiveSession
 from geopointseg.live.streams import (
+    end_with_parent,
     private_output,
     read_requests,
-    send_all,
     run_thread,
-    end_with_parent,
+    send_all,
 )
 from geopointseg.live.worker import Worker
 from geopointseg.progress import Reporter
