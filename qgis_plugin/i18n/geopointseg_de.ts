@@ -439,6 +439,8 @@
 <translation>Name der Klasse</translation></message>
 <message><source>Near edges of objects</source>
 <translation>An Rändern von Objekten</translation></message>
+<message><source>Nearest neighbours (embeddings only)</source>
+<translation>Nächste Nachbarn (nur für Embeddings)</translation></message>
 <message><source>Neural network</source>
 <translation>Neuronales Netz</translation></message>
 <message><source>New points layer</source>
@@ -985,8 +987,6 @@
 <translation>seine Datei oder Datenbank ist schreibgeschützt</translation></message>
 <message><source>its process was killed (signal {code})</source>
 <translation>sein Prozess wurde abgebrochen (Signal {code})</translation></message>
-<message><source>knn</source>
-<translation>nächste Nachbarn (knn)</translation></message>
 <message><source>look up</source>
 <translation>Nachsehen</translation></message>
 <message><source>match</source>
