@@ -80,8 +80,12 @@ class TrainingJob:
 
     @property
     def preferred(self) -> str:
-        """Kind of the member that outweighs the others unless they are shown to score higher, see `choose`."""
-        return "network" if self.config.model.freeze_encoder else ""
+        """Kind of the member that outweighs the others unless they are shown to score higher, see `choose`.
+
+        A frozen encoder sees no other bands than the colours. So it is preferred only where there are no other bands.
+        """
+        bands = self.prepared.scenes[0].bands
+        return "network" if self.config.model.freeze_encoder and len(bands) <= 3 else ""
 
     @cached_property
     def has_unlabelled(self) -> bool:

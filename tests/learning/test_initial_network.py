@@ -16,6 +16,7 @@ from geopointseg.learning.initial_network import (
     resolve_network,
 )
 from geopointseg.learning.training import train
+from geopointseg.learning.training_job import TrainingJob
 from geopointseg.model.architecture import build_network
 from geopointseg.model.backbone import IMAGENET_MEAN, build_backbone
 from geopointseg.model.bundle import ModelBundle
@@ -151,3 +152,19 @@ def test_the_frozen_encoder_sees_the_colours_and_no_other_band() -> None:
     trained = [p for p in network.parameters() if p.requires_grad]
     assert trained
     assert not any(p.requires_grad for p in network.encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("place", "frozen", "preferred"),
+    [
+        (colored(*RGB), True, "network"),
+        (colored(*RGB), False, ""),
+        (colored("nir", *RGB), True, ""),
+    ],
+)
+def test_a_network_that_sees_all_bands_through_a_frozen_encoder_is_preferred(
+    place, frozen, preferred
+) -> None:
+    config = Config().updated({"model": {"freeze_encoder": frozen}})
+    job = SimpleNamespace(config=config, prepared=SimpleNamespace(scenes=[place]))
+    assert TrainingJob.preferred.fget(job) == preferred
