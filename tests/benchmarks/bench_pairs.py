@@ -53,7 +53,10 @@ else:
     from torch.utils.data import DataLoader
     from torchgeo.datasets import stack_samples
     from geopointseg.sampling import PointSampler, SceneDataset, SparseMaskDataset
-    dataset = SceneDataset(small) & SparseMaskDataset(points, [small])
+    from geopointseg.labels.sparse_mask import rasterize_points
+    from geopointseg.raster.scene import Scene
+    mask = rasterize_points(points, Scene.open(small).grid)
+    dataset = SceneDataset([small]) & SparseMaskDataset([mask])
     sampler = PointSampler(dataset, size=96, length=4000, seed=0)
     started = time.perf_counter()
     for batch in DataLoader(dataset, batch_size=8, sampler=sampler, collate_fn=stack_samples):
