@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,9 @@ def _slug(text: str) -> str:
 class _Generated(SphinxDirective):
     """A directive whose content is Markdown from `markdown`."""
 
+    @abstractmethod
     def markdown(self) -> str:
         """Return the text."""
-        raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
         """Parse the text where the directive stands."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from geopointseg.config import Config
+from geopointseg.config import Config, ModelConfig
 from geopointseg.errors import MissingDependencyError, ModelError
 from geopointseg.learning.linear_head import find_colors, normalize_for_backbone
 from geopointseg.learning.training_imagery import TrainingImagery
@@ -38,6 +38,10 @@ PRETRAINED: dict[str, Any] = {
 """Settings of the network on the pretrained backbone."""
 PLAIN = {"architecture": "unet", "encoder": "resnet18", "weights": "none"}
 """Settings of the network without pretrained weights."""
+_DEFAULTS = ModelConfig()
+_OF_NETWORK = (
+    "architecture", "encoder", "encoder_depth", "decoder_channels", "norm", "upsampling", "freeze_encoder",
+)  # fmt: skip
 COARSE_M = 4.0
 """From this pixel size on, in metres, features of photographs describe the imagery less well than filters and bands do."""
 
@@ -45,8 +49,8 @@ COARSE_M = 4.0
 def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter) -> Config:
     """Replace 'auto' in the settings of the network.
 
-    Colour imagery with pixels below `COARSE_M` gets a decoder on the frozen backbone. Other imagery, and a training with
-    weights or an encoder of its own, gets a small U-Net.
+    Colour imagery with pixels below `COARSE_M` gets a decoder on the frozen backbone. Other imagery gets a small U-Net, and so
+    does a training whose settings name weights or any part of the network, which the backbone's decoder would ignore.
 
     Parameters
     ----------
@@ -68,7 +72,7 @@ def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter)
         If ImageNet weights are requested, and are not installed or damaged.
     """
     model = config.model
-    is_open = model.architecture == model.encoder == "auto"
+    is_open = all(getattr(model, name) == getattr(_DEFAULTS, name) for name in _OF_NETWORK)
     wanted = model.weights == "imagenet"
     if is_open and (wanted or (model.weights == "auto" and suits_backbone(scenes))):
         try:

@@ -110,11 +110,6 @@ class Decoding:
         """Whether decoded values differ from stored ones."""
         return self.formula is not None or bool(self.table)
 
-    @property
-    def needs_scale(self) -> bool:
-        """Whether the formula names the scale of the pixel."""
-        return self.formula is not None and "s" in self.formula.names
-
     def apply(
         self,
         stored: NDArray[Any],

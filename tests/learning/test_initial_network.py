@@ -106,6 +106,10 @@ EYES = ("fpn", "tu-tf_efficientnet_lite0", 5, "imagenet", True)
         ({"weights": "imagenet"}, colored(*RGB, resolution_m=30.0), EYES),
         ({"encoder": "resnet34"}, colored(*RGB), ("unet", "resnet34", 3, "none", False)),
         ({"architecture": "fcn"}, colored(*RGB), ("fcn", "resnet18", 3, "none", False)),
+        ({"encoder_depth": 4}, colored(*RGB), ("unet", "resnet18", 4, "none", False)),
+        ({"decoder_channels": [32, 16, 8]}, colored(*RGB), PLAIN),
+        ({"norm": "group"}, colored(*RGB), PLAIN),
+        ({"upsampling": "transposed"}, colored(*RGB), PLAIN),
         ({"weights": "somewhere"}, colored(*RGB), ("unet", "resnet18", 3, "somewhere", False)),
     ],
 )
