@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geopointseg.errors import ModelError
 from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.architecture import Network
-from geopointseg.model.backbone import DEPTH, IMAGENET_MEAN, IMAGENET_STD, LITE0, build_backbone
+from geopointseg.model.backbone import DEPTH, INPUT_MEAN, INPUT_STD, LITE0, build_backbone
 from geopointseg.model.linear import (
     MARGIN_PX,
     LabelledFeatures,
@@ -168,8 +168,8 @@ def normalize_for_backbone(
         low, high = float(limits[0].min()), float(limits[1].max())
     span = high - low if high > low else 1.0
     mean, std = own.mean.copy(), own.std.copy()
-    mean[list(colors)] = low + span * np.array(IMAGENET_MEAN)
-    std[list(colors)] = span * np.array(IMAGENET_STD)
+    mean[list(colors)] = low + span * INPUT_MEAN
+    std[list(colors)] = span * INPUT_STD
     return Normalization(mean, std)
 
 

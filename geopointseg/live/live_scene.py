@@ -24,7 +24,7 @@ from geopointseg.errors import (
     RasterError,
 )
 from geopointseg.learning.linear_head import PERCENTILES, find_colors, is_photograph
-from geopointseg.model.backbone import IMAGENET_MEAN, IMAGENET_STD, LITE0, build_backbone
+from geopointseg.model.backbone import INPUT_MEAN, INPUT_STD, LITE0, build_backbone
 from geopointseg.model.filter_pyramid import FILTERS, FilterPyramid, JoinedBackbones
 from geopointseg.model.linear import LinearBody, choose_projection
 from geopointseg.model.member import Normalization
@@ -292,8 +292,8 @@ def _normalization(
         limits = np.percentile(sample[:, list(colors)], PERCENTILES, axis=0)
         low, high = float(limits[0].min()), float(limits[1].max())
     span = high - low if high > low else 1.0
-    mean[list(colors)] = low + span * np.array(IMAGENET_MEAN)
-    std[list(colors)] = span * np.array(IMAGENET_STD)
+    mean[list(colors)] = low + span * INPUT_MEAN
+    std[list(colors)] = span * INPUT_STD
     return Normalization(mean, std)
 
 

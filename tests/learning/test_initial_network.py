@@ -18,7 +18,7 @@ from geopointseg.learning.initial_network import (
 from geopointseg.learning.training import train
 from geopointseg.learning.training_job import TrainingJob
 from geopointseg.model.architecture import build_network
-from geopointseg.model.backbone import IMAGENET_MEAN, build_backbone
+from geopointseg.model.backbone import INPUT_MEAN, build_backbone
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.model.member import Normalization
 from geopointseg.model.weights import InitialWeights
@@ -150,9 +150,7 @@ def test_the_frozen_encoder_sees_the_colours_and_no_other_band() -> None:
     expected = build_backbone()(image[:, [3, 2, 1]])
     found = network.encoder(image)
     assert torch.allclose(found[1], expected[0], atol=1e-5)
-    assert normalization.mean.tolist() == pytest.approx(
-        [90.0, *(255 * np.array(IMAGENET_MEAN[::-1]))]
-    )
+    assert normalization.mean.tolist() == pytest.approx([90.0, *[255 * INPUT_MEAN] * 3])
     trained = [p for p in network.parameters() if p.requires_grad]
     assert trained
     assert not any(p.requires_grad for p in network.encoder.parameters())

@@ -8,8 +8,8 @@ from torch.nn import functional
 from geopointseg.errors import ConfigError, MissingDependencyError, ModelError
 from geopointseg.model import backbone as module
 from geopointseg.model.backbone import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
+    INPUT_MEAN,
+    INPUT_STD,
     LITE0,
     Backbone,
     build_backbone,
@@ -19,19 +19,35 @@ from geopointseg.model.backbone import (
 )
 
 
-def test_classifies_a_photograph_as_imagenet_does():
-    """scikit-learn's picture of a Chinese temple: bell cote, palace and dome are classes 442, 698 and 538."""
+@pytest.mark.parametrize(
+    ("name", "mean", "std", "expected"),
+    [
+        ("china.jpg", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), [442, 497, 538]),
+        ("china.jpg", [INPUT_MEAN] * 3, [INPUT_STD] * 3, [442, 832, 663]),
+        ("flower.jpg", [INPUT_MEAN] * 3, [INPUT_STD] * 3, [985, 309, 599]),
+    ],
+    ids=["by the statistics of ImageNet", "bell cote, stupa, monastery", "daisy, bee, honeycomb"],
+)
+def test_classifies_photographs(name, mean, std, expected):
+    """With the normalization that the weights were trained with, scikit-learn's pictures of a temple and a flower are recognized."""
     import timm
     from sklearn.datasets import load_sample_image
 
     model = timm.create_model(LITE0).eval()
     model.load_state_dict(pretrained_state(LITE0))
-    picture = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None] / 255
+    picture = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1)[None] / 255
     picture = functional.interpolate(picture, (224, 224), mode="bilinear", align_corners=False)
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std))
     with torch.inference_mode():
         classes = model((picture - mean) / std).softmax(1)[0].topk(3).indices.tolist()
-    assert classes == [442, 497, 538]
+    assert classes == expected
+
+
+def test_the_normalization_is_that_of_the_weights():
+    import timm
+
+    config = timm.models.get_pretrained_cfg(LITE0)
+    assert (config.mean, config.std) == ((INPUT_MEAN,) * 3, (INPUT_STD,) * 3)
 
 
 def test_stages_are_frozen_and_repeatable():
