@@ -309,7 +309,7 @@ class NetworkSession:
             self.choice = choose(
                 without_class_shares(self.fitted, found, distilled=["network"]),
                 truth,
-                preferred=job.preferred,
+                prior=job.prior_weights,
                 doubtful=job.doubtful,
             )
             if self.learner.step < settings.least_steps * settings.reveal_at:

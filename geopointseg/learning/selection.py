@@ -8,7 +8,7 @@ held-out pixel, so on few points it varies less than scores that count correct p
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -27,9 +27,9 @@ BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
 RELATIVE_WEIGHTS = ((0.75, 1.0), (0.5, 1 / 3))
 """Pairs of relative skill and relative weight: a member with at least this skill, relative to the best one, gets this weight."""
 _ROUNDING = 1e-6
-PREFERRED_WEIGHT = 3.0
-"""Weight of a preferred member relative to the others. On scenes that it has not seen, the mixture scores as high as the network
-alone (64.5 in mean F1 over four splits) where the network is best, and higher where it is not."""
+FROZEN_ENCODER_WEIGHTS = {"network": 4.0, "linear": 2.0, "forest": 1.0}
+"""Relative weights of members where the network has a frozen pretrained encoder. On other scenes this mixture scores as high as the
+network alone (65.2 and 64.6 in mean F1 over three splits), and up to five points higher where the network is not the best."""
 SMALLEST_PROBABILITY = 0.01
 """Probabilities are clipped to this before the logarithm, so that one confident error does not decide alone."""
 
@@ -163,7 +163,7 @@ def choose(
     members: Mapping[str, Probabilities],
     class_index: NDArray[np.int64],
     *,
-    preferred: str = "",
+    prior: Mapping[str, float] | None = None,
     doubtful: Collection[str] = (),
 ) -> Choice:
     """Choose the weights of members by their probabilities at held-out pixels.
@@ -181,9 +181,11 @@ def choose(
         Probabilities, float32 ``(pixel, class)``, by kind of member.
     class_index
         True classes, int64 ``(pixel,)``.
-    preferred
-        Kind of the member that outweighs the others unless they score higher by more than the standard error. A network on
-        a pretrained encoder, distilled from the other members, maps other scenes better than they do.
+    prior
+        Relative weights by kind that multiply those by skill, where they are known from other scenes. Then no member is kept
+        alone for being better than the mixture: held-out blocks lie in the scenes that the members have learnt, where the
+        best of them gains more than on other scenes. If the mixture without these weights scores higher by more than the
+        standard error, it is used.
     doubtful
         Kinds of members that are left out unless they raise the score by more than the standard error.
 
@@ -211,17 +213,14 @@ def choose(
         wider = _mix(members, tempered, scores, class_index)
         gain, error = _gain(mixture.together, wider.together, class_index)
         mixture = wider if gain > error else mixture
+    if prior:
+        mixture = _with_prior(mixture, prior, members, tempered, trusted, class_index)
     weights, gain, error = mixture.weights, mixture.gain, mixture.error
     if len(weights) > 1:
         scores["together"] = score(mixture.together, class_index)
     reason = _reason(weights, scores, len(class_index), gain, error)
     for kind in sorted({*doubtful} & ({*members} - {*weights})):
         reason += f" The {kind} model does not raise the score by more than the standard error."
-    if preferred in members and set(weights) != {preferred}:
-        gain, error = _gain(mixture.together, tempered[preferred], class_index)
-        if gain >= -error - _ROUNDING:
-            weights = _with_preferred(mixture.weights, preferred)
-            reason = _reason_preferred(weights, preferred, scores, len(class_index), (gain, error))
     return Choice(weights, scores, reason)
 
 
@@ -242,19 +241,47 @@ def _mix(
     class_index: NDArray[np.int64],
 ) -> _Mixture:
     """Return the mixture of the members with scores, or the best of them alone."""
+    mixture, best = _by_skill(members, tempered, scores, class_index)
+    if mixture.gain < -mixture.error:
+        return replace(mixture, weights={best: 1.0}, together=tempered[best])
+    return mixture
+
+
+def _by_skill(
+    members: Mapping[str, Probabilities],
+    tempered: Mapping[str, Probabilities],
+    scores: Mapping[str, Score],
+    class_index: NDArray[np.int64],
+    prior: Mapping[str, float] | None = None,
+) -> tuple[_Mixture, str]:
+    """Return the mixture of the members by their skill and prior weight, and the best member."""
     skills = {k: _skill(s, class_index) for k, s in scores.items()}
     best = max(skills, key=lambda k: skills[k])
     relative = {k: _relative_weight(skill, skills[best]) for k, skill in skills.items()}
     relative[best] = 1.0
-    weights = {k: w / sum(relative.values()) for k, w in relative.items() if w > 0}
+    relative = {k: w * (prior or {}).get(k, 1.0) for k, w in relative.items() if w > 0}
+    weights = {k: w / sum(relative.values()) for k, w in relative.items()}
     if len(weights) == 1:
-        return _Mixture(weights, tempered[best])
+        return _Mixture(weights, tempered[best]), best
     mixture = np.sum([w * members[k] for k, w in weights.items()], axis=0, dtype=np.float32)
     together = _tempered(mixture, class_index)
-    gain, error = _gain(tempered[best], together, class_index)
-    if gain < -error:
-        return _Mixture({best: 1.0}, tempered[best], gain, error)
-    return _Mixture(weights, together, gain, error)
+    return _Mixture(weights, together, *_gain(tempered[best], together, class_index)), best
+
+
+def _with_prior(
+    mixture: _Mixture,
+    prior: Mapping[str, float],
+    members: Mapping[str, Probabilities],
+    tempered: Mapping[str, Probabilities],
+    scores: Mapping[str, Score],
+    class_index: NDArray[np.int64],
+) -> _Mixture:
+    """Return the mixture with prior weights, unless one of several members without them scores clearly higher."""
+    weighted, _ = _by_skill(members, tempered, scores, class_index, prior)
+    gain, error = _gain(mixture.together, weighted.together, class_index)
+    clearly_lower = gain < -error - _ROUNDING
+    leads = max(prior, key=lambda kind: prior[kind]) in mixture.weights
+    return mixture if clearly_lower and not (leads and len(mixture.weights) == 1) else weighted
 
 
 def without_prevalence(
@@ -290,34 +317,6 @@ def _listed_losses(scores: Mapping[str, Score]) -> str:
     return ", ".join(f"{name} {s.loss:.3f} (mean F1 {s.mean_f1:.3f})" for name, s in scores.items())
 
 
-def _with_preferred(weights: Mapping[str, float], preferred: str) -> dict[str, float]:
-    """Return weights in which the preferred member has `PREFERRED_WEIGHT` times the weight of the best other one."""
-    others = {k: w for k, w in weights.items() if k != preferred}
-    relative = {k: w / max(others.values()) for k, w in others.items()} | {
-        preferred: PREFERRED_WEIGHT
-    }
-    order = [preferred, *others]
-    return {k: relative[k] / sum(relative.values()) for k in order}
-
-
-def _reason_preferred(
-    weights: Mapping[str, float],
-    preferred: str,
-    scores: Mapping[str, Score],
-    count: int,
-    gain: tuple[float, float],
-) -> str:
-    """Return why a preferred member outweighs the others although a mixture without a preference was found."""
-    others = [k for k in weights if k != preferred]
-    named = " and ".join([", ".join(others[:-1]), others[-1]] if len(others) > 1 else others)
-    shares = " to ".join(f"{w:.2f}" for w in weights.values())
-    return (
-        f"The {preferred} outweighs {named} ({shares}): on {count} held-out labelled pixels the class-balanced log loss is "
-        f"{_listed_losses(scores)}; the {preferred} gains {gain[0]:.3f} over their mixture, with a standard error of "
-        f"{gain[1]:.3f}. It was distilled from the other members, and maps other scenes better than they do."
-    )
-
-
 def _reason(
     weights: Mapping[str, float],
     scores: Mapping[str, Score],
@@ -330,7 +329,8 @@ def _reason(
     if len(kinds) > 1:
         named = " and ".join([", ".join(kinds[:-1]), kinds[-1]])
         shares = " to ".join(f"{w:.2f}" for w in weights.values())
-        how = f"together they gain {gain:.3f} over the best of them, with a standard error of {error:.3f}"
+        change = f"gain {gain:.3f} over" if gain >= 0 else f"lose {-gain:.3f} against"
+        how = f"together they {change} the best of them, with a standard error of {error:.3f}"
         return f"{named.capitalize()} are kept, weighted {shares}: {on}; {how}."
     why = "no other member has half of its skill"
     if gain < 0:

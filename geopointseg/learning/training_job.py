@@ -16,6 +16,7 @@ from geopointseg.config import Config
 from geopointseg.learning.initial_network import suits_backbone
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.preparation import Prepared
+from geopointseg.learning.selection import FROZEN_ENCODER_WEIGHTS
 from geopointseg.learning.teacher import fit_forest
 from geopointseg.model.architecture import Network
 from geopointseg.model.forest import Forest
@@ -79,13 +80,13 @@ class TrainingJob:
         return () if scenes[0].embedding is not None or suits_backbone(scenes) else ("linear",)
 
     @property
-    def preferred(self) -> str:
-        """Kind of the member that outweighs the others unless they are shown to score higher, see `choose`.
+    def prior_weights(self) -> dict[str, float]:
+        """Relative weights of the members that are known from other scenes, see `choose`.
 
-        A frozen encoder sees no other bands than the colours. So it is preferred only where there are no other bands.
+        A frozen encoder sees no other bands than the colours. So they are known only where there are no other bands.
         """
-        bands = self.prepared.scenes[0].bands
-        return "network" if self.config.model.freeze_encoder and len(bands) <= 3 else ""
+        is_known = self.config.model.freeze_encoder and len(self.prepared.scenes[0].bands) <= 3
+        return FROZEN_ENCODER_WEIGHTS if is_known else {}
 
     @cached_property
     def has_unlabelled(self) -> bool:

@@ -157,16 +157,16 @@ def test_the_frozen_encoder_sees_the_colours_and_no_other_band() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "frozen", "preferred"),
+    ("place", "frozen", "prior"),
     [
-        (colored(*RGB), True, "network"),
-        (colored(*RGB), False, ""),
-        (colored("nir", *RGB), True, ""),
+        (colored(*RGB), True, {"network": 4.0, "linear": 2.0, "forest": 1.0}),
+        (colored(*RGB), False, {}),
+        (colored("nir", *RGB), True, {}),
     ],
 )
-def test_a_network_that_sees_all_bands_through_a_frozen_encoder_is_preferred(
-    place, frozen, preferred
+def test_a_network_that_sees_all_bands_through_a_frozen_encoder_outweighs_its_teachers(
+    place, frozen, prior
 ) -> None:
     config = Config().updated({"model": {"freeze_encoder": frozen}})
     job = SimpleNamespace(config=config, prepared=SimpleNamespace(scenes=[place]))
-    assert TrainingJob.preferred.fget(job) == preferred
+    assert TrainingJob.prior_weights.fget(job) == prior

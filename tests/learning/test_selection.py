@@ -14,7 +14,14 @@ from geopointseg.config import Config, SamplingConfig
 from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.network_training import most_steps
-from geopointseg.learning.selection import Choice, choose, hold_out, maps_at, score
+from geopointseg.learning.selection import (
+    FROZEN_ENCODER_WEIGHTS,
+    Choice,
+    choose,
+    hold_out,
+    maps_at,
+    score,
+)
 from geopointseg.learning.training_imagery import TrainingImagery, read_training_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
@@ -266,24 +273,32 @@ def test_a_resumed_budget_goes_on_at_the_same_pace() -> None:
     assert resumed.progress(7) == pytest.approx(1.0)
 
 
-def test_a_preferred_member_outweighs_the_others_unless_they_score_clearly_higher() -> None:
+def test_prior_weights_multiply_those_by_skill_unless_the_mixture_scores_clearly_lower() -> None:
     truth = np.tile(np.arange(3), 60)
+    prior = FROZEN_ENCODER_WEIGHTS
     forest, linear, network = (probabilities(truth, 4, seed) for seed in (1, 2, 3))
     members = {"network": network, "forest": forest, "linear": linear}
-    assert set(choose(members, truth).weights) == set(members)
-    poor = {**members, "network": probabilities(truth, 0.5, 3)}
-    assert "network" not in choose(poor, truth, preferred="network").weights
-    equal = dict.fromkeys(members, forest)
-    choice = choose(equal, truth, preferred="network")
-    assert choice.weights == pytest.approx({"network": 0.6, "forest": 0.2, "linear": 0.2})
+    assert choose(members, truth).weights == pytest.approx(dict.fromkeys(members, 1 / 3))
+    choice = choose(members, truth, prior=prior)
+    assert choice.weights == pytest.approx({"network": 4 / 7, "forest": 1 / 7, "linear": 2 / 7})
     assert choice.reason.startswith(
-        "The network outweighs forest and linear (0.60 to 0.20 to 0.20): on 180"
+        "Network, forest and linear are kept, weighted 0.57 to 0.14 to 0.29: on 180 held-out"
     )
-    useless = np.full_like(forest, 1 / 3)
-    alone = {"network": forest, "forest": useless, "linear": useless}
-    assert choose(alone, truth, preferred="network").weights == {"network": 1.0}
-    two = {"network": forest, "forest": forest, "linear": useless}
-    assert choose(two, truth, preferred="network").weights == {"network": 0.75, "forest": 0.25}
+    poor = {**members, "network": probabilities(truth, 0.5, 3)}
+    assert "network" not in choose(poor, truth, prior=prior).weights
+
+
+def test_with_prior_weights_the_best_member_is_not_kept_alone_for_scoring_higher_than_the_mixture() -> (
+    None
+):
+    truth = np.tile(np.arange(3), 200)
+    members = {"network": probabilities(truth, 30, 3), "linear": probabilities(truth, 6, 2)}
+    assert choose(members, truth).weights == {"network": 1.0}
+    choice = choose(members, truth, prior=FROZEN_ENCODER_WEIGHTS)
+    assert choice.weights == pytest.approx({"network": 2 / 3, "linear": 1 / 3})
+    assert "together they lose" in choice.reason
+    useless = {**members, "linear": np.full_like(members["linear"], 1 / 3)}
+    assert choose(useless, truth, prior=FROZEN_ENCODER_WEIGHTS).weights == {"network": 1.0}
 
 
 def test_a_doubtful_member_must_raise_the_score() -> None:
