@@ -19,7 +19,7 @@ from geopointseg.labels.point_check import check_points
 from geopointseg.labels.point_problems import FIELD_KINDS, describe_none_left, describe_shortage
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import SparseMask, rasterize_points
-from geopointseg.learning.selection import hold_out
+from geopointseg.learning.selection import LEAST_TO_HOLD_OUT, hold_out
 from geopointseg.learning.training_imagery import (
     TrainingImagery,
     read_training_imagery,
@@ -119,6 +119,7 @@ def prepare(
     )
     require_labels(imagery, training, masks)
     _require_classes(imagery, legend, reporter)
+    _warn_of_single_places(imagery, legend, config.sampling.chip_size // 2, reporter)
     validation = locate_labels(imagery.patches, [*marked, *[None] * len(others)])
     training_labels, held_out = imagery.labelled, validation
     if len(validation) == 0:
@@ -265,6 +266,23 @@ def _require_classes(imagery: TrainingImagery, legend: Legend, reporter: Reporte
             f"Fewer than {FEW_A_CLASS} labelled pixels: {', '.join(few)}. Expect these classes to be mapped poorly; "
             "collect more points of them."
         )
+
+
+def _warn_of_single_places(
+    imagery: TrainingImagery, legend: Legend, within_px: int, reporter: Reporter
+) -> None:
+    """Warn of classes whose labelled pixels, four or more, all lie within a square of a side in pixels."""
+    labelled = imagery.labelled
+    origin = np.array([(p.scene, p.row, p.col) for p in imagery.patches])[labelled.patch]
+    row, col = origin[:, 1] + labelled.row, origin[:, 2] + labelled.col
+    for index in np.flatnonzero(labelled.counts(len(legend)) >= LEAST_TO_HOLD_OUT):
+        own = labelled.class_index == index
+        rows, cols = int(np.ptp(row[own])) + 1, int(np.ptp(col[own])) + 1
+        if len(np.unique(origin[own, 0])) == 1 and max(rows, cols) <= within_px:
+            reporter.warn(
+                f"All points of '{legend.names[index]}' lie within {rows} x {cols} pixels. The model learns the surroundings of "
+                "that place, and held-out points there do not test it. Add points of the class in other places."
+            )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -24,6 +24,8 @@ Probabilities = NDArray[np.float32]
 
 BLOCKS_ACROSS = (4, 6, 9, 13, 20, 30)
 """Blocks along the longer side of the labelled area; the first number that meets the conditions of `hold_out` is used."""
+LEAST_TO_HOLD_OUT = 4
+"""Labelled pixels of a class from which on one is held out."""
 RELATIVE_WEIGHTS = ((0.75, 1.0), (0.5, 1 / 3))
 """Pairs of relative skill and relative weight: a member with at least this skill, relative to the best one, gets this weight."""
 _ROUNDING = 1e-6
@@ -124,7 +126,7 @@ def hold_out(
         block = _blocks(imagery, labelled, across)
         table = np.zeros((block.max() + 1, imagery.classes), dtype=np.int64)
         np.add.at(table, (block, labelled.class_index), 1)
-        wanted = (counts >= 4) & ((table > 0).sum(axis=0) >= blocks_needed)
+        wanted = (counts >= LEAST_TO_HOLD_OUT) & ((table > 0).sum(axis=0) >= blocks_needed)
         held = deal_blocks(table, shares, seed)[block] == 1
         out = np.bincount(labelled.class_index[held], minlength=imagery.classes)
         fits = (out[wanted] >= 1).all() and (

@@ -294,6 +294,16 @@ def test_rare_classes_are_warned_of(place, tiny, tmp_path) -> None:
         train(place.path, few, output=tmp_path / "m", config=tiny, model="forest")
 
 
+def test_a_class_in_one_place_is_warned_of(place, tiny, tmp_path) -> None:
+    water = place.points.select(np.r_[0:20])
+    x = water.x[0] + 10.0 * np.tile(np.arange(3), 2)
+    y = water.y[0] + 10.0 * np.repeat(np.arange(2), 3)
+    beside = Points.from_arrays(x, y, np.zeros(6, np.int64), place.points.legend, place.points.crs)
+    points = Points.concatenate([beside, place.points.select(np.r_[20:60])])
+    with pytest.warns(UserWarning, match=r"All points of 'water' lie within 2 x 3 pixels\."):
+        train(place.path, points, output=tmp_path / "m", config=tiny, model="forest")
+
+
 def test_points_marked_for_validation_are_scored_and_never_learnt(place, tiny, tmp_path) -> None:
     split = np.where(np.arange(60) % 4 == 0, "validation", "train")
     bundle = train(
