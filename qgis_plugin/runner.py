@@ -43,8 +43,7 @@ class Listener:
     def words(self, message: str) -> str:
         """Return a message of the library as the form would say it."""
         for path, name in self._renamed.items():
-            for known in (f"'{path}'", path, f"'{Path(path).name}'"):
-                message = message.replace(known, f"'{name}'")
+            message = message.replace(f"'{path}'", f"'{name}'").replace(path, f"'{name}'")
         return in_words(message, self._task)
 
     def take(self, line: str) -> None:
