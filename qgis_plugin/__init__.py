@@ -1,7 +1,5 @@
 """geopointseg in the QGIS Processing toolbox: forms in front of its command line."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

@@ -11,10 +11,7 @@ from .tasks import Task, load_table
 
 LONGEST_LINE = 1_000_000
 TAIL = ("--progress", "json", "--json")
-FOREIGN = re.compile(
-    r"PYTHON(PATH|HOME|EXECUTABLE|USERBASE|STARTUP)|VIRTUAL_ENV|__PYVENV_LAUNCHER__|QGIS_PREFIX_PATH|"
-    r"PROJ_(DATA|LIB)|GDAL_(DATA|DRIVER_PATH)|LD_(LIBRARY_PATH|PRELOAD)|DYLD_.*|QT_PLUGIN_PATH"
-)
+FOREIGN = re.compile(load_table("algorithms.json")["foreign"])
 
 
 def build(task: Task, values: Mapping[str, Any]) -> list[str]:

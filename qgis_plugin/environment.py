@@ -21,8 +21,7 @@ from .wording import duration
 QUIET = ("Requirement already satisfied", "  Using cached", "Looking in", "  Preparing metadata")
 INDEXES = re.compile(r"--(index-url|extra-index-url|find-links|no-index)\b|(^|\s)-[if]\b")
 TORCH = "https://download.pytorch.org/whl/{kind}"  # PyPI's wheels for Linux hold 4 GB for graphics cards
-MEGABYTES = {False: 1000.0, True: 4800.0}  # downloaded in all, without and with a graphics card
-DISK_GB = {False: 4.0, True: 12.0}
+MEGABYTES, DISK_GB = {False: 1000.0, True: 4800.0}, {False: 4.0, True: 12.0}  # without and with a graphics card
 SAID_EVERY_S, SMALL_MB, LONGEST_PATH = 8.0, 50.0, 60  # paths below site-packages have up to 190 characters
 
 

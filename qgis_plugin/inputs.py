@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
 from pathlib import Path
@@ -9,20 +10,50 @@ from typing import Any
 
 from qgis import core
 
+from .tasks import load_table
 from .translation import refuse, say
 from .wording import advice
 
+STANDS_FOR = re.compile('<MDI key="GEOPOINTSEG_SCENE">(.*?)</MDI>')
+COPY = ("FID=row_of_points", "SPATIAL_INDEX=NO")
 FEW_CLASSES, FEW_POINTS = 20, 1.5  # so many classes, and points a class, are a beginning
 
 
-def raster_path(layer: core.QgsRasterLayer) -> str:
-    """Return the file behind a raster layer; raise where only QGIS can read it."""
+def scene_of(value: Any) -> str:
+    """Return the file or folder that a text names and that only the library opens, or an empty string.
+
+    A file that belongs to a Zarr store or to ``quantization.json`` stands for its folder.
+    """
+    path = Path(value).absolute() if isinstance(value, str) and value.strip() else Path("/nowhere")
+    if not path.is_dir() and not (path.is_file() and path.suffix.lower() in (".npy", ".json")):
+        return ""
+    store = next((parent for parent in (path, *path.parents) if parent.suffix == ".zarr"), path)
+    return str(store.parent if store.name == "quantization.json" else store)
+
+
+def raster_path(layer: core.QgsRasterLayer | str) -> str:
+    """Return the scene that an answer names, or the file behind a raster layer; raise where only QGIS can read it."""
+    if isinstance(layer, str):
+        return scene_of(layer)
     if layer.providerType() != "gdal":
         refuse("raster_of_qgis_only", name=layer.name(), provider=layer.providerType())
     if not layer.crs().isValid():
         refuse("raster_without_crs", name=layer.name())
     source = layer.source().partition("|")[0]
+    if source.lower().endswith(".vrt") and Path(source).is_file():
+        stands_for = STANDS_FOR.search(Path(source).read_text(encoding="utf-8", errors="replace"))
+        source = html.unescape(stands_for[1]) if stands_for else source
     return str(Path(source).absolute()) if Path(source).exists() else source
+
+
+def layer_of_scene(scene: str, news: dict[str, Any], path: Path) -> core.QgsRasterLayer:
+    """Write a virtual raster without pixels, so that what lies below it stays in sight, and return it as a layer."""
+    (left, bottom, right, top), width, height = news["bounds"], news["width"], news["height"]
+    steps = {"x": left, "wide": (right - left) / width, "y": top, "high": (top - bottom) / height}
+    named = {"crs": html.escape(news["crs"]), "scene": html.escape(scene), "width": width, "height": height}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(load_table("panel.json")["place"].format(**steps, **named), encoding="utf-8")
+    return core.QgsRasterLayer(str(path), Path(scene).stem)
 
 
 def class_field_of(layer: core.QgsVectorLayer | None) -> str:
@@ -58,13 +89,13 @@ def export_features(source: core.QgsFeatureSource, folder: Path) -> Path:
     return path
 
 
-def write_features(source: core.QgsFeatureSource, path: Path, layer_name: str) -> str:
+def write_features(source: core.QgsFeatureSource, path: Path, layer_name: str, creation: tuple[str, ...] = COPY) -> str:
     """Write the features with their fields as they are; return why not, if not."""
     reserved = layer_name.lower().startswith(("gpkg_", "sqlite_", "rtree_"))
     options = core.QgsVectorFileWriter.SaveVectorOptions()
     options.driverName = "GPKG"
     options.layerName = f"_{layer_name}" if reserved else layer_name or "points"
-    options.layerOptions = ["FID=row_of_points", "SPATIAL_INDEX=NO"]
+    options.layerOptions = list(creation)
     crs = source.sourceCrs() if hasattr(source, "sourceCrs") else source.crs()
     schema = source.fields(), source.wkbType(), crs, core.QgsCoordinateTransformContext()
     writer = core.QgsVectorFileWriter.create(str(path), *schema, options)

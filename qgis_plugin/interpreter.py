@@ -1,7 +1,5 @@
 """The one setting: which Python runs geopointseg; and where to find one that can."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -101,14 +99,7 @@ def probe(path: str, feedback: Any) -> tuple[tuple[int, ...], str]:
     lines: list[str] = []
     run_program(path, ["-c", load_table("algorithms.json")["probe"]], feedback, lines.append)
     found = re.search(r"version (\d+)\.(\d+) with (\S+)", "\n".join(lines))
-    if not found:
-        return (), ""
-    return (int(found[1]), int(found[2])), "" if found[3] == "-" else found[3]
-
-
-def has_graphics_card() -> bool:
-    """Return whether the driver of an NVIDIA card is installed."""
-    return bool(QStandardPaths.findExecutable("nvidia-smi"))
+    return ((int(found[1]), int(found[2])), found[3].strip("-")) if found else ((), "")
 
 
 def network() -> dict[str, str]:

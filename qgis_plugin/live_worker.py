@@ -1,7 +1,5 @@
 """The worker of Live: one process beside QGIS that speaks JSON lines; nothing here ever waits for it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +8,11 @@ from qgis.core import QgsProcessingFeedback
 from qgis.PyQt.QtCore import QCoreApplication, QObject, QProcess, QTimer, pyqtSignal
 
 from . import interpreter, runner
-from .command import LineBuffer, parse_result
+from .command import LONGEST_LINE, LineBuffer, parse_result
 from .translation import say, tr
 
 Answer = dict[str, Any]
-LONGEST_LINE, GRACE_MS = 1_000_000, 3000
+GRACE_MS = 3000
 
 
 class Worker(QObject):
@@ -29,8 +27,7 @@ class Worker(QObject):
         super().__init__(parent)
         self.process, self.lines, self.heard = runner.new_process(self), LineBuffer(), LineBuffer()
         self.listener = runner.Listener(QgsProcessingFeedback())
-        self.waiting: dict[int, Callable[[Answer], None]] = {}
-        self.number = 0
+        self.waiting, self.number = {}, 0  # what takes the answer to a request, by its number
         self.process.readyReadStandardOutput.connect(self._read)
         self.process.readyReadStandardError.connect(self._hear)
         self.process.finished.connect(self._end)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer
+from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer
 from qgis.PyQt.QtCore import QStandardPaths
 
+from .inputs import scene_of
 from .tasks import load_table
 
 SCOPE = "geopointseg"
@@ -19,10 +20,10 @@ def recall(key: str) -> str:
     """Return what was remembered under a key in this project, or an empty string.
 
     A layer is remembered by its identifier and offered only while the project holds it. A model
-    folder is offered only while it holds a ``model.json``.
+    folder is offered only while it holds a ``model.json``, a scene that is no layer while it exists.
     """
     value: str = QgsProject.instance().readEntry(SCOPE, key, "")[0]
-    is_there = key == CLASS_FIELD or value in QgsProject.instance().mapLayers()
+    is_there = key == CLASS_FIELD or value in QgsProject.instance().mapLayers() or (key == RASTER and scene_of(value))
     if key == MODEL:
         is_there = Path(value, "model.json").is_file()
     return value if value and is_there else ""
@@ -47,9 +48,8 @@ def offered(key: str) -> str:
 
 def key_of(task: str, parameter: str) -> str:
     """Return what an input of an algorithm is remembered as; test points apart from training points."""
-    if (task, parameter) == ("assessmap", POINTS):
-        return TEST
-    return parameter if parameter in KEYS[:-1] else ""
+    kept = parameter if parameter in KEYS[:-1] else ""
+    return TEST if (task, parameter) == ("assessmap", POINTS) else kept
 
 
 def key_of_result(task: str, output: str) -> str:
@@ -76,8 +76,3 @@ def free_path(folder: Path, stem: str, suffix: str = "") -> Path:
     while path.exists():
         path, number = folder / f"{name} {number}{suffix}", number + 1
     return path
-
-
-def default_model_folder(points: QgsVectorLayer | None = None) -> str:
-    """Return a new folder for a model of these points, beside the project or the points."""
-    return str(free_path(default_folder(points), f"model of {points.name() if points is not None else 'points'}"))

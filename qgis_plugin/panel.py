@@ -1,7 +1,5 @@
 """The panel: click points class by class, train, map, assess, and answer where to click next."""
 
-from __future__ import annotations
-
 import html
 from collections import Counter
 from collections.abc import Callable
@@ -14,12 +12,11 @@ from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QColor
 
-from . import interpreter, memory, panel_points, panel_run, panel_walk, panel_widgets
+from . import interpreter, memory, panel_points, panel_walk, panel_widgets
 from .panel_live import Live
-from .panel_new import SPARE, NewPoints
 from .panel_watch import BACK, NEXT, NUMBERS, SKIP, ClickTool, Watch
-from .panel_widgets import RESULT, Form, project_layers
-from .runs import Runs
+from .panel_widgets import RESULT, Form, NewPoints, project_layers
+from .runner import Runs
 from .setup_page import SetupPage
 from .translation import load_window, tr
 
@@ -35,13 +32,9 @@ class Panel(QtWidgets.QDockWidget):
     def __init__(self, iface: Any) -> None:
         super().__init__(iface.mainWindow())
         self.iface, self.canvas = iface, iface.mapCanvas()
-        self.walk: panel_walk.Walk | None = None
-        self.asking, self.class_at, self.last_step = False, -1, ""
-        self.rows: list[panel_points.ClassRow] = []
-        self.counts: Counter[str] = Counter()
+        self.rows, self.counts = [], Counter()
         self.extra: dict[str, list[str]] = {}  # classes that have no point and no style yet
-        self.hidden: set[str] = set()  # maps that are not shown while questions are asked
-        self.started: set[str] = set()  # layers whose editing began here
+        self.hidden, self.started = set(), set()  # maps while questions are asked, and layers whose editing began here
         self.tool, self.runs = ClickTool(self.canvas), Runs(self)
         self.watch = Watch(self)
         self._make()
@@ -58,7 +51,7 @@ class Panel(QtWidgets.QDockWidget):
         self.column.setStretchFactor(self.classes, 1)
         for button, icon in ((self.undo, "Undo"), (self.redo, "Redo"), (self.save, "SaveEdits")):
             button.setIcon(core.QgsApplication.getThemeIcon(f"/mAction{icon}.svg"))
-        for place, (name, step) in enumerate(panel_run.steps().items()):
+        for place, (name, step) in enumerate(panel_widgets.steps().items()):
             self.steps[name] = QtWidgets.QPushButton(step.label, toolTip=step.help, visible=bool(step.label))
             self.grid.addWidget(self.steps[name], place // 3, place % 3)
         width = self.scroll.verticalScrollBar().sizeHint().width()
@@ -83,7 +76,7 @@ class Panel(QtWidgets.QDockWidget):
         for signal, slot in (
             (self.form.changed, self.follow), (self.form.new_wanted, self.new_points),
             (self.form.model_chosen, lambda folder: self.say(panel_widgets.describe_model(folder))),
-            (self.watch.edited, self.refresh), (self.classes.picked, self.pick), (self.tool.clicked, self.click),
+            (self.form.scene_chosen, self.live.open_scene), (self.watch.edited, self.refresh), (self.classes.picked, self.pick), (self.tool.clicked, self.click),
             (self.tool.typed, self.key), (self.tool.deactivated, self.watch.note), (self.box.answered, self.answer),
             (self.runs.stage, self.say), (self.runs.running, lambda on: self._show_run(running=on)),
             (self.runs.progress, self.bar.setValue),
@@ -117,8 +110,8 @@ class Panel(QtWidgets.QDockWidget):
     def follow(self) -> None:
         """Watch the chosen layers."""
         points = self.form.points.currentLayer()
-        if self.walk is not None:
-            self.walk.answer_into(points)
+        if self.walk is not None and not self.walk.is_sample:
+            self.walk.target = points
         self.watch.follow([points, *([self.walk.layer] if self.walk is not None else [])])
 
     def target(self) -> tuple[Any, str]:
@@ -216,7 +209,7 @@ class Panel(QtWidgets.QDockWidget):
 
     def _point_at_next_step(self) -> None:
         """Show the step that comes next in bold."""
-        done = panel_run.steps().get(self.last_step)
+        done = panel_widgets.steps().get(self.last_step)
         following = (done.next if done else "check") if self.counts and not self.asking else ""
         for name, button in self.steps.items():
             font = button.font()
@@ -304,7 +297,9 @@ class Panel(QtWidgets.QDockWidget):
             return
         if name.casefold() in (row.label.casefold() for row in self.rows):
             self.say(tr("The class '{name}' is there already.").format(name=name))
-        elif not panel_points.add_class(layer, field, name, SPARE[len(self.rows) % len(SPARE)]):
+        elif not panel_points.add_class(
+            layer, field, name, panel_points.SPARE[len(self.rows) % len(panel_points.SPARE)]
+        ):
             self.extra.setdefault(layer.id(), []).append(name)
         self.refresh()
 
@@ -370,7 +365,7 @@ class Panel(QtWidgets.QDockWidget):
         if step in ("check", "train", "next") and not reason:
             reason = panel_points.why_unusable(chosen.points, chosen.field, chosen.raster)
         live = step == "map" and self.live.ground is not None
-        reason = reason or ("" if live else panel_run.missing(step, chosen))
+        reason = reason or ("" if live else panel_widgets.missing(step, chosen))
         if reason:
             self.say(reason)
         elif live:
@@ -382,7 +377,7 @@ class Panel(QtWidgets.QDockWidget):
             if folder or step != "train":
                 self.run(step, folder)
 
-    def _model_folder(self, chosen: panel_run.Chosen) -> str:
+    def _model_folder(self, chosen: panel_widgets.Chosen) -> str:
         """Return where the model goes; empty where the user wants none."""
         if not chosen.model:
             return self.form.new_model_folder()
@@ -391,11 +386,11 @@ class Panel(QtWidgets.QDockWidget):
         folders = [chosen.model, self.form.new_model_folder(), ""]
         return folders[panel_widgets.choose(self, text, tr("Replace"), tr("Keep both"))]
 
-    def _assess(self, chosen: panel_run.Chosen) -> None:
+    def _assess(self, chosen: panel_widgets.Chosen) -> None:
         """Assess with test points; draw a sample where there are none, ask where it has no class."""
         text = tr("Accuracy is measured with points that the model has not seen. {count} places can be drawn at random, for you to say what is there. If you have test points already, choose their layer in the panel.")  # fmt: skip
         if chosen.test is None:
-            if panel_widgets.choose(self, text.format(count=panel_run.SAMPLE_COUNT), tr("Draw test points")) == 0:
+            if panel_widgets.choose(self, text.format(count=panel_widgets.SAMPLE_COUNT), tr("Draw test points")) == 0:
                 self.run("sample", "")
         elif chosen.is_sample and not any(panel_points.count_classes(chosen.test, chosen.test_field).keys() - {""}):  # fmt: skip
             self.see_layers([chosen.test])
@@ -409,11 +404,11 @@ class Panel(QtWidgets.QDockWidget):
         if not self.is_set_up():
             return
         try:
-            answers = panel_run.answers(step, self.form.chosen(), model_folder)
+            answers = panel_widgets.answers(step, self.form.chosen(), model_folder)
         except OSError as error:
             self.say(tr("No file can be written beside the points: {reason}").format(reason=error))
             return
-        algorithm = panel_run.steps()[step].algorithm
+        algorithm = panel_widgets.steps()[step].algorithm
         self.say(tr("Running. You can go on clicking points meanwhile."))
         self.runs.start(algorithm, answers, lambda *end: self.after(step, *end))
 
@@ -440,7 +435,7 @@ class Panel(QtWidgets.QDockWidget):
         summary, after = results.get("SUMMARY") or "", ""
         if good:  # the panel has its own words for what comes next
             summary = summary.partition(tr("Next:"))[0].strip()
-            after = panel_run.steps()[step].after
+            after = panel_widgets.steps()[step].after
         lines = [*(f"• {warning}" for warning in feedback.warnings[:FINDINGS]), summary, after]
         lines = [html.escape(line, quote=False) for line in lines if line]
         if results.get("REPORT"):

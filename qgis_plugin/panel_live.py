@@ -1,9 +1,8 @@
 """Live: the map of what is in view follows every point; a model of it is one button away."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from qgis import core
@@ -11,7 +10,8 @@ from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtGui import QColor
 
-from . import inputs, live_view, panel_points, panel_run, styles
+from . import inputs, memory, panel_points, panel_widgets, styles
+from . import live_picture as live
 from .live_picture import UNKNOWN, Picture, paint_grid, read_grid
 from .live_worker import Answer, Worker
 from .tasks import load_table
@@ -41,6 +41,32 @@ class Live(QtWidgets.QGroupBox):
         ):  # fmt: skip
             signal.connect(slot)
         self.picture.setOpacity(self.opacity.value() / 100)
+
+    # folders that QGIS does not open
+
+    def open_scene(self, folder: str) -> None:
+        """Have the library open a folder."""
+        if folder and self.panel.is_set_up():
+            self.panel.say(tr("Opening {name}…", name=Path(folder).name))
+            worker = Worker(folder, self.panel.runs)
+            worker.told.connect(lambda news: self.take_scene(worker, folder, news) if news.get("ready") else None)
+            worker.ended.connect(self.panel.say)
+
+    def take_scene(self, worker: Worker, folder: str, news: Answer) -> None:
+        """Take a folder as the image, by a layer that stands for it, and show where it lies."""
+        worker.stop()
+        path = memory.free_path(memory.default_folder(), Path(folder).stem, ".vrt")
+        try:
+            image = inputs.layer_of_scene(folder, news, path)
+        except OSError as error:
+            self.panel.say(tr("No file can be written beside the points: {reason}").format(reason=error))
+            return
+        here, project = self.canvas.mapSettings().destinationCrs(), core.QgsProject.instance()
+        self.panel.form.raster.setLayer(project.addMapLayer(image))
+        self.panel.form.remember()
+        there = core.QgsCoordinateTransform(image.crs(), here, project)
+        self.canvas.setExtent(there.transformBoundingBox(image.extent()))
+        self.panel.say(tr("'{name}' is the image. It has no picture: click on imagery, or watch Live.", name=path.stem))
 
     # the worker
 
@@ -84,7 +110,7 @@ class Live(QtWidgets.QGroupBox):
         if news.get("ready"):
             crs = core.QgsCoordinateReferenceSystem.fromWkt(news["crs"])
             box = core.QgsRectangle(*news["bounds"])
-            self.ground = live_view.Ground(crs, box, box.width() / news["width"], box.height() / news["height"])
+            self.ground = live.Ground(crs, box, box.width() / news["width"], box.height() / news["height"])
             self._say("")
             self.panel.refresh()
         elif news.get("event") == "accuracy":
@@ -102,9 +128,9 @@ class Live(QtWidgets.QGroupBox):
         elif inputs.raster_path(raster) != self.raster:
             self.start(inputs.raster_path(raster))
         elif self.ground is not None:
-            self.colors = live_view.classes_of(rows)
-            points = live_view.points_of(layer, field, rows, self.ground.crs) if rows and layer.crs().isValid() else []
-            new = [self._send("classes", legend=live_view.legend_of(rows)), self._send("points", points=points)]
+            self.colors = live.classes_of(rows)
+            points = live.points_of(layer, field, rows, self.ground.crs) if rows and layer.crs().isValid() else []
+            new = [self._send("classes", legend=live.legend_of(rows)), self._send("points", points=points)]
             if any(new):
                 self.look()
 
@@ -128,7 +154,7 @@ class Live(QtWidgets.QGroupBox):
 
     def look(self) -> None:
         """Ask for a picture of what is in view."""
-        view = live_view.view_of(self.canvas, self.ground) if self.ground is not None else None
+        view = live.view_of(self.canvas, self.ground) if self.ground is not None else None
         if view is None:
             self.picture.clear()
             return
@@ -175,7 +201,7 @@ class Live(QtWidgets.QGroupBox):
         self._say(answer.get("error", ""))
         if answer["ok"]:
             title = load_table("panel.json")["questions"].get(answer.get("kind"), "")
-            self.panel.ask_live(live_view.question_layer(self.ground.crs, answer), tr(title))
+            self.panel.ask_live(live.question_layer(self.ground.crs, answer), tr(title))
 
     def keep(self, then: Callable[[str], None]) -> None:
         """Have the model of now written to a folder that is new, and go on with it."""
@@ -208,7 +234,7 @@ class Live(QtWidgets.QGroupBox):
             part.setVisible(on)
             part.setEnabled(self.ground is not None)
         for name, words in load_table("panel.json")["live"].items():
-            step = panel_run.steps()[name]
+            step = panel_widgets.steps()[name]
             self.panel.steps[name].setText(tr(words[0]) if on else step.label)
             self.panel.steps[name].setToolTip(tr(words[1]) if on else step.help)
         if self.ground is None:

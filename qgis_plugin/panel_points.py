@@ -15,6 +15,7 @@ from .tasks import load_table
 from .translation import tr
 
 CLASS_FIELD, ENOUGH = "class", 20
+SPARE = ("#e7298a", "#7570b3", "#d95f02", "#66a61e", "#a6761d", "#1f78b4", "#b2df8a", "#fb9a99")
 Layer, Point = core.QgsVectorLayer, core.QgsPointXY
 
 
@@ -162,6 +163,14 @@ def start_editing(layer: Layer, field: str, value: str) -> tuple[int, Any]:
     return index, int(value) if number else value
 
 
+def in_one_step(layer: Layer, text: str, edit: Any, *values: Any) -> None:
+    """Make an edit that is undone as one, and show it."""
+    layer.beginEditCommand(text)
+    edit(*values)
+    layer.endEditCommand()
+    layer.triggerRepaint()
+
+
 def add_point(layer: Layer, field: str, value: str, point: Point | None) -> None:
     """Add a point (in the layer's CRS) of a class as one step that can be undone.
 
@@ -175,19 +184,13 @@ def add_point(layer: Layer, field: str, value: str, point: Point | None) -> None
     index, new = start_editing(layer, field, value), core.QgsVectorLayerUtils
     geometry = core.QgsGeometry.fromPointXY(point)
     feature = new.createFeature(layer, geometry, dict([index]))
-    layer.beginEditCommand(tr("Add a point"))
-    layer.addFeatures(new.makeFeatureCompatible(feature, layer))
-    layer.endEditCommand()
-    layer.triggerRepaint()
+    in_one_step(layer, tr("Add a point"), layer.addFeatures, new.makeFeatureCompatible(feature, layer))
 
 
 def change_class(layer: Layer, fid: int, field: str, value: str) -> None:
     """Give a point a class as one step that can be undone; raises as `add_point`."""
     index, typed = start_editing(layer, field, value)
-    layer.beginEditCommand(tr("Set the class of a point"))
-    layer.changeAttributeValue(fid, index, typed)
-    layer.endEditCommand()
-    layer.triggerRepaint()
+    in_one_step(layer, tr("Set the class of a point"), layer.changeAttributeValue, fid, index, typed)
 
 
 def category(row: ClassRow, value: Any) -> core.QgsRendererCategory:
@@ -221,12 +224,9 @@ def make_layer(path: Path, name: str, crs: Any, rows: Sequence[ClassRow]) -> Lay
     """
     schema = Layer(f"Point?field={CLASS_FIELD}:string(0,0)", name, "memory")
     schema.setCrs(crs)
-    options, transforms = core.QgsVectorFileWriter.SaveVectorOptions(), core.QgsProject.instance().transformContext()  # fmt: skip
-    options.driverName, options.layerName = "GPKG", "points"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write = core.QgsVectorFileWriter.writeAsVectorFormatV3
-        reason = write(schema, str(path), transforms, options)[1]
+        reason = inputs.write_features(schema, path, "points", ())
     except OSError as error:
         reason = str(error)
     layer = Layer(f"{path}|layername=points", name, "ogr")

@@ -69,11 +69,6 @@ class Walk:
         """The question that is asked now."""
         return self.questions[self.at]
 
-    def answer_into(self, layer: core.QgsVectorLayer | None) -> None:
-        """Set the layer of the user's points, which takes the answers to suggestions."""
-        if not self.is_sample:
-            self.target = layer
-
     def place(self, crs: Any) -> core.QgsPointXY | None:
         """Return where the question is, in a CRS."""
         return points.moved(self.current.place, self.layer.crs(), crs)
@@ -126,11 +121,9 @@ class Walk:
         found = {"number": self.at + 1, "count": len(self.questions)}
         if self.of_live:
             return self.of_live
-        return (
-            tr("Test point {number} of {count}", **found)
-            if self.is_sample
-            else tr("Question {number} of {count}", **found)
-        )
+        if self.is_sample:
+            return tr("Test point {number} of {count}", **found)
+        return tr("Question {number} of {count}", **found)
 
     def text(self) -> str:
         """Return the question in words."""

@@ -13,8 +13,7 @@ from qgis.PyQt.QtCore import QObject, Qt, QTimer, pyqtSignal
 
 from .tasks import load_table
 
-FAST_S, LONGEST_PAUSE_S = 0.1, 2.0
-NUMBERS, BACK, SKIP, NEXT, COVER = "1234567890", "b", "n", "q", "h"
+FAST_S, LONGEST_PAUSE_S, NUMBERS, BACK, SKIP, NEXT, COVER = 0.1, 2.0, "1234567890", "b", "n", "q", "h"
 
 
 class Watch(QObject):

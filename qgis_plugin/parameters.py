@@ -1,22 +1,17 @@
 """Kinds of parameters: how QGIS asks for each, and how its answer is read."""
 
-from __future__ import annotations
-
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from processing.gui.wrappers import WidgetWrapper
+from processing.gui.wrappers import WidgetWrapperFactory
 from qgis import core
-from qgis.PyQt.QtWidgets import QComboBox
+from qgis.PyQt import QtWidgets
 
 from . import inputs, memory
 from .tasks import Parameter, load_table
 from .translation import refuse, tr
-
-ENUMS = {
-    "layerType": core.QgsProcessing.SourceType, "type": core.QgsProcessingParameterNumber.Type,
-    "behavior": core.QgsProcessingParameterFile.Behavior,
-}  # fmt: skip
 
 
 class Kind(NamedTuple):
@@ -27,38 +22,94 @@ class Kind(NamedTuple):
     details: dict[str, Any] = {}  # noqa: RUF012  never changed
 
     def declaration(self) -> dict[str, Any]:
-        """Return the details with members of QGIS's enumerations in place of their names."""
-        found = {key: getattr(ENUMS[key], name) for key, name in self.details.items() if key in ENUMS}
-        types = [getattr(core.QgsProcessing.SourceType, name) for name in self.details.get("types", ())]
-        return {**self.details, **found, **({"types": types} if types else {})}
+        """Return the details with members of QGIS's enumerations in place of their names, which begin with ``Qgs``."""
+
+        def member(value: Any) -> Any:
+            return attrgetter(value)(core) if str(value).startswith("Qgs") else value
+
+        lists = {key: [member(one) for one in value] for key, value in self.details.items() if isinstance(value, list)}
+        return {**{key: member(value) for key, value in self.details.items()}, **lists}
 
 
 # a file filter "*.*", QGIS's own, refuses names without a dot, such as python3; a filter *.html would have
 # a refused run announce the report
 KINDS = {name: Kind(*row) for name, row in load_table("algorithms.json")["kinds"].items()}
 DESTINATIONS = {name for name in KINDS if name.endswith("_out")}
+CLASS_MAPS = ("MAP", "MASK", "REFERENCE")  # rasters of class codes
 HTML, WANTED = (".html", ".htm", ".xhtml"), ("html_out", "part_out")  # wanted: optional, but made where nobody says no
 
 
-class ChoiceWidget(WidgetWrapper):
-    """Shows choices in words and keeps the value that scripts and models store."""
+class TakesScenes:
+    """A raster parameter that also takes files and folders of embeddings or bands, which only the library opens."""
 
-    def __init__(self, *arguments: Any, words: dict[str, str], **more: Any) -> None:
-        self.words = words
-        super().__init__(*arguments, **more)
+    def checkValueIsAcceptable(self, value: Any, context: Any = None) -> bool:
+        """Leave to QGIS what is no such file or folder."""
+        items = value if isinstance(value, list) else [value]
+        layers = [item for item in items if not inputs.scene_of(item)]
+        rest = layers if isinstance(value, list) else value
+        return bool((items and not layers) or super().checkValueIsAcceptable(rest, context))
 
-    def createWidget(self, **_more: Any) -> QComboBox:
-        box = QComboBox()
-        for stored, shown in self.words.items():
-            box.addItem(shown, stored)
-        box.currentIndexChanged.connect(lambda _index: self.widgetValueHasChanged.emit(self))
-        return box
 
-    def setValue(self, value: Any) -> None:
-        self.widget.setCurrentIndex(max(self.widget.findData(plain(value)), 0))
+SCENES = {
+    "raster": type("Raster", (TakesScenes, core.QgsProcessingParameterRasterLayer), {}),
+    "rasters": type("Rasters", (TakesScenes, core.QgsProcessingParameterMultipleLayers), {}),
+}
 
-    def value(self) -> str:
-        return str(self.widget.currentData())
+
+class Field:
+    """Makes QGIS's own field, and adds to it: choices in words, or a button that chooses a folder as a scene."""
+
+    def __new__(cls, declared: Any, dialog: Any, *place: int, words: Any = None) -> Any:
+        metadata = declared.metadata()
+        declared.setMetadata({})
+        field = WidgetWrapperFactory.create_wrapper(declared, dialog, *place)
+        declared.setMetadata(metadata)
+        make = getattr(field, "createWrappedWidget", None)
+        if words and make is None:
+            name_choices(field, words)
+        elif isinstance(declared, core.QgsProcessingParameterBand):
+            field.setWidgetContext = lambda _context: None  # QGIS would complain of a scene that it cannot open
+        elif make is not None:
+            add = (lambda widget, _context: name_choices(widget, words)) if words else partial(add_folder_button, field)
+            field.createWrappedWidget = lambda context: add(make(context), context)
+        return field
+
+
+def name_choices(widget: QtWidgets.QWidget, words: dict[str, str]) -> QtWidgets.QWidget:
+    """Show choices in words; what is stored stays."""
+    for box in (widget, *widget.findChildren(QtWidgets.QComboBox)):
+        if isinstance(box, QtWidgets.QComboBox) and box.findData(next(iter(words))) >= 0:
+            box.removeItem(box.findData(None))  # "not selected", where QGIS offers it
+            for index in range(box.count()):
+                box.setItemText(index, words[box.itemData(index)])
+    return widget
+
+
+def add_folder_button(field: Any, widget: QtWidgets.QWidget, context: Any) -> QtWidgets.QWidget:
+    """Put the button beside the field; QGIS's list of layers drops folders, so the button keeps them and counts them."""
+    several, text, folders = isinstance(field.parameterDefinition(), SCENES["rasters"]), tr("Folder…"), []
+    put, value, title = field.setParameterValue, field.parameterValue, tr("Folder of embeddings or bands")
+    button = QtWidgets.QToolButton(objectName="folder", text=text, toolTip=title)
+
+    def take(answer: Any, context: Any) -> None:
+        items = answer if isinstance(answer, list) else []
+        folders[:] = [item for item in items if inputs.scene_of(item)]
+        put([item for item in items if item not in folders], context)
+        button.setText(f"{text} ({len(folders)})" if folders else text)
+
+    def choose() -> None:
+        folder = QtWidgets.QFileDialog.getExistingDirectory(widget, title)
+        if several:  # none: those that were chosen before are given up
+            take([*(value() or []), *folders, folder] if folder else value(), context)
+        elif folder:
+            put(folder, context)
+
+    if several:
+        field.setParameterValue, field.parameterValue = take, lambda: [*(value() or []), *folders] or None
+    button.clicked.connect(lambda _checked: choose())
+    if widget.layout() is not None:
+        (widget.layout().itemAt(0).layout() or widget.layout()).addWidget(button)
+    return widget
 
 
 def plain(value: Any) -> Any:
@@ -104,8 +155,11 @@ def define(parameter: Parameter, task: str) -> core.QgsProcessingParameterDefini
     widget = {"decimals": 2} if parameter.kind == "number" else {}
     if parameter.kind == "choice":
         details["options"] = list(parameter.words)
-        widget = {"class": ChoiceWidget, "words": {stored: tr(shown) for stored, shown in parameter.words.items()}}
-    declared = getattr(core, f"QgsProcessingParameter{kind.type}")(parameter.name, tr(parameter.label), **details)
+        widget = {"class": Field, "words": {stored: tr(shown) for stored, shown in parameter.words.items()}}
+    if parameter.kind in ("raster", "rasters", "bands") and parameter.name not in CLASS_MAPS:
+        widget = {"class": Field}
+    make = SCENES.get(parameter.kind) or getattr(core, f"QgsProcessingParameter{kind.type}")
+    declared = make(parameter.name, tr(parameter.label), **details)
     declared.setHelp(explain(parameter))
     if widget:
         declared.setMetadata({"widget_wrapper": widget})
@@ -155,9 +209,9 @@ class Reader:
         if parameter.kind == "extent":
             crs = self.algorithm.parameterAsExtentCrs(self.answers, name, self.context)
             raster = self.algorithm.parameterAsRasterLayer(self.answers, "RASTER", self.context)
-            crs, value = crs if crs.isValid() else raster.crs(), core.QgsGeometry.fromRect(value)
-            value = inputs.layer_of_one("Polygon", crs, value)
-        if parameter.kind == "raster":
+            crs = crs if crs.isValid() else (raster or self.context.project()).crs()
+            value = inputs.layer_of_one("Polygon", crs, core.QgsGeometry.fromRect(value))
+        if isinstance(value, core.QgsRasterLayer):
             self.layers[name] = value
         if parameter.kind == "points":
             layer = self.algorithm.parameterAsVectorLayer(self.answers, name, self.context)
@@ -168,10 +222,9 @@ class Reader:
         """Turn what QGIS answers into what the command line takes."""
         if kind in ("points", "area", "extent"):
             return str(inputs.export_features(value, folder))
-        if kind == "raster":
-            return inputs.raster_path(value)
-        if kind == "rasters":
-            return [inputs.raster_path(layer) for layer in value]
+        if kind in ("raster", "rasters"):
+            paths = [inputs.raster_path(item) for item in (value if isinstance(value, list) else [value])]
+            return paths if kind == "rasters" else paths[0]
         if kind == "bands":
             return ",".join(map(str, value))
         if kind == "models":
@@ -181,7 +234,14 @@ class Reader:
     def ask(self, parameter: Parameter) -> Any:
         """Evaluate one parameter by QGIS's own rules."""
         read = getattr(self.algorithm, f"parameterAs{KINDS[parameter.kind].read_as}")
-        return read(self.answers, parameter.name, self.context)
+        given, name = self.answers.get(parameter.name), parameter.name
+        items = given if isinstance(given, list) else [given]
+        scenes = [item for item in items if parameter.kind in SCENES and inputs.scene_of(item)]
+        layers = [item for item in items if item not in scenes]
+        if not scenes:
+            return read(self.answers, name, self.context)
+        found = scenes + (read({**self.answers, name: layers}, name, self.context) if layers else [])
+        return found if isinstance(given, list) else given
 
     def destination(self, parameter: Parameter) -> str:
         """Return the absolute path of an output; empty where it is not wanted."""

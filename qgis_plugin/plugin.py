@@ -1,32 +1,72 @@
-"""The plugin object: registers the provider, the translation, the menu and the panel."""
-
-from __future__ import annotations
+"""The provider of the algorithms, and the plugin object: provider, translation, menu and panel."""
 
 from pathlib import Path
 from typing import Any
 
-from qgis.core import QgsApplication, QgsSettings
+from processing.core.ProcessingConfig import ProcessingConfig, Setting
+from qgis.core import QgsApplication, QgsProcessingProvider, QgsSettings
 from qgis.PyQt.QtCore import QCoreApplication, Qt, QTimer, QTranslator
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 from qgis.utils import iface
 
-from .algorithm import ICON
-from .provider import GeopointsegProvider
-from .tasks import load_table
+from .algorithm import ICON, CheckEnvironment, CheckPoints, CommandAlgorithm, LoadDemo, SplitPoints
+from .environment import CreateEnvironment
+from .interpreter import SETTING
+from .tasks import load_table, load_tasks
 from .translation import tr
 
 MENU = "geopointseg"
+OWN = (CheckEnvironment, CreateEnvironment, CheckPoints, SplitPoints, LoadDemo)
+SPECIAL = {kind.__name__.lower(): kind for kind in OWN}
+
+
+class GeopointsegProvider(QgsProcessingProvider):
+    """All algorithms of geopointseg; they stay listed when none can run."""
+
+    def load(self) -> bool:
+        """Show the setting in the Processing options and fill the toolbox."""
+        label = tr("Python interpreter that has geopointseg")
+        setting = Setting(self.name(), SETTING, label, "", valuetype=Setting.FILE)
+        ProcessingConfig.settingIcons[self.name()] = self.icon()
+        ProcessingConfig.addSetting(setting)
+        ProcessingConfig.readSettings()
+        self.refreshAlgorithms()
+        return True
+
+    def unload(self) -> None:
+        ProcessingConfig.removeSetting(SETTING)
+
+    def loadAlgorithms(self) -> None:
+        for name, task in load_tasks().items():
+            self.addAlgorithm(SPECIAL.get(name, CommandAlgorithm)(task))
+
+    def id(self) -> str:
+        return "geopointseg"
+
+    def name(self) -> str:
+        return "geopointseg"
+
+    def icon(self) -> QIcon:
+        return QIcon(ICON)
+
+    def supportedOutputVectorLayerExtensions(self) -> list[str]:
+        return ["gpkg"]
+
+    def supportedOutputRasterLayerExtensions(self) -> list[str]:
+        return ["tif"]
+
+    def supportsNonFileBasedOutput(self) -> bool:
+        return False
 
 
 class GeopointsegPlugin:
     """Registers the provider for the window, for models and for qgis_process alike."""
 
     def __init__(self, iface: Any) -> None:
-        self.iface = iface
+        self.iface, self.actions = iface, []
         self.provider: GeopointsegProvider | None = None
         self.panel: Any = None
-        self.actions: list[QAction] = []
         self.translator = QTranslator()
         language = QgsSettings().value("locale/userLocale", QgsApplication.locale(), type=str)[:2]
         if self.translator.load(f"geopointseg_{language}", str(Path(__file__).parent / "i18n")):

@@ -11,11 +11,11 @@ from processing.core.ProcessingConfig import ProcessingConfig
 from qgis import core
 from qgis.gui import QgsFileWidget
 from qgis.PyQt import QtWidgets
-from qgis.PyQt.QtCore import Qt, QTimer
+from qgis.PyQt.QtCore import QStandardPaths, Qt, QTimer
 from qgis.utils import iface
 
 from . import interpreter, memory
-from .runs import Runs
+from .runner import Runs
 from .translation import load_window, tr
 
 SETTLED_MS = 300  # QGIS sets the CRS of a project of new layers by itself, a moment later
@@ -36,7 +36,7 @@ class SetupPage(QtWidgets.QDialog):
         self.package.lineEdit().setPlaceholderText(hint)
         self.folder.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
         self.folder.lineEdit().setPlaceholderText(str(interpreter.default_folder()))
-        self.gpu.setVisible(interpreter.has_graphics_card())
+        self.gpu.setVisible(bool(QStandardPaths.findExecutable("nvidia-smi")))  # comes with the driver of a card
         for button, act in (
             (self.use, lambda: self.set_interpreter(self.found.currentData())), (self.other, self.choose),
             (self.make, self.make_environment), (self.check, lambda: self.run("checkenvironment", {})),
@@ -122,8 +122,8 @@ class SetupPage(QtWidgets.QDialog):
             f"geopointseg plugin {metadata['general']['version']}",
             f"QGIS {core.Qgis.QGIS_VERSION}, {platform.platform()}",
         ]
-        lines += [f"Interpreter: {interpreter.current() or '-'}", interpreter.problem()]
-        return "\n".join([*filter(None, lines), "", self.log.toPlainText()])
+        lines += [f"Interpreter: {interpreter.current() or '-'}", *filter(None, [interpreter.problem()])]
+        return "\n".join([*lines, "", self.log.toPlainText()])
 
     def copy_report(self) -> None:
         """Put the report on the clipboard."""

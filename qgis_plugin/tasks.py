@@ -6,8 +6,6 @@ form cannot drift away from the command line. Kinds that begin with ``own`` and 
 plugin's: they become no option.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from functools import cache, lru_cache

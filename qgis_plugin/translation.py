@@ -1,7 +1,5 @@
 """Texts in the user's language; longer ones are in ``texts.json``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NoReturn
 

@@ -3,6 +3,8 @@
 <TS version="2.1" language="de"><context><name>geopointseg</name>
 <message><source> minutes</source>
 <translation> Minuten</translation></message>
+<message><source>'{name}' is the image. It has no picture: click on imagery, or watch Live.</source>
+<translation>„{name}“ ist das Bild. Es zeigt selbst nichts: Klicken Sie auf andere Bilder, oder folgen Sie Live.</translation></message>
 <message><source>'{step}' failed. Check the network and QGIS's proxy, then try again.</source>
 <translation>„{step}“ ist fehlgeschlagen. Prüfen Sie das Netzwerk und den Proxy in QGIS und versuchen Sie es erneut.</translation></message>
 <message><source>(one point)</source>
@@ -117,6 +119,8 @@
 <translation>Punkte prüfen</translation></message>
 <message><source>Check the set-up</source>
 <translation>Einrichtung prüfen</translation></message>
+<message><source>Choose a folder that is an image: embeddings of TESSERA, a Zarr store, or the bands of a satellite image</source>
+<translation>Einen Ordner wählen, der ein Bild ist: Embeddings von TESSERA, einen Zarr-Speicher oder die Kanäle eines Satellitenbilds</translation></message>
 <message><source>Choose another one, or leave the field empty to have one downloaded.</source>
 <translation>Wählen Sie ein anderes, oder lassen Sie das Feld leer, dann wird eines heruntergeladen.</translation></message>
 <message><source>Choose another…</source>
@@ -229,6 +233,8 @@
 <translation>Ordner für die Umgebung (leer: lokale Daten Ihres Kontos)</translation></message>
 <message><source>Folder for the raster and the points of the demo.</source>
 <translation>Ordner für Raster und Punkte der Demo.</translation></message>
+<message><source>Folder of embeddings or bands</source>
+<translation>Ordner mit Embeddings oder Kanälen</translation></message>
 <message><source>Folder of tables, figures and the report.</source>
 <translation>Ordner für Tabellen, Abbildungen und den Bericht.</translation></message>
 <message><source>Folder of the model to write.</source>
@@ -241,6 +247,8 @@
 <translation>Ordner, den „Modell trainieren“ geschrieben hat.</translation></message>
 <message><source>Folder:</source>
 <translation>Ordner:</translation></message>
+<message><source>Folder…</source>
+<translation>Ordner…</translation></message>
 <message><source>Forest</source>
 <translation>Wald</translation></message>
 <message><source>Forest or not</source>
@@ -511,6 +519,8 @@
 <translation>Bericht öffnen</translation></message>
 <message><source>OpenVINO</source>
 <translation>OpenVINO</translation></message>
+<message><source>Opening {name}…</source>
+<translation>{name} wird geöffnet…</translation></message>
 <message><source>Opens a small synthetic landscape and points of eight classes, to try every tool within a minute.</source>
 <translation>Öffnet eine kleine künstliche Landschaft und Punkte von acht Klassen, um jedes Werkzeug in einer Minute zu erproben.</translation></message>
 <message><source>Or make a new environment (about 1 GB is downloaded)</source>
@@ -603,12 +613,12 @@
 <translation>Das Raster „{name}“ kommt vom Provider „{provider}“, den nur QGIS lesen kann; geopointseg braucht eine Datei. Speichern Sie es mit Export &gt; Speichern als… als GeoTIFF (Rohdaten) und wählen Sie diesen Layer.</translation></message>
 <message><source>Raster '{name}' has no CRS, which is needed to place points and maps on the ground. Give the file one with 'Assign projection' (GDAL) and choose it again.</source>
 <translation>Das Raster „{name}“ hat kein KBS; ohne KBS lassen sich Punkte und Karten nicht verorten. Geben Sie der Datei mit „Projektion zuweisen“ (GDAL) eines und wählen Sie sie erneut.</translation></message>
-<message><source>Raster in which points lie; there may be several, of other dates and places too.</source>
-<translation>Raster, in dem Punkte liegen; es dürfen mehrere sein, auch von anderen Tagen und Orten.</translation></message>
+<message><source>Raster file, not a web service. 'Folder…' takes a folder of embeddings or bands, '…' takes a file, such as a .npy grid.</source>
+<translation>Rasterdatei, kein Webdienst. „Ordner…“ nimmt einen Ordner mit Embeddings oder Kanälen, „…“ eine Datei, etwa ein Gitter in .npy.</translation></message>
+<message><source>Raster in which points lie; there may be several, of other dates and places too. 'Folder…' takes a folder of embeddings or bands, '…' takes a file, such as a .npy grid.</source>
+<translation>Raster, in dem Punkte liegen; es dürfen mehrere sein, auch von anderen Tagen und Orten. „Ordner…“ nimmt einen Ordner mit Embeddings oder Kanälen, „…“ eine Datei, etwa ein Gitter in .npy.</translation></message>
 <message><source>Raster of classes</source>
 <translation>Raster mit Klassen</translation></message>
-<message><source>Raster that GDAL reads: a file, not a web service.</source>
-<translation>Raster, das GDAL liest: eine Datei, kein Webdienst.</translation></message>
 <message><source>Raster that holds a class code in every pixel.</source>
 <translation>Raster, das in jedem Pixel einen Klassencode hat.</translation></message>
 <message><source>Raster that the training points lie on, for the unlikeness; the mapped raster by default.</source>

@@ -17,7 +17,8 @@ collect_ignore = ["inside"]
 
 @pytest.fixture(scope="session")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with a small scene, points to learn from and to test on, and settings of a quick forest."""
+    """Folder with a small scene, points, settings of a quick forest, and small embeddings with points."""
+    from geopointseg.lab.synthetic_embedding import make_embedding, write_quantized, write_tessera
     from geopointseg.labels.points import write_points
     from geopointseg.landscape import draw_points, make_landscape, write_scene
 
@@ -29,6 +30,10 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "quick.toml").write_text(
         '[forest]\ntrees = 20\nfeatures = "filters"\n', encoding="utf-8"
     )
+    embedding = make_embedding(60, 80, dimensions=16)
+    write_tessera(embedding, folder / "tessera")
+    write_quantized(embedding, folder / "explorer")
+    write_points(draw_points(embedding.landscape, 15, 1), folder / "vectors.gpkg")
     return folder
 
 

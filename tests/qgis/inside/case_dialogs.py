@@ -75,7 +75,7 @@ class FormsTest(QgisTestCase):
 
     def test_choices_are_words_and_values_stay(self):
         dialog = open_dialog("trainmodel")
-        box = dialog.mainWidget().wrappers["KIND"].widget
+        box = dialog.mainWidget().wrappers["KIND"].wrappedWidget()
         self.assertIsInstance(box, QComboBox)
         words = [box.itemText(index) for index in range(box.count())]
         self.assertIn("Random forest (takes seconds)", words)
@@ -97,10 +97,11 @@ class FormsTest(QgisTestCase):
             for parameter in load_tasks()[name].parameters:
                 if parameter.kind == "choice":
                     wrapper = form.widget.widget.wrappers[parameter.name]
-                    value = (
-                        wrapper.value() if hasattr(wrapper, "value") else wrapper.parameterValue()
-                    )
+                    value = wrapper.value().staticValue()
                     self.assertEqual(value, parameter.default)
+                    boxes = wrapper.findChildren(QComboBox)
+                    shown = [{box.itemText(i) for i in range(box.count())} for box in boxes]
+                    self.assertIn(set(parameter.words.values()), shown)
             form.close()
 
     def test_files_without_a_dot_in_their_name_are_taken(self):

@@ -23,7 +23,7 @@ from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QDialogButtonBox, QLineEdit
 from qgis.PyQt.QtXml import QDomDocument
 from qgis_plugin import memory
-from qgis_plugin.panel_new import NewPoints, presets
+from qgis_plugin.panel_widgets import NewPoints, presets
 from qgis_plugin.plugin import GeopointsegPlugin
 
 from support import COLOURS, QgisTestCase, categorize, make_points
