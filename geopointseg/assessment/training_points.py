@@ -40,7 +40,7 @@ CELLS_FILE = "places.npy"
 LARGEST_COUNT = 20_000
 """Largest number of points that a ``training`` folder keeps."""
 
-_ADVICE = "Give its folder with --model (model=... in Python) to have that checked."
+_ADVICE = "Give the folder of its model to have that checked."
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_training_points_are_refused_unless_forced(
     moved = POINTS.to_crs(CRS.from_epsg(3857))
     found = "At least 6" if kept == "places" else "7"
     with pytest.raises(
-        PointsError, match=rf"^{found} of 300 test points are training points of .* --force"
+        PointsError, match=rf"^{found} of 300 test points are training points of .* `force=True`"
     ):
         assess(path, moved)
     forced = assess(path, moved, force=True)
