@@ -151,5 +151,5 @@ def _part(value: ast.expr) -> str:
     names = [n.attr for n in ast.walk(value) if isinstance(n, ast.Attribute)]
     names = names or [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
     is_plain = isinstance(getattr(value, "value", None), (ast.Name, ast.Attribute))
-    shown = names[0].strip("_").replace("_", " ") if is_plain and names else "..."
+    shown = names[0].strip("_").replace("_", " ").lower() if is_plain and names else "..."
     return f"\u2039{shown}\u203a"

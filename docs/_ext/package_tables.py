@@ -36,6 +36,9 @@ ROOMS = {
     "sampling": "Training",
     "learning": "Training",
     "prediction": "Prediction",
+    "live": "Live session",
+    "legend.py": "Points, class fields and layers",
+    "vector_source.py": "Points, class fields and layers",
     "assessment": "Assessment and validation",
     "validation": "Assessment and validation",
     "report": "Assessment and validation",
@@ -160,9 +163,7 @@ class Messages(SphinxDirective):
             section = nodes.section(ids=[slug(room)], names=[room.lower()])
             section += nodes.title(text=room)
             listed = nodes.bullet_list(classes=["messages"])
-            for message in sorted(
-                by_room.get(room, []), key=lambda m: m.text.strip("'\u2039").lower()
-            ):
+            for message in sorted(by_room.get(room, []), key=lambda m: m.anchor):
                 listed += _item(message)
             section += listed
             made.append(section)

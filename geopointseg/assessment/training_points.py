@@ -193,7 +193,7 @@ def _require_fingerprint(folder: Path) -> str:
     found = fingerprint_folder(folder)
     if not found:
         raise InputFileError(
-            f"'{folder}' holds no readable model.json. Expected a model folder written by 'train'; check the path."
+            f"'{folder}' holds no readable model.json. Expected a model folder written by `train`; check the path."
         )
     return found
 

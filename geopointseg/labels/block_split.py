@@ -353,7 +353,7 @@ def _shares(
 ) -> dict[str, float]:
     if (folds is None) == (test_fraction is None):
         raise ConfigError(
-            f"The split has folds={folds} and test_fraction={test_fraction}. Expected exactly one of the two; "
+            f"`folds=` is {folds} and `test_fraction=` is {test_fraction}. Expected exactly one of the two; "
             "give a number of folds, or the share of points to hold out."
         )
     if folds is not None:

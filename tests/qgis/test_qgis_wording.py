@@ -22,7 +22,9 @@ print(json.dumps([[in_words(text, task) for text in said] for task in tasks]))
 
 
 def test_no_message_names_an_option_in_qgis(qgis: Qgis) -> None:
-    found = [m for m in find_messages() if m.module != "cli/setting_options.py"]  # no form has --set
+    found = [
+        m for m in find_messages() if m.module != "cli/setting_options.py"
+    ]  # no form has --set
     messages = [in_options(message.text, for_a_form=True) for message in found]
     messages = [text for text in messages if "`" in text or "--" in text or "geopointseg" in text]
     assert len(messages) > 40
