@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -96,7 +97,9 @@ class ExampleGroup(_WithExamples, click.Group):
         click.Command.format_options(self, ctx, formatter)
 
 
-def described_argument(name: str, help: str, **attributes: Any) -> Any:
+def described_argument[F: Callable[..., Any] | click.Command](
+    name: str, help: str, **attributes: Any
+) -> Callable[[F], F]:
     """Return a decorator that adds an argument with a help text.
 
     Parameters
