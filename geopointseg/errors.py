@@ -16,7 +16,7 @@ class GeopointsegError(Exception):
     """Base class of all errors that geopointseg raises on purpose."""
 
     @property
-    def __notes__(self) -> list[str]:
+    def __notes__(self) -> list[str]:  # type: ignore[override]  # read when a traceback is printed, so the link costs nothing before
         """Lines below the traceback: the link to the explanation, where the address of the documentation is known."""
         if "_notes" not in vars(self):
             from geopointseg.message_catalogue import link_to

@@ -11,11 +11,11 @@ import traceback
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import click
 
-from geopointseg.cli.help_page import ExampleGroup
+from geopointseg.cli.help_page import ExampleCommand, ExampleGroup
 from geopointseg.cli.library_warnings import answered_warnings
 from geopointseg.errors import Cancelled, GeopointsegError, nearest_names
 from geopointseg.message_catalogue import link_to
@@ -64,14 +64,13 @@ class _LazyGroup(ExampleGroup):
         return super().resolve_command(ctx, args)
 
 
-def walk_commands() -> Iterator[tuple[str, click.Command]]:
+def walk_commands() -> Iterator[tuple[str, ExampleCommand]]:
     """Yield name and command of all commands, those of groups included."""
     for name in _COMMANDS:
         command = app.get_command(click.Context(app), name)
-        if isinstance(command, click.Group):
-            yield from ((f"{name} {each}", below) for each, below in command.commands.items())
-        elif command is not None:
-            yield name, command
+        below = command.commands if isinstance(command, click.Group) else {"": command}
+        for each, found in below.items():
+            yield f"{name} {each}".strip(), cast("ExampleCommand", found)
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -128,8 +127,9 @@ def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
         if isinstance(state["reporter"].sink, JsonSink):
             _print_failure(state, error.format_message(), error)
         else:
-            error.message = " ".join(filter(None, [error.message, link_to(error.message)]))
             error.show()
+            if link := link_to(error.message):
+                click.echo(link, err=True)
         code = EXIT_USAGE
     except (Cancelled, KeyboardInterrupt, click.Abort) as error:
         _print_failure(state, str(error) or "Cancelled.")

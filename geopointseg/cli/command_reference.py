@@ -22,8 +22,7 @@ def describe_commands() -> dict[str, Any]:
     return {"version": __version__, "commands": commands}
 
 
-def _describe(command: click.Command) -> dict[str, Any]:
-    is_shown = isinstance(command, ExampleCommand)
+def _describe(command: ExampleCommand) -> dict[str, Any]:
     options = {
         max(p.opts, key=len): {
             "help": p.help or "",
@@ -33,14 +32,14 @@ def _describe(command: click.Command) -> dict[str, Any]:
             "multiple": p.multiple,
             "required": p.required,
             "flag": p.is_flag,
-            "group": command.group_of(p) if is_shown else "",
+            "group": command.group_of(p),
         }
         for p in command.params
         if isinstance(p, click.Option)
     }
     return {
         "help": command.help or "",
-        "examples": list(command.examples) if is_shown else [],
+        "examples": list(command.examples),
         "arguments": {
             p.human_readable_name: p.help
             for p in command.params

@@ -76,7 +76,7 @@ class ExampleCommand(_WithExamples):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if isinstance(parameter, DescribedArgument):
-                record = (parameter.make_metavar(ctx), parameter.help)
+                record = (parameter.make_metavar(ctx), parameter.help or "")
             if record is not None:
                 rows[self.group_of(parameter)].append(record)
         for title, group in rows.items():
