@@ -133,7 +133,7 @@ class Outbox:
     send
         Writes bytes to the client; may block.
     worded
-        Names arguments in the messages of an answer as the client knows them.
+        Names arguments in the errors and problems of an answer as the client knows them.
     """
 
     send: Callable[[bytes], object]
@@ -145,7 +145,8 @@ class Outbox:
 
     def answer(self, identifier: Identifier, **content: Any) -> None:
         """Send a line that is never replaced."""
-        self._put(_Letter("answer", identifier, self.worded(content)))
+        told = {key: self.worded(content[key]) for key in ("error", "problems") if key in content}
+        self._put(_Letter("answer", identifier, content | told))
 
     def progress(self, identifier: Identifier, **content: Any) -> None:
         """Send an event, in place of an unread one."""
