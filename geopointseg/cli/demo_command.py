@@ -11,7 +11,7 @@ from geopointseg.cli.invocation import Invocation, common_options
 @click.command(
     "demo",
     cls=ExampleCommand,
-    examples=("geopointseg demo demo",),
+    examples=("geopointseg demo",),
 )
 @described_argument(
     "folder", "Folder for the results, by default demo.", metavar="[DIR]", default="demo"

@@ -170,7 +170,7 @@ class TestRefusal:
         path = write_layer("a.gpkg", [shapely.Point(1, 1)], crop=["a"], soil=["b"])
         with pytest.raises(
             PointsError,
-            match=r"the fields crop \(text\), soil \(text\)\. Expected one .*--class-field",
+            match=r"the fields crop \(text\), soil \(text\)\. Expected one .*`class_field=`",
         ):
             read_points(path)
 
