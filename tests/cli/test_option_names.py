@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 import warnings
@@ -53,6 +54,26 @@ def test_each_name_in_a_message_is_known_to_the_command_line(code: str) -> None:
     for text in (in_options(code, for_a_form=True), shown):
         assert "`" not in text
         assert "=" not in text or code.startswith("`[")
+
+
+def test_each_name_in_a_message_is_known_in_python() -> None:
+    from geopointseg.lab.point_simulation import simulate_points
+    from geopointseg.validation.applicability import map_applicability
+    from geopointseg.validation.map_report import ReportInputs
+
+    functions = (
+        gps.assess, gps.predict, gps.read_points, gps.split_points, gps.train, simulate_points, map_applicability,
+        ReportInputs.open,
+    )  # fmt: skip
+    settings = gps.Config().to_dict()
+    known = {name for call in functions for name in inspect.signature(call).parameters} | {
+        *settings["prediction"]
+    }
+    arguments = {code.strip("`").partition("=")[0] for code in CODES if re.match(r"`\w+=", code)}
+    assert len(arguments) > 10
+    assert arguments <= known
+    named = [re.match(r"`\[(\w+)\] (\w+)", code) for code in CODES]
+    assert all(found[2] in settings[found[1]] for found in named if found)
 
 
 @pytest.mark.parametrize(
