@@ -101,7 +101,8 @@ def _options(options: dict[str, Any], arguments: dict[str, str]) -> str:
         default = declared[1] if declared else option["default"]
         shown = "" if default in (None, False, "") else f"`{default}`"
         one_of = f" One of {', '.join(option['choices'])}." if option["choices"] else ""
-        many = " May be given several times." if option["multiple"] else ""
+        is_told = "several times" in help_text or not option["multiple"]
+        many = "" if is_told else " May be given several times."
         lines.append(f"| `{flag}` | {shown} | {_cell(help_text + one_of + many)} |")
     return "\n".join(lines)
 
