@@ -2,7 +2,8 @@
 
 Every error that geopointseg raises on purpose is a `GeopointsegError`. Each class also inherits the builtin
 exception of its kind (`ValueError`, `OSError` ...), so that ``except ValueError`` and ``except GeopointsegError`` both
-catch it. A message has three parts: what was found, what was expected, and what to do.
+catch it. A message has three parts: what was found, what was expected, and what to do. It names arguments, settings and
+functions between backticks, as Python has them; the command line and the QGIS plugin print options and fields instead.
 """
 
 from __future__ import annotations
@@ -13,6 +14,17 @@ from collections.abc import Iterable
 
 class GeopointsegError(Exception):
     """Base class of all errors that geopointseg raises on purpose."""
+
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]  # read when a traceback is printed, so the link costs nothing before
+        """Lines below the traceback: the link to the explanation, where the address of the documentation is known."""
+        if "_notes" not in vars(self):
+            from geopointseg.message_catalogue import link_to
+
+            link = link_to(str(self))
+            vars(self)["_notes"] = [link] if link else []
+        notes: list[str] = vars(self)["_notes"]
+        return notes
 
 
 class InputFileError(GeopointsegError, OSError):

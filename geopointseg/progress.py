@@ -263,6 +263,10 @@ class Reporter:
         yield _Advance(self, name, max(total, 1e-9))
         self.progress(name, 1.0)
 
+    def worded(self, content: Any) -> Any:
+        """Return a message, or the messages in a result, with names as the reader knows them: in Python unchanged."""
+        return content
+
     def cancel(self) -> None:
         """Request cancellation; may be called from a signal handler or another thread."""
         self._cancelled.set()

@@ -229,7 +229,7 @@ def _refuse_training_points(class_map: ClassMap, check: TrainingCheck, *, force:
     if check.count and not force:
         raise PointsError(
             f"{_share(check)} test points are training points of the model that made '{class_map.path}'. "
-            "Accuracy on those is too high; use points that are not training points, or --force (force=True in Python), "
+            "Accuracy on those is too high; use points that are not training points, or `force=True`, "
             "which adds a warning to the report."
         )
 
@@ -319,7 +319,7 @@ def _estimate(
         raise PointsError(
             f"All {confusion.total} test points lie in the class '{only}' of the "
             f"{'strata' if options.strata else 'map'}. Expected points in its other {int((sizes > 0).sum()) - 1} classes, "
-            "too; add test points there ('geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws some)."
+            "too; add test points there (`design_sample` draws some)."
         )
     estimates = estimate_accuracy(counts, sizes, options.confidence)
     _warn_of_merged(list(estimates.collapsed), names, per_stratum, sizes, warnings)
@@ -345,7 +345,7 @@ def _warn_of_merged(
         share > _TOO_MUCH_MERGED,
         f"{percent(share)} of the area is in strata with only {int(points[thin].sum())} of {int(points.sum())} "
         "test points, so the area-adjusted figures are unreliable; add test points there "
-        "('geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws some).",
+        "from a probability sample.",
     )
 
 

@@ -25,7 +25,7 @@ SAMPLING_NOTES: Mapping[Sampling, str] = {
     "unknown": (
         "The sampling design of the test points is unknown. Area-adjusted accuracy, intervals and estimated areas are valid "
         "only if the points are a random sample within each map class; points in easy places give an accuracy that is too "
-        "high. 'geopointseg assess MAP.tif --design 300 -o sample.gpkg' draws a valid sample."
+        "high. A probability sample of the map, labelled for the assessment, gives valid ones."
     ),
     "simple": (
         "The test points are treated as a simple random or systematic sample of the map, post-stratified by map class."

@@ -105,7 +105,7 @@ class SampleDesign:
             ),
             (
                 f"Fill in the field '{CLASS_FIELD}' of every point from better imagery or in the field, without looking at "
-                "the map. Then assess the same map with --sampling stratified."
+                "the map. Then assess the same map with `sampling='stratified'`."
             ),
         ]
 

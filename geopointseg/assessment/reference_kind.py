@@ -52,7 +52,7 @@ def is_raster_reference(
     if layers:
         raise InputFileError(
             f"'{path}' holds layers ({join_names(layers)}) and rasters ({join_names(rasters)}). Expected one "
-            "reference; name the layer of points with --layer (layer= in Python), or give the raster itself, for "
+            "reference; name the layer of points with `layer=`, or give the raster itself, for "
             f"example '{rasters[0]}'."
         )
     if len(rasters) > 1:

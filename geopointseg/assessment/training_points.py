@@ -40,7 +40,7 @@ CELLS_FILE = "places.npy"
 LARGEST_COUNT = 20_000
 """Largest number of points that a ``training`` folder keeps."""
 
-_ADVICE = "Give its folder with --model (model=... in Python) to have that checked."
+_ADVICE = "Give the folder of its model to have that checked."
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _require_fingerprint(folder: Path) -> str:
     found = fingerprint_folder(folder)
     if not found:
         raise InputFileError(
-            f"'{folder}' holds no readable model.json. Expected a model folder written by 'train'; check the path."
+            f"'{folder}' holds no readable model.json. Expected a model folder written by `train`; check the path."
         )
     return found
 

@@ -57,8 +57,8 @@ def attach_companion(
     is_remote = path.startswith("/vsi") or "://" in path or ":" in path[2:]
     if not is_remote and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
         raise InputFileError(
-            f"The companion '{path}' does not exist. Expected the embedding beside the imagery; name it with [scene] companion for a "
-            "training, and with '--companion' for a map."
+            f"The companion '{path}' does not exist. Expected the embedding beside the imagery; name it with `[scene] companion` for a "
+            "training, and with `companion=` for a map."
         )
     told = settings.reading
     found = open_scenes(

@@ -11,12 +11,14 @@ import traceback
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand, ExampleGroup
 from geopointseg.cli.library_warnings import answered_warnings
 from geopointseg.errors import Cancelled, GeopointsegError, nearest_names
+from geopointseg.message_catalogue import link_to
 from geopointseg.process import own_process
 from geopointseg.progress import Event, JsonSink, Reporter
 
@@ -41,7 +43,7 @@ _COMMANDS = {
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(ExampleGroup):
     """A group that imports the module of a command when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -62,6 +64,15 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def walk_commands() -> Iterator[tuple[str, ExampleCommand]]:
+    """Yield name and command of all commands, those of groups included."""
+    for name in _COMMANDS:
+        command = app.get_command(click.Context(app), name)
+        below = command.commands if isinstance(command, click.Group) else {"": command}
+        for each, found in below.items():
+            yield f"{name} {each}".strip(), cast("ExampleCommand", found)
+
+
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         from geopointseg import __version__
@@ -72,6 +83,11 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 @click.group(
     cls=_LazyGroup,
+    examples=(
+        "geopointseg train scene.tif --points survey.gpkg -o model",
+        "geopointseg predict model --raster scene.tif -o map.tif",
+        "geopointseg assess map.tif --points test.gpkg",
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.option(
@@ -85,13 +101,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def app() -> None:
     """Make land-cover maps from imagery and a few clicked points.
 
-    \b
-    Typical workflow:
-      geopointseg train scene.tif --points survey.gpkg -o model
-      geopointseg predict model --raster scene.tif -o map.tif
-      geopointseg assess map.tif --points test.gpkg
-    "geopointseg demo" runs it on a synthetic landscape.
-    """  # noqa: D301 - click keeps the line breaks of a paragraph after a backspace
+    "geopointseg demo" runs the typical workflow on a synthetic landscape; "geopointseg COMMAND --help" explains a command.
+    """
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -113,7 +124,12 @@ def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as error:
-        error.show()
+        if isinstance(state["reporter"].sink, JsonSink):
+            _print_failure(state, error.format_message(), error)
+        else:
+            error.show()
+            if link := link_to(error.message):
+                click.echo(link, err=True)
         code = EXIT_USAGE
     except (Cancelled, KeyboardInterrupt, click.Abort) as error:
         _print_failure(state, str(error) or "Cancelled.")
@@ -122,7 +138,8 @@ def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the reader has closed the pipe; end without a message
         code = EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - every failure becomes one sentence
-        _print_failure(state, _sentence(error), error)
+        is_for_people = not isinstance(state["reporter"].sink, JsonSink)
+        _print_failure(state, _sentence(error, is_for_people=is_for_people), error)
         code = EXIT_FAILED
     return code
 
@@ -131,6 +148,7 @@ def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None
     """Write a sentence to stderr, as a JSON event where progress is JSON."""
     reporter: Reporter = state["reporter"]
     reporter.close()
+    sentence = " ".join(filter(None, [reporter.worded(sentence), link_to(sentence)]))
     if isinstance(reporter.sink, JsonSink):
         reporter.sink.emit(
             Event("error", sentence, data={"kind": type(error).__name__} if error else {})
@@ -141,7 +159,7 @@ def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None
         traceback.print_exception(error)
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, *, is_for_people: bool) -> str:
     if isinstance(error, GeopointsegError):
         return str(error)
     if isinstance(error, MemoryError):
@@ -150,9 +168,9 @@ def _sentence(error: Exception) -> str:
         return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
     if isinstance(error, PermissionError):
         return f"'{error.filename}' may not be read or written. Choose another place or change its permissions."
-    return (
-        f"Something unexpected went wrong: {type(error).__name__}: {error}. "
-        "Run again with --debug and report what it prints."
+    report = "Run again with --debug and report what it prints."
+    return f"Something unexpected went wrong: {type(error).__name__}: {error}. " + (
+        report if is_for_people else "Report it with the whole log."
     )
 
 

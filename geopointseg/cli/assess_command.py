@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand, described_argument
 from geopointseg.cli.invocation import (
     Invocation,
     common_options,
@@ -18,8 +19,15 @@ from geopointseg.cli.invocation import (
 from geopointseg.cli.setting_options import settings_options
 
 
-@click.command("assess")
-@click.argument("map_path", metavar="MAP.tif")
+@click.command(
+    "assess",
+    cls=ExampleCommand,
+    examples=(
+        "geopointseg assess map.tif --design 300 -o sample.gpkg",
+        "geopointseg assess map.tif --points sample.gpkg --sampling stratified -o report.html",
+    ),
+)
+@described_argument("map_path", "Class map, of geopointseg or another program.", metavar="MAP.tif")
 @click.option(
     "--points", default=None, metavar="TEST", help="Test points, or a raster with the true classes."
 )
@@ -141,7 +149,11 @@ def _assess_map(
     run.finish(assessed.to_json() | {"report": output}, *assessed.tables(), *sentences)
 
 
-@click.command("validate")
+@click.command(
+    "validate",
+    cls=ExampleCommand,
+    examples=("geopointseg validate scene.tif --points points.gpkg -o validation.html",),
+)
 @scene_arguments
 @points_options()
 @settings_options(("optimization", "minutes", "M"), ("optimization", "steps", "N"))
@@ -193,8 +205,20 @@ def validate_command(
     run.finish(validated.to_json(), *validated.tables(), *sentences)
 
 
-@click.command("suggest")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL_DIR [MODEL_DIR ...]")
+@click.command(
+    "suggest",
+    cls=ExampleCommand,
+    examples=(
+        "geopointseg suggest model --raster scene.tif --count 20 --min-distance-m 30 -o suggested.gpkg",
+    ),
+)
+@described_argument(
+    "models",
+    "Folder that train wrote; the probabilities of several are averaged.",
+    nargs=-1,
+    required=True,
+    metavar="MODEL_DIR [MODEL_DIR ...]",
+)
 @raster_option
 @click.option("--count", type=int, required=True, metavar="N", help="Points to suggest.")
 @click.option(

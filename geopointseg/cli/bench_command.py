@@ -9,15 +9,24 @@ from pathlib import Path
 import click
 
 import geopointseg
+from geopointseg.cli.help_page import ExampleCommand, described_argument
 from geopointseg.cli.invocation import Invocation, Table, common_options
 from geopointseg.errors import InputFileError
 
 _SCRIPTS = {"predict": "bench_predict.py", "sample": "bench_sampling.py", "points": "bench_mask.py"}
 
 
-@click.command("bench", context_settings={"ignore_unknown_options": True})
-@click.argument("what", type=click.Choice([*_SCRIPTS, "live"]))
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.command(
+    "bench",
+    context_settings={"ignore_unknown_options": True},
+    cls=ExampleCommand,
+    examples=(
+        "geopointseg bench live",
+        "geopointseg bench predict --width 8192",
+    ),
+)
+@described_argument("what", "What to measure.", type=click.Choice([*_SCRIPTS, "live"]))
+@described_argument("arguments", "Options of the benchmark.", nargs=-1, type=click.UNPROCESSED)
 @common_options
 def bench_command(run: Invocation, what: str, arguments: tuple[str, ...]) -> None:
     """Measure prediction, sampling or rasterizing relative to other software, or a live session.

@@ -1,7 +1,7 @@
 """Description of the command line as JSON, from which forms are generated.
 
-``python -m geopointseg.cli.command_reference`` prints every command with its arguments and options: help, default,
-type and choices. The QGIS plugin contains this text and builds its forms from it.
+``python -m geopointseg.cli.command_reference`` prints every command with examples, arguments and options: help, default,
+type, choices and group. The QGIS plugin contains this text and builds its forms from it.
 """
 
 from __future__ import annotations
@@ -12,25 +12,17 @@ from typing import Any
 import click
 
 from geopointseg import __version__
-from geopointseg.cli.app import app
+from geopointseg.cli.app import walk_commands
+from geopointseg.cli.help_page import DescribedArgument, ExampleCommand
 
 
 def describe_commands() -> dict[str, Any]:
     """Return all commands as ``{"version", "commands": {name: {"help", "arguments", "options"}}}``."""
-    commands: dict[str, Any] = {}
-    context = click.Context(app)
-    for name in app.list_commands(context):
-        command = app.get_command(context, name)
-        if isinstance(command, click.Group):
-            for sub_name, sub_command in command.commands.items():
-                commands[f"{name} {sub_name}"] = _describe(sub_command)
-        elif command is not None:
-            commands[name] = _describe(command)
+    commands = {name: _describe(command) for name, command in walk_commands()}
     return {"version": __version__, "commands": commands}
 
 
-def _describe(command: click.Command) -> dict[str, Any]:
-    arguments = [p.human_readable_name for p in command.params if isinstance(p, click.Argument)]
+def _describe(command: ExampleCommand) -> dict[str, Any]:
     options = {
         max(p.opts, key=len): {
             "help": p.help or "",
@@ -40,11 +32,21 @@ def _describe(command: click.Command) -> dict[str, Any]:
             "multiple": p.multiple,
             "required": p.required,
             "flag": p.is_flag,
+            "group": command.group_of(p),
         }
         for p in command.params
         if isinstance(p, click.Option)
     }
-    return {"help": command.help or "", "arguments": arguments, "options": options}
+    return {
+        "help": command.help or "",
+        "examples": list(command.examples),
+        "arguments": {
+            p.human_readable_name: p.help
+            for p in command.params
+            if isinstance(p, DescribedArgument)
+        },
+        "options": options,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand, described_argument
 from geopointseg.cli.invocation import Invocation, common_options
 
 
-@click.command("demo")
-@click.argument("folder", metavar="[DIR]", default="demo")
+@click.command(
+    "demo",
+    cls=ExampleCommand,
+    examples=("geopointseg demo",),
+)
+@described_argument(
+    "folder", "Folder for the results, by default demo.", metavar="[DIR]", default="demo"
+)
 @click.option(
     "--scene", default=None, metavar="R", help="Use this raster instead of the synthetic landscape."
 )

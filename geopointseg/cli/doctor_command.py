@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand
 from geopointseg.cli.invocation import Invocation, Table, common_options
 
 _REQUIRED = (
@@ -100,7 +101,11 @@ def _disk() -> CheckedItem:
     )
 
 
-@click.command("doctor")
+@click.command(
+    "doctor",
+    cls=ExampleCommand,
+    examples=("geopointseg doctor",),
+)
 @common_options
 def doctor_command(run: Invocation) -> None:
     """Check whether this installation is complete, and name what is missing."""

@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
+from geopointseg.cli.help_page import CommonOption, ExampleCommand, described_argument
+from geopointseg.cli.option_names import in_options
 from geopointseg.cli.setting_options import gather_settings
 from geopointseg.config import Config
 from geopointseg.progress import BarSink, Event, JsonSink, Reporter, Sink
@@ -47,12 +49,13 @@ class Invocation:
         """Print the result of a command: as JSON with ``--json``, else as tables and sentences."""
         if isinstance(self.reporter, ImageryReporter) and self.reporter.imagery:
             result = result | {"imagery": self.reporter.imagery}
+        result = self.reporter.worded(result)
         self.reporter.sink.emit(Event("result", data={"result": result}))
         self.reporter.close()
         if self.as_json:
             click.echo(json.dumps(result, ensure_ascii=False, indent=2, default=str))
             return
-        for part in shown:
+        for part in self.reporter.worded(shown):
             if isinstance(part, str):
                 click.echo(part)
             else:
@@ -117,19 +120,30 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the common options to a command, which receives them as an `Invocation`."""
 
     @click.option(
-        "--seed", type=int, default=0, show_default=True, help="Seed of all random numbers."
+        "--seed",
+        cls=CommonOption,
+        type=int,
+        default=0,
+        show_default=True,
+        help="Seed of all random numbers.",
     )
     @click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+        "--device", cls=CommonOption, type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
         help="Device of the network; auto takes a GPU if there is one.",
     )  # fmt: skip
     @click.option(
-        "--progress", type=click.Choice(["bar", "json", "none"]), default="bar", show_default=True,
+        "--progress", cls=CommonOption, type=click.Choice(["bar", "json", "none"]), default="bar", show_default=True,
         help="Format of progress on stderr.",
     )  # fmt: skip
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-    @click.option("--quiet", is_flag=True, help="Show warnings and errors only.")
-    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @click.option(
+        "--json",
+        "as_json",
+        cls=CommonOption,
+        is_flag=True,
+        help="Print the result as one JSON object.",
+    )
+    @click.option("--quiet", cls=CommonOption, is_flag=True, help="Show warnings and errors only.")
+    @click.option("--debug", cls=CommonOption, is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(command)
     def wrapped(
         *,
@@ -142,7 +156,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         **arguments: Any,
     ) -> None:
         context = click.get_current_context()
-        reporter = ImageryReporter(_sink(progress, quiet=quiet))
+        reporter = ImageryReporter(_sink(progress, quiet=quiet), context.command)
         context.find_root().obj.update(reporter=reporter, debug=debug)
         settings = gather_settings(arguments)
         command(run=Invocation(seed, device, as_json, reporter, settings), **arguments)
@@ -157,24 +171,48 @@ def _sink(progress: str, *, quiet: bool) -> Sink:
 
 
 class ImageryReporter(Reporter):
-    """A reporter that collects which scenes, bands and files were used, for the result of the command."""
+    """A reporter that names options in messages, and collects which scenes, bands and files were used.
 
-    def __init__(self, sink: Sink) -> None:
+    Parameters
+    ----------
+    sink
+        Receives the events.
+    command
+        The command that runs, whose options are named.
+    """
+
+    def __init__(self, sink: Sink, command: click.Command) -> None:
         super().__init__(sink)
         self.imagery: list[dict[str, Any]] = []
+        self._command = command
+
+    def worded(self, content: Any) -> Any:
+        """Return messages with options and commands in place of arguments and functions."""
+        if isinstance(content, str):
+            for_a_form = isinstance(self.sink, JsonSink)
+            return in_options(content, self._command, for_a_form=for_a_form)
+        if isinstance(content, dict):
+            return {key: self.worded(value) for key, value in content.items()}
+        if isinstance(content, (list, tuple)):
+            return [self.worded(value) for value in content]
+        return content
+
+    def warn(self, message: str, **data: Any) -> None:
+        """Send a warning."""
+        super().warn(self.worded(message), **self.worded(data))
 
     def log(self, message: str, **data: Any) -> None:
         """Send a message to the user, and keep the data of `open_scenes`."""
         if "left_out" in data and data not in self.imagery:
             self.imagery.append(data)
-        super().log(message, **data)
+        super().log(self.worded(message), **self.worded(data))
 
 
 class ListOption(click.Option):
     """An option that takes one value or several, and may be given several times: ``--unlabelled R [R ...]``."""
 
 
-class CommandWithLists(click.Command):
+class CommandWithLists(ExampleCommand):
     """A command with options of the class `ListOption`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -193,7 +231,13 @@ class CommandWithLists(click.Command):
 
 def scene_arguments(command: Callable[..., None]) -> Callable[..., None]:
     """Take one or more rasters as arguments."""
-    return click.argument("rasters", nargs=-1, required=True, metavar="R [R ...]")(command)
+    return described_argument(
+        "rasters",
+        "Raster file or folder of bands that GDAL reads.",
+        nargs=-1,
+        required=True,
+        metavar="R [R ...]",
+    )(command)
 
 
 def raster_option(command: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand
 from geopointseg.cli.invocation import (
     Invocation,
     common_options,
@@ -13,7 +14,13 @@ from geopointseg.cli.invocation import (
 from geopointseg.cli.setting_options import settings_options
 
 
-@click.command("live")
+@click.command(
+    "live",
+    cls=ExampleCommand,
+    examples=(
+        """echo '{"do": "state"}' | geopointseg live --raster scene.tif --points points.gpkg""",
+    ),
+)
 @raster_option
 @points_options(required=False)
 @click.option(
@@ -28,11 +35,8 @@ def live_command(
 ) -> None:  # fmt: skip
     """Run a live session on stdin and stdout: add points, and get the map of a view.
 
-    \b
-    Example:
-      echo '{"do": "state"}' | geopointseg live --raster scene.tif --points survey.gpkg
     One JSON object per line; docs/live-protocol.md describes them, and examples/live_client.py is a client.
-    """  # noqa: D301 - click keeps the line breaks of a paragraph after a backspace
+    """
     from geopointseg.live.serving import serve
 
     names = [name.strip() for name in classes.split(",") if name.strip()]

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand, ExampleGroup, described_argument
 from geopointseg.cli.invocation import (
     Invocation,
     Table,
@@ -18,19 +19,28 @@ from geopointseg.cli.invocation import (
 from geopointseg.cli.setting_options import settings_options
 
 
-@click.group("points")
+@click.group(
+    "points",
+    cls=ExampleGroup,
+    examples=("geopointseg points check points.gpkg --raster scene.tif",),
+)
 def points_command() -> None:
     """Check, simulate, split and rasterize labelled points."""
 
 
-_points_argument = click.argument("points", metavar="POINTS")
+_points_argument = described_argument(
+    "points", "Vector file with labelled points (GeoPackage recommended).", metavar="POINTS"
+)
 
 
 def _output_option(metavar: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option("-o", "--output", required=True, metavar=metavar, help="File to write.")
 
 
-@points_command.command()
+@points_command.command(
+    cls=ExampleCommand,
+    examples=("geopointseg points check points.gpkg --raster scene.tif",),
+)
 @_points_argument
 @raster_option
 @layer_options
@@ -79,8 +89,17 @@ def check(
         click.get_current_context().exit(1)
 
 
-@points_command.command()
-@click.argument("masks", nargs=-1, required=True, metavar="MASK [MASK ...]")
+@points_command.command(
+    cls=ExampleCommand,
+    examples=("geopointseg points simulate mask.tif --per-class 50 -o points.gpkg",),
+)
+@described_argument(
+    "masks",
+    "Raster with a class in every pixel.",
+    nargs=-1,
+    required=True,
+    metavar="MASK [MASK ...]",
+)
 @_output_option("OUT.gpkg")
 @click.option("--per-class", type=int, default=None, metavar="N", help="Points per class.")
 @click.option("--per-image", type=int, default=None, metavar="N", help="Points per image.")
@@ -149,7 +168,10 @@ def simulate(run: Invocation, masks: tuple[str, ...], output: str, **options: An
     )
 
 
-@points_command.command()
+@points_command.command(
+    cls=ExampleCommand,
+    examples=("geopointseg points split points.gpkg --test-fraction 0.3 -o split.gpkg",),
+)
 @_points_argument
 @_output_option("OUT.gpkg")
 @layer_options
@@ -214,7 +236,10 @@ def split(
     )
 
 
-@points_command.command()
+@points_command.command(
+    cls=ExampleCommand,
+    examples=("geopointseg points rasterize points.gpkg --raster scene.tif -o mask.tif",),
+)
 @_points_argument
 @click.option(
     "--raster", "--like", "like", required=True, metavar="R", help="Raster whose grid is used."

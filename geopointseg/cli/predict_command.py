@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand, described_argument
 from geopointseg.cli.invocation import Invocation, Table, common_options, raster_option
 from geopointseg.cli.setting_options import setting_option
 from geopointseg.errors import OutputError
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
     from geopointseg.report.applicability_section import ApplicabilityMap
 
 
-@click.command("predict")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL_DIR [MODEL_DIR ...]")
+@click.command(
+    "predict",
+    cls=ExampleCommand,
+    examples=("geopointseg predict model --raster scene.tif -o map.tif",),
+)
+@described_argument(
+    "models",
+    "Folder that train wrote; the probabilities of several are averaged.",
+    nargs=-1,
+    required=True,
+    metavar="MODEL_DIR [MODEL_DIR ...]",
+)
 @raster_option
 @click.option("-o", "--output", required=True, metavar="MAP.tif", help="Class map to write.")
 @click.option(
@@ -138,8 +149,12 @@ def _map_applicability(
     )  # fmt: skip
 
 
-@click.command("export")
-@click.argument("model", metavar="MODEL_DIR")
+@click.command(
+    "export",
+    cls=ExampleCommand,
+    examples=("geopointseg export model -o model.onnx",),
+)
+@described_argument("model", "Folder that train wrote.", metavar="MODEL_DIR")
 @click.option("-o", "--output", required=True, metavar="MODEL.onnx", help="ONNX file to write.")
 @common_options
 def export_command(run: Invocation, model: str, output: str) -> None:

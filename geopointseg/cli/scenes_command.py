@@ -6,11 +6,16 @@ from typing import Any
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand, described_argument
 from geopointseg.cli.invocation import Invocation, common_options
 
 
-@click.command("match")
-@click.argument("raster", metavar="R")
+@click.command(
+    "match",
+    cls=ExampleCommand,
+    examples=("geopointseg match summer.tif --reference spring.tif -o matched.tif",),
+)
+@described_argument("raster", "Raster to match.", metavar="R")
 @click.option(
     "--reference",
     "references",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand
 from geopointseg.cli.invocation import (
     Invocation,
     Table,
@@ -14,7 +15,11 @@ from geopointseg.cli.invocation import (
 from geopointseg.cli.setting_options import settings_options
 
 
-@click.command("similar")
+@click.command(
+    "similar",
+    cls=ExampleCommand,
+    examples=("geopointseg similar embedding.tif --points points.gpkg -o similarity.tif",),
+)
 @scene_arguments
 @points_options(required=False)
 @click.option(

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand, described_argument
 from geopointseg.cli.invocation import Invocation, common_options
 
 
-@click.command("study")
-@click.argument("study_file", metavar="STUDY.toml")
+@click.command(
+    "study",
+    cls=ExampleCommand,
+    examples=("geopointseg study study.toml -o results",),
+)
+@described_argument("study_file", "Data, factors and levels of the study.", metavar="STUDY.toml")
 @click.option(
     "-o", "--output", required=True, metavar="DIR", help="Folder of tables, figures and the report."
 )

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import click
 
+from geopointseg.cli.help_page import ExampleCommand
 from geopointseg.cli.invocation import (
     CommandWithLists,
     Invocation,
@@ -20,7 +21,11 @@ from geopointseg.cli.setting_options import settings_options
 ModelKind = Literal["auto", "network", "linear", "knn", "forest"]
 
 
-@click.command("train", cls=CommandWithLists)
+@click.command(
+    "train",
+    cls=CommandWithLists,
+    examples=("geopointseg train scene.tif --points points.gpkg -o model",),
+)
 @scene_arguments
 @points_options()
 @click.option(
@@ -71,7 +76,11 @@ def train_command(
     )
 
 
-@click.command("pretrain")
+@click.command(
+    "pretrain",
+    cls=ExampleCommand,
+    examples=("geopointseg pretrain scene.tif -o weights --minutes 30",),
+)
 @scene_arguments
 @click.option(
     "-o", "--output", required=True, metavar="WEIGHTS_DIR", help="Folder of the weights to write."

@@ -174,7 +174,7 @@ def _grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
     if dataset.crs is None:
         raise RasterError(
             f"The mask '{path}' has no coordinate reference system. Points need a georeference; give the image "
-            "that it belongs to (--like)."
+            "that it belongs to with `like=`."
         )
     return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
 

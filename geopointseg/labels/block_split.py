@@ -107,7 +107,7 @@ def split_points(
     if folds is not None and buffer_m > 0:
         raise ConfigError(
             f"A buffer of {buffer_m:g} m was given with {folds} folds. Expected it with a test fraction, because the points "
-            "near test points change from fold to fold; choose larger blocks, or --test-fraction."
+            "near test points change from fold to fold; choose larger blocks, or `test_fraction=`."
         )
     if block_size_m is None:
         block_size_m = variogram_range(points, seed=seed)
@@ -238,7 +238,7 @@ def iterate_folds(
     if len(names) < 2:
         raise PointsError(
             f"The points name {len(names)} folds in 'split'. Expected at least two; "
-            "make them with 'geopointseg points split --folds 5'."
+            "make them with `split_points(folds=5)`."
         )
     in_fold = np.isin(points.split, names)
     for name in names:
@@ -353,7 +353,7 @@ def _shares(
 ) -> dict[str, float]:
     if (folds is None) == (test_fraction is None):
         raise ConfigError(
-            f"The split has folds={folds} and test_fraction={test_fraction}. Expected exactly one of the two; "
+            f"`folds=` is {folds} and `test_fraction=` is {test_fraction}. Expected exactly one of the two; "
             "give a number of folds, or the share of points to hold out."
         )
     if folds is not None:

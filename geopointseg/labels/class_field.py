@@ -73,7 +73,7 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
     raise PointsError(
         f"No class field was named, and layer '{layer.name}' in '{layer.path}' has "
         f"{layer.describe_fields()}. Expected one that clearly holds the class; "
-        "name it with --class-field (class_field= in Python)."
+        "name it with `class_field=`."
     )
 
 
@@ -146,7 +146,7 @@ def factorize(column: NDArray[Any], class_field: str) -> tuple[NDArray[np.int64]
         if len(fractions):
             raise PointsError(
                 f"The class field '{class_field}' holds {fractions[0]}. Expected whole numbers or text; "
-                "choose another field with --class-field or renumber the classes."
+                "choose another field with `class_field=` or renumber the classes."
             )
         values = values.astype(np.int64)
     return _merge_spellings(codes.astype(np.int64), [str(value) for value in values])
@@ -227,7 +227,7 @@ def build_coding(
     if not values:
         raise PointsError(
             f"The class field '{class_field}' is empty in every feature. Expected a class code or name for each "
-            "point; fill it in, or choose another field with --class-field."
+            "point; fill it in, or choose another field with `class_field=`."
         )
     style = style if style and _is_about(style, class_field, values) else None
     is_text = not all(re.fullmatch(r"[+-]?\d+", value) for value in values)
@@ -283,7 +283,7 @@ def _require_storable(codes: Mapping[str, int], class_field: str) -> None:
     if unusable:
         raise PointsError(
             f"The class field '{class_field}' holds the code {unusable[0]}. Expected 0 to {_LARGEST_CODE}, which is "
-            "what a map can store; renumber the classes or choose another field with --class-field."
+            "what a map can store; renumber the classes or choose another field with `class_field=`."
         )
 
 

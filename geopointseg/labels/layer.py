@@ -356,7 +356,7 @@ def _choose_layer(path: str, layers: list[str], wanted: str | None) -> str:
     if wanted is None and len(layers) > 1:
         raise PointsError(
             f"'{path}' holds {len(layers)} layers ({known}). Expected one, or the name of the one that holds "
-            "the points; name it with --layer (layer= in Python)."
+            "the points; name it with `layer=`."
         )
     return layers[position or 0]
 

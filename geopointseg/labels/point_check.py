@@ -205,7 +205,7 @@ def _open_scenes(scenes: Scene | ScenePath | Sequence[Scene | ScenePath]) -> lis
     several = as_list(scenes)
     if not several:
         raise PointsError(
-            "No scene was given to check the points against. Expected one or more rasters; name them with --raster."
+            "No scene was given to check the points against. Expected one or more rasters; name them."
         )
     return [scene if isinstance(scene, Scene) else Scene.open(scene) for scene in several]
 

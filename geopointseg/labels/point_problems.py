@@ -243,7 +243,7 @@ def _find_small_classes(e: Evidence) -> Iterator[Finding]:
         listed = join_names([f"{row.name} ({row.usable})" for row in few], _MOST_CLASSES)
         message = (
             f"Few usable points of {listed}. Expected {FEW_POINTS} or more per class; add some, best where the map is "
-            "uncertain ('geopointseg suggest')."
+            "uncertain (`suggest`)."
         )
         yield "warning", message, sum(row.usable for row in few)
 
@@ -339,7 +339,7 @@ def _find_points_near_training(e: Evidence) -> Iterator[Finding]:
         message = (
             f"{near} of {held_out} held-out points lie within a chip ({e.chip_size} pixels) of a training point. Expected "
             "held-out points beyond all training chips, because scores would be too good; split by blocks with a buffer "
-            "('geopointseg points split --buffer-m')."
+            "(`split_points(buffer_m=...)`)."
         )
         yield "warning", message, near
 
@@ -372,7 +372,7 @@ def _find_clusters(e: Evidence) -> Iterator[Finding]:
         message = (
             f"The points are clustered: nearest neighbours are {e.spread.ratio:.2f} times as far apart as those of "
             "random points. Scores from points held out at random would be too good; hold out by blocks "
-            "('geopointseg points split')."
+            "(`split_points`)."
         )
         yield "note", message, 0
 

@@ -329,7 +329,7 @@ def read_points(
         raise PointsError(
             f"None of the {plan.layer.count} features in layer '{plan.layer.name}' of '{path}' has both a geometry "
             f"and a value in '{plan.class_field}' (left out: {points.describe_dropped()}). "
-            "Expected labelled points; digitize some or choose another field with --class-field."
+            "Expected labelled points; digitize some or choose another field with `class_field=`."
         )
     return points
 

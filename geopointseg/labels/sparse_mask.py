@@ -217,7 +217,7 @@ def _require_legend(points: Points, legend: Legend | None) -> Legend:
     if legend is not None and points.legend != legend:
         raise PointsError(
             f"Points of '{points.source}' have another legend than those before ({', '.join(points.legend.names)} "
-            f"against {', '.join(legend.names)}). Expected one legend; read all points with the same legend=."
+            f"against {', '.join(legend.names)}). Expected one legend; read all points with the same legend."
         )
     return points.legend
 

@@ -73,7 +73,7 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
     if job.kind == "knn":
         raise TrainingError(
             f"Nearest neighbours were requested, and '{job.prepared.scenes[0].name}' is imagery. Expected an embedding, whose vectors "
-            "can be compared; use another '--model'."
+            "can be compared; use another `model=`."
         )
     if job.kind != "linear":
         fitted["forest"] = ForestMember(job.fit_forest(labelled), 1.0)

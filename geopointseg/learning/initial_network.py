@@ -86,7 +86,7 @@ def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter)
     elif is_open and model.weights == "auto":
         reporter.log(
             "The network starts from random weights: pretrained weights serve imagery with red, green and blue bands and "
-            f"pixels below {COARSE_M:g} m. '--weights imagenet' takes them all the same."
+            f"pixels below {COARSE_M:g} m. `[model] weights = 'imagenet'` takes them all the same."
         )
     return with_plain_network(config)
 

@@ -86,7 +86,7 @@ class OutputFolder:
             self.discard()
             raise TrainingError(
                 f"There is nothing to resume for '{self.output}': no training was stopped there. Expected the output "
-                "folder of a stopped training; start again without '--resume'."
+                "folder of a stopped training; start again without `resume=True`."
             )
 
     def publish(self) -> None:
@@ -149,7 +149,7 @@ class OutputFolder:
         if not self.checkpoint.exists():
             return Cancelled("Cancelled; no output was written.")
         return Cancelled(
-            "Cancelled; no output was written. Repeat the command with '--resume' to continue."
+            "Cancelled; no output was written. Repeat it with `resume=True` to continue."
         )
 
     def _is_worth_resuming(self) -> bool:

@@ -108,7 +108,7 @@ class NetworkSession:
         if state and state["identity"] != job.identity():
             raise TrainingError(
                 "The stopped training had other points, imagery, settings or another seed. Expected the same ones, besides "
-                "minutes and steps; repeat them, or start again without '--resume'."
+                "minutes and steps; repeat them, or start again without `resume=True`."
             )
         self.job = job
         self.objective = build_objective(job)
@@ -185,7 +185,7 @@ class NetworkSession:
         if self.learner.budget.is_at_its_most(self.learner.step):
             self.job.reporter.log(
                 f"The training ends before its time limit, after {self.learner.step} steps: in more steps, the network would "
-                "learn the errors of the soft labels. '--set optimization.most_passes=0' uses the whole time."
+                "learn the errors of the soft labels. `[optimization] most_passes = 0` uses the whole time."
             )
 
     def _blend_with_network(self) -> Maps | None:
@@ -322,7 +322,7 @@ class NetworkSession:
     def _too_few_steps(self) -> str:
         return (
             f"No network is kept: within the time limit it was trained for {self.learner.step} steps on this machine. Expected "
-            f"at least {self.job.config.selection.least_steps}; raise the time limit ('--minutes')."
+            f"at least {self.job.config.selection.least_steps}; raise the time limit."
         )
 
     def _calibrate(self, found: Mapping[str, Probabilities], truth: NDArray[np.int64]) -> None:

@@ -307,7 +307,7 @@ class _Pretraining:
         if state["identity"] != self._identity():
             raise TrainingError(
                 "The stopped pretraining had other imagery, settings or another seed. Expected the same ones, except "
-                "minutes and steps; repeat them, or start again without '--resume'."
+                "minutes and steps; repeat them, or start again without `resume=True`."
             )
         learner.load_state(state["learner"])
 

@@ -355,7 +355,7 @@ class TrainingLoop:
             raise TrainingError(
                 f"The GPU's memory does not hold {chips.plan.batch} chips of {chips.plan.size} pixels "
                 f"({str(error).splitlines()[0]}). Expected half a batch to fit; lower [sampling] batch_size or "
-                "chip_size, or train with '--device cpu'."
+                "chip_size, or train with `device='cpu'`."
             ) from error
         self.halved = True
         before, chips.plan = chips.plan.batch, chips.plan.halved()
@@ -470,11 +470,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TrainingError(
             f"There is nothing to resume: '{path}' does not exist. Expected the checkpoint of a training that was "
-            "stopped; start it without '--resume'."
+            "stopped; start it without `resume=True`."
         ) from None
     except Exception as error:
         raise TrainingError(
             f"The checkpoint '{path}' cannot be read ({str(error).splitlines()[0]}). Expected the checkpoint of a "
-            "stopped training; start again without '--resume'."
+            "stopped training; start again without `resume=True`."
         ) from error
     return state

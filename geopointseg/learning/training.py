@@ -219,19 +219,19 @@ def _why_no_network(job: TrainingJob) -> str:
     if embedding is not None:
         return (
             f"No network is trained: the vectors of {embedding.product} are features already, and heads on single pixels learn "
-            "from few points. Request a network with '--model network'."
+            "from few points. Request a network as the kind of model to train one."
         )
     count, limit = len(job.all_labels), job.config.selection.forest_below
     if count < limit:
         return (
             f"No network is trained: there are {count} labelled pixels, and with fewer than {limit} a network scores "
-            "below forest and linear model. Collect more points, or request a network with '--model network'."
+            "below forest and linear model. Collect more points, or request a network as the kind of model."
         )
     optimization = job.config.optimization
     if not optimization.steps and optimization.minutes <= FITTED_MINUTES:
         return (
             f"No network is trained: in {optimization.minutes:g} minutes it does not score above forest and linear model. "
-            "Raise the time limit for one ('--minutes')."
+            "Raise the time limit to train one."
         )
     return ""
 

@@ -185,7 +185,7 @@ class LivePoints:
         """
         if len(places) > MOST_POINTS:
             raise PointsError(
-                f"{len(places)} points were sent. Expected at most {MOST_POINTS}; use 'geopointseg train' for more."
+                f"{len(places)} points were sent. Expected at most {MOST_POINTS}; use `train` for more."
             )
         before = self._points, self._at
         self._points, self._at = {}, {}
@@ -346,7 +346,7 @@ class LivePoints:
     def _store(self, point: LivePoint) -> None:
         if len(self._points) >= MOST_POINTS:
             raise PointsError(
-                f"The session has {MOST_POINTS} points. Expected no more; use 'geopointseg train' for more."
+                f"The session has {MOST_POINTS} points. Expected no more; use `train` for more."
             )
         self._points[point.identifier] = point
         self._at.setdefault((point.row, point.col), set()).add(point.identifier)

@@ -132,9 +132,12 @@ class Outbox:
     ----------
     send
         Writes bytes to the client; may block.
+    worded
+        Names arguments in the errors and problems of an answer as the client knows them.
     """
 
     send: Callable[[bytes], object]
+    worded: Callable[[Any], Any] = lambda content: content
     is_broken: bool = False
     _queue: deque[_Letter] = field(default_factory=deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -142,7 +145,8 @@ class Outbox:
 
     def answer(self, identifier: Identifier, **content: Any) -> None:
         """Send a line that is never replaced."""
-        self._put(_Letter("answer", identifier, content))
+        told = {key: self.worded(content[key]) for key in ("error", "problems") if key in content}
+        self._put(_Letter("answer", identifier, content | told))
 
     def progress(self, identifier: Identifier, **content: Any) -> None:
         """Send an event, in place of an unread one."""

@@ -138,7 +138,7 @@ def serve(
                 folder=files.folder,
                 reporter=reporter,
             )
-            outbox = Outbox(lambda content: send_all(answers, content))
+            outbox = Outbox(lambda content: send_all(answers, content), reporter.worded)
             content = _describe_start(session, files, __version__) | {"problems": problems}
             outbox.answer(None, **content)
             _work(Worker(session, _inbox(outbox), outbox, files, reporter, config))

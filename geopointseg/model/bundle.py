@@ -280,7 +280,7 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "The device 'cuda' was requested, but torch finds no GPU here. Expected a CUDA build of torch and a "
-            "driver; use '--device cpu' or '--device auto'."
+            "driver; use `device='cpu'` or `device='auto'`."
         )
     return device
 
@@ -376,7 +376,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
     if not is_model_folder(folder):
         raise ModelError(
             f"'{folder}' is not a model folder: it has no {DESCRIPTION_FILE} of geopointseg. "
-            "Expected a folder written by 'geopointseg train'; give that one."
+            "Expected a folder written by `train`; give that one."
         )
     description: dict[str, Any] = json.loads(
         (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")

@@ -204,7 +204,7 @@ class Forest:
             prevalence = np.asarray(arrays["prevalence"])
         except KeyError as missing:
             raise ModelError(
-                f"The forest of the model lacks {missing}. Expected a model folder as 'train' writes it; "
+                f"The forest of the model lacks {missing}. Expected a model folder as `train` writes it; "
                 "copy the whole folder again."
             ) from missing
         trees = TreeTable.from_arrays(arrays, features)

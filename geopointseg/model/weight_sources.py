@@ -32,7 +32,7 @@ PRETRAINED_TENSORS = "weights.safetensors"
 PRETRAINED_DESCRIPTION = "weights.json"
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 _ACCEPTED = (
-    "Accepted are a file of weights (.safetensors, .pth), a folder written by 'geopointseg pretrain', or 'none' for "
+    "Accepted are a file of weights (.safetensors, .pth), a folder written by `pretrain`, or 'none' for "
     "random weights."
 )
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "student", "encoder")
@@ -76,7 +76,7 @@ def find_weights(name: str, encoder: str) -> InitialWeights | None:
         raise ConfigError(
             f"The weights '{name}' are those of an encoder, and the architecture '{encoder}' has no encoder with "
             f"pretrained weights. Expected one of {', '.join(others)}; set [model] architecture to one of these, or start from "
-            "a folder written by 'geopointseg pretrain'."
+            "a folder written by `pretrain`."
         )
     if "_Weights." in name:
         return _from_torchgeo(name)

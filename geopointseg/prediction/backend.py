@@ -114,7 +114,7 @@ def require_backend(backend: str) -> None:
         if importlib.util.find_spec(package) is None:
             raise MissingDependencyError(
                 f"The backend '{backend}' was requested, but the package '{package}' is not installed. Expected it for "
-                f"this backend; install it with: pip install 'geopointseg[{backend}]', or use --backend torch."
+                f"this backend; install it with: pip install 'geopointseg[{backend}]', or use `backend='torch'`."
             )
 
 

@@ -256,7 +256,7 @@ class DaskRun:
                 raise
             raise OutputError(
                 f"A tile could not be computed by any worker ({type(error).__name__}: {error}). Expected workers with "
-                "enough memory and the same version of geopointseg; read their logs, and run again with --resume."
+                "enough memory and the same version of geopointseg; read their logs, and run again with `resume=True`."
             ) from error
         for outcome in outcomes:
             if isinstance(outcome, GeopointsegError):

@@ -104,7 +104,7 @@ def export_onnx(
     if not members:
         raise ModelError(
             f"The model '{bundle.folder}' is a forest without a network. ONNX export writes networks; train with "
-            "--model network, or predict with geopointseg."
+            "`model='network'`, or predict with geopointseg."
         )
     side = _round_to(window_px or bundle.config.prediction.window_px or WINDOW_PX, bundle.stride)
     module = DeepnessNetwork(members, bundle.temperature).cpu().eval()

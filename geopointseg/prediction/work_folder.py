@@ -159,7 +159,7 @@ def open_work_folder(output: Path, job: Mapping[str, Any], *, resume: bool) -> I
         if "The disk is full" in str(explained) and work.path.exists():
             raise OutputError(
                 f"The disk is full: '{output}' could not be finished. Finished tiles are kept in '{work.path}'; free some "
-                "space and run again with --resume."
+                "space and run again with `resume=True`."
             ) from error
         raise explained from error
 
@@ -180,7 +180,7 @@ def _require_same_job(earlier: Mapping[str, Any], now: Mapping[str, Any], work: 
             raise ConfigError(
                 f"The prediction in '{work.path}' cannot be resumed: {name} was {_short(before)} and is now "
                 f"{_short(after)}. A resumed map needs the same models, rasters and options; give the earlier ones, "
-                "or run without --resume to start over."
+                "or run without `resume=True` to start over."
             )
 
 

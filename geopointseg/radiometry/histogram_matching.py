@@ -291,7 +291,7 @@ def read_model_style(folder: Path) -> PictureStyle:
         content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputFileError(
-            f"'{folder / 'model.json'}' cannot be read ({error}). Expected a model folder made by 'train'."
+            f"'{folder / 'model.json'}' cannot be read ({error}). Expected a model folder made by `train`."
         ) from error
     style = content.get("style") or (content.get("metadata") or {}).get("style")
     if not style:

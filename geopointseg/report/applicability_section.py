@@ -71,7 +71,7 @@ class ApplicabilityMap:
         if threshold is None:
             raise RasterError(
                 f"'{path}' is not a map of applicability: it names no threshold. Expected the file that "
-                "'geopointseg predict --applicability' wrote (not its mask); give that one."
+                "`map_applicability` wrote (not its mask); give that one."
             )
         nowhere = np.zeros(0, dtype=np.int64)
         pixels = take_inventory(ClassMap.open(mask_path(path)), nowhere, nowhere).pixels

@@ -53,7 +53,7 @@ class ModelProvenance:
             description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputFileError(
-                f"'{folder}' holds no readable model.json ({error}). Expected a model folder written by 'train'; "
+                f"'{folder}' holds no readable model.json ({error}). Expected a model folder written by `train`; "
                 "check the path."
             ) from error
         return cls(folder, description, _read_curves(folder / "training" / "metrics.csv"))

@@ -38,7 +38,7 @@ def class_shares(counts: ArrayLike, balance: float) -> NDArray[np.float64]:
     if not (numbers > 0).any():
         raise PointsError(
             "No label is left to draw chips around. Expected at least one labelled pixel on a scene; "
-            "check with 'geopointseg points check' that points and scenes lie on the same ground."
+            "check with `check_points` that points and scenes lie on the same ground."
         )
     present = numbers > 0
     raised = np.where(present, np.where(present, numbers, 1.0) ** (1.0 - balance), 0.0)

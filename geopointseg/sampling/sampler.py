@@ -207,7 +207,7 @@ class PointSampler(_SeededSampler):
         if not len(self.labels):
             raise PointsError(
                 f"No label lies on the dataset's scenes ({_extent(self.geometry.bounds)}). Expected at least one; check "
-                "with 'geopointseg points check' that points and scenes lie on the same ground."
+                "with `check_points` that points and scenes lie on the same ground."
             )
         self._length = length or len(self.labels)
 

@@ -221,7 +221,7 @@ def _training_points(points: Points | str | os.PathLike[str] | None, bundle: Mod
     if found is None:
         raise PointsError(
             f"The model '{bundle.folder}' does not keep its training points, and none were given. Expected the "
-            "points it was trained with; train it again, or give them with points= in Python."
+            "points it was trained with; train it again, or give these points."
         )
     return found
 
@@ -235,7 +235,7 @@ def _fit_area(
     if len(owner) < 2:
         raise PointsError(
             f"{len(owner)} of {len(points)} training points lie on an image of the training scenes. Expected at least "
-            "two; name the scenes that the model was trained on (--trained-on, or training_scenes= in Python)."
+            "two; name the scenes that the model was trained on with `training_scenes=`."
         )
     used = points.select(owner)
     forest = RandomForestClassifier(100, random_state=seed, class_weight="balanced")

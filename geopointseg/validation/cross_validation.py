@@ -329,7 +329,7 @@ def _score_methods(
     if not on_image.any():
         raise PointsError(
             f"None of the {len(points)} points lies on an image of the scenes. Expected points on the imagery; "
-            "'geopointseg points check' lists where they lie."
+            "`check_points` lists where they lie."
         )
     scored = {
         name: score_blocks(

@@ -104,7 +104,7 @@ class ReportInputs:
             lacking = "scene" if scene is None else "training points"
             raise ConfigError(
                 f"The learning curve was requested without the {lacking}. Expected a raster and points to train on; add "
-                "--raster, and --model or --training."
+                "`raster=`, and `model=` or `training=`."
             )
         return cls(scene, points, model, known, _settings(model) if learning_curve else None)
 

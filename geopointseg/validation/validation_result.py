@@ -152,8 +152,8 @@ class Validation:
         if self.curve is not None:
             lines.append(self.curve.advice())
         lines.append(
-            "These scores measure how the method transfers to other places, not the accuracy of one map. For that, run "
-            "'geopointseg assess' with a random sample."
+            "These scores measure how the method transfers to other places, not the accuracy of one map. For that, "
+            "assess the map with a random sample of test points."
         )
         return [*lines, *self.warnings]
 

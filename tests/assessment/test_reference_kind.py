@@ -63,7 +63,7 @@ def test_a_file_with_both_is_asked_about(class_map, both) -> None:
     table = f"GPKG:{both}:basemap"
     assert str(asked.value) == (
         f"'{both}' holds layers (points) and rasters ({table}). Expected one reference; name the layer of "
-        f"points with --layer (layer= in Python), or give the raster itself, for example '{table}'."
+        f"points with `layer=`, or give the raster itself, for example '{table}'."
     )
 
 

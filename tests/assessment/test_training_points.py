@@ -72,7 +72,7 @@ def test_training_points_are_refused_unless_forced(
     moved = POINTS.to_crs(CRS.from_epsg(3857))
     found = "At least 6" if kept == "places" else "7"
     with pytest.raises(
-        PointsError, match=rf"^{found} of 300 test points are training points of .* --force"
+        PointsError, match=rf"^{found} of 300 test points are training points of .* `force=True`"
     ):
         assess(path, moved)
     forced = assess(path, moved, force=True)
@@ -108,8 +108,8 @@ def test_map_and_model_are_found_when_moved_together(tmp_path: Path) -> None:
     assert assessed.to_json()["points"]["training_points"] is None
     place = tmp_path / "new" / "models" / "m"
     assert (
-        f"{NOT_CHECKED}: the model that made the map is no longer in '{place}'. Give its folder with "
-        "--model (model=... in Python) to have that checked."
+        f"{NOT_CHECKED}: the model that made the map is no longer in '{place}'. Give the folder of "
+        "its model to have that checked."
     ) in assessed.sentences()
     with pytest.raises(PointsError, match=r"^7 of 300"):
         assess(tmp_path / "new" / "maps" / "a.tif", POINTS, model=tmp_path / "away")

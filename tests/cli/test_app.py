@@ -112,6 +112,19 @@ def test_errors_are_events_where_progress_is_json(run, failing):
     }  # fmt: skip
 
 
+def test_a_program_gets_no_advice_to_add_options_and_usage_errors_as_events(run, failing):
+    code, _, err = run("points", "split", "p.gpkg", "-o", "s.gpkg", "--progress", "json")
+    assert code == 2
+    assert json.loads(err.splitlines()[-1]) == {
+        "event": "error", "message": "Give either --folds K or --test-fraction F.", "kind": "UsageError",
+    }  # fmt: skip
+    failing(ZeroDivisionError("oh"))
+    _, _, err = run("train", "--progress", "json")
+    assert json.loads(err.splitlines()[-1])["message"] == (
+        "Something unexpected went wrong: ZeroDivisionError: oh. Report it with the whole log."
+    )
+
+
 def test_an_interrupt_is_exit_130(run, failing):
     failing(KeyboardInterrupt())
     assert run("train")[0] == 130

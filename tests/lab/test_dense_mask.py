@@ -191,7 +191,7 @@ class TestRefusal:
 
     def test_no_georeference(self, write_mask_file):
         path = write_mask_file("m.png", codes(0, 3), georeferenced=False)
-        with pytest.raises(RasterError, match=r"has no coordinate reference system\. .*\(--like\)"):
+        with pytest.raises(RasterError, match=r"has no coordinate reference system\. .*`like=`"):
             read_dense_mask(path)
 
     def test_fractions(self, write_mask_file):

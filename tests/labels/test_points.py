@@ -170,7 +170,7 @@ class TestRefusal:
         path = write_layer("a.gpkg", [shapely.Point(1, 1)], crop=["a"], soil=["b"])
         with pytest.raises(
             PointsError,
-            match=r"the fields crop \(text\), soil \(text\)\. Expected one .*--class-field",
+            match=r"the fields crop \(text\), soil \(text\)\. Expected one .*`class_field=`",
         ):
             read_points(path)
 
@@ -178,7 +178,7 @@ class TestRefusal:
         write_layer("a.gpkg", [shapely.Point(1, 1)], layer="plots", c=[1])
         path = write_layer("a.gpkg", [shapely.Point(2, 1)], layer="roads", c=[2])
         with pytest.raises(
-            PointsError, match=r"holds 2 layers \(plots, roads\).*name it with --layer"
+            PointsError, match=r"holds 2 layers \(plots, roads\).*name it with `layer=`"
         ):
             read_points(path)
         assert read_points(path, layer="roads").codes.tolist() == [2]

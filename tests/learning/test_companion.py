@@ -136,7 +136,7 @@ def test_another_version_is_refused_and_another_file_taken(folder: Path, points:
         RasterError, match="AlphaEarth 2 2024 and the model was trained on AlphaEarth 1 2024"
     ):
         predict(model, folder / "photo.tif", folder / "m.tif", companion=other)
-    with pytest.raises(InputFileError, match="and with '--companion' for a map"):
+    with pytest.raises(InputFileError, match="and with `companion=` for a map"):
         predict(model, folder / "photo.tif", folder / "m.tif", companion=folder / "none.tif")
     same = write_alpha_earth(moved, folder / "same.tif")
     predict(model, folder / "photo.tif", folder / "m1.tif")

@@ -146,7 +146,7 @@ def test_resumed_self_training_has_the_same_teachers(place, tiny, tmp_path) -> N
     config = tiny.updated({"teaching": {"self_training": True}})
     common = {"config": config, "steps": 10, "model": "network", "device": "cpu"}
     train(place.path, place.points, output=tmp_path / "whole", **common)
-    with pytest.raises(Cancelled, match="'--resume' to continue"):
+    with pytest.raises(Cancelled, match="`resume=True` to continue"):
         train(
             place.path, place.points, output=tmp_path / "m", reporter=Recorder(cancel_at=9).reporter, **common
         )  # fmt: skip
@@ -214,7 +214,7 @@ def test_resume_with_other_settings_is_refused(place, tiny, tmp_path) -> None:
 
 
 def test_resume_of_nothing_is_refused(place, tiny, tmp_path) -> None:
-    with pytest.raises(TrainingError, match=r"nothing to resume for .*without '--resume'"):
+    with pytest.raises(TrainingError, match=r"nothing to resume for .*without `resume=True`"):
         train(place.path, place.points, output=tmp_path / "m", config=tiny, resume=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -372,7 +372,9 @@ def test_map_is_not_tested_on_its_training_points_unawares(place, tiny, tmp_path
             assert file.tags()["GEOPOINTSEG_MODEL_FOLDER"] == '["m"]'
             assert file.tags()["GEOPOINTSEG_MODEL"] == bundle.fingerprint
             assert not {"training", "salt", "digests"} & set(str(file.tags()).lower().split('"'))
-    with pytest.raises(PointsError, match=r"60 of 60 test points are training points .* --force"):
+    with pytest.raises(
+        PointsError, match=r"60 of 60 test points are training points .* `force=True`"
+    ):
         assess(tmp_path / "map.tif", place.points)
     forced = assess(tmp_path / "map.tif", place.points, force=True)
     assert forced.training_points == 60

@@ -8,13 +8,16 @@ import threading
 import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
+from geopointseg.cli.invocation import ImageryReporter
 from geopointseg.live.mailbox import CANCELLED, NEWER_VIEW, Inbox, Outbox
 from geopointseg.live.message import LONGEST_LINE, Refusal, Request, read_line
 from geopointseg.live.picture_files import MOST_FILES, PictureFiles
 from geopointseg.live.streams import split_lines
+from geopointseg.progress import SilentSink
 
 
 def view(number: int) -> Request:
@@ -67,6 +70,19 @@ def test_unread_pictures_are_replaced_and_answers_are_not() -> None:
         {"id": 1, "ok": False, "cancelled": True, "error": NEWER_VIEW},
         {"id": 2, "ok": True, "final": False},
     ]
+
+
+def test_errors_and_problems_name_what_the_client_has() -> None:
+    sent: list[bytes] = []
+    outbox = Outbox(sent.append, ImageryReporter(SilentSink(), click.Command("live")).worded)
+    threading.Thread(target=outbox.run, daemon=True).start()
+    problems = [{"point": 3, "error": "Use `split_points(folds=5)`."}]
+    outbox.answer(1, ok=False, error="Name `layer=`.", problems=problems, path="`layer=`")
+    outbox.drain(10)
+    assert json.loads(sent[0]) == {
+        "id": 1, "ok": False, "error": "Name '--layer'.", "path": "`layer=`",
+        "problems": [{"point": 3, "error": "Use 'geopointseg points split --folds 5'."}],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])

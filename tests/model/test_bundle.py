@@ -162,7 +162,7 @@ def test_missing_folder(tmp_path) -> None:
 
 def test_folder_that_is_no_model(tmp_path) -> None:
     (tmp_path / "model.json").write_text('{"a": 1}')
-    with pytest.raises(ModelError, match=r"not a model folder.*written by 'geopointseg train'"):
+    with pytest.raises(ModelError, match=r"not a model folder.*written by `train`"):
         ModelBundle.load(tmp_path)
     assert not is_model_folder(tmp_path)
 

@@ -251,7 +251,7 @@ def test_incomplete_folders_are_refused() -> None:
     arrays = forest.to_arrays()
     del arrays["mean"]
     with pytest.raises(
-        ModelError, match=r"lacks 'mean'\. Expected a model folder as 'train' writes"
+        ModelError, match=r"lacks 'mean'\. Expected a model folder as `train` writes"
     ):
         Forest.from_arrays(arrays, forest.to_json())
     wrong = forest.to_json() | {"features": 1}

@@ -200,7 +200,7 @@ def test_another_job_is_refused_with_the_difference_named(tmp_path, small_tiles,
         predict(bundle, scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif", **again)
     write_scene(tmp_path / "s.tif", image[:, :, :300])
     with pytest.raises(
-        ConfigError, match=r"the raster was .* give the earlier ones, or run without --resume"
+        ConfigError, match=r"the raster was .* give the earlier ones, or run without `resume=True`"
     ):
         predict(bundle, scene, tmp_path / "map.tif", **again)
     assert (tmp_path / "map.tif.partial").is_dir()
@@ -251,7 +251,7 @@ def test_full_disk_is_one_sentence_and_keeps_the_work_folder(tmp_path, small_til
         patch.setattr(output_tiles, "write_arrays", full)
         with pytest.raises(
             OutputError,
-            match=r"The disk is full: .* are kept in .*; free some space and run again with --resume",
+            match=r"The disk is full: .* are kept in .*; free some space and run again with `resume=True`",
         ):
             predict(bundle, scene, tmp_path / "map.tif", **SMALL)
     assert not (tmp_path / "map.tif").exists()
