@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from bench_live import SCENES, TruthScene
 from scipy import ndimage
+from scipy.special import softmax
 from sklearn.cluster import KMeans
 from sklearn.metrics import f1_score
 
@@ -32,6 +33,7 @@ PIXELS = 70_000
 MOST = 25
 START = 3
 FEWEST_PIXELS = 200
+DRAWN = {"balance": 6, "doubt": 30}
 REFIT = 2
 """Clicks per class between two fits."""
 
@@ -85,21 +87,23 @@ class LatticeUser:
             self.clicks.append(int(pixel))
         return bool(index >= 0 and not taken)
 
-    def map(self) -> np.ndarray:
-        """Return the class of every pixel of the lattice."""
+    def map(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return class and doubt (0..1) of every pixel of the lattice."""
         ground, chosen = self.ground, np.sort(self.clicks)
         present, index = np.unique(self.truth[chosen], return_inverse=True)
         names = tuple(str(k) for k in present)
         cells = LabelledCells(ground.row[chosen], ground.col[chosen], index, names)
         features = ground.features[chosen]
         head = fit_cells(features, cells, choose_features(ground.sets, features, cells))
-        return present[(ground.features @ head.weight.numpy().T + head.bias.numpy()).argmax(axis=1)]
+        logits = ground.features @ head.weight.numpy().T + head.bias.numpy()
+        top = np.sort(softmax(logits, axis=1), axis=1)[:, -2:]
+        return present[logits.argmax(axis=1)], 1 - (top[:, 1] - top[:, 0])
 
     def score(self) -> float:
         """Return the mean F1 of the lower half."""
         known = self.ground.lower & (self.ground.truth >= 0)
         return float(f1_score(
-            self.ground.truth[known], self.map()[known], average="macro", labels=self.ground.classes, zero_division=0
+            self.ground.truth[known], self.map()[0][known], average="macro", labels=self.ground.classes, zero_division=0
         ))  # fmt: skip
 
     def random(self, per_class: int) -> None:
@@ -126,32 +130,35 @@ class LatticeUser:
                 self.click(pixel)
 
     def take_turns(self, *kinds: str) -> None:
-        """Click in turns on a random pixel, a wrong pixel, or the middle of the largest wrong area of the class with the fewest clicks."""
+        """Click in turns by kind, after three random clicks of each class.
+
+        ``random``, ``wrong`` and ``middle`` choose a pixel of the class with the fewest clicks: any, a wrong one, or the middle of the
+        largest wrong area. ``balance`` and ``doubt`` are the questions of a session.
+        """
         self.random(START)
         total, failed, turn = len(self.ground.classes), 0, 0
         while len(self.clicks) < self.most * total and failed < 60:
             if turn % (REFIT * total) == 0:
-                shown = self.map()[: self.ground.half]
+                shown, doubt = (values[: self.ground.half] for values in self.map())
             kind = kinds[turn % len(kinds)]
             turn += 1
-            candidates = (self.truth >= 0) & ((kind == "random") | (shown != self.truth))
+            by = shown if kind == "balance" else self.truth
+            candidates = (self.truth >= 0) & (
+                (kind not in ("wrong", "middle")) | (shown != self.truth)
+            )
             candidates[self.clicks] = False
             counts = np.bincount(self.truth[self.clicks], minlength=total)
-            is_open = (np.bincount(self.truth[candidates], minlength=total) > 0) & (
-                counts < self.most
+            is_open = (np.bincount(by[candidates], minlength=total) > 0) & (counts < self.most)
+            scarcest = np.where(is_open, counts + self.rng.random(total) / 2, np.inf).argmin()
+            if kind != "doubt":
+                candidates &= by == scarcest
+            places = self.rng.permutation(np.flatnonzero(candidates))[: DRAWN.get(kind, 1)]
+            if len(places) and kind == "middle":
+                places = [self.middle(candidates)]
+            clicked = len(places) > 0 and self.click(
+                int(max(places, key=lambda place: doubt[place]))
             )
-            if not is_open.any():
-                failed += 1
-                continue
-            candidates &= (
-                self.truth
-                == np.where(is_open, counts + self.rng.random(total) / 2, np.inf).argmin()
-            )
-            self.click(
-                self.middle(candidates)
-                if kind == "middle"
-                else self.rng.choice(np.flatnonzero(candidates))
-            )
+            failed = 0 if clicked else failed + 1
 
     def middle(self, candidates: np.ndarray) -> int:
         """Return the middle of the largest connected area of candidates: the pixel farthest from its boundary."""
@@ -168,6 +175,7 @@ STRATEGIES: dict[str, Callable[[LatticeUser], None]] = {
     "middle of wrong areas": lambda user: user.take_turns("middle"),
     "random and wrong": lambda user: user.take_turns("random", "wrong"),
     "random and middle": lambda user: user.take_turns("random", "middle"),
+    "questions and wrong": lambda user: user.take_turns("balance", "doubt", "wrong"),
     "looks of true classes": LatticeUser.looks,
 }
 
