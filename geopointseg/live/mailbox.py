@@ -190,8 +190,9 @@ class Outbox:
                     self._changed.wait()
                 letter, self._sending = self._queue.popleft(), True
                 self._changed.notify_all()
+            line = _express(letter)
             try:
-                self.send(write_line(letter.identifier, letter.content))
+                self.send(line)
             except (OSError, ValueError):
                 self.is_broken = True
             with self._changed:
@@ -202,3 +203,13 @@ class Outbox:
         with self._changed:
             self._queue.append(letter)
             self._changed.notify_all()
+
+
+def _express(letter: _Letter) -> bytes:
+    """Return the line of a letter, or an error where JSON cannot express it, so that no content ends the session."""
+    try:
+        return write_line(letter.identifier, letter.content)
+    except (TypeError, ValueError, RecursionError):
+        error = "The answer holds a value that JSON cannot express. Expected finite numbers and lists of small depth."
+        known = isinstance(letter.identifier, (int, str))
+        return write_line(letter.identifier if known else None, {"ok": False, "error": error})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,7 +70,12 @@ def read_line(line: bytes) -> Request | Refusal | None:
     if not line.strip():
         return None
     try:
-        body = json.loads(line, parse_constant=_refuse_constant)
+        body = json.loads(line, parse_constant=_refuse_constant, parse_float=_read_float)
+    except OverflowError as error:
+        return Refusal(
+            find_id(line),
+            f"The line holds the number {error}. Expected numbers of at most 1.8 x 10^308.",
+        )
     except (ValueError, RecursionError):
         shown = line[:40].decode("utf-8", "replace")
         return Refusal(
@@ -124,6 +130,14 @@ def write_line(identifier: float | str | None, content: Mapping[str, Any]) -> by
     row = content if identifier is None else {"id": identifier, **content}
     text = json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
     return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _read_float(text: str) -> float:
+    """Return a number, or raise `OverflowError`: infinity cannot be answered in JSON."""
+    value = float(text)
+    if math.isinf(value):
+        raise OverflowError(text[:20])
+    return value
 
 
 def _refuse_constant(name: str) -> float:

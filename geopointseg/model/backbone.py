@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from geopointseg.errors import ConfigError, MissingDependencyError, ModelError, nearest_names
+from geopointseg.model.lite0 import Lite0
 
 LITE0 = "tf_efficientnet_lite0"
 """timm's name of the default backbone."""
@@ -76,7 +77,7 @@ class Backbone(nn.Module):
     def __init__(self, name: str = LITE0, depth: int = DEPTH) -> None:
         super().__init__()
         self.name, self.depth = name, depth
-        model = _create(name)
+        model: Any = Lite0() if name == LITE0 else _create(name)
         self.is_sequential = hasattr(model, "conv_stem") and hasattr(model, "blocks")
         if self.is_sequential:
             self._take_blocks(model)
@@ -253,7 +254,7 @@ def rename_lite0(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     ModelError
         If the number or the shapes differ.
     """
-    ours = _create(LITE0).state_dict()
+    ours = Lite0().state_dict()
     shapes: Sequence[tuple[Any, Any]] = [
         (a.shape, b.shape) for a, b in zip(ours.values(), theirs.values(), strict=False)
     ]

@@ -115,6 +115,8 @@ def test_a_line_that_is_too_long_is_skipped_without_being_held() -> None:
         (b'{"id": 4, "do": ', 4, "is no JSON."),
         (b'{"id": "four", "do": nope}', "four", "is no JSON."),
         (b'{"id": 1, "do": "add", "x": NaN}', 1, "is no JSON."),
+        (b'{"id": 7, "do": "add", "x": -1e999}', 7, "The line holds the number -1e999. Expected numbers of at most 1.8 x 10^308."),
+        (b'{"do": "points", "points": [{"point": 2e308}]}', None, "The line holds the number 2e308."),
         (b"[" * 100_000, None, "is no JSON."),
         (b"\xff\xfe\x00", None, "is no JSON."),
         (b"[1]", None, "The line is no JSON object. Expected an object with the key 'do'."),
@@ -145,3 +147,17 @@ def test_only_the_newest_files_are_kept_and_folders_of_dead_sessions_go(tmp_path
     for one in (files, other):
         one.close()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {(1, 2): 3}])
+def test_an_answer_that_json_cannot_express_becomes_an_error_and_others_follow(value) -> None:
+    lines: list[bytes] = []
+    outbox = Outbox(lines.append)
+    threading.Thread(target=outbox.run, daemon=True).start()
+    outbox.answer(1, ok=True, value=value)
+    outbox.answer(2, ok=True)
+    outbox.drain(10)
+    first, second = (json.loads(line) for line in lines)
+    assert (first["id"], first["ok"], second) == (1, False, {"id": 2, "ok": True})
+    assert first["error"].startswith("The answer holds a value that JSON cannot express. Expected ")
+    assert not outbox.is_broken

@@ -46,7 +46,7 @@ def agreement_with_predict(session, path: Path, folder: Path) -> float:
 
 
 def test_the_live_picture_equals_the_map_of_the_saved_model(session, mosaic, tmp_path) -> None:
-    assert agreement_with_predict(session, mosaic.path, tmp_path) >= 0.999
+    assert agreement_with_predict(session, mosaic.path, tmp_path) >= 0.9997
     loaded = ModelBundle.load(tmp_path / "model")
     assert [m.kind for m in loaded.members] == ["linear"]
     assert loaded.legend.names == session.points.legend.names
@@ -194,7 +194,7 @@ def test_any_bands_give_a_map_that_equals_predict(tmp_path, bands, dtype) -> Non
         for col, name in ((50 + k, "left"), (150 - k, "right")):
             x, y = session.scene.grid.pixel_to_world(40.5 + 22 * k, col + 0.5)
             session.points.add({"x": float(x), "y": float(y), "class": name})
-    assert agreement_with_predict(session, path, tmp_path) >= 0.999
+    assert agreement_with_predict(session, path, tmp_path) >= 0.9997
     classes = final(session, session.scene.grid.bounds, 200, 160).classes
     assert (classes[:30, :40] == 255).all()
     assert (classes[40:, :90] == 0).mean() > 0.8

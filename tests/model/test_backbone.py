@@ -1,5 +1,8 @@
 """The backbone has the ImageNet weights under the names of timm, accepts no other file, and reports missing ones."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +20,7 @@ from geopointseg.model.backbone import (
     rename_lite0,
     weights_path,
 )
+from geopointseg.model.lite0 import Lite0
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,30 @@ def test_the_normalization_is_that_of_the_weights():
 
     config = timm.models.get_pretrained_cfg(LITE0)
     assert (config.mean, config.std) == ((INPUT_MEAN,) * 3, (INPUT_STD,) * 3)
+
+
+@pytest.mark.parametrize("sides", [(64, 96), (65, 33), (31, 70)])
+def test_lite0_equals_the_network_of_timm(sides):
+    import timm
+
+    state = pretrained_state(LITE0)
+    theirs, ours = timm.create_model(LITE0).eval(), Lite0().eval()
+    assert [(k, v.shape) for k, v in theirs.state_dict().items()] == [
+        (k, v.shape) for k, v in ours.state_dict().items()
+    ]
+    theirs.load_state_dict(state), ours.load_state_dict(state)
+    image = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        one, other = theirs.bn1(theirs.conv_stem(image)), ours.bn1(ours.conv_stem(image))
+        for their_stage, our_stage in zip(theirs.blocks, ours.blocks, strict=True):
+            one, other = their_stage(one), our_stage(other)
+            torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(ours(image), theirs(image), rtol=1e-4, atol=1e-4)
+
+
+def test_building_the_default_imports_no_timm():
+    code = "import sys; from geopointseg.model.backbone import build_backbone as b; b(); assert 'timm' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_stages_are_frozen_and_repeatable():

@@ -1,0 +1,55 @@
+"""A painted part of a window equals the linear function of the interpolated features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from geopointseg.live.window_features import (
+    FeatureLayout,
+    Head,
+    WindowFeatures,
+    paint_window,
+    sample_window,
+)
+
+LAYOUT = FeatureLayout(2, (2, 4, 16, 16, 32), (3, 2, 4, 2, 5))
+SIDE = 128
+
+
+def draw_window(seed: int) -> tuple[WindowFeatures, Head]:
+    rng = np.random.default_rng(seed)
+    stages = tuple(
+        rng.normal(size=(channels, SIDE // stride, SIDE // stride)).astype(np.float16)
+        for stride, channels in zip(LAYOUT.strides, LAYOUT.channels, strict=True)
+    )
+    planes = rng.normal(size=(2, SIDE, SIDE)).astype(np.float16)
+    head = Head(
+        torch.from_numpy(rng.normal(size=(3, LAYOUT.count)).astype(np.float32)), torch.zeros(3)
+    )
+    return WindowFeatures(planes, stages, np.ones((SIDE, SIDE), dtype=bool)), head
+
+
+@pytest.mark.parametrize(("rows", "cols"), [((0, 128), (0, 128)), ((0, 9), (119, 128)), ((23, 57), (40, 41))])  # fmt: skip
+def test_a_part_of_a_window_is_painted_as_the_whole(rows, cols) -> None:
+    features, head = draw_window(0)
+    values = [torch.from_numpy(features.planes).float()]
+    for stage in features.stages:
+        whole = torch.from_numpy(stage).float()[None]
+        values.append(functional.interpolate(whole, (SIDE, SIDE), mode="bilinear")[0])
+    expected = (
+        torch.einsum("kf,frc->krc", head.weight, torch.cat(values)) + head.bias[:, None, None]
+    )
+    region = slice(*rows), slice(*cols)
+    painted = paint_window(features, LAYOUT, head, *region)
+    torch.testing.assert_close(painted, expected[:, *region], atol=1e-4, rtol=0)
+
+
+def test_pixels_are_sampled_where_they_are_painted() -> None:
+    features, head = draw_window(1)
+    row, col = np.random.default_rng(2).integers(0, SIDE, (2, 60))
+    sampled = torch.from_numpy(sample_window(features, LAYOUT, row, col))
+    painted = paint_window(features, LAYOUT, head, slice(0, SIDE), slice(0, SIDE))[:, row, col]
+    torch.testing.assert_close(sampled @ head.weight.T + head.bias, painted.T, atol=1e-3, rtol=0)
