@@ -72,7 +72,14 @@ def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
     return parse_json(_read_bytes(path, largest).decode("utf-8"))
 
 
+def require_regular_file(path: Path) -> None:
+    """Raise `ValueError` if a path is one of a device or a pipe, whose content may never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError("it is a device or a pipe, and no file")
+
+
 def _read_bytes(path: Path, largest: int) -> bytes:
+    require_regular_file(path)
     with path.open("rb") as file:
         content = file.read(largest + 1)
     if len(content) > largest:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geopointseg.errors import ModelError
+from geopointseg.model.allocation_budget import AllocationBudget
 from geopointseg.model.architecture import Network, build_network
 from geopointseg.model.embedding_heads import EMBEDDING_ARCHITECTURES, build_embedding_head
 from geopointseg.summary import described
@@ -53,6 +54,13 @@ class Normalization:
             raise ModelError(
                 f"The normalization has means of shape {self.mean.shape} and standard deviations of shape "
                 f"{self.std.shape}. Expected one number per band for each; copy the model folder again."
+            )
+        if not (
+            np.isfinite(self.mean).all() and np.isfinite(self.std).all() and (self.std > 0).all()
+        ):
+            raise ModelError(
+                "The normalization has a mean or a standard deviation that is not finite, or a standard deviation of 0. Expected "
+                "positive standard deviations; copy the model folder again."
             )
 
     def apply(self, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -330,6 +338,11 @@ def read_member(
     """
     if "bands" in row:
         first, stop = (int(v) for v in row["bands"])
+        if not 0 <= first < stop <= bands:
+            raise ModelError(
+                f"A member of the model gets the bands {first} to {stop} of {bands}. Expected some of these; copy the model "
+                "folder again."
+            )
         kind = str(row["kind"])
         own = {key: value for key, value in row.items() if key != "bands"}
         own["kind"] = kind.removeprefix(EMBEDDING_PREFIX)
@@ -346,7 +359,7 @@ def read_member(
             f"The model has a member of kind '{row['kind']}'. Expected network, linear, knn, perceptron or forest; "
             "update geopointseg."
         )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), AllocationBudget(tensors):
         network = _build(row["architecture"], bands, classes)
     try:
         network.load_state_dict(dict(tensors), strict=True)

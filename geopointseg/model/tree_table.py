@@ -25,7 +25,11 @@ _BIT_BLOCK = 1 << 13
 _BIT_NODES = 1 << 12
 LARGEST_MEAN_NODES = 256
 """Mean number of nodes per tree up to which `BitTrees` is used."""
-_NAMES = ("first", "left", "right", "feature", "threshold", "value", "weight")
+_TYPES = {
+    "first": "int64", "left": "int32", "right": "int32", "feature": "int32", "threshold": "float64", "value": "float32",
+    "weight": "float32",
+}  # fmt: skip
+_NAMES = tuple(_TYPES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,14 +269,21 @@ class TreeTable:
 
     def _require_sound(self) -> None:
         nodes = len(self.left)
-        sizes = np.diff(self.first)
+        arrays = {name: getattr(self, name) for name in _NAMES}
+        sound = all(
+            array.dtype == _TYPES[name] and array.ndim == (2 if name == "value" else 1)
+            for name, array in arrays.items()
+        )
+        sizes = np.diff(self.first) if sound else np.empty(0)
         sound = (
-            len(self.first) > 1
+            sound
+            and len(self.first) > 1
             and (sizes > 0).all()
             and int(self.first[0]) == 0
             and int(self.first[-1]) == nodes
             and len(self.weight) == len(sizes)
             and all(len(a) == nodes for a in (self.right, self.feature, self.threshold, self.value))
+            and bool(np.isfinite(self.weight).all())
         )
         if sound:
             size = np.repeat(sizes, sizes)
