@@ -8,6 +8,7 @@ package defusedxml does not limit depth, and is replaced by few lines on the par
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -41,8 +42,15 @@ def read_document(path: Path, largest: int = LARGEST_BYTES) -> str:
     return _read_bytes(path, largest).decode("utf-8", errors="replace")
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
     """Return the value of a JSON text.
+
+    Parameters
+    ----------
+    text
+        The text; bytes in UTF-8.
+    parse_constant
+        Called with ``NaN``, ``Infinity`` and ``-Infinity``; by default they become numbers.
 
     Raises
     ------
@@ -56,7 +64,7 @@ def parse_json(text: str | bytes) -> Any:
     ValueError: arrays and objects are nested deeper than 100
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=parse_constant)
     except RecursionError:
         value = None
         is_deep = True

@@ -59,7 +59,7 @@ def read_model_document(path: Path) -> dict[str, Any]:
     """
     content = read_json(path)
     if not isinstance(content, dict):
-        raise ValueError("the file holds no JSON object")
+        raise ValueError("the file holds no JSON object")  # noqa: TRY004 - a damaged file
     _check_lists(content)
     for row in _sized_rows(content):
         _check_numbers(row)
@@ -69,7 +69,7 @@ def read_model_document(path: Path) -> dict[str, Any]:
 def _check_lists(content: Mapping[str, Any]) -> None:
     for key in _OBJECTS:
         if not isinstance(content.get(key), (dict, type(None))):
-            raise ValueError(f"'{key}' is no object")
+            raise ValueError(f"'{key}' is no object")  # noqa: TRY004 - a damaged file
     limits = {
         "bands": (str, MOST_BANDS),
         "legend": (dict, MOST_CLASSES),
@@ -95,7 +95,7 @@ def _sized_rows(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         for key in ("forest", "architecture"):
             row = member.get(key, {})
             if not isinstance(row, dict):
-                raise ValueError(f"'{key}' of a member is no object")
+                raise ValueError(f"'{key}' of a member is no object")  # noqa: TRY004 - a damaged file
             yield row
 
 

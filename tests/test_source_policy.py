@@ -108,7 +108,7 @@ SOURCES = {
     "pansharpened": vrt("local.tif", dataset='subClass="VRTPansharpenedDataset"')
     .replace("</VRTDataset>", "<PansharpeningOptions><PanchroBand><SourceFilename>{url}</SourceFilename></PanchroBand></PansharpeningOptions></VRTDataset>"),
     "mask": vrt("local.tif").replace("</VRTDataset>", f'<MaskBand>{vrt("/vsicurl/{url}")}</MaskBand></VRTDataset>'),
-    "overview": vrt("local.tif", inside='<Overview><SourceFilename>/vsicurl/{url}</SourceFilename></Overview>'),
+    "overview": vrt("local.tif", inside="<Overview><SourceFilename>/vsicurl/{url}</SourceFilename></Overview>"),
     "overviews-domain": vrt("local.tif").replace(
         "<SRS>", '<Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">/vsicurl/{url}</MDI></Metadata><SRS>', 1),
     "sources-domain": vrt("local.tif").replace(

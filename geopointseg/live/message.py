@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geopointseg.errors import GeopointsegError, nearest_names
+from geopointseg.markup import parse_json
 
 PROTOCOL = 1
 LONGEST_LINE = 1_000_000
@@ -69,8 +70,8 @@ def read_line(line: bytes) -> Request | Refusal | None:
     if not line.strip():
         return None
     try:
-        body = json.loads(line, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        body = parse_json(line, parse_constant=_refuse_constant)
+    except ValueError:
         shown = line[:40].decode("utf-8", "replace")
         return Refusal(
             find_id(line),

@@ -47,7 +47,8 @@ def render_card(description: Mapping[str, Any]) -> str:
 
 
 def _markdown(value: Any) -> Any:
-    """Return a string escaped for a table cell, for any name of a class or a scene."""
+    """Return a string escaped for a table cell, for any name of a class or a scene: no HTML, link, image or code."""
     if not isinstance(value, str):
         return value
-    return re.sub(r"\s*[\r\n]+\s*", " ", value).replace("|", "\\|").replace("<", "&lt;")
+    line = re.sub(r"\s*[\r\n]+\s*", " ", value).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\|`\[\]])", r"\\\1", line)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from geopointseg.errors import ConfigError, InputFileError, ModelError, nearest_names

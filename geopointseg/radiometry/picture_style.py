@@ -145,7 +145,7 @@ class PictureStyle:
             thumbnails = tuple(Thumbnail.from_json(entry) for entry in data.get("ground", []))
             method = cast("StyleMethod", data["method"])
             if method not in STYLE_METHODS:
-                raise ValueError(f"there is no method '{method}'")
+                raise ValueError(f"there is no method '{method}'")  # noqa: TRY301
             return cls(method, SceneStatistics.from_json(data["reference"]), thumbnails)
         except (
             ArithmeticError,

@@ -28,6 +28,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.markup import parse_xml
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import Grid, crs_name
 from geopointseg.source_policy import opening_drivers, require_local_name, require_local_sources
@@ -158,7 +159,7 @@ def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
     """Return an open raster as the root element of a GDAL virtual raster, with all metadata that GDAL has."""
     with MemoryFile(ext=".vrt") as memory, _raw_bands_of_text(dataset.name):
         rasterio.shutil.copy(dataset, memory.name, driver="VRT")
-        return ET.fromstring(memory.read())  # noqa: S314 - GDAL wrote it
+        return parse_xml(memory.read().decode("utf-8", "replace"))
 
 
 def grid_of(dataset: DatasetReader) -> Grid:

@@ -55,7 +55,7 @@ class ModelProvenance:
                 read_model_document(folder / "model.json"),
                 _read_curves(folder / "training" / "metrics.csv"),
             )
-            found.facts(), found.reliability  # noqa: B018 - what the report reads
+            found.facts(), found.reliability
         except (OSError, ValueError, TypeError, AttributeError, LookupError, csv.Error) as error:
             raise InputFileError(
                 f"'{folder}' holds no readable model.json ({error}). Expected a model folder written by 'train'; "

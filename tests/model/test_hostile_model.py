@@ -38,7 +38,7 @@ UNET = {
     "decoder_channels": [16, 8, 8],
     "norm": "batch",
 }
-KNN = {"architecture": NEAREST, "count": 7, "neighbours": 5}
+KNN = {"architecture": NEAREST, "encoder": "", "count": 7, "neighbours": 5}
 HUGE = 10**12
 MEMORY_BYTES = 600_000_000
 
@@ -311,7 +311,8 @@ VALUES = [None, [], {}, "x", 0, -1, HUGE, float("nan"), True, [{}], {"x": {}}, [
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_every_key_may_hold_anything(value, folder):
     rewrite(folder, lambda d: d.update(members=d["members"][1:2]))  # the small one loads quickly
-    keys = list(json.loads((folder / "model.json").read_text())) + [
+    keys = [
+        *list(json.loads((folder / "model.json").read_text())),
         "scores",
         "calibration",
         "reason",
