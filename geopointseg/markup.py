@@ -1,4 +1,4 @@
-"""Reading of XML and JSON documents from unknown sources, within limits of size and depth.
+"""Reading of XML, JSON and TOML documents from unknown sources, within limits of size and depth.
 
 XML entities can expand to gigabytes or name other files, so documents that declare an entity are refused. A document type
 without declarations, as in the styles of QGIS, is accepted. Deep nesting would exhaust the stack of later functions. The
@@ -8,6 +8,7 @@ package defusedxml does not limit depth, and is replaced by few lines on the par
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ def read_document(path: Path, largest: int = LARGEST_BYTES) -> str:
     return _read_bytes(path, largest).decode("utf-8", errors="replace")
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file that is UTF-8 throughout; see `read_document`."""
+    return _read_bytes(path, LARGEST_BYTES).decode("utf-8")
+
+
 def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
     """Return the value of a JSON text.
 
@@ -73,6 +79,20 @@ def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = 
     if is_deep:
         raise ValueError(f"arrays and objects are nested deeper than {DEEPEST}")
     return value
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the content of a TOML text.
+
+    Raises
+    ------
+    ValueError
+        If it is no TOML, or is nested too deeply.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("arrays and tables are nested too deeply") from None
 
 
 def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:

@@ -13,10 +13,9 @@ from typing import Any
 
 from geopointseg.markup import read_json
 
-MOST_CLASSES = 2**16
-"""Codes of a map are unsigned integers of 16 bits."""
-MOST_BANDS = 2**16
-"""Largest number of bands of a GeoTIFF."""
+MOST_CLASSES = 4096
+MOST_BANDS = 4096
+"""A network is tried with an image of 64 x 128 pixels when it is built, so more bands or classes take gigabytes."""
 MOST_MEMBERS = 64
 _LONGEST_NAME = 1000
 _WIDEST_PX = 4096
