@@ -102,7 +102,8 @@ def _check_numbers(row: Mapping[str, Any]) -> None:
     for key, (least, most) in _NUMBERS.items():
         value = row.get(key, least)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or value < least or value > most:
+        is_unknown = key == "resolution_m" and value != value  # noqa: PLR0124 - NaN: a CRS without metres
+        if not is_number or not (is_unknown or least <= value <= most):
             raise ValueError(
                 f"'{key}' is {str(value)[:40]}. Expected a number from {least:g} to {most:g}"
             )

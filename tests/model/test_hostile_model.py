@@ -110,7 +110,7 @@ def set_at(*keys):
 
 CLAIMS = {
     "classes": set_at("legend", [{"code": k, "name": f"c{k}", "color": "#000000"} for k in range(70_000)]),
-    "some-classes": set_at("legend", [{"code": k, "name": f"c{k}", "color": "#000000"} for k in range(4000)]),
+    "some-classes": set_at("legend", [{"code": k, "name": f"c{k}", "color": "#000000"} for k in range(1000)]),
     "bands": set_at("bands", ["b"] * 70_000),
     "some-bands": lambda d: d.update(bands=["b"] * 4000, normalization={"mean": [0.0] * 4000, "std": [1.0] * 4000}),
     "members": lambda d: d.update(members=[copy.deepcopy(d["members"][0]) for _ in range(1000)]),
