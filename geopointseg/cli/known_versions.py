@@ -83,5 +83,5 @@ def _gdal_versions() -> Iterator[tuple[str, str]]:
     for holder, attribute in _WITH_GDAL.items():
         try:
             yield holder, str(getattr(importlib.import_module(holder), attribute))
-        except Exception:  # noqa: BLE001, S112 - doctor reports a broken package elsewhere
+        except Exception:  # noqa: BLE001, S112 # nosec B112 - doctor reports a broken package elsewhere
             continue

@@ -234,7 +234,7 @@ def _append_symbol(symbols: ET.Element, name: str, color: str, geometry: str) ->
         "polygon": ("fill", "SimpleFill"),
     }[geometry]
     symbol = ET.SubElement(symbols, "symbol", {"name": name, "type": kind, "alpha": "1"})
-    layer = ET.SubElement(symbol, "layer", {"class": layer_class, "enabled": "1", "pass": "0"})
+    layer = ET.SubElement(symbol, "layer", {"class": layer_class, "enabled": "1", "pass": "0"})  # nosec B105 - the pass of a symbol layer
     options = ET.SubElement(layer, "Option", type="Map")
     rgb = ",".join(str(int(color[i : i + 2], 16)) for i in (1, 3, 5)) + ",255"
     color_key = "line_color" if geometry == "line" else "color"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,19 @@ def test_the_search_finds_each_kind(tmp_path):
     ]:
         (tmp_path / "a.py").write_text(line)
         assert found(tmp_path / "a.py"), line
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bandit") is None, reason="bandit is not installed")
+def test_bandit_finds_nothing_in_the_package():
+    command = [
+        sys.executable,
+        "-m",
+        "bandit",
+        "-q",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "-r",
+        str(ROOT / "geopointseg"),
+    ]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
