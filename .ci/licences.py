@@ -62,11 +62,8 @@ def kept() -> dict[str, str]:
     """Return the licences that the page has."""
     if not PAGE.is_file():
         return {}
-    return dict(
-        re.findall(
-            r"^\| ([\w.-]+) \| [^|]+ \| ([^|]+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
-        )
-    )
+    rows = PAGE.read_text(encoding="utf-8").removeprefix(HEAD)
+    return dict(re.findall(r"^\| ([\w.-]+) \| [^|]+ \| ([^|]+) \|$", rows, re.MULTILINE))
 
 
 def main() -> None:

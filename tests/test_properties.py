@@ -100,10 +100,12 @@ def test_windows_cover_a_raster_with_weights_of_one(height, width, side, share, 
     )
     for axis, length in ((lattice.rows, height), (lattice.cols, width)):
         origins, size = list(axis.origins), axis.size
-        assert origins[0] == 0 and origins[-1] + size >= length
+        assert origins[0] == 0
+        assert origins[-1] + size >= length
         total = np.zeros(origins[-1] + size)
         for start, weight in zip(origins, blend_profiles(origins, size, blend), strict=True):
-            assert (weight >= 0).all() and np.isfinite(weight).all()
+            assert (weight >= 0).all()
+            assert np.isfinite(weight).all()
             total[start : start + size] += weight
         np.testing.assert_allclose(total, 1.0, atol=1e-5)
 
