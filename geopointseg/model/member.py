@@ -55,13 +55,6 @@ class Normalization:
                 f"The normalization has means of shape {self.mean.shape} and standard deviations of shape "
                 f"{self.std.shape}. Expected one number per band for each; copy the model folder again."
             )
-        if not (
-            np.isfinite(self.mean).all() and np.isfinite(self.std).all() and (self.std > 0).all()
-        ):
-            raise ModelError(
-                "The normalization has a mean or a standard deviation that is not finite, or a standard deviation of 0. Expected "
-                "positive standard deviations; copy the model folder again."
-            )
 
     def apply(self, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return ``(image - mean) / std``, 0 where invalid.
@@ -94,8 +87,20 @@ class Normalization:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Normalization:
-        """Build a normalization from the result of `to_json`."""
-        return cls(np.array(row["mean"], np.float64), np.array(row["std"], np.float64))
+        """Build a normalization from the result of `to_json`.
+
+        Raises
+        ------
+        ModelError
+            If a number is not finite, or a standard deviation not positive.
+        """
+        found = cls(np.array(row["mean"], np.float64), np.array(row["std"], np.float64))
+        if not np.isfinite([found.mean, found.std]).all() or not (found.std > 0).all():
+            raise ModelError(
+                "The normalization has a mean or a standard deviation that is not finite, or a standard deviation of 0. Expected "
+                "positive standard deviations; copy the model folder again."
+            )
+        return found
 
 
 class Member(Protocol):
