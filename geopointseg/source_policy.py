@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from xml.etree import ElementTree as ET
 
 from geopointseg.errors import InputFileError
@@ -327,7 +327,7 @@ def _read_member(kind: str, path: str) -> bytes | None:
 
 def _open_member(kind: str, archive: str, member: str) -> IO[bytes]:
     if kind == "gzip":
-        return gzip.open(archive)
+        return cast("IO[bytes]", gzip.open(archive))
     if kind == "zip":
         with zipfile.ZipFile(archive) as zipped:
             return zipped.open(member or zipped.namelist()[0])

@@ -55,6 +55,12 @@ def test_a_reader_returns_or_raises_its_own_error(name, data):
     FUZZ["check"](name, *READERS[name], sample[:start] + middle + sample[stop:])
 
 
+@pytest.mark.parametrize("name", READERS)
+def test_inputs_of_earlier_fuzzing_are_read_or_refused(name):
+    for content in FUZZ["inputs_of"](name):
+        FUZZ["check"](name, *READERS[name], content)
+
+
 @FEW
 @given(st.lists(st.tuples(st.text(max_size=12), st.integers(0, 2**32 - 1)), min_size=1, max_size=6))
 def test_a_legend_survives_json_and_qml(rows):

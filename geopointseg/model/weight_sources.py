@@ -144,7 +144,7 @@ def _from_folder(folder: Path) -> InitialWeights:
             )
         description = _read_description(folder / "model.json")
         rows = (row for row in description.get("members", []) if row.get("kind") == "network")
-        network = next(rows, {})
+        network: Mapping[str, Any] = next(rows, {})
         return _described(str(folder), tensors, description, network.get("architecture", {}))
     if not is_pretrained_folder(folder):
         raise ModelError(

@@ -126,7 +126,7 @@ def open_dataset(path: str) -> DatasetReader:
     return dataset
 
 
-@ensure_env_with_credentials
+@ensure_env_with_credentials  # type: ignore[untyped-decorator]
 def _open_with(path: str, drivers: list[str] | None) -> DatasetReader:
     """Open a raster with some drivers of GDAL; `rasterio.open` accepts one only."""
     return DatasetReader(path, driver=drivers, sharing=False)

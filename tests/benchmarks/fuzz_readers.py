@@ -9,7 +9,9 @@ printed with its input. Atheris is no dependency of the tests: ``pip install ath
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
+import json
 import random
 import sys
 import tempfile
@@ -103,6 +105,15 @@ SAMPLES = {
 }  # fmt: skip
 
 
+def inputs_of(name: str) -> list[bytes]:
+    """Return the samples of a reader, and the inputs that earlier runs kept because they reached other code."""
+    kept = json.loads(Path(__file__).with_name("fuzz_corpus.json").read_text(encoding="utf-8"))
+    return [
+        *(sample.encode() for sample in SAMPLES[name]),
+        *map(base64.b64decode, kept.get(name, [])),
+    ]
+
+
 def check(name: str, reader: Reader, allowed: tuple[type[Exception], ...], data: bytes) -> None:
     """Read an input; print it if the reader raises what it must not."""
     with warnings.catch_warnings():
@@ -182,7 +193,7 @@ def main() -> None:
     names = list(readers) if options.reader == "all" else [options.reader]
     for name in names:
         reader, allowed = readers[name]
-        inputs = [sample.encode() for sample in SAMPLES[name]]
+        inputs = inputs_of(name)
         seconds = 60 * options.minutes / len(names)
         if atheris is None:
             print(
