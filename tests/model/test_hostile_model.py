@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from geopointseg.config import Config, ForestConfig
 from geopointseg.errors import GeopointsegError, InputFileError, ModelError, TrainingError
+from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.trainer import read_checkpoint
 from geopointseg.legend import Legend
 from geopointseg.model.architecture import build_network
@@ -331,3 +332,18 @@ def test_every_key_may_hold_anything(value, folder):
                 repr(read(folder))
             except GeopointsegError:
                 continue
+
+
+def test_links_in_a_folder_to_resume_are_not_followed(folder, tmp_path):
+    training, secret = folder / "training", tmp_path / "secret.txt"
+    training.mkdir()
+    secret.write_text("secret")
+    torch.save({}, training / "checkpoint.pt")
+    (training / "metrics.csv").symlink_to(secret)
+    for name in "abc":
+        (training / name).symlink_to(training, target_is_directory=True)
+    output = OutputFolder(folder)
+    output.open(resume=True)
+    assert [path.name for path in output.training.iterdir()] == ["checkpoint.pt"]
+    output.discard()
+    assert secret.read_text() == "secret"
