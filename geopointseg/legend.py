@@ -7,6 +7,7 @@ A class *code* is the value in the user's data (10, 20, 255; zero may be a class
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,8 @@ from geopointseg.errors import LegendError
 from geopointseg.name import clean_name
 from geopointseg.summary import described, join_names
 
+_MOST_CLASSES = 2**16
+_LARGEST_CODE = 2**32 - 1
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -38,6 +41,11 @@ class LegendEntry:
             raise LegendError(
                 f"Class '{self.name}' has the code {self.code}. Codes must not be negative, because maps store "
                 "them as unsigned integers; renumber the class."
+            )
+        if self.code > _LARGEST_CODE:
+            raise LegendError(
+                f"Class '{self.name}' has the code {str(self.code)[:20]}. Codes must be at most {_LARGEST_CODE}, the largest "
+                "integer that a map stores; renumber the class."
             )
         if not _HEX_COLOR.fullmatch(self.color):
             raise LegendError(
@@ -76,8 +84,13 @@ class Legend:
         return ["code", "class", "colour"], rows
 
     def __post_init__(self) -> None:
+        if len(self.entries) > _MOST_CLASSES:
+            raise LegendError(
+                f"The legend has {len(self.entries)} classes. Expected at most {_MOST_CLASSES}; use a field of classes, and not of "
+                "identifiers."
+            )
         for what, values in (("code", self.codes.tolist()), ("name", self.names)):
-            doubled = sorted({str(v) for v in values if values.count(v) > 1})
+            doubled = sorted(str(v) for v, count in Counter(values).items() if count > 1)[:8]
             if doubled:
                 raise LegendError(
                     f"The class {what} {', '.join(doubled)} occurs twice in the legend. "
@@ -132,9 +145,15 @@ class Legend:
             return cls(
                 tuple(LegendEntry(int(r["code"]), str(r["name"]), str(r["color"])) for r in rows)
             )
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise LegendError(
                 f"A legend row lacks {error}. Expected a list of objects with code, name and color."
+            ) from error
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            if isinstance(error, LegendError):
+                raise
+            raise LegendError(
+                f"A legend row is damaged ({error}). Expected a list of objects with code, name and color."
             ) from error
 
     def to_json(self) -> list[dict[str, Any]]:

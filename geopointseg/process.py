@@ -31,8 +31,10 @@ _GEODATA = {"proj_data": ("PROJ_LIB", "PROJ_DATA"), "gdal_data": ("GDAL_DATA", "
 _LIMITS = {
     "GDAL_CACHEMAX": "64",  # megabytes of decoded blocks; GDAL takes 5 % of the memory
     "GDAL_MAX_DATASET_POOL_SIZE": "32",  # files that virtual rasters hold open
+    "GDAL_VRT_ENABLE_PYTHON": "NO",  # pixel functions in Python
+    "GML_DOWNLOAD_SCHEMA": "NO",  # a schema that a GML file names by its address
 }
-"""The default limits of GDAL grow with the machine and are fixed at its first use."""
+"""Limits of GDAL. The default limits of memory grow with the machine and are fixed at its first use."""
 
 
 def may_change_process() -> bool:

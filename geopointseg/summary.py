@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import html
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -132,7 +133,7 @@ def _html_cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = html.escape(str(value))
-    is_color = len(text) == 7 and text.startswith("#")
+    is_color = re.fullmatch("#[0-9a-fA-F]{6}", text) is not None
     return f'<span style="color:{text}">&#9632;</span> {text}' if is_color else text
 
 

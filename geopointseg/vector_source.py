@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from geopointseg.errors import InputFileError, PointsError
+from geopointseg.source_policy import require_local_sources
 
 PLAIN_STEM = "linked"
 """Name without suffix of a link to a file whose own name pyogrio would misread."""
@@ -68,7 +69,7 @@ def openable(path: str | os.PathLike[str]) -> Iterator[str]:
     Raises
     ------
     InputFileError
-        If the file is missing.
+        If the file is missing, or leads to a network source; see `geopointseg.source_policy`.
     PointsError
         If an archive holds several vector files in different folders.
     """
@@ -76,6 +77,7 @@ def openable(path: str | os.PathLike[str]) -> Iterator[str]:
         if is_remote(local):
             yield local
             return
+        require_local_sources(local)
         absolute = Path(local).absolute()
         if _is_plain(absolute):
             yield _look_inside(absolute, os.fspath(path))
@@ -138,6 +140,8 @@ def _look_inside(file: Path, path: str) -> str:
     if not members:
         return str(file)
     inner = members[0] if len(members) == 1 else folders.pop()
+    for member in members:
+        require_local_sources(f"/vsizip/{{{file}}}/{member}")
     return f"/vsizip/{{{file}}}/{inner}".removesuffix("/.")
 
 

@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("normal", deadline=None)  # other work on the machine must not fail a test
+settings.register_profile("long", deadline=None, max_examples=2000)
+settings.load_profile("normal")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -193,7 +193,13 @@ class ConfusionMatrix:
         Pontius, R. G. & Millones, M. (2011). Death to Kappa. International Journal of Remote Sensing 32,
         4407-4429. https://doi.org/10.1080/01431161.2011.552923
         """
-        chance = float(_ratio(self.map_totals @ self.reference_totals, self.total**2))
+        (
+            mapped,
+            reference,
+        ) = (  # float64, because products of integers overflow above 3 * 10^9 pixels
+            _ratio(totals, self.total) for totals in (self.map_totals, self.reference_totals)
+        )
+        chance = float(mapped @ reference)
         return float(_ratio(self.overall_accuracy - chance, 1.0 - chance))
 
     @property

@@ -29,6 +29,7 @@ from rasterio.crs import CRS
 from geopointseg.assessment.map_inventory import read_row_ranges
 from geopointseg.errors import PointsError, RasterError
 from geopointseg.legend import Legend
+from geopointseg.markup import parse_xml
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import crs_name
@@ -291,7 +292,7 @@ def _offer_classes(path: Path, names: Sequence[str]) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         [(document,)] = connection.execute("SELECT styleQML FROM layer_styles").fetchall()
         head, _, rest = document.partition("<qgis")
-        root = ET.fromstring("<qgis" + rest)  # noqa: S314 - written by `write_style`
+        root = parse_xml("<qgis" + rest)
         configuration = ET.SubElement(root, "fieldConfiguration")
         field = ET.SubElement(configuration, "field", name=CLASS_FIELD)
         config = ET.SubElement(ET.SubElement(field, "editWidget", type="ValueMap"), "config")

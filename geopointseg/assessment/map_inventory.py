@@ -208,9 +208,8 @@ def _sum_up(
         )
     known = np.array([totals.get(code, np.zeros(2)) for code in class_map.legend.codes.tolist()])
     known = known.reshape(-1, 2)
-    unknown = sum(
-        int(v[0]) for c, v in totals.items() if c not in set(class_map.legend.codes.tolist())
-    )
+    codes_known = set(class_map.legend.codes.tolist())
+    unknown = sum(int(v[0]) for c, v in totals.items() if c not in codes_known)
     return Inventory(
         pixels=known[:, 0].astype(np.int64),
         area_m2=known[:, 1],

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from geopointseg.markup import parse_json
 from geopointseg.raster.class_map import ClassMap
 
 FOLDER_TAG = "GEOPOINTSEG_MODEL_FOLDER"
@@ -54,11 +55,17 @@ def _shortened(folder: Path, place: Path) -> str:
 def locate_folders(class_map: ClassMap) -> list[Path]:
     """Return the model folders in the tags of a map; they may have been moved or deleted."""
     try:
-        paths = json.loads(class_map.tags.get(FOLDER_TAG, "[]"))
+        paths = parse_json(class_map.tags.get(FOLDER_TAG, "[]"))
     except ValueError:
         return []
+    if not isinstance(paths, list):
+        return []
     place = Path(class_map.path).absolute().parent
-    return [place / Path(text).expanduser() for text in paths if isinstance(text, str)]
+    return [
+        place / Path(text).expanduser()
+        for text in paths
+        if isinstance(text, str) and "\0" not in text
+    ]
 
 
 def fingerprint_folder(folder: Path) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 
 from geopointseg.errors import InputFileError
 from geopointseg.labels.layer import list_layers
+from geopointseg.raster.raster_access import open_unplaced
 from geopointseg.summary import join_names
 from geopointseg.vector_source import is_remote
 
@@ -67,17 +66,15 @@ def _list_rasters(path: str | os.PathLike[str]) -> list[str]:
     """Return the GDAL names of the rasters in a file; none where it is no raster."""
     file = Path(path)
     name = str(file.absolute()) if file.exists() else os.fspath(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", NotGeoreferencedWarning
-        )  # the map refuses it with a message
-        try:
-            with rasterio.open(name) as dataset:
-                tables = list(dataset.subdatasets)
-                single = _single_table(dataset.tags().get("IDENTIFIER", ""), name, dataset.driver)
-                return tables or [single] if dataset.count or tables else []
-        except RasterioError:
+    try:
+        with open_unplaced(name) as dataset:  # the map refuses one without CRS
+            tables = list(dataset.subdatasets)
+            single = _single_table(dataset.tags().get("IDENTIFIER", ""), name, dataset.driver)
+            return tables or [single] if dataset.count or tables else []
+    except InputFileError as error:
+        if isinstance(error.__cause__, RasterioError) or not file.exists():
             return []
+        raise
 
 
 def _single_table(identifier: str, name: str, driver: str) -> str:

@@ -6,7 +6,6 @@ folder. The locations of the training points are in that folder only.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from geopointseg.assessment.location_digest import (
 from geopointseg.assessment.map_origin import fingerprint_folder, locate_folders
 from geopointseg.errors import Cancelled, GeopointsegError, InputFileError
 from geopointseg.labels.points import Points, read_points, write_points
+from geopointseg.model_document import read_model_document
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 
@@ -181,8 +181,8 @@ def _recognize(
         return match_locations(*where, locate_cells(kept.x, kept.y, kept.crs)), False
     cells = folder / "training" / CELLS_FILE
     if cells.exists():
-        return match_locations(*where, np.load(cells)), True
-    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        return match_locations(*where, np.load(cells, mmap_mode="r")), True
+    description = read_model_document(folder / "model.json")
     encoded: Encoded | str = description["training_points"]
     if not encoded:
         raise ValueError("no training points")

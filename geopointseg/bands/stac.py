@@ -10,7 +10,6 @@ SpatioTemporal Asset Catalog, item specification 1.0 and 1.1, with the eo and ra
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,9 +20,11 @@ from urllib.request import url2pathname
 
 from geopointseg.bands.file_role import RASTER_ENDINGS
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.markup import read_json
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
 
+_LARGEST_BYTES = 2**28
 _PICTURES = {"thumbnail", "overview", "visual", "metadata"}
 _QUALITY_LAYERS = {"data-mask", "cloud", "snow-ice", "saturation"}
 _NO_IMAGERY = _PICTURES | _QUALITY_LAYERS
@@ -58,7 +59,7 @@ def read_stac_scenes(path: Path) -> list[list[Scene]]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, _LARGEST_BYTES)
     except (OSError, ValueError) as error:
         raise InputFileError(
             f"'{path}' cannot be read as JSON ({error}). Expected a STAC item; check the file."

@@ -42,7 +42,7 @@ def examine_environment() -> list[CheckedItem]:
     """Check Python, packages, coordinate systems, processors and disk."""
     findings = [_python()]
     findings += [_package(name) for name in _REQUIRED]
-    findings += [_coordinate_systems(), _processor(), _disk()]
+    findings += [_coordinate_systems(), _processor(), _disk(), *_known_faults()]
     return findings
 
 
@@ -92,6 +92,14 @@ def _gpu_name() -> str:
     except ImportError:
         return ""
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+
+
+def _known_faults() -> list[CheckedItem]:
+    """Return the installed versions with published faults."""
+    from geopointseg.cli.known_versions import find_faults
+
+    found = [CheckedItem("known fault", text, advice) for text, advice in find_faults()]
+    return found or [CheckedItem("known faults", "none of the versions with published faults")]
 
 
 def _disk() -> CheckedItem:

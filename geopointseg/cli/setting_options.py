@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from geopointseg.config import Config, choices, default_value, help_text
 from geopointseg.errors import ConfigError
+from geopointseg.markup import parse_toml
 
 Command = Callable[..., None]
 
@@ -132,8 +132,8 @@ def _parse_assignment(assignment: str) -> dict[str, dict[str, Any]]:
             f"--set {assignment!r} is not understood. Expected section.name=value, like loss.gamma=2."
         )
     try:
-        return {section: {name: tomllib.loads(f"value = {text.strip()}")["value"]}}
-    except tomllib.TOMLDecodeError:
+        return {section: {name: parse_toml(f"value = {text.strip()}")["value"]}}
+    except ValueError:
         return {section: {name: text.strip()}}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import typing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from geopointseg.config.training_config import (
     TeachingConfig,
 )
 from geopointseg.errors import ConfigError, InputFileError, nearest_names
+from geopointseg.markup import parse_toml, read_text
 from geopointseg.setting import check_values, format_toml, update_section
 from geopointseg.summary import described, join_names
 
@@ -96,12 +96,14 @@ class Config:
             If a section, name or value is unknown or out of range; the message names the nearest ones.
         """
         try:
-            return cls().updated(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+            return cls().updated(parse_toml(read_text(Path(path))))
         except FileNotFoundError:
             raise InputFileError(
                 f"The settings file '{path}' does not exist. Check the path."
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ConfigError:
+            raise
+        except ValueError as error:
             raise InputFileError(
                 f"'{path}' is not a TOML file ({error}). Expected sections like [loss] with lines like gamma = 1.0."
             ) from error

@@ -6,7 +6,6 @@ They are index rasters or colour-coded images, with or without georeference, wit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from geopointseg.lab.color_palette import (
 )
 from geopointseg.labels.sparse_mask import UNLABELLED
 from geopointseg.legend import Legend
+from geopointseg.markup import parse_json
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import LEGEND_TAG
 from geopointseg.raster.class_style import read_sidecar_legend
@@ -280,7 +280,7 @@ def _read_objects(path: str | Path) -> NDArray[np.int32]:
 def _own_legend(dataset: DatasetReader, path: str | Path) -> Legend | None:
     """Return the legend in the file or its sidecars; None where there is none."""
     tag = dataset.tags().get(LEGEND_TAG)
-    return Legend.from_json(json.loads(tag)) if tag else read_sidecar_legend(Path(path))
+    return Legend.from_json(parse_json(tag)) if tag else read_sidecar_legend(Path(path))
 
 
 def _encode(

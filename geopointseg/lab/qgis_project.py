@@ -18,6 +18,7 @@ import pyogrio
 from pyproj import CRS
 
 from geopointseg.labels.layer_style import find_style, format_style
+from geopointseg.markup import parse_xml
 from geopointseg.name import allowed_in_xml
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.class_style import paletted_qml
@@ -181,7 +182,7 @@ def _add_layer(holder: ET.Element, layer: _Layer) -> None:
         ET.SubElement(node, tag).text = text
     _add_crs(ET.SubElement(node, "srs"), layer.crs)
     if layer.style:
-        node.extend(ET.fromstring(layer.style))  # noqa: S314 - written by this package
+        node.extend(parse_xml(layer.style))
 
 
 def _add_tree(root: ET.Element, layers: Sequence[_Layer]) -> None:

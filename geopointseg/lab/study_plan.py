@@ -59,7 +59,6 @@ import hashlib
 import itertools
 import json
 import os
-import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -69,6 +68,7 @@ from typing import Any
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, InputFileError, nearest_names
 from geopointseg.lab.study_data import StudyData, parse_data
+from geopointseg.markup import parse_toml, read_text
 
 POINT_FACTORS = {
     "points.per_class": "Points per class.",
@@ -228,12 +228,12 @@ class StudyPlan:
         """
         path = Path(path)
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
+            document = parse_toml(read_text(path))
         except FileNotFoundError:
             raise InputFileError(
                 f"The study file '{path}' does not exist. Check the path."
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise InputFileError(
                 f"'{path}' is not a TOML file ({error}). Expected sections like [data.NAME] and [[factors]]."
             ) from error

@@ -303,7 +303,7 @@ def _list_tables(path: Path) -> list[tuple[str, str]]:
 
 
 def _count_filled(path: Path, layer: str, field: str) -> int:
-    query = f'SELECT count(*) FROM "{layer}" AS t WHERE length(trim(t."{field}")) > 0'  # noqa: S608 - names are constants
+    query = f'SELECT count(*) FROM "{layer}" AS t WHERE length(trim(t."{field}")) > 0'  # noqa: S608 # nosec B608 - names are constants
     found = _query(path, query)
     return int(found[0][0]) if found else 0
 

@@ -22,6 +22,7 @@ from geopointseg.class_colors import default_colors
 from geopointseg.errors import InputFileError
 from geopointseg.labels.geopackage import read_rows
 from geopointseg.legend import Legend
+from geopointseg.markup import parse_xml, read_document
 from geopointseg.name import allowed_in_xml, clean_name
 
 
@@ -69,7 +70,7 @@ def find_style(path: str | Path, layer: str) -> Style | None:
         None where there is no style, or none that is categorized.
     """
     sidecar = Path(path).with_suffix(".qml")
-    documents = [sidecar.read_text(encoding="utf-8", errors="replace")] if sidecar.is_file() else []
+    documents = [_read(sidecar)] if sidecar.is_file() else []
     for document in documents + _stored_styles(path, layer):
         style = parse_style(document)
         if style is not None:
@@ -87,7 +88,7 @@ def read_style(path: str | Path) -> Style:
     """
     if not Path(path).is_file():
         raise InputFileError(f"The style file '{path}' does not exist. Check the path.")
-    style = parse_style(Path(path).read_text(encoding="utf-8", errors="replace"))
+    style = parse_style(_read(Path(path)))
     if style is None:
         raise InputFileError(
             f"'{path}' holds no categorized style. Expected a QML file with one category per class; style the layer "
@@ -96,8 +97,17 @@ def read_style(path: str | Path) -> Style:
     return style
 
 
+def _read(path: Path) -> str:
+    try:
+        return read_document(path)
+    except ValueError as error:
+        raise InputFileError(
+            f"The style '{path}' cannot be read: {error}. Expected a QML file of QGIS; save the style again."
+        ) from error
+
+
 def parse_style(document: str) -> Style | None:
-    """Return the style in a QML document; None where it is not categorized.
+    """Return the style in a QML document; None where it is not categorized, damaged, or declares entities.
 
     Examples
     --------
@@ -105,11 +115,9 @@ def parse_style(document: str) -> Style | None:
     >>> parse_style(format_style(style)) == style
     True
     """
-    if "<!ENTITY" in document:
-        return None
     try:
-        root = ET.fromstring(allowed_in_xml(document))  # noqa: S314 - entity definitions are refused above
-    except ET.ParseError:
+        root = parse_xml(document)
+    except ValueError:
         return None
     renderer = root if root.tag == "renderer-v2" else root.find(".//renderer-v2")
     if renderer is None or renderer.get("type") != "categorizedSymbol":
@@ -226,7 +234,7 @@ def _append_symbol(symbols: ET.Element, name: str, color: str, geometry: str) ->
         "polygon": ("fill", "SimpleFill"),
     }[geometry]
     symbol = ET.SubElement(symbols, "symbol", {"name": name, "type": kind, "alpha": "1"})
-    layer = ET.SubElement(symbol, "layer", {"class": layer_class, "enabled": "1", "pass": "0"})
+    layer = ET.SubElement(symbol, "layer", {"class": layer_class, "enabled": "1", "pass": "0"})  # nosec B105 - the pass of a symbol layer
     options = ET.SubElement(layer, "Option", type="Map")
     rgb = ",".join(str(int(color[i : i + 2], 16)) for i in (1, 3, 5)) + ",255"
     color_key = "line_color" if geometry == "line" else "color"

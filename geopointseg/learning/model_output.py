@@ -77,7 +77,7 @@ class OutputFolder:
             if not resume:
                 shutil.rmtree(self.folder, ignore_errors=True)
             elif not self.checkpoint.exists() and self.is_ours(self.output) and finished.exists():
-                shutil.copytree(finished.parent, self.training, dirs_exist_ok=True)
+                shutil.copytree(finished.parent, self.training, ignore=_links, dirs_exist_ok=True)
             self.training.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             self._held.close()
@@ -157,6 +157,11 @@ class OutputFolder:
         return self.checkpoint.exists() and not (
             finished.exists() and filecmp.cmp(finished, self.checkpoint, shallow=False)
         )
+
+
+def _links(folder: str, names: list[str]) -> set[str]:
+    """Return the links in a folder, which are not followed: a link to its own folder would be copied 2^40 times."""
+    return {name for name in names if (Path(folder) / name).is_symlink()}
 
 
 def _missing_parents(path: Path) -> list[Path]:

@@ -31,6 +31,7 @@ from geopointseg.learning.optional_terms import Consistency
 from geopointseg.learning.training_log import TrainingLog
 from geopointseg.model.architecture import Network
 from geopointseg.model.bundle import has_bfloat16
+from geopointseg.model.tensor_file import read_pickled_tensors
 from geopointseg.progress import Reporter
 from geopointseg.sampling.augmentation import Batch
 
@@ -466,7 +467,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         If it is missing or damaged.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = read_pickled_tensors(path)
     except FileNotFoundError:
         raise TrainingError(
             f"There is nothing to resume: '{path}' does not exist. Expected the checkpoint of a training that was "

@@ -44,7 +44,7 @@ class LiveClient:
 
     def __init__(self, arguments: Sequence[str], timeout_s: float = 120.0) -> None:
         self._timeout_s = timeout_s
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
+        self.process = subprocess.Popen(  # noqa: S603 # nosec B603 - our own interpreter
             [
                 sys.executable,
                 "-m",

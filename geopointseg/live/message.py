@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geopointseg.errors import GeopointsegError, nearest_names
+from geopointseg.markup import parse_json
 
 PROTOCOL = 1
 LONGEST_LINE = 1_000_000
@@ -70,13 +71,13 @@ def read_line(line: bytes) -> Request | Refusal | None:
     if not line.strip():
         return None
     try:
-        body = json.loads(line, parse_constant=_refuse_constant, parse_float=_read_float)
+        body = parse_json(line, parse_constant=_refuse_constant, parse_float=_read_float)
     except OverflowError as error:
         return Refusal(
             find_id(line),
             f"The line holds the number {error}. Expected numbers of at most 1.8 x 10^308.",
         )
-    except (ValueError, RecursionError):
+    except ValueError:
         shown = line[:40].decode("utf-8", "replace")
         return Refusal(
             find_id(line),

@@ -193,6 +193,11 @@ class Worker:
         text = request.body.get("folder")
         if not isinstance(text, str) or not text.strip() or "\0" in text:
             raise ProtocolError("The request has no 'folder'. Expected the path of a model folder.")
+        if ".." in Path(text).parts or text.startswith(("/vsi", "\\\\")) or "://" in text:
+            raise ProtocolError(
+                f"The folder '{text[:200]}' is not one that a user chooses. Expected the path of a folder of this machine without "
+                "'..'; send the absolute path."
+            )
         self.session.scene.require_unchanged()
         self.session.fitted(0, self._check(request))
         bundle = save_model(self.session, Path(text), self.config)

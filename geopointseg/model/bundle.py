@@ -24,9 +24,12 @@ from numpy.typing import NDArray
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, InputFileError, LegendError, ModelError, OutputError
 from geopointseg.legend import Legend
+from geopointseg.markup import read_json
 from geopointseg.model.card import render_card
 from geopointseg.model.inference import Ensemble, apply_temperature, predict_patch
 from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
+from geopointseg.model.tensor_file import read_safetensors
+from geopointseg.model_document import read_model_document
 from geopointseg.raster.publishing import explain_write_error, hidden_beside
 from geopointseg.summary import described, join_names
 
@@ -35,6 +38,10 @@ FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
 CARD_FILE = "README.md"
+_DAMAGED = (
+    ArithmeticError, AssertionError, AttributeError, ConfigError, LegendError, LookupError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What reading a damaged description or weights that do not fit it may raise."""
 
 __all__ = [
     "ForestMember",
@@ -254,7 +261,7 @@ class ModelBundle:
         target = resolve_device(device)
         try:
             return _assemble(folder, description, tensors, target)
-        except (KeyError, TypeError, AttributeError, ConfigError, LegendError, ValueError) as error:
+        except _DAMAGED as error:
             if isinstance(error, ModelError):
                 raise
             raise ModelError(
@@ -301,7 +308,7 @@ def is_model_folder(folder: Path) -> bool:
 def has_format(path: Path, name: str) -> bool:
     """Return whether a file is JSON and names this format."""
     try:
-        return bool(json.loads(path.read_text(encoding="utf-8")).get("format") == name)
+        return bool(read_json(path).get("format") == name)
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -378,9 +385,13 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"'{folder}' is not a model folder: it has no {DESCRIPTION_FILE} of geopointseg. "
             "Expected a folder written by `train`; give that one."
         )
-    description: dict[str, Any] = json.loads(
-        (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")
-    )
+    try:
+        description = read_model_document(folder / DESCRIPTION_FILE)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The model folder '{folder}' is damaged ({error}). Expected {DESCRIPTION_FILE} as training wrote it; copy the "
+            "folder again or retrain."
+        ) from error
     version = description.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ModelError(
@@ -391,11 +402,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 
 def _read_tensors(folder: Path, description: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = folder / WEIGHTS_FILE
-    if not path.exists():
+    if not path.is_file():
         raise ModelError(
             f"The model '{folder}' lacks {WEIGHTS_FILE}. Expected it beside {DESCRIPTION_FILE}; "
             "copy the whole folder again."
@@ -406,8 +414,8 @@ def _read_tensors(folder: Path, description: Mapping[str, Any]) -> dict[str, tor
             f"{DESCRIPTION_FILE}. Copy the whole folder again, or train the model again."
         )
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+        return read_safetensors(path)
+    except (OSError, ValueError) as error:
         raise ModelError(
             f"'{path}' is not a safetensors file ({error}). Expected the weights of a model; "
             "copy the whole folder again, or train the model again."
@@ -423,6 +431,11 @@ def _assemble(
     legend = Legend.from_json(description["legend"])
     bands = tuple(str(b) for b in description["bands"])
     normalization = Normalization.from_json(description["normalization"])
+    if len(normalization.mean) != len(bands) or len(legend) < 2:
+        raise ModelError(
+            f"The model has {len(bands)} bands, the means of {len(normalization.mean)}, and {len(legend)} classes. Expected one "
+            "mean per band, and two classes at least; copy the model folder again."
+        )
     members: list[Member] = []
     for position, row in enumerate(description["members"]):
         prefix = _prefix([r["kind"] for r in description["members"]], position) + "."

@@ -28,7 +28,7 @@ def render_card(description: Mapping[str, Any]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     template = files("geopointseg.model").joinpath("card.md.jinja").read_text(encoding="utf-8")
-    environment = Environment(  # noqa: S701 - Markdown, not HTML
+    environment = Environment(  # noqa: S701 # nosec B701 - Markdown, escaped by `_markdown`
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
@@ -47,7 +47,8 @@ def render_card(description: Mapping[str, Any]) -> str:
 
 
 def _markdown(value: Any) -> Any:
-    """Return a string escaped for a table cell, for any name of a class or a scene."""
+    """Return a string escaped for a table cell, for any name of a class or a scene: no HTML, link, image or code."""
     if not isinstance(value, str):
         return value
-    return re.sub(r"\s*[\r\n]+\s*", " ", value).replace("|", "\\|").replace("<", "&lt;")
+    line = re.sub(r"\s*[\r\n]+\s*", " ", value).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\|`\[\]])", r"\\\1", line)

@@ -177,8 +177,27 @@ class FeatureExtractor:
 
     @classmethod
     def from_arrays(cls, bank: FilterBank, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Build an extractor from its filters and the arrays of `to_arrays`."""
-        return cls(bank, *(np.asarray(arrays[name]) for name in cls.ARRAYS))
+        """Build an extractor from its filters and the arrays of `to_arrays`.
+
+        Raises
+        ------
+        ModelError
+            If the arrays are not finite float32 numbers, or their shapes do not agree.
+        """
+        mean, std, textures, axis = (np.asarray(arrays[name]) for name in cls.ARRAYS)
+        is_sound = (
+            mean.ndim == 1
+            and mean.shape == std.shape == axis.shape == textures.shape[1:]
+            and all(
+                a.dtype == np.float32 and np.isfinite(a).all() for a in (mean, std, textures, axis)
+            )
+        )
+        if not is_sound:
+            raise ModelError(
+                "The arrays of the forest's features are not finite numbers of one band count. Expected arrays as training wrote "
+                "them; copy the model folder again."
+            )
+        return cls(bank, mean, std, textures, axis)
 
     def to_arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the arrays to store."""

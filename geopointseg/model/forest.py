@@ -201,14 +201,15 @@ class Forest:
             bank = FilterBank(tuple(description["scales"]), tuple(description["kinds"]))
             features, radius = int(description["features"]), int(description["smoothing_radius_px"])
             extractor = FeatureExtractor.from_arrays(bank, arrays)
-            prevalence = np.asarray(arrays["prevalence"])
+            prevalence = np.asarray(arrays["prevalence"], np.float32).ravel()
         except KeyError as missing:
             raise ModelError(
                 f"The forest of the model lacks {missing}. Expected a model folder as `train` writes it; "
                 "copy the whole folder again."
             ) from missing
         trees = TreeTable.from_arrays(arrays, features)
-        if extractor.count != features or len(prevalence) != trees.classes:
+        is_finite = bool(np.isfinite(prevalence).all())
+        if extractor.count != features or len(prevalence) != trees.classes or not is_finite:
             raise ModelError(
                 f"The forest has trees for {features} features of {trees.classes} classes, and arrays for "
                 f"{extractor.count} features and {len(prevalence)} classes. Expected equal numbers; "

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geopointseg.errors import ModelError
+from geopointseg.model.allocation_budget import AllocationBudget
 from geopointseg.model.architecture import Network, build_network
 from geopointseg.model.embedding_heads import EMBEDDING_ARCHITECTURES, build_embedding_head
 from geopointseg.summary import described
@@ -86,8 +87,20 @@ class Normalization:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Normalization:
-        """Build a normalization from the result of `to_json`."""
-        return cls(np.array(row["mean"], np.float64), np.array(row["std"], np.float64))
+        """Build a normalization from the result of `to_json`.
+
+        Raises
+        ------
+        ModelError
+            If a number is not finite, or a standard deviation not positive.
+        """
+        found = cls(np.array(row["mean"], np.float64), np.array(row["std"], np.float64))
+        if not np.isfinite([found.mean, found.std]).all() or not (found.std > 0).all():
+            raise ModelError(
+                "The normalization has a mean or a standard deviation that is not finite, or a standard deviation of 0. Expected "
+                "positive standard deviations; copy the model folder again."
+            )
+        return found
 
 
 class Member(Protocol):
@@ -330,6 +343,11 @@ def read_member(
     """
     if "bands" in row:
         first, stop = (int(v) for v in row["bands"])
+        if not 0 <= first < stop <= bands:
+            raise ModelError(
+                f"A member of the model gets the bands {first} to {stop} of {bands}. Expected some of these; copy the model "
+                "folder again."
+            )
         kind = str(row["kind"])
         own = {key: value for key, value in row.items() if key != "bands"}
         own["kind"] = kind.removeprefix(EMBEDDING_PREFIX)
@@ -346,7 +364,7 @@ def read_member(
             f"The model has a member of kind '{row['kind']}'. Expected network, linear, knn, perceptron or forest; "
             "update geopointseg."
         )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), AllocationBudget(tensors):
         network = _build(row["architecture"], bands, classes)
     try:
         network.load_state_dict(dict(tensors), strict=True)

@@ -25,7 +25,11 @@ _BIT_BLOCK = 1 << 13
 _BIT_NODES = 1 << 12
 LARGEST_MEAN_NODES = 256
 """Mean number of nodes per tree up to which `BitTrees` is used."""
-_NAMES = ("first", "left", "right", "feature", "threshold", "value", "weight")
+_TYPES = {
+    "first": "int64", "left": "int32", "right": "int32", "feature": "int32", "threshold": "float64", "value": "float32",
+    "weight": "float32",
+}  # fmt: skip
+_NAMES = tuple(_TYPES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,33 +268,48 @@ class TreeTable:
         return table
 
     def _require_sound(self) -> None:
-        nodes = len(self.left)
-        sizes = np.diff(self.first)
-        sound = (
+        if not (self._has_types() and self._has_sizes() and self._has_children()):
+            raise ModelError(
+                "The arrays of the forest do not form trees. Expected children inside their tree and features "
+                f"below {self.features}; the file is damaged, copy the model folder again."
+            )
+
+    def _has_types(self) -> bool:
+        """Whether arrays have their data types and numbers of dimensions."""
+        arrays = {name: getattr(self, name) for name in _NAMES}
+        return all(
+            array.dtype == _TYPES[name] and array.ndim == (2 if name == "value" else 1)
+            for name, array in arrays.items()
+        )
+
+    def _has_sizes(self) -> bool:
+        """Whether there is a tree, and all arrays have one entry per node or tree."""
+        nodes, sizes = len(self.left), np.diff(self.first)
+        by_node = (self.right, self.feature, self.threshold, self.value)
+        return bool(
             len(self.first) > 1
             and (sizes > 0).all()
             and int(self.first[0]) == 0
             and int(self.first[-1]) == nodes
             and len(self.weight) == len(sizes)
-            and all(len(a) == nodes for a in (self.right, self.feature, self.threshold, self.value))
+            and all(len(array) == nodes for array in by_node)
         )
-        if sound:
-            size = np.repeat(sizes, sizes)
-            place = np.arange(nodes) - np.repeat(self.first[:-1], sizes)
-            inner = self.left != -1
-            children = np.stack([self.left[inner], self.right[inner]])
-            sound = bool(
-                (children > place[inner]).all()
-                and (children < size[inner]).all()
-                and (self.feature[inner] >= 0).all()
-                and (self.feature[inner] < self.features).all()
-                and np.isfinite(self.value).all()
-            )
-        if not sound:
-            raise ModelError(
-                "The arrays of the forest do not form trees. Expected children inside their tree and features "
-                f"below {self.features}; the file is damaged, copy the model folder again."
-            )
+
+    def _has_children(self) -> bool:
+        """Whether children come after their parent in its tree, features exist, and shares and weights are finite."""
+        sizes = np.diff(self.first)
+        size = np.repeat(sizes, sizes)
+        place = np.arange(len(self.left)) - np.repeat(self.first[:-1], sizes)
+        inner = self.left != -1
+        children = np.stack([self.left[inner], self.right[inner]])
+        return bool(
+            (children > place[inner]).all()
+            and (children < size[inner]).all()
+            and (self.feature[inner] >= 0).all()
+            and (self.feature[inner] < self.features).all()
+            and np.isfinite(self.value).all()
+            and np.isfinite(self.weight).all()
+        )
 
 
 def usable_cores() -> int:

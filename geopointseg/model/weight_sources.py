@@ -8,14 +8,12 @@ and the accepted alternatives. Random weights are used only for ``none``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from geopointseg.errors import ConfigError, InputFileError, ModelError, nearest_names
@@ -24,8 +22,10 @@ from geopointseg.model.backbone import LITE0, pretrained_state
 from geopointseg.model.bundle import WEIGHTS_FILE as MODEL_WEIGHTS
 from geopointseg.model.bundle import has_format, is_model_folder
 from geopointseg.model.member import Normalization
+from geopointseg.model.tensor_file import read_pickled_tensors, read_safetensors
 from geopointseg.model.weight_bands import band_common_names
 from geopointseg.model.weights import InitialWeights
+from geopointseg.model_document import read_model_document
 
 PRETRAINED_FORMAT = "geopointseg weights"
 PRETRAINED_TENSORS = "weights.safetensors"
@@ -90,10 +90,8 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         raise InputFileError(f"The weights '{path}' do not exist. Check the path. {_ACCEPTED}")
     try:
         if path.suffix.lower() == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+            return read_safetensors(path)
+        content = read_pickled_tensors(path)
     except Exception as error:
         raise ModelError(
             f"The weights '{path}' cannot be read ({str(error).splitlines()[0]}). Expected safetensors, or a torch file "
@@ -144,16 +142,26 @@ def _from_folder(folder: Path) -> InitialWeights:
             raise ModelError(
                 f"The model '{folder}' has no network to start from, only a forest. {_ACCEPTED}"
             )
-        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        network = next(row for row in description["members"] if row["kind"] == "network")
-        return _described(str(folder), tensors, description, network["architecture"])
+        description = _read_description(folder / "model.json")
+        rows = (row for row in description.get("members", []) if row.get("kind") == "network")
+        network: Mapping[str, Any] = next(rows, {})
+        return _described(str(folder), tensors, description, network.get("architecture", {}))
     if not is_pretrained_folder(folder):
         raise ModelError(
             f"The folder '{folder}' holds no weights: there is no {PRETRAINED_DESCRIPTION} of geopointseg in it. {_ACCEPTED}"
         )
-    description = json.loads((folder / PRETRAINED_DESCRIPTION).read_text(encoding="utf-8"))
+    description = _read_description(folder / PRETRAINED_DESCRIPTION)
     tensors = _read_file(folder / PRETRAINED_TENSORS)
     return _described(str(folder), tensors, description, description.get("architecture", {}))
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        return read_model_document(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"'{path}' is damaged ({error}). Expected the file as geopointseg wrote it; copy the folder again."
+        ) from error
 
 
 def _described(
@@ -162,16 +170,24 @@ def _described(
     description: Mapping[str, Any],
     architecture: Mapping[str, Any],
 ) -> InitialWeights:
-    return InitialWeights(
-        source=source,
-        tensors=tensors,
-        scope="network",
-        bands=tuple(str(b).lower() for b in description["bands"]),
-        normalization=Normalization.from_json(description["normalization"]),
-        common_names=tuple(description.get("common_names", ())),
-        encoder_depth=int(architecture.get("encoder_depth", 0)),
-        is_own=True,
-    )
+    try:
+        return InitialWeights(
+            source=source,
+            tensors=tensors,
+            scope="network",
+            bands=tuple(str(b).lower() for b in description["bands"]),
+            normalization=Normalization.from_json(description["normalization"]),
+            common_names=tuple(description.get("common_names", ())),
+            encoder_depth=int(architecture.get("encoder_depth", 0)),
+            is_own=True,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"The description of the weights '{source}' is damaged ({type(error).__name__}: {error}). Expected the file as "
+            "geopointseg wrote it; copy the folder again."
+        ) from error
 
 
 def _from_smp(name: str, encoder: str) -> InitialWeights:

@@ -29,6 +29,7 @@ from geopointseg.raster.class_map import ATTRIBUTION_TAG
 from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.decoding import Embedding
 from geopointseg.raster.scene import Scene
+from geopointseg.source_policy import require_local_name
 from geopointseg.summary import described
 
 MIN_WINDOWS_TO_PREPARE = 64
@@ -213,6 +214,8 @@ def open_imagery(
     ------
     RasterError
         If bands are missing, or the models have different picture styles or reading settings.
+    InputFileError
+        If a model names a companion in the network; see `geopointseg.source_policy`.
     """
     styles = [bundle.metadata.get("style") for bundle in bundles]
     if any(style != styles[0] for style in styles):
@@ -233,6 +236,8 @@ def open_imagery(
         **reading_of_imagery(settings),  # type: ignore[arg-type]
     )
     if beside:
+        if not companion:
+            require_local_name(str(bundles[0].folder), settings.companion)
         scenes = attach_companion(
             scenes, companion or settings.companion, settings, reporter, bands=further,
             trained_on=Embedding.from_json(beside),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg.errors import Cancelled, ConfigError, OutputError
+from geopointseg.markup import read_json
 from geopointseg.prediction.tile_files import is_complete
 from geopointseg.prediction.tiling import Tile
 from geopointseg.raster.lock import hold_lock
@@ -81,7 +82,7 @@ class WorkFolder:
     def job(self) -> dict[str, Any] | None:
         """Return the job of the folder; None where ``job.json`` is missing or damaged."""
         try:
-            found = json.loads((self.path / JOB_FILE).read_text(encoding="utf-8"))
+            found = read_json(self.path / JOB_FILE)
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from rasterio.windows import Window
 from geopointseg.bands.band_names import colored_names
 from geopointseg.bands.opening import open_scenes
 from geopointseg.errors import ConfigError, InputFileError, RasterError
+from geopointseg.model_document import read_model_document
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.band_statistics import (
     SceneStatistics,
@@ -288,7 +288,7 @@ def read_model_style(folder: Path) -> PictureStyle:
         If the folder's model.json cannot be read, or keeps no style.
     """
     try:
-        content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        content = read_model_document(folder / "model.json")
     except (OSError, ValueError) as error:
         raise InputFileError(
             f"'{folder / 'model.json'}' cannot be read ({error}). Expected a model folder made by `train`."

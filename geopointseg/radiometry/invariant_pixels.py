@@ -48,6 +48,7 @@ FEWEST_PIXELS = 500
 _ROUNDS = 8
 _INITIAL_METHODS: tuple[MatchMethod, ...] = ("percentile", "mean-std", "midpoint")
 _LEVELS = 65534.0
+_MOST_NUMBERS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +102,19 @@ class Thumbnail:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Thumbnail:
-        """Read what `to_json` returned."""
-        raw = zlib.decompress(base64.b64decode(data["pixels"]))
-        stored = np.frombuffer(raw, dtype="<u2").reshape(data["shape"])
+        """Read what `to_json` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or larger than any thumbnail.
+        """
+        shape = [int(side) for side in data["shape"]]
+        numbers = math.prod(shape)
+        if len(shape) != 3 or min(shape) < 1 or numbers > _MOST_NUMBERS:
+            raise ValueError(f"a thumbnail has the shape {shape}")
+        raw = zlib.decompressobj().decompress(base64.b64decode(data["pixels"]), 2 * numbers)
+        stored = np.frombuffer(raw, dtype="<u2").reshape(shape)
         low, step = (np.array(data[k])[:, None, None] for k in ("low", "step"))
         valid = (stored > 0).all(axis=0)
         image = np.where(valid, (stored - 1.0) * step + low, 0.0).astype(np.float32)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from geopointseg.errors import ConfigError, nearest_names
+from geopointseg.errors import ConfigError, InputFileError, nearest_names
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.band_statistics import SceneStatistics, compute_statistics
 from geopointseg.radiometry.invariant_pixels import Thumbnail, find_invariant
@@ -133,7 +134,28 @@ class PictureStyle:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PictureStyle:
-        """Read what `to_json` returned."""
-        thumbnails = tuple(Thumbnail.from_json(entry) for entry in data.get("ground", []))
-        method = cast("StyleMethod", data["method"])
-        return cls(method, SceneStatistics.from_json(data["reference"]), thumbnails)
+        """Read what `to_json` returned.
+
+        Raises
+        ------
+        InputFileError
+            If it is damaged.
+        """
+        try:
+            thumbnails = tuple(Thumbnail.from_json(entry) for entry in data.get("ground", []))
+            method = cast("StyleMethod", data["method"])
+            if method not in STYLE_METHODS:
+                raise ValueError(f"there is no method '{method}'")  # noqa: TRY301
+            return cls(method, SceneStatistics.from_json(data["reference"]), thumbnails)
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            zlib.error,
+        ) as error:
+            raise InputFileError(
+                f"The picture style in a model folder is damaged ({type(error).__name__}: {error}). Expected what training wrote; "
+                "copy the folder again."
+            ) from error

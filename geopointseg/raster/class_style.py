@@ -8,11 +8,13 @@ table inside the file (everything else).
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from geopointseg.class_colors import class_colors
 from geopointseg.legend import Legend, LegendEntry
+from geopointseg.markup import parse_xml, read_document
 from geopointseg.name import allowed_in_xml, clean_name
 
 _NAMES_UP_TO_CODE = 1023
@@ -125,9 +127,8 @@ def read_sidecar_legend(raster: Path) -> Legend | None:
         if not os.path.isfile(path):  # noqa: PTH113 - Path fails on the text of a virtual raster
             continue
         try:
-            text = allowed_in_xml(path.read_text(encoding="utf-8", errors="replace"))
-            rows = parse(ET.fromstring(text))  # noqa: S314 - local file; expat limits expansion
-        except (ET.ParseError, ValueError, IndexError):
+            rows = parse(parse_xml(read_document(path)))
+        except (OSError, ValueError, IndexError, OverflowError):
             continue
         if rows:
             return _legend(rows)
@@ -160,9 +161,9 @@ def _parse_qml(root: ET.Element) -> list[tuple[int, str, str]]:
 
 def _legend(rows: list[tuple[int, str, str]]) -> Legend:
     named = [(code, clean_name(name).strip() or str(code), color) for code, name, color in rows]
-    names = [name for _, name, _ in named]
+    names = Counter(name for _, name, _ in named)
     rows = [
-        (code, name if names.count(name) == 1 else f"{name} ({code})", color)
+        (code, name if names[name] == 1 else f"{name} ({code})", color)
         for code, name, color in named
     ]
     uncolored = [name for _, name, color in rows if not color]

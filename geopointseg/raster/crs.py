@@ -14,6 +14,8 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, NotGeoreferencedWarning
 
+from geopointseg.markup import parse_xml, read_document
+
 _VERSIONS = (None, "WKT2_2019")
 _PLACEHOLDERS = {"", "unknown", "unnamed", "local", "custom", "<custom>", "user-defined"}
 
@@ -73,7 +75,7 @@ def read_sidecar(sidecar: Path) -> ET.Element:
     """Return the content of a GDAL sidecar that was written beside an output; an empty one where there is none."""
     if not sidecar.is_file():
         return ET.Element("PAMDataset")
-    return ET.fromstring(sidecar.read_text(encoding="utf-8"))  # noqa: S314 - our own output
+    return parse_xml(read_document(sidecar))
 
 
 def _told_crs(raster: Path) -> CRS | None:

@@ -6,7 +6,6 @@ the setting [scene] decode names the product, a formula, a table or a raster of 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from geopointseg.errors import ConfigError, InputFileError, RasterError
+from geopointseg.markup import read_json
 from geopointseg.progress import Reporter
 from geopointseg.raster.array_scene import ArrayScene, StoredArray
 from geopointseg.raster.band import Band
@@ -191,7 +191,7 @@ def tell_origin(path: Path, product: str) -> Embedding:
     version = next((found[0] for part in parts if (found := _VERSION.search(part))), "")
     sidecar = path.with_name("tessera_metadata.json")
     if product == "TESSERA" and not version and sidecar.is_file():
-        row = json.loads(sidecar.read_text(encoding="utf-8"))
+        row = read_json(sidecar)
         version = str(row.get("dataset_version", ""))
     return Embedding(product, _plain_version(version), year)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.markup import read_json
 from geopointseg.raster.array_scene import ArrayScene, StoredArray
 from geopointseg.raster.band import Band
 from geopointseg.raster.decoding import Decoding, Embedding
@@ -259,7 +259,7 @@ def _attributes(group: Path) -> Mapping[str, Any]:
     """Return the attributes of a Zarr group, of version 3 or 2."""
     for name, key in (("zarr.json", "attributes"), (".zattrs", "")):
         if (group / name).is_file():
-            row = json.loads((group / name).read_text(encoding="utf-8"))
+            row = read_json(group / name)
             return dict(row.get(key, {}) if key else row)
     return {}
 
@@ -312,7 +312,7 @@ def _dimension_of(path: Path) -> tuple[int, str]:
 def _read_limits(path: Path) -> tuple[list[float], list[float]]:
     """Return the least and the largest value of each dimension."""
     try:
-        row = json.loads(path.read_text(encoding="utf-8"))
+        row = read_json(path)
         if isinstance(row, Mapping) and isinstance(row.get("dimensions"), list):
             row = row["dimensions"]
         if isinstance(row, list):

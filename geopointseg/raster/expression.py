@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from geopointseg.errors import ConfigError, nearest_names
 from geopointseg.summary import described
 
+_LONGEST = 10_000
+"""Largest number of characters of a formula; Python's parser takes much memory for long ones."""
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -75,13 +77,15 @@ class Expression:
             If it is not a formula, or uses something other than arithmetic on bands.
         """
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError) as error:
+            tree = ast.parse(text.strip() if len(text) <= _LONGEST else "", mode="eval").body
+            names = dict.fromkeys(_collect_names(tree, text))
+        except (ArithmeticError, MemoryError, RecursionError, SyntaxError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
             raise ConfigError(
-                f"'{text}' is not a formula. Expected arithmetic on band names, such as "
+                f"'{text[:200]}' is not a formula. Expected arithmetic on band names, such as "
                 "(nir - red) / (nir + red)."
             ) from error
-        names = dict.fromkeys(_collect_names(tree, text))
         if not names:
             raise ConfigError(f"'{text}' names no band. Expected a formula such as nir / red.")
         return cls(text.strip(), tuple(names), tree)
@@ -102,7 +106,8 @@ def _collect_names(node: ast.expr, text: str) -> list[str]:
             return [name.lower()]
         case ast.Constant(value=bool()):
             pass
-        case ast.Constant(value=int() | float()):
+        case ast.Constant(value=int() | float() as value):
+            float(value)  # an integer may be too large
             return []
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
             return _collect_names(operand, text)

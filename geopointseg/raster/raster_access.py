@@ -13,6 +13,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -21,13 +22,16 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.markup import parse_xml
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import Grid, crs_name
+from geopointseg.source_policy import opening_drivers, require_local_name, require_local_sources
 
 _Stamp = tuple[int, int, int]
 
@@ -98,20 +102,40 @@ def open_dataset(path: str) -> DatasetReader:
     Raises
     ------
     InputFileError
-        If the file is missing, or GDAL cannot open it.
+        If the file is missing, GDAL cannot open it, or it leads to a network source or pixel function; see
+        `geopointseg.source_policy`.
     """
     use_own_geodata()
     if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
         raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
+    require_local_sources(path)
     try:
         with _raw_bands_of_text(path):
-            return rasterio.open(_local(path), sharing=False)
+            drivers = opening_drivers(path, _known_drivers())
+            dataset = _open_with(_local(path), drivers)
     except RasterioError as error:
         shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(
             f"{shown} cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
             "GDAL reads; check that the file is whole by opening it in QGIS."
         ) from error
+
+    overviews = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE", "")
+    if overviews and not is_text(path):
+        require_local_name(path, overviews)
+    return dataset
+
+
+@ensure_env_with_credentials  # type: ignore[untyped-decorator]
+def _open_with(path: str, drivers: list[str] | None) -> DatasetReader:
+    """Open a raster with some drivers of GDAL; `rasterio.open` accepts one only."""
+    return DatasetReader(path, driver=drivers, sharing=False)
+
+
+@cache
+def _known_drivers() -> tuple[str, ...]:
+    with rasterio.Env() as environment:
+        return tuple(environment.drivers())
 
 
 def open_unplaced(path: str | os.PathLike[str]) -> DatasetReader:
@@ -135,7 +159,7 @@ def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
     """Return an open raster as the root element of a GDAL virtual raster, with all metadata that GDAL has."""
     with MemoryFile(ext=".vrt") as memory, _raw_bands_of_text(dataset.name):
         rasterio.shutil.copy(dataset, memory.name, driver="VRT")
-        return ET.fromstring(memory.read())  # noqa: S314 - GDAL wrote it
+        return parse_xml(memory.read().decode("utf-8", "replace"))
 
 
 def grid_of(dataset: DatasetReader) -> Grid:

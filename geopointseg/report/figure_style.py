@@ -27,6 +27,7 @@ WIDTH_IN = 5.6
 
 _STYLE: Any = {
     "font.family": "sans-serif",
+    "text.parse_math": False,  # names may hold dollar signs
     "font.size": 11,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -63,6 +64,19 @@ def styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
         import matplotlib as mpl
 
         with mpl.rc_context(_STYLE | {"font.family": font_families()}):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def literal[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw all text as it is: names of bands and files may hold dollar signs, which would begin a formula."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        import matplotlib as mpl
+
+        with mpl.rc_context({"text.parse_math": False}):
             return draw(*args, **kwargs)
 
     return drawn
@@ -121,9 +135,14 @@ def figure_svg(figure: Figure, description: str) -> str:
     for color, variable in _MARGIN_COLORS.items():
         text = text.replace(color, variable)
     label = html.escape(description, quote=True)
-    return re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>",
-                  rf'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" \1 role="img" aria-label="{label}">',
-                  text, count=1)  # fmt: skip
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+
+    def opening(
+        found: re.Match[str],
+    ) -> str:  # a function, because a text would be read as a template
+        return f'<svg {names} {found[1]} role="img" aria-label="{label}">'
+
+    return re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", opening, text, count=1)
 
 
 def figure_png(figure: Figure, dpi: int = 110) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from geopointseg.assessment.calibration import Reliability
 from geopointseg.errors import InputFileError
+from geopointseg.model_document import read_model_document
 
 _CURVES = {
     "loss": "training loss",
@@ -50,13 +50,18 @@ class ModelProvenance:
         """
         folder = Path(folder)
         try:
-            description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            found = cls(
+                folder,
+                read_model_document(folder / "model.json"),
+                _read_curves(folder / "training" / "metrics.csv"),
+            )
+            found.facts(), found.reliability
+        except (OSError, ValueError, TypeError, AttributeError, LookupError, csv.Error) as error:
             raise InputFileError(
                 f"'{folder}' holds no readable model.json ({error}). Expected a model folder written by `train`; "
                 "check the path."
             ) from error
-        return cls(folder, description, _read_curves(folder / "training" / "metrics.csv"))
+        return found
 
     @property
     def reliability(self) -> tuple[Reliability, Reliability] | None:

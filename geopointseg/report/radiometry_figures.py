@@ -17,6 +17,7 @@ from geopointseg.radiometry.distribution import BandStatistics
 from geopointseg.radiometry.histogram_matching import Matching
 from geopointseg.raster.publishing import require_writable_folder, whole_file
 from geopointseg.raster.scene import Scene, ScenePath
+from geopointseg.report.figure_style import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +29,7 @@ _BINS = 96
 _COLORS = {"before": "#b2182b", "after": "#2166ac", "reference": "#4d4d4d"}
 
 
+@literal
 def draw_matching(matching: Matching) -> Figure:
     """Draw raster, matched raster and reference with the same stretch, and their histograms per band.
 

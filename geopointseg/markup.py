@@ -1,0 +1,184 @@
+"""Reading of XML, JSON and TOML documents from unknown sources, within limits of size and depth.
+
+XML entities can expand to gigabytes or name other files, so documents that declare an entity are refused. A document type
+without declarations, as in the styles of QGIS, is accepted. Deep nesting would exhaust the stack of later functions. The
+package defusedxml does not limit depth, and is replaced by few lines on the parser of the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+from xml.parsers import expat
+
+from geopointseg.name import allowed_in_xml
+
+LARGEST_BYTES = 2**24
+"""Largest document that is read: 16 MiB. The description of a model of 200 bands and 100 classes has less than 1 MiB."""
+DEEPEST = 100
+"""Largest depth of nested elements, arrays and objects."""
+
+
+def read_document(path: Path, largest: int = LARGEST_BYTES) -> str:
+    """Return the text of a file in UTF-8; bytes that are not UTF-8 become U+FFFD.
+
+    Parameters
+    ----------
+    path
+        The file.
+    largest
+        Largest accepted number of bytes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is larger. Only this number of bytes is read.
+    """
+    return _read_bytes(path, largest).decode("utf-8", errors="replace")
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that is UTF-8 throughout; see `read_document`."""
+    return _read_bytes(path, LARGEST_BYTES).decode("utf-8")
+
+
+def parse_json(
+    text: str | bytes,
+    parse_constant: Callable[[str], Any] | None = None,
+    parse_float: Callable[[str], Any] | None = None,
+) -> Any:
+    """Return the value of a JSON text.
+
+    Parameters
+    ----------
+    text
+        The text; bytes in UTF-8.
+    parse_constant
+        Called with ``NaN``, ``Infinity`` and ``-Infinity``; by default they become numbers.
+    parse_float
+        Called with the text of other numbers with a point or an exponent; `float` by default.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or is nested too deeply.
+
+    Examples
+    --------
+    >>> parse_json("[" * 200 + "]" * 200)
+    Traceback (most recent call last):
+    ValueError: arrays and objects are nested deeper than 100
+    """
+    try:
+        value = json.loads(text, parse_constant=parse_constant, parse_float=parse_float)
+    except RecursionError:
+        value = None
+        is_deep = True
+    else:
+        is_deep = _is_deep(value)
+    if is_deep:
+        raise ValueError(f"arrays and objects are nested deeper than {DEEPEST}")
+    return value
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the content of a TOML text.
+
+    Raises
+    ------
+    ValueError
+        If it is no TOML, or is nested too deeply.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("arrays and tables are nested too deeply") from None
+
+
+def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
+    """Return the value in a JSON file; see `read_document` and `parse_json`."""
+    return parse_json(_read_bytes(path, largest).decode("utf-8"))
+
+
+def require_regular_file(path: Path) -> None:
+    """Raise `ValueError` if a path is one of a device or a pipe, whose content may never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError("it is a device or a pipe, and no file")
+
+
+def _read_bytes(path: Path, largest: int) -> bytes:
+    require_regular_file(path)
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"the file has more than {largest} bytes")
+    return content
+
+
+def _is_deep(value: Any) -> bool:
+    layer, depth = [value], 0
+    while layer:
+        layer = [
+            child
+            for item in layer
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        depth += 1
+        if depth > DEEPEST and layer:
+            return True
+    return False
+
+
+def parse_xml(document: str) -> ET.Element:
+    """Return the root element of an XML document; characters that XML forbids are removed before.
+
+    Raises
+    ------
+    ValueError
+        If it is not well-formed, declares an entity, or is nested too deeply.
+
+    Examples
+    --------
+    >>> parse_xml("<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis/>").tag
+    'qgis'
+    >>> parse_xml('<!DOCTYPE q [<!ENTITY a "b">]><q>&a;</q>')
+    Traceback (most recent call last):
+    ValueError: the document declares the entity 'a'
+    """
+    text = allowed_in_xml(document)
+    try:
+        _require_plain(text)
+        return ET.fromstring(text)  # noqa: S314 # nosec B314 - checked by the line above
+    except (ET.ParseError, expat.ExpatError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _require_plain(text: str) -> None:
+    """Raise `ValueError` if a document declares an entity or is nested too deeply; nothing is expanded or opened."""
+    parser = expat.ParserCreate()
+    depth = 0
+
+    def refuse_entity(name: str, *_: object) -> None:
+        raise ValueError(f"the document declares the entity '{name}'")
+
+    def enter(_: str, __: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError(f"elements are nested deeper than {DEEPEST}")
+
+    def leave(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser.EntityDeclHandler = refuse_entity
+    parser.StartElementHandler = enter
+    parser.EndElementHandler = leave
+    parser.Parse(text.encode("utf-8"), True)  # noqa: FBT003 - the last part
