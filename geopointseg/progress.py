@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TextIO
 
 from geopointseg.errors import Cancelled
+from geopointseg.name import printable
 from geopointseg.summary import described
 
 EventKind = Literal["progress", "log", "warning", "error", "result"]
@@ -182,7 +183,7 @@ class BarSink:
 def _escape(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))
 
 
 class Flag(Protocol):

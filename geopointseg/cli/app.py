@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +18,7 @@ import click
 
 from geopointseg.cli.library_warnings import answered_warnings
 from geopointseg.errors import Cancelled, GeopointsegError, nearest_names
+from geopointseg.name import printable
 from geopointseg.process import own_process
 from geopointseg.progress import Event, JsonSink, Reporter
 
@@ -37,6 +39,9 @@ _COMMANDS = {
     "live": "live_command",
     "bench": "bench_command",
 }
+
+_LONGEST_SENTENCE = 6000
+_MOST_FILES = 6
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
@@ -97,11 +102,19 @@ def app() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (success), 1 (failure), 2 (wrong usage) or 130 (cancelled)."""
     state: dict[str, Any] = {"reporter": Reporter(), "debug": False}
+    _show_every_name()
     with _signals_cancel(state), own_process(), answered_warnings(state):
         code = _run(arguments, state)
     state["reporter"].close()
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _show_every_name() -> None:
+    """Let names be printed that hold bytes which are not UTF-8, or letters that the terminal lacks: escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
@@ -122,7 +135,7 @@ def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the reader has closed the pipe; end without a message
         code = EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - every failure becomes one sentence
-        _print_failure(state, _sentence(error), error)
+        _print_failure(state, _naming_files(_sentence(error), state.get("files", [])), error)
         code = EXIT_FAILED
     return code
 
@@ -136,7 +149,7 @@ def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None
             Event("error", sentence, data={"kind": type(error).__name__} if error else {})
         )
     else:
-        click.echo(f"geopointseg: {sentence}", err=True)
+        click.echo(f"geopointseg: {_shortened(printable(sentence))}", err=True)
     if state["debug"] and error is not None:
         traceback.print_exception(error)
 
@@ -148,12 +161,39 @@ def _sentence(error: Exception) -> str:
         return f"Memory ran out ({error}). Use smaller windows, batches or chips, or close other programs."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) and error.filename:
         return f"'{error.filename}' may not be read or written. Choose another place or change its permissions."
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return (
+            f"'{error.filename}' cannot be read or written ({error.strerror}). Expected a file or folder that can; check the "
+            "path, its permissions and the disk."
+        )
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"A name holds characters that cannot be stored ({error.object[error.start : error.end]!r}). Expected names in "
+            "UTF-8; rename the file, folder or class."
+        )
     return (
         f"Something unexpected went wrong: {type(error).__name__}: {error}. "
         "Run again with --debug and report what it prints."
     )
+
+
+def _naming_files(sentence: str, files: Sequence[str]) -> str:
+    """Return a sentence that tells which files a command was given, unless it names one of them or an option."""
+    names = [os.path.basename(os.path.normpath(name)) for name in files]  # noqa: PTH119 - Path drops too much
+    if not names or " --" in sentence or any(name in sentence for name in names if name):
+        return sentence
+    listed = ", ".join(f"'{name}'" for name in files[:_MOST_FILES])
+    return f"{sentence} The command was given {listed}{' ...' if len(files) > _MOST_FILES else ''}."
+
+
+def _shortened(sentence: str) -> str:
+    """Return a sentence without the middle of what is too long to read, such as a value of a megabyte."""
+    if len(sentence) <= _LONGEST_SENTENCE:
+        return sentence
+    half = _LONGEST_SENTENCE // 2
+    return f"{sentence[:half]} ... {sentence[-half:]}"
 
 
 @contextmanager

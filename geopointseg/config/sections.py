@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import typing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from geopointseg.config.training_config import (
     SelectionConfig,
     TeachingConfig,
 )
-from geopointseg.errors import ConfigError, InputFileError, nearest_names
+from geopointseg.errors import ConfigError, nearest_names
+from geopointseg.input_file import read_toml
 from geopointseg.setting import check_values, format_toml, update_section
 from geopointseg.summary import described, join_names
 
@@ -95,16 +95,8 @@ class Config:
         ConfigError
             If a section, name or value is unknown or out of range; the message names the nearest ones.
         """
-        try:
-            return cls().updated(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputFileError(
-                f"The settings file '{path}' does not exist. Check the path."
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputFileError(
-                f"'{path}' is not a TOML file ({error}). Expected sections like [loss] with lines like gamma = 1.0."
-            ) from error
+        expected = "sections like [loss] with lines like gamma = 1.0"
+        return cls().updated(read_toml(path, "settings file", expected))
 
     def updated(self, values: dict[str, Any]) -> Config:
         """Return a copy with some settings changed, checked like those of a file.

@@ -59,7 +59,6 @@ import hashlib
 import itertools
 import json
 import os
-import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -67,7 +66,8 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg.config import Config
-from geopointseg.errors import ConfigError, InputFileError, nearest_names
+from geopointseg.errors import ConfigError, nearest_names
+from geopointseg.input_file import read_toml
 from geopointseg.lab.study_data import StudyData, parse_data
 
 POINT_FACTORS = {
@@ -227,16 +227,9 @@ class StudyPlan:
             If a factor, baseline or key is unknown; the message names the nearest ones.
         """
         path = Path(path)
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputFileError(
-                f"The study file '{path}' does not exist. Check the path."
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputFileError(
-                f"'{path}' is not a TOML file ({error}). Expected sections like [data.NAME] and [[factors]]."
-            ) from error
+        document = read_toml(
+            path, "study file", "sections like [data.NAME] and [[factors]]"
+        )
         root = os.environ.get("GEOPOINTSEG_DATA") or path.parent / str(
             document.pop("data_root", ".")
         )

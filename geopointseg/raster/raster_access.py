@@ -26,8 +26,10 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.input_file import require_input
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import Grid, crs_name
+from geopointseg.raster.header_check import require_plausible_size, require_usable_transform
 
 _Stamp = tuple[int, int, int]
 
@@ -98,20 +100,35 @@ def open_dataset(path: str) -> DatasetReader:
     Raises
     ------
     InputFileError
-        If the file is missing, or GDAL cannot open it.
+        If the file is missing, GDAL cannot open it, or its header states more than it can hold.
     """
     use_own_geodata()
-    if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
-        raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
+    if _names_a_file(path) or os.path.lexists(path):
+        require_input(path, "raster")
+        _require_utf8(path)
     try:
         with _raw_bands_of_text(path):
-            return rasterio.open(_local(path), sharing=False)
+            dataset = rasterio.open(_local(path), sharing=False)
     except RasterioError as error:
         shown = "The virtual raster" if is_text(path) else f"'{path}'"
         raise InputFileError(
             f"{shown} cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
             "GDAL reads; check that the file is whole by opening it in QGIS."
         ) from error
+    if not is_text(path):
+        require_plausible_size(dataset, path)
+    return dataset
+
+
+def _require_utf8(path: str) -> None:
+    """Raise `InputFileError` if a name has bytes that are not UTF-8, which rasterio does not open."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputFileError(
+            f"The name of the raster '{path}' is not in UTF-8. Expected a name that all programs can open; rename the file "
+            "or its folder."
+        ) from None
 
 
 def open_unplaced(path: str | os.PathLike[str]) -> DatasetReader:
@@ -169,7 +186,7 @@ def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
     Raises
     ------
     RasterError
-        If it has neither, or is placed by control points.
+        If it has neither, or is placed by control points or by a geotransform that cannot be right.
     """
     refuse_control_points(dataset, shown)
     if dataset.crs is None:
@@ -177,6 +194,7 @@ def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
             f"'{shown}' has no coordinate reference system. {purpose}; "
             'assign its CRS in QGIS with "Assign projection" and save.'
         )
+    require_usable_transform(dataset.transform, dataset.shape, shown)
 
 
 def refuse_control_points(dataset: DatasetReader, shown: str) -> None:

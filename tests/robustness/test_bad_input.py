@@ -1,0 +1,130 @@
+"""Every command with every kind of trouble: one helpful sentence, nothing changed, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from geopointseg.name import printable
+from tests.robustness import (  # noqa: F401 - they register troubles
+    output_trouble,
+    place_trouble,
+    raster_trouble,
+    text_trouble,
+    vector_trouble,
+)
+from tests.robustness.attempt import Outcome, content_of, require_refusal, run_here, run_unprivileged
+from tests.robustness.conftest import FILES
+from tests.robustness.surface import LINES, OUTPUTS, SLOW, CommandLine, leaf_commands, named_files
+from tests.robustness.trouble import TROUBLES, Bench, Trouble
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@dataclass(frozen=True)
+class Case:
+    command: str
+    slot: str
+    trouble: Trouble
+
+    def __str__(self) -> str:
+        return f"{self.trouble.kind}: {self.trouble.name}, {self.command} {self.slot}".replace(" ", "_")
+
+
+def _cases() -> Iterator[Case]:
+    for command, line in LINES.items():
+        for slot, role in line.files.items():
+            for trouble in TROUBLES:
+                if role in trouble.roles and not (
+                    command in SLOW and trouble.works_for(command, slot, role)
+                ):
+                    yield Case(command, slot, trouble)
+
+
+CASES = list(_cases())
+
+
+def usual_files(line: CommandLine, good: Path, out: Path) -> dict[str, Path]:
+    """Return a good file for each slot; for an output, a path where there is nothing."""
+    return {
+        slot: out / OUTPUTS[role] if role in OUTPUTS else good / FILES[role]
+        for slot, role in line.files.items()
+    }
+
+
+def arguments_of(case: Case, files: Mapping[str, str | Path], out: Path) -> list[str]:
+    """Return the command line with files in its slots."""
+    line = LINES[case.command]
+    text = f"{case.command} {line.line} {line.extra.get(case.slot, '')}"
+    filled = []
+    for part in shlex.split(text):
+        if part.startswith("{"):
+            part = str(files[part[1:-1]])
+        elif part.startswith("out/"):
+            part = str(out / part.removeprefix("out/"))
+        filled.append(part)
+    return [*filled, "--progress", "none", "--device", "cpu"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: Path) -> Path:
+    """Make the folders of a run: of the bad file, of outputs, of temporary files, of the cache, and the current one."""
+    for name in ("in", "out", "tmp", "here"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("GEOPOINTSEG_CACHE", str(tmp_path.parent / "cache"))
+    monkeypatch.setenv("GOOD", str(good))
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_trouble(case: Case, good: Path, place: Path) -> None:
+    with ExitStack() as stack:
+        attempt_case(case, good, place, stack)
+
+
+def attempt_case(case: Case, good: Path, place: Path, stack: ExitStack) -> Outcome:
+    """Run a command with a trouble, and check what it did."""
+    line = LINES[case.command]
+    role = line.files[case.slot]
+    files: dict[str, str | Path] = dict(usual_files(line, good, place / "out"))
+    read = {s: f for s, f in files.items() if s != case.slot and line.files[s] not in OUTPUTS}
+    usual = Path(OUTPUTS[role]) if role in OUTPUTS else good / FILES[role]
+    run = run_unprivileged if case.trouble.needs == "permissions" else run_here
+    given = str(case.trouble.make(Bench(usual, place / "in", role, stack, read)))
+    os.chdir(place / "here")
+    arguments = arguments_of(case, files | read | {case.slot: given}, place / "out")
+    before, kept = content_of(place), content_of(good, content=False)
+    outcome = run(arguments)
+    after = content_of(place)
+    assert content_of(good, content=False) == kept
+    if case.trouble.works_for(case.command, case.slot, role):
+        assert outcome.code == 0, outcome
+    else:
+        option = f"--{case.slot.replace('_', '-')}"
+        shown = printable(Path(given).name)[:40] if given.strip() else f"'{given}'"
+        require_refusal(outcome, [shown, option])
+        assert after == before, {k for k in after | before if after.get(k) != before.get(k)}
+    return outcome
+
+
+def test_matrix_is_large() -> None:
+    assert len({case.trouble.kind for case in CASES}) >= 20
+
+
+def test_every_command_is_in_the_matrix() -> None:
+    found = dict(leaf_commands())
+    assert found.keys() == LINES.keys()
+    for name, command in found.items():
+        line = LINES[name]
+        known = {line.parameters.get(slot, slot) for slot in line.files}
+        assert known == named_files(command), name
