@@ -18,6 +18,7 @@ LARGEST_TEXT_BYTES = 2**24
 """Largest settings file that is read: 16 MiB. A file with all settings has less than 64 KiB."""
 DEEPEST = 100
 """Largest depth of nested lists and sections."""
+_MOST_BITS = 4096
 _SHOWN = 60
 
 Path = str | os.PathLike[str]
@@ -134,23 +135,35 @@ def read_toml(path: Path, what: str, expected: str) -> dict[str, Any]:
         If it cannot be read, is not TOML, or is nested deeper than `DEEPEST`.
     """
     text = read_text(path, what)
+    wrong, document = (
+        f"a number is too long, or lists and sections are nested deeper than {DEEPEST}",
+        {},
+    )
     try:
-        document = tomllib.loads(text)
-        wrong = f"sections are nested deeper than {DEEPEST}" if _is_deep(document) else ""
+        if all(line.partition("=")[0].count(".") <= DEEPEST for line in text.splitlines()):
+            document = tomllib.loads(text)
+            wrong = wrong if _is_deep(document) else ""
     except RecursionError:
-        wrong = f"lists are nested deeper than {DEEPEST}"
+        pass
     except ValueError as error:  # also of a number of too many digits
         wrong = str(error)
     if wrong:
-        raise InputFileError(f"'{os.fspath(path)}' is not a TOML file ({wrong}). Expected {expected}.")
+        raise InputFileError(
+            f"'{os.fspath(path)}' is not a TOML file ({wrong}). Expected {expected}."
+        )
     return document
 
 
 def _is_deep(value: Any) -> bool:
+    """Whether lists and sections are nested too deeply, or a number has thousands of digits, which no message can hold."""
     layer = [value]
     for _ in range(DEEPEST):
         inside = [item for item in layer if isinstance(item, (dict, list))]
         layer = [
-            child for each in inside for child in (each.values() if isinstance(each, dict) else each)
+            child
+            for each in inside
+            for child in (each.values() if isinstance(each, dict) else each)
         ]
+        if any(isinstance(item, int) and item.bit_length() > _MOST_BITS for item in layer):
+            return True
     return any(isinstance(item, (dict, list)) for item in layer)

@@ -141,7 +141,7 @@ class BarSink:
         )
 
         self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, emoji=False)
         self._bars = Progress(
             TextColumn("{task.fields[stage]:<12}"),
             BarColumn(bar_width=30),

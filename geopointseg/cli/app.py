@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from geopointseg.cli.library_warnings import answered_warnings
-from geopointseg.errors import Cancelled, GeopointsegError, nearest_names
+from geopointseg.errors import Cancelled, GeopointsegError, InputFileError, nearest_names
 from geopointseg.name import printable
 from geopointseg.process import own_process
 from geopointseg.progress import Event, JsonSink, Reporter
@@ -105,9 +105,41 @@ def main(arguments: list[str] | None = None) -> None:
     _show_every_name()
     with _signals_cancel(state), own_process(), answered_warnings(state):
         code = _run(arguments, state)
-    state["reporter"].close()
-    sys.stdout.flush()
+        state["reporter"].close()
+        code = _flush_output(state) or code
     sys.exit(code)
+
+
+def _flush_output(state: dict[str, Any]) -> int:
+    """Write what is left of stdout; return the exit code of a failure, 0 where there is none."""
+    if sys.stdout is None:  # the command was started without one
+        return 0
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - else Python tries again at its end
+        if not isinstance(error, BrokenPipeError):
+            _print_failure(state, _refuse_output(error), error)
+        return EXIT_FAILED
+    return 0
+
+
+def _refuse_output(error: OSError) -> str:
+    return (
+        f"The result could not be printed ({error.strerror}). Expected a terminal, pipe or file that takes it; the files of "
+        "the command are written. Free some space, and run again where the result is needed."
+    )
+
+
+def _require_current_folder() -> None:
+    """Raise `InputFileError` if the current folder was removed, from which relative paths start."""
+    try:
+        os.getcwd()  # noqa: PTH109 - the question is whether it fails
+    except OSError as error:
+        raise InputFileError(
+            f"The current folder cannot be used ({error.strerror}). Expected one that exists; change to another folder and "
+            "run again."
+        ) from error
 
 
 def _show_every_name() -> None:
@@ -120,6 +152,7 @@ def _show_every_name() -> None:
 def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
     """Run a command, print a failure as one sentence, and return the exit code."""
     try:
+        _require_current_folder()
         code: int = (
             app.main(args=arguments, prog_name="geopointseg", standalone_mode=False, obj=state) or 0
         )
@@ -168,6 +201,13 @@ def _sentence(error: Exception) -> str:
             f"'{error.filename}' cannot be read or written ({error.strerror}). Expected a file or folder that can; check the "
             "path, its permissions and the disk."
         )
+    if type(error).__module__.startswith("rasterio."):
+        from geopointseg.raster.raster_access import root_cause
+
+        return (
+            f"A raster cannot be read or written ({root_cause(error)}). Expected a whole file; open it in QGIS to see what it "
+            "holds, and get it again."
+        )
     if isinstance(error, UnicodeEncodeError):
         return (
             f"A name holds characters that cannot be stored ({error.object[error.start : error.end]!r}). Expected names in "
@@ -180,9 +220,9 @@ def _sentence(error: Exception) -> str:
 
 
 def _naming_files(sentence: str, files: Sequence[str]) -> str:
-    """Return a sentence that tells which files a command was given, unless it names one of them or an option."""
+    """Return a sentence that tells which files a command was given, unless it names one of them."""
     names = [os.path.basename(os.path.normpath(name)) for name in files]  # noqa: PTH119 - Path drops too much
-    if not names or " --" in sentence or any(name in sentence for name in names if name):
+    if not names or any(name in sentence for name in names if name):
         return sentence
     listed = ", ".join(f"'{name}'" for name in files[:_MOST_FILES])
     return f"{sentence} The command was given {listed}{' ...' if len(files) > _MOST_FILES else ''}."

@@ -90,7 +90,7 @@ class Table(NamedTuple):
             table.add_column(escape(heading), justify=side, overflow="fold")
         for row in self.rows:
             table.add_row(*(escape(_cell(value)) for value in row))
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 120)
         console.print(self.title, style="bold", markup=False)
         console.print(table)
 
@@ -177,7 +177,9 @@ def _refuse_empty_values(context: click.Context) -> None:
         is_text = isinstance(parameter.type, click.types.StringParamType)
         if is_text and parameter.default != "" and any(value == "" for value in values):
             raise click.BadParameter(
-                "the value is empty. Expected one; give it, or leave the option out.", context, parameter
+                "the value is empty. Expected one; give it, or leave the option out.",
+                context,
+                parameter,
             )
 
 

@@ -227,9 +227,7 @@ class StudyPlan:
             If a factor, baseline or key is unknown; the message names the nearest ones.
         """
         path = Path(path)
-        document = read_toml(
-            path, "study file", "sections like [data.NAME] and [[factors]]"
-        )
+        document = read_toml(path, "study file", "sections like [data.NAME] and [[factors]]")
         root = os.environ.get("GEOPOINTSEG_DATA") or path.parent / str(
             document.pop("data_root", ".")
         )

@@ -143,7 +143,7 @@ def factorize(column: NDArray[Any], class_field: str) -> tuple[NDArray[np.int64]
         column = column.astype(np.int64)
     codes, values = pd.factorize(column, sort=False)
     if np.issubdtype(column.dtype, np.floating):
-        fractions = values[values != np.round(values)]
+        fractions = values[~np.isfinite(values) | (values != np.round(values))]
         if len(fractions):
             raise PointsError(
                 f"The class field '{class_field}' holds {fractions[0]}. Expected whole numbers or text; "

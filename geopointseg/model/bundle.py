@@ -326,9 +326,14 @@ def require_free_folder(folder: Path, is_ours: Callable[[Path], bool] = is_model
             "It is not changed; choose a new folder."
         )
     parent = folder.absolute().parent
-    while not parent.exists():
+    while not os.path.exists(parent):  # noqa: PTH110 - Path fails on long names
         parent = parent.parent
-    if not os.access(parent, os.W_OK):
+    if not parent.is_dir():
+        raise OutputError(
+            f"The output folder '{folder}' cannot be made: '{parent}' is a file. Expected a folder around it; choose another "
+            "name."
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(
             f"The output folder '{folder}' cannot be made: no permission in '{parent}'. "
             "Expected a writable folder; choose another one."

@@ -10,11 +10,12 @@ import os
 
 import numpy as np
 from affine import Affine
+from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 
 from geopointseg.errors import InputFileError, RasterError
 
-LARGEST_RATIO = 2**19
+LARGEST_RATIO = 2**16
 """Largest number of bytes of pixels per byte of the files. A block of 512 x 512 pixels of 16 bits that is not stored takes 8
 bytes of a TIFF, a ratio of 2^16; the best compression of equal values has a lower one."""
 UNCHECKED_BYTES = 2**28
@@ -59,6 +60,16 @@ def require_plausible_size(dataset: DatasetReader, shown: str) -> None:
             f"The header of '{shown}' states {dataset.height:,} rows x {dataset.width:,} columns and {dataset.count} "
             f"band{'s' * (dataset.count > 1)}, which is {claimed / 1e9:,.1f} GB of pixels, and its files have {stored:,} bytes. "
             "Expected a file that holds its pixels; it may be damaged or incomplete. Get it again, or create it again."
+        )
+
+
+def require_mask_beside(dataset: DatasetReader, path: str) -> None:
+    """Raise `InputFileError` if GDAL ignores the mask beside a raster because it is damaged; its gaps would be image."""
+    mask = f"{path}.msk"
+    if os.path.isfile(mask) and MaskFlags.per_dataset not in dataset.mask_flag_enums[0]:  # noqa: PTH113 - long names
+        raise InputFileError(
+            f"The mask '{mask}' of a raster cannot be read. Expected a whole one, which tells where there is an image; create "
+            "it again, or move it to another folder to use the raster without it."
         )
 
 

@@ -333,7 +333,7 @@ def explain_write_error(error: OSError, path: Path) -> OSError:
     if _tells_of_full_disk(error, path.parent):
         return _refuse_full_disk(path)
     return OutputError(
-        f"'{path}' could not be written ({error}). Expected a folder that stays writable during the run; "
+        f"'{path}' could not be written ({error.strerror or error}). Expected a folder that stays writable during the run; "
         "check the disk and the permissions."
     )
 

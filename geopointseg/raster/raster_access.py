@@ -29,7 +29,11 @@ from geopointseg.errors import InputFileError, RasterError
 from geopointseg.input_file import require_input
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import Grid, crs_name
-from geopointseg.raster.header_check import require_plausible_size, require_usable_transform
+from geopointseg.raster.header_check import (
+    require_mask_beside,
+    require_plausible_size,
+    require_usable_transform,
+)
 
 _Stamp = tuple[int, int, int]
 
@@ -117,6 +121,7 @@ def open_dataset(path: str) -> DatasetReader:
         ) from error
     if not is_text(path):
         require_plausible_size(dataset, path)
+        require_mask_beside(dataset, path)
     return dataset
 
 
@@ -156,7 +161,15 @@ def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
 
 
 def grid_of(dataset: DatasetReader) -> Grid:
-    """Return where the pixels of an open raster lie."""
+    """Return where the pixels of an open raster lie.
+
+    Raises
+    ------
+    RasterError
+        If its geotransform gives them no place or size.
+    """
+    shown = "the virtual raster" if is_text(dataset.name) else dataset.name
+    require_usable_transform(dataset.transform, dataset.shape, shown)
     epoch = _coordinate_epoch(dataset)
     return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width, epoch)
 
@@ -186,7 +199,7 @@ def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
     Raises
     ------
     RasterError
-        If it has neither, or is placed by control points or by a geotransform that cannot be right.
+        If it has neither, or is placed by control points.
     """
     refuse_control_points(dataset, shown)
     if dataset.crs is None:
@@ -194,7 +207,6 @@ def require_placed(dataset: DatasetReader, shown: str, purpose: str) -> None:
             f"'{shown}' has no coordinate reference system. {purpose}; "
             'assign its CRS in QGIS with "Assign projection" and save.'
         )
-    require_usable_transform(dataset.transform, dataset.shape, shown)
 
 
 def refuse_control_points(dataset: DatasetReader, shown: str) -> None:

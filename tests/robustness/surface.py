@@ -153,7 +153,7 @@ OUTPUTS = {
 }
 """Kinds of files that are written, and the name of a new one."""
 
-SLOW = {"demo", "train", "pretrain", "validate", "study", "suggest", "live"}
+SLOW = {"demo", "export", "train", "pretrain", "validate", "study", "suggest", "live"}
 """Commands that need seconds when nothing is wrong: only what they refuse is tried."""
 
 

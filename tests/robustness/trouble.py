@@ -20,6 +20,11 @@ TEXTS = {"settings", "study"}
 MODELS = {"model", "network"}
 NEVER = {"predict/companion:embedding"}
 """Files that the models of these tests do not take."""
+FULLY = {
+    "points rasterize/points", "points rasterize/like", "points rasterize/output", "points check/config",
+    "points simulate/palette", "predict/models", "assess/map_path", "study/study_file", "points split/output",
+}  # fmt: skip
+"""Files of which every trouble is tried; of others, one trouble of each kind."""
 READ = RASTERS | VECTORS | TEXTS | MODELS | {"palette", "weights"}
 
 
