@@ -192,15 +192,34 @@ def _sentence(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return f"Memory ran out ({error}). Use smaller windows, batches or chips, or close other programs."
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
-    if isinstance(error, PermissionError) and error.filename:
-        return f"'{error.filename}' may not be read or written. Choose another place or change its permissions."
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return (
-            f"'{error.filename}' cannot be read or written ({error.strerror}). Expected a file or folder that can; check the "
-            "path, its permissions and the disk."
+    return (
+        _explain_system_error(error)
+        or _explain_library_error(error)
+        or (
+            f"Something unexpected went wrong: {type(error).__name__}: {error}. "
+            "Run again with --debug and report what it prints."
         )
+    )
+
+
+def _explain_system_error(error: Exception) -> str:
+    """Return a sentence for an error of the operating system about a file; empty for others."""
+    if not isinstance(error, OSError):
+        return ""
+    if error.errno == errno.ENOSPC:
+        return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
+    if not (error.filename and error.strerror):
+        return ""
+    if isinstance(error, PermissionError):
+        return f"'{error.filename}' may not be read or written. Choose another place or change its permissions."
+    return (
+        f"'{error.filename}' cannot be read or written ({error.strerror}). Expected a file or folder that can; check the "
+        "path, its permissions and the disk."
+    )
+
+
+def _explain_library_error(error: Exception) -> str:
+    """Return a sentence for an error of a library about a file; empty for others."""
     if type(error).__module__.startswith("rasterio."):
         from geopointseg.raster.raster_access import root_cause
 
@@ -213,10 +232,7 @@ def _sentence(error: Exception) -> str:
             f"A name holds characters that cannot be stored ({error.object[error.start : error.end]!r}). Expected names in "
             "UTF-8; rename the file, folder or class."
         )
-    return (
-        f"Something unexpected went wrong: {type(error).__name__}: {error}. "
-        "Run again with --debug and report what it prints."
-    )
+    return ""
 
 
 def _naming_files(sentence: str, files: Sequence[str]) -> str:

@@ -35,6 +35,8 @@ def read_rows(path: str | Path, query: str, parameters: Sequence[str] = ()) -> l
     """
     if not Path(path).is_file():
         return []
-    with unchanged(path) as source:
-        with closing(sqlite3.connect(read_only_uri(source), uri=True)) as connection:
-            return connection.execute(query, parameters).fetchall()
+    with (
+        unchanged(path) as source,
+        closing(sqlite3.connect(read_only_uri(source), uri=True)) as connection,
+    ):
+        return connection.execute(query, parameters).fetchall()

@@ -118,7 +118,7 @@ def content_of(folder: Path, *, content: bool = True) -> dict[str, tuple[Any, ..
             facts = path.lstat()
             told: tuple[Any, ...] = (facts.st_mode, facts.st_ino)
             if stat.S_ISLNK(facts.st_mode):
-                told += (os.readlink(path),)
+                told += (str(path.readlink()),)
             elif stat.S_ISREG(facts.st_mode):
                 told += (facts.st_size, facts.st_mtime_ns)
                 if content:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ import shapely
 from affine import Affine
 
 from geopointseg.config import Config
+from geopointseg.lab.synthetic_embedding import make_embedding, write_alpha_earth
 from geopointseg.labels.layer import write_layer
 from geopointseg.labels.points import write_points
-from geopointseg.lab.synthetic_embedding import make_embedding, write_alpha_earth
 from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.prediction.predictor import predict
@@ -38,7 +37,7 @@ levels = [3, 5]
 
 
 @pytest.fixture(scope="session")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Hold a scene, points, an area, a class map, a mask, an embedding, two models, settings and a study."""
     folder = tmp_path_factory.mktemp("good")
     landscape = make_landscape(96, 128, seed=3)
@@ -61,7 +60,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "settings.toml").write_text("[forest]\ntrees = 10\n")
     (folder / "study.toml").write_text(STUDY.format(folder=folder))
     (folder / "palette.json").write_text(json.dumps(points.legend.to_json()))
-    yield folder
+    return folder
 
 
 FILES = {

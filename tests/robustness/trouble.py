@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
-from affine import Affine
 
 RASTERS = {"raster", "grid", "mask", "map", "embedding"}
 VECTORS = {"points", "area"}
