@@ -140,7 +140,7 @@ def require_refusal(outcome: Outcome, names: Sequence[str]) -> None:
     assert outcome.code in (1, 2), outcome
     told = outcome.out + outcome.err
     assert not CODE_WORDS.search(told), told
-    if "The points are not usable" in outcome.out:  # a table of what is wrong with them
+    if '"usable": false' in outcome.out:  # a table of what is wrong with them
         return
     said = outcome.sentence + (outcome.err if outcome.code == 2 else "")
     assert any(name in said for name in names), (names, said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     away = profile["transform"] @ Affine.translation(10_000, 10_000)
     with rasterio.open(folder / "far.tif", "w", **profile | {"transform": away}) as far:
         far.write(image)
-    box = np.array([shapely.box(*bounds).buffer(-200)], dtype=object)
+    box = np.array([shapely.box(*bounds).buffer(-20)], dtype=object)
     write_layer(folder / "area.gpkg", "area", box, {"class": np.array(["a"])}, profile["crs"])
     config = Config().updated({"forest": {"trees": 10}})
     train(scene, points, output=folder / "model", config=config, model="forest")
@@ -63,6 +64,20 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: Path) -> Path:
+    """Make the folders of a run: of the bad file, of outputs, of temporary files, of the cache, and the current one."""
+    for name in ("in", "out", "tmp", "here"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("GEOPOINTSEG_CACHE", str(tmp_path.parent / "cache"))
+    monkeypatch.setenv("GOOD", str(good))
+    monkeypatch.setattr("geopointseg.vector_source.PATIENCE_S", 0.05)
+    return tmp_path
+
+
 FILES = {
     "raster": "scene.tif",
     "grid": "scene.tif",
@@ -73,7 +88,7 @@ FILES = {
     "area": "area.gpkg",
     "model": "model",
     "network": "network",
-    "weights": "weights",
+    "weights": "network",
     "settings": "settings.toml",
     "study": "study.toml",
     "palette": "palette.json",

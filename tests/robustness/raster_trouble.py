@@ -14,7 +14,7 @@ from affine import Affine
 from tests.robustness.trouble import RASTERS, Bench, trouble
 
 PIXELS = RASTERS - {"grid"}
-ANYWHERE = "predict/rasters|points simulate/masks|match/"
+ANYWHERE = "predict/rasters|pretrain/|points simulate/|match/"
 """Commands that need no place on the earth."""
 VRT = '<VRTDataset rasterXSize="{0}" rasterYSize="{1}"><SRS>EPSG:32633</SRS><GeoTransform>500000, 10, 0, 5700000, 0, -10</GeoTransform>{2}</VRTDataset>'
 BAND = '<VRTRasterBand dataType="{1}" band="{0}"/>'
@@ -114,7 +114,7 @@ def beyond_float32(bench: Bench) -> Path:
     return bench.raster(_with_value(1e300), dtype="float64", nodata=None)
 
 
-@trouble("huge numbers", {"mask", "map"})
+@trouble("huge numbers", {"mask", "map"}, works="assess/")
 def codes_beyond_16_bits(bench: Bench) -> Path:
     return bench.raster(_with_value(4_000_000_000), dtype="uint32", nodata=None)
 

@@ -74,7 +74,7 @@ LINES: dict[str, CommandLine] = {
             "config": "--config {config}",
             "weights": "--model network --steps 1 --weights {weights}",
         },
-        {"weights": "optimization__weights"},
+        {"weights": "model__weights"},
     ),
     "pretrain": CommandLine(
         "{rasters} -o {output} --steps 1",

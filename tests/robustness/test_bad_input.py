@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import tempfile
@@ -9,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -70,6 +72,8 @@ def _one_of_each(troubles: list[Trouble]) -> Iterator[Trouble]:
 TURNS: defaultdict[str, count[int]] = defaultdict(count)
 
 
+RELATIONS = {"wrong CRS", "zero size", "huge numbers", "odd geotransform"}
+"""Kinds in which two files do not fit each other; the sentence may name either."""
 PARAMETERS = {name: {str(p.name): p for p in command.params} for name, command in leaf_commands()}
 CASES = list(_cases())
 
@@ -82,10 +86,10 @@ def usual_files(line: CommandLine, good: Path, out: Path) -> dict[str, Path]:
     }
 
 
-def arguments_of(case: Case, files: Mapping[str, str | Path], out: Path) -> list[str]:
+def arguments_of(command: str, slot: str, files: Mapping[str, str | Path], out: Path) -> list[str]:
     """Return the command line with files in its slots."""
-    line = LINES[case.command]
-    text = f"{case.command} {line.line} {line.extra.get(case.slot, '')}"
+    line = LINES[command]
+    text = f"{command} {line.line} {line.extra.get(slot, '')}"
     filled = []
     for part in shlex.split(text):
         if part.startswith("{"):
@@ -93,20 +97,33 @@ def arguments_of(case: Case, files: Mapping[str, str | Path], out: Path) -> list
         elif part.startswith("out/"):
             part = str(out / part.removeprefix("out/"))
         filled.append(part)
-    return [*filled, "--progress", "none", "--device", "cpu"]
+    return [*filled, "--json", "--progress", "none", "--device", "cpu"]
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: Path) -> Path:
-    """Make the folders of a run: of the bad file, of outputs, of temporary files, of the cache, and the current one."""
-    for name in ("in", "out", "tmp", "here"):
-        (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setenv("GEOPOINTSEG_CACHE", str(tmp_path.parent / "cache"))
-    monkeypatch.setenv("GOOD", str(good))
-    return tmp_path
+@cache
+def _usual_numbers(command: str, slot: str, good: Path) -> list[float]:
+    """Return the numbers in the result of a command with good files."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        outcome = run_here(arguments_of(command, slot, usual_files(LINES[command], good, out), out))
+    assert outcome.code == 0, outcome
+    return _numbers(outcome.out)
+
+
+def _numbers(text: str) -> list[float]:
+    """Return all numbers in a result but times, in their order."""
+    found: list[float] = []
+
+    def collect(value: object, key: str = "") -> None:
+        inside = value.items() if isinstance(value, dict) else ()
+        inside = ((key, item) for item in value) if isinstance(value, list) else inside
+        for name, item in inside:
+            collect(item, name)
+        if isinstance(value, (int, float)) and "seconds" not in key:
+            found.append(value)
+
+    collect(json.loads(text))
+    return found
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -122,21 +139,27 @@ def attempt_case(case: Case, good: Path, place: Path, stack: ExitStack) -> Outco
     files: dict[str, str | Path] = dict(usual_files(line, good, place / "out"))
     read = {s: f for s, f in files.items() if s != case.slot and line.files[s] not in OUTPUTS}
     usual = Path(OUTPUTS[role]) if role in OUTPUTS else good / FILES[role]
+    works = case.trouble.works_for(case.command, case.slot, role)
     run = run_unprivileged if case.trouble.needs == "permissions" else run_here
     given = str(case.trouble.make(Bench(usual, place / "in", role, stack, read)))
     os.chdir(place / "here")
-    arguments = arguments_of(case, files | read | {case.slot: given}, place / "out")
+    arguments = arguments_of(
+        case.command, case.slot, files | read | {case.slot: given}, place / "out"
+    )
     before, kept = content_of(place), content_of(good, content=False)
     outcome = run(arguments)
     after = content_of(place)
     assert content_of(good, content=False) == kept
-    if case.trouble.works_for(case.command, case.slot, role):
+    if works:
         assert outcome.code == 0, outcome
+        if case.trouble.same:
+            assert _numbers(outcome.out) == _usual_numbers(case.command, case.slot, good)
     else:
         parameter = PARAMETERS[case.command][line.parameters.get(case.slot, case.slot)]
         options = [*parameter.opts, *(parameter.metavar or "").split()[:1]]
         shown = printable(Path(given).name)[:40] if given.strip() else f"'{given}'"
-        require_refusal(outcome, [shown, *options])
+        others = read.values() if case.trouble.kind in RELATIONS else ()
+        require_refusal(outcome, [shown, *options, *(Path(other).name for other in others)])
         changed = {path for path in after | before if after.get(path) != before.get(path)}
         if "--resume" in outcome.err:  # the folder of a prediction that can be resumed is kept
             changed = {path for path in changed if "out.tif.partial" not in path}
