@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Iterator, Sequence
@@ -103,11 +104,22 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (success), 1 (failure), 2 (wrong usage) or 130 (cancelled)."""
     state: dict[str, Any] = {"reporter": Reporter(), "debug": False}
     _show_every_name()
-    with _signals_cancel(state), own_process(), answered_warnings(state):
+    with _signals_cancel(state), own_process(), answered_warnings(state), _quiet_threads(state):
         code = _run(arguments, state)
         state["reporter"].close()
         code = _flush_output(state) or code
     sys.exit(code)
+
+
+@contextmanager
+def _quiet_threads(state: dict[str, Any]) -> Iterator[None]:
+    """Print no traceback where a thread of a library fails, unless with ``--debug``; what it was for fails as well."""
+    before = threading.excepthook
+    threading.excepthook = lambda failure: before(failure) if state["debug"] else None
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _flush_output(state: dict[str, Any]) -> int:

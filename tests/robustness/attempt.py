@@ -25,7 +25,7 @@ CODE_WORDS = re.compile(
     r"Traceback|unexpected|object has no attribute|\b[A-Z]\w+(?:Error|Exception|Warning)\b|\bNoneType\b|Errno|0x[0-9a-f]{6}"
 )
 ADVICE = re.compile(
-    r"Expected|Check |Did you mean|Known names|[Cc]hoose |[Gg]ive |[Nn]ame |[Ff]ree |Try '|assign |restore |[Uu]se |[Ss]et |[Cc]opy |[Cc]reate "
+    r"Expected|Check |Did you mean|Known names|[Cc]hoose |[Gg]ive |[Nn]ame |[Ff]ree |Try '|assign |Accepted are |restore |[Uu]se |[Ss]et |[Cc]opy |[Cc]reate "
 )
 _CAPABILITIES = 0b1111
 """Of root: chown, and passing over the permissions of files."""

@@ -18,6 +18,8 @@ TEXTS = {"settings", "study"}
 MODELS = {"model", "network"}
 NEVER = {"predict/companion:embedding"}
 """Files that the models of these tests do not take."""
+PLACED = {"assess/map_path"}
+"""Files that lead to others by relative paths, so that elsewhere they are read with another result."""
 FULLY = {
     "points rasterize/points", "points rasterize/like", "points rasterize/output", "points check/config",
     "points simulate/palette", "predict/models", "assess/map_path", "study/study_file", "points split/output",
