@@ -163,6 +163,8 @@ def require_number(
     Traceback (most recent call last):
     geopointseg.errors.ConfigError: The buffer is nan m. Expected a finite number of at least 0.
     """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ConfigError(f"{what} is {value!r}. Expected a number.")
     wrong = (
         (minimum is not None and value < minimum)
         or (maximum is not None and value > maximum)

@@ -416,10 +416,7 @@ def _check_level(name: str, value: Any) -> None:
     _check_factor(name)
     section, _, setting = ALIASES.get(name, name).partition(".")
     if name in POINT_FACTORS and name != "points.placement":
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigError(f"'{name}' is {value!r}. Expected a number.")
-        whole = name == "points.per_class"
-        require_number(f"'{name}'", value, minimum=1 if whole else 0)
+        require_number(f"'{name}'", value, minimum=1 if name == "points.per_class" else 0)
     elif name not in POINT_FACTORS | RUN_FACTORS:
         Config().updated({section: {setting: value}})
 
