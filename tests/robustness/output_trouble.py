@@ -102,7 +102,7 @@ def output_that_links_to_a_folder(bench: Bench) -> Path:
     return _new(bench)
 
 
-@trouble("symbolic links", {"tif", "gpkg"})
+@trouble("symbolic links", {"tif", "gpkg"}, works="suggest/")
 def output_that_links_to_an_input(bench: Bench) -> Path:
     _new(bench).symlink_to(bench.copied_input())
     return _new(bench)

@@ -14,7 +14,7 @@ from affine import Affine
 from tests.robustness.trouble import RASTERS, Bench, trouble
 
 PIXELS = RASTERS - {"grid"}
-ANYWHERE = "predict/rasters|pretrain/|points simulate/|match/"
+ANYWHERE = "predict/rasters|pretrain/|suggest/rasters|points simulate/|match/"
 """Commands that need no place on the earth."""
 VRT = '<VRTDataset rasterXSize="{0}" rasterYSize="{1}"><SRS>EPSG:32633</SRS><GeoTransform>500000, 10, 0, 5700000, 0, -10</GeoTransform>{2}</VRTDataset>'
 BAND = '<VRTRasterBand dataType="{1}" band="{0}"/>'
