@@ -27,7 +27,11 @@ from geopointseg.legend import Legend
 from geopointseg.model.card import render_card
 from geopointseg.model.inference import Ensemble, apply_temperature, predict_patch
 from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
-from geopointseg.raster.publishing import explain_write_error, hidden_beside
+from geopointseg.raster.publishing import (
+    explain_write_error,
+    hidden_beside,
+    require_room_for_folder,
+)
 from geopointseg.summary import described, join_names
 
 FORMAT = "geopointseg model"
@@ -325,19 +329,7 @@ def require_free_folder(folder: Path, is_ours: Callable[[Path], bool] = is_model
             f"The output folder '{folder}' exists and holds something that is not a model of this kind. "
             "It is not changed; choose a new folder."
         )
-    parent = folder.absolute().parent
-    while not os.path.exists(parent):  # noqa: PTH110 - Path fails on long names
-        parent = parent.parent
-    if not parent.is_dir():
-        raise OutputError(
-            f"The output folder '{folder}' cannot be made: '{parent}' is a file. Expected a folder around it; choose another "
-            "name."
-        )
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"The output folder '{folder}' cannot be made: no permission in '{parent}'. "
-            "Expected a writable folder; choose another one."
-        )
+    require_room_for_folder(folder)
 
 
 def publish_folder(

@@ -287,6 +287,28 @@ def require_writable_folder(path: Path) -> None:
         raise _explain_hold(error, path, {}) from error
 
 
+def require_room_for_folder(folder: Path) -> None:
+    """Raise `OutputError` unless a folder is one that may be written to, or can be made."""
+    parent = folder.absolute()
+    while not os.path.lexists(parent):
+        parent = parent.parent
+    if not os.path.isdir(parent):  # noqa: PTH112 - Path fails on long names
+        raise OutputError(
+            f"The output folder '{folder}' cannot be made: '{parent}' is no folder. Expected a folder, or a new name in one; "
+            "choose another name."
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"The output folder '{folder}' cannot be made: no permission in '{parent}'. "
+            "Expected a writable folder; choose another one."
+        )
+    if len(os.fsencode(folder.name)) > _LONGEST_NAME:
+        raise OutputError(
+            f"The name of the output folder '{folder}' is {len(os.fsencode(folder.name))} bytes long. Expected at most "
+            f"{_LONGEST_NAME}, which is what file systems take; choose a shorter name."
+        )
+
+
 def refuse_overwriting_inputs(
     outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]]
 ) -> None:

@@ -94,7 +94,7 @@ def complex_numbers(bench: Bench) -> Path:
     return bench.raster(dtype="complex64", nodata=None)
 
 
-@trouble("NaN and infinity", PIXELS)
+@trouble("NaN and infinity", PIXELS, works="assess/raster")
 def infinite_pixel(bench: Bench) -> Path:
     return bench.raster(_with_value(np.inf), dtype="float32", nodata=None)
 
@@ -109,7 +109,7 @@ def all_nan_undeclared(bench: Bench) -> Path:
     return bench.raster(lambda image: np.full(image.shape, np.nan), dtype="float32", nodata=None)
 
 
-@trouble("huge numbers", PIXELS)
+@trouble("huge numbers", PIXELS, works="assess/raster")
 def beyond_float32(bench: Bench) -> Path:
     return bench.raster(_with_value(1e300), dtype="float64", nodata=None)
 

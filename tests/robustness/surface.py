@@ -107,7 +107,7 @@ LINES: dict[str, CommandLine] = {
             "output": "-o {output}",
             "strata": "--strata {strata} --sampling stratified",
             "raster": "--raster {raster} -o out/r.html",
-            "model": "--model {model}",
+            "model": "--model {model} -o out/r.html",
             "training": "--training {training} -o out/r.html",
             "applicability": "--applicability {applicability} -o out/r.html",
             "figures": "--figures {figures} -o out/r.html",

@@ -16,7 +16,7 @@ RASTERS = {"raster", "grid", "mask", "map", "embedding"}
 VECTORS = {"points", "area"}
 TEXTS = {"settings", "study"}
 MODELS = {"model", "network"}
-NEVER = {"predict/companion:embedding"}
+NEVER = {"predict/companion:embedding", "assess/applicability:map"}
 """Files that the models of these tests do not take."""
 PLACED = {"assess/map_path"}
 """Files that lead to others by relative paths, so that elsewhere they are read with another result."""

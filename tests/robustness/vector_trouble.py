@@ -102,18 +102,18 @@ def _geojson(name: str, kind: str, geometry: str, *, roles: set[str] = VECTORS, 
 
 _geojson("nan_coordinates", "NaN and infinity", '{"type": "Point", "coordinates": [NaN, NaN]}')
 _geojson("infinite_coordinates", "NaN and infinity", '{"type": "Point", "coordinates": [1e999, -1e999]}')  # fmt: skip
-_geojson("huge_coordinates", "huge numbers", '{"type": "Point", "coordinates": [1e300, 1e300]}', works="live/points")  # fmt: skip
+_geojson("huge_coordinates", "huge numbers", '{"type": "Point", "coordinates": [1e300, 1e300]}', works="live/points|assess/training")  # fmt: skip
 _geojson(
     "latitude_of_1000",
     "huge numbers",
     '{"type": "Point", "coordinates": [15, 1000]}',
     works="live/points",
 )
-_geojson("points_far_away", "wrong CRS", '{"type": "Point", "coordinates": [-70, -30]}', works="live/points")  # fmt: skip
+_geojson("points_far_away", "wrong CRS", '{"type": "Point", "coordinates": [-70, -30]}', works="live/points|assess/training")  # fmt: skip
 _geojson("empty_points", "empty", '{"type": "Point", "coordinates": []}')
 _geojson("null_geometry", "empty", "null")
 _geojson("polygon_of_one_vertex", "zero size", '{"type": "Polygon", "coordinates": [[[15, 51.4]]]}')
-_geojson("polygon_of_no_area", "zero size", '{"type": "Polygon", "coordinates": [[[15, 51], [15, 51], [15, 51], [15, 51]]]}', works=r"(suggest|live)/points")  # fmt: skip
+_geojson("polygon_of_no_area", "zero size", '{"type": "Polygon", "coordinates": [[[15, 51], [15, 51], [15, 51], [15, 51]]]}', works=r"(suggest|live)/points|assess/training")  # fmt: skip
 _geojson("nested_collection", "wrong type", '{"type": "GeometryCollection", "geometries": ' * 60 + "[]" + "}" * 60)  # fmt: skip
 
 
@@ -158,7 +158,7 @@ _edited("crs_of_garbage", "wrong CRS", "UPDATE gpkg_spatial_ref_sys SET definiti
 # --- GeoPackages that do more than hold a layer ----------------------------------------------------------------
 
 _edited("trigger_on_everything", "triggers and views", "CREATE TRIGGER t1 AFTER INSERT ON gpkg_contents BEGIN DELETE FROM {t}; END; CREATE TRIGGER t2 AFTER UPDATE ON {t} BEGIN DELETE FROM {t}; END;", works=".", same=True)  # fmt: skip
-_edited("endless_view", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE VIEW {t} AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT r.* FROM real_{t} r, c;", works=r"points rasterize|(suggest|live)/points")  # fmt: skip
+_edited("endless_view", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE VIEW {t} AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT r.* FROM real_{t} r, c;", works=r"points rasterize|(suggest|live)/points|assess/training")  # fmt: skip
 _edited("view_of_nothing", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE TABLE m (a); CREATE VIEW {t} AS SELECT * FROM m; DROP TABLE m;")  # fmt: skip
 _edited("view_of_the_layer", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE VIEW {t} AS SELECT * FROM real_{t};", works=".", same=True)  # fmt: skip
 _edited("style_of_garbage", "triggers and views", "DROP TABLE IF EXISTS layer_styles; CREATE TABLE layer_styles (a, f_table_name, styleQML, useAsDefault); INSERT INTO layer_styles VALUES (1, '{t}', x'00ff3c', 1);", works=".")  # fmt: skip
