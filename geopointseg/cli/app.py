@@ -6,6 +6,7 @@ import errno
 import importlib
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -107,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     with _signals_cancel(state), own_process(), answered_warnings(state), _quiet_threads(state):
         code = _run(arguments, state)
         state["reporter"].close()
-        code = _flush_output(state) or code
+        code = _flush_output(state, code)
     sys.exit(code)
 
 
@@ -122,18 +123,18 @@ def _quiet_threads(state: dict[str, Any]) -> Iterator[None]:
         threading.excepthook = before
 
 
-def _flush_output(state: dict[str, Any]) -> int:
-    """Write what is left of stdout; return the exit code of a failure, 0 where there is none."""
+def _flush_output(state: dict[str, Any], code: int) -> int:
+    """Write what is left of stdout, and return the exit code, which is that of a failure where this fails."""
     if sys.stdout is None:  # the command was started without one
-        return 0
+        return code
     try:
         sys.stdout.flush()
     except OSError as error:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - else Python tries again at its end
-        if not isinstance(error, BrokenPipeError):
+        if code == 0 and not isinstance(error, BrokenPipeError):
             _print_failure(state, _refuse_output(error), error)
-        return EXIT_FAILED
-    return 0
+        return code or EXIT_FAILED
+    return code
 
 
 def _refuse_output(error: OSError) -> str:
@@ -201,7 +202,7 @@ def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, GeopointsegError):
-        return str(error)
+        return re.sub(r"\[Errno -?\d+\] ", "", str(error))  # numbers that only programmers know
     if isinstance(error, MemoryError):
         return f"Memory ran out ({error}). Use smaller windows, batches or chips, or close other programs."
     return (
@@ -219,7 +220,8 @@ def _explain_system_error(error: Exception) -> str:
     if not isinstance(error, OSError):
         return ""
     if error.errno == errno.ENOSPC:
-        return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
+        where = error.filename or "while the result was printed or written"
+        return f"The disk is full ({where}). Expected room for it; free some space and run again."
     if not (error.filename and error.strerror):
         return ""
     if isinstance(error, PermissionError):

@@ -112,7 +112,9 @@ _study("hypotheses_that_are_numbers", "[fixed]", "[[hypotheses]]\nmargin = 3\n[f
 _study("data_root_of_nothing", "data_root", 'data_root = "none"\n# ', "missing")
 
 
-def _damaged_folder(name: str, kind: str, file: str, content: bytes | None) -> None:
+def _damaged_folder(
+    name: str, kind: str, file: str, content: bytes | None, works: str = ""
+) -> None:
     def make(bench: Bench) -> Path:
         copy = bench.path("")
         shutil.copytree(bench.good, copy, copy_function=os.link)
@@ -125,13 +127,13 @@ def _damaged_folder(name: str, kind: str, file: str, content: bytes | None) -> N
         return copy
 
     make.__name__ = name
-    trouble(kind, MODELS)(make)
+    trouble(kind, MODELS, works=works)(make)
 
 
-_damaged_folder("without_weights", "missing", "model.safetensors", None)
-_damaged_folder("empty_weights", "empty", "model.safetensors", b"")
-_damaged_folder("half_of_the_weights", "truncated", "model.safetensors", b"<half>")
-_damaged_folder("weights_of_words", "wrong type", "model.safetensors", b"words")
+_damaged_folder("without_weights", "missing", "model.safetensors", None, "assess/model")
+_damaged_folder("empty_weights", "empty", "model.safetensors", b"", "assess/model")
+_damaged_folder("half_of_the_weights", "truncated", "model.safetensors", b"<half>", "assess/model")
+_damaged_folder("weights_of_words", "wrong type", "model.safetensors", b"words", "assess/model")
 _damaged_folder("without_description", "missing", "model.json", None)
 _damaged_folder("half_of_the_description", "truncated", "model.json", b"<half>")
 
