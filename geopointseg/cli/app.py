@@ -104,7 +104,7 @@ def app() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (success), 1 (failure), 2 (wrong usage) or 130 (cancelled)."""
     state: dict[str, Any] = {"reporter": Reporter(), "debug": False}
-    _show_every_name()
+    _prepare_streams()
     with _signals_cancel(state), own_process(), answered_warnings(state), _quiet_threads(state):
         code = _run(arguments, state)
         state["reporter"].close()
@@ -125,8 +125,6 @@ def _quiet_threads(state: dict[str, Any]) -> Iterator[None]:
 
 def _flush_output(state: dict[str, Any], code: int) -> int:
     """Write what is left of stdout, and return the exit code, which is that of a failure where this fails."""
-    if sys.stdout is None:  # the command was started without one
-        return code
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -155,8 +153,10 @@ def _require_current_folder() -> None:
         ) from error
 
 
-def _show_every_name() -> None:
-    """Let names be printed that hold bytes which are not UTF-8, or letters that the terminal lacks: escaped."""
+def _prepare_streams() -> None:
+    """Let any name be printed, escaped where it is not UTF-8 or the terminal lacks its letters; nowhere without a stream."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - used until the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115 - as above
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
