@@ -52,7 +52,6 @@ _garbage("many_digits", b"a = " + b"9" * 10_000, b'{"format": ' + b"9" * 10_000 
 _garbage("a_list", None, b"[1, 2, 3]")
 _garbage("a_number", None, b"7")
 _garbage("null", None, b"null")
-_garbage("empty_object", None, b"{}")
 _garbage("empty_text", None, b"", "empty")
 _garbage("huge_integer", b"[loss]\ngamma = 1" + b"0" * 400, None, "huge numbers")
 _garbage("huge_hex", b"[optimization]\nsteps = 0x" + b"f" * 9000, None, "huge numbers")
@@ -153,3 +152,8 @@ def raster_for_a_model(bench: Bench) -> Path:
 @trouble("text garbage", {"palette"})
 def palette_of_brackets(bench: Bench) -> Path:
     return bench.put(b"[" * DEEP)
+
+
+@trouble("text garbage", {"palette"})
+def palette_of_an_object(bench: Bench) -> Path:
+    return bench.put(b"{}")
