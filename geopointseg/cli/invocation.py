@@ -144,6 +144,11 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         context = click.get_current_context()
         _refuse_empty_values(context)
+        if not 0 <= seed <= _LARGEST_SEED:
+            raise click.BadParameter(
+                f"{seed} is no seed. Expected a whole number of 0 to {_LARGEST_SEED}.",
+                param_hint="'--seed'",
+            )
         reporter = ImageryReporter(_sink(progress, quiet=quiet))
         files = _named_files(context)
         context.find_root().obj.update(reporter=reporter, debug=debug, files=files)
@@ -153,6 +158,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+_LARGEST_SEED = 2**32 - 1
 _VALUES = {None, "NAME,NAME...", "SECTION.NAME=VALUE", "B,B...", "ADDRESS"}
 """Placeholders of texts that name no file."""
 
