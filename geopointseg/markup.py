@@ -8,6 +8,7 @@ package defusedxml does not limit depth, and is replaced by few lines on the par
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ LARGEST_BYTES = 2**24
 """Largest document that is read: 16 MiB. The description of a model of 200 bands and 100 classes has less than 1 MiB."""
 DEEPEST = 100
 """Largest depth of nested elements, arrays and objects."""
+_LONG_NUMBER = re.compile(r"0[xob]\w{1024}")
+"""A number of TOML that has no limit in Python, unlike decimal ones."""
 
 
 def read_document(path: Path, largest: int = LARGEST_BYTES) -> str:
@@ -41,11 +44,6 @@ def read_document(path: Path, largest: int = LARGEST_BYTES) -> str:
         If it is larger. Only this number of bytes is read.
     """
     return _read_bytes(path, largest).decode("utf-8", errors="replace")
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file that is UTF-8 throughout; see `read_document`."""
-    return _read_bytes(path, LARGEST_BYTES).decode("utf-8")
 
 
 def parse_json(
@@ -93,12 +91,19 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is no TOML, or is nested too deeply.
+        If it is no TOML, is nested deeper than `DEEPEST`, or has a number that no message can hold.
     """
     try:
-        return tomllib.loads(text)
+        keys = [line.partition("=")[0] for line in text.splitlines()]
+        is_deep = bool(_LONG_NUMBER.search(text)) or any(key.count(".") > DEEPEST for key in keys)
+        document = {} if is_deep else tomllib.loads(text)
     except RecursionError:
-        raise ValueError("arrays and tables are nested too deeply") from None
+        document, is_deep = {}, True
+    if is_deep or _is_deep(document):
+        raise ValueError(
+            f"a number is too long, or lists and sections are nested deeper than {DEEPEST}"
+        )
+    return document
 
 
 def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:

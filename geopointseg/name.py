@@ -59,6 +59,22 @@ def clean_name(name: str) -> str:
     return unicodedata.normalize("NFC", _SPACES.sub(" ", allowed))
 
 
+def printable(text: str) -> str:
+    r"""Return a text on one line, in which characters that a terminal does not show or obeys are escaped.
+
+    A file name may hold line breaks, sequences that colour or erase the terminal, and bytes that are not UTF-8.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31m b\n c")
+    'a\\x1b[31m b\\n c'
+    """
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
+
+
 def fold_name(name: str) -> str:
     r"""Return a normal form of a name, for comparison only.
 

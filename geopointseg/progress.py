@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TextIO
 
 from geopointseg.errors import Cancelled
+from geopointseg.name import printable
 from geopointseg.summary import described
 
 EventKind = Literal["progress", "log", "warning", "error", "result"]
@@ -140,7 +141,7 @@ class BarSink:
         )
 
         self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, emoji=False)
         self._bars = Progress(
             TextColumn("{task.fields[stage]:<12}"),
             BarColumn(bar_width=30),
@@ -182,7 +183,7 @@ class BarSink:
 def _escape(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))
 
 
 class Flag(Protocol):

@@ -163,6 +163,9 @@ def require_number(
     Traceback (most recent call last):
     geopointseg.errors.ConfigError: The buffer is nan m. Expected a finite number of at least 0.
     """
+    given: object = value  # from a file it may be anything
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
+        raise ConfigError(f"{what} is {given!r}. Expected a number.")
     wrong = (
         (minimum is not None and value < minimum)
         or (maximum is not None and value > maximum)

@@ -11,18 +11,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 from geopointseg.errors import InputFileError, PointsError
+from geopointseg.input_file import require_input
 from geopointseg.source_policy import require_local_sources
 
 PLAIN_STEM = "linked"
 """Name without suffix of a link to a file whose own name pyogrio would misread."""
 
+PATIENCE_S = 5.0
+"""Time to wait for a program that writes a GeoPackage."""
+
+_SQLITE = b"SQLite format 3"
 _MEMBERS = (".gpkg", ".shp", ".geojson", ".fgb", ".kml", ".gml", ".sqlite", ".tab")
 _ARCHIVES_OF_DRIVERS = (".shp.zip", ".gpkg.zip", ".gdb.zip")
 
@@ -42,22 +49,22 @@ def unchanged(path: str | os.PathLike[str]) -> Iterator[str]:
     Raises
     ------
     InputFileError
-        If the file is missing.
+        If the file is missing, may not be read, or is being written.
     """
     path = os.fspath(path)
     if is_remote(path):
         yield path
         return
     file = Path(path)
-    if not file.exists():
-        raise InputFileError(f"The vector file '{path}' does not exist. Check the path.")
+    require_input(path, "vector file")
     if not _is_write_ahead(file):
+        _require_unlocked(path)
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
         for suffix in ("", "-wal"):
             part = Path(path + suffix)
-            if os.path.exists(part):  # noqa: PTH110 - false, no error, where that name would be too long
+            if os.path.isfile(part):  # noqa: PTH113 - false, no error, where that name would be too long
                 shutil.copyfile(part, Path(folder) / part.name)
         yield str(Path(folder) / file.name)
 
@@ -156,8 +163,42 @@ def _archive(file: Path, path: str) -> zipfile.ZipFile:
 
 
 def _is_write_ahead(file: Path) -> bool:
+    header = _header(file)
+    return header[:15] == _SQLITE and 2 in header[18:20]
+
+
+def _header(file: Path) -> bytes:
     if not file.is_file():
-        return False
+        return b""
     with file.open("rb") as stream:
-        header = stream.read(20)
-    return header[:15] == b"SQLite format 3" and 2 in header[18:20]
+        return stream.read(20)
+
+
+def _require_unlocked(path: str) -> None:
+    """Raise `InputFileError` if a GeoPackage is being written, or a program has ended while it wrote it.
+
+    GDAL reads such a file without regard to locks, and finds a part of what is written.
+    """
+    if _header(Path(path))[:15] != _SQLITE:
+        return
+    try:
+        with closing(sqlite3.connect(read_only_uri(path), PATIENCE_S, uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.DatabaseError as error:
+        code = error.sqlite_errorcode & 0xFF  # the kind of error without its details
+        if code == sqlite3.SQLITE_BUSY:
+            raise InputFileError(
+                f"'{path}' is locked: another program is writing it. Expected a file that nobody writes; save the edits "
+                "there, or close it, and run again."
+            ) from error
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            raise InputFileError(
+                f"'{path}' was left half written by a program that was stopped: the file '{Path(path).name}-journal' beside "
+                "it holds what was there before. Expected a file that is whole; open it in QGIS, which restores it, or copy "
+                "it without that file."
+            ) from error
+
+
+def read_only_uri(path: str | os.PathLike[str]) -> str:
+    """Return the address by which SQLite opens a file without changing it."""
+    return f"file:{quote(os.fsencode(os.path.realpath(path)))}?mode=ro"

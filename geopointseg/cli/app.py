@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
+import re
 import signal
 import sys
+import threading
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -17,8 +20,9 @@ import click
 
 from geopointseg.cli.help_page import ExampleCommand, ExampleGroup
 from geopointseg.cli.library_warnings import answered_warnings
-from geopointseg.errors import Cancelled, GeopointsegError, nearest_names
+from geopointseg.errors import Cancelled, GeopointsegError, InputFileError, nearest_names
 from geopointseg.message_catalogue import link_to
+from geopointseg.name import printable
 from geopointseg.process import own_process
 from geopointseg.progress import Event, JsonSink, Reporter
 
@@ -39,6 +43,9 @@ _COMMANDS = {
     "live": "live_command",
     "bench": "bench_command",
 }
+
+_LONGEST_SENTENCE = 6000
+_MOST_FILES = 6
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
@@ -108,16 +115,68 @@ def app() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (success), 1 (failure), 2 (wrong usage) or 130 (cancelled)."""
     state: dict[str, Any] = {"reporter": Reporter(), "debug": False}
-    with _signals_cancel(state), own_process(), answered_warnings(state):
+    _prepare_streams()
+    with _signals_cancel(state), own_process(), answered_warnings(state), _quiet_threads(state):
         code = _run(arguments, state)
-    state["reporter"].close()
-    sys.stdout.flush()
+        state["reporter"].close()
+        code = _flush_output(state, code)
     sys.exit(code)
+
+
+@contextmanager
+def _quiet_threads(state: dict[str, Any]) -> Iterator[None]:
+    """Print no traceback where a thread of a library fails, unless with ``--debug``; what it was for fails as well."""
+    before = threading.excepthook
+    threading.excepthook = lambda failure: before(failure) if state["debug"] else None
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def _flush_output(state: dict[str, Any], code: int) -> int:
+    """Write what is left of stdout, and return the exit code, which is that of a failure where this fails."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - else Python tries again at its end
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            _print_failure(state, _refuse_output(error), error)
+        return code or EXIT_FAILED
+    return code
+
+
+def _refuse_output(error: OSError) -> str:
+    return (
+        f"The result could not be printed ({error.strerror}). Expected a terminal, pipe or file that takes it; the files of "
+        "the command are written. Free some space, and run again where the result is needed."
+    )
+
+
+def _require_current_folder() -> None:
+    """Raise `InputFileError` if the current folder was removed, from which relative paths start."""
+    try:
+        os.getcwd()  # noqa: PTH109 - the question is whether it fails
+    except OSError as error:
+        raise InputFileError(
+            f"The current folder cannot be used ({error.strerror}). Expected one that exists; change to another folder and "
+            "run again."
+        ) from error
+
+
+def _prepare_streams() -> None:
+    """Let any name be printed, escaped where it is not UTF-8 or the terminal lacks its letters; nowhere without a stream."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - used until the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115 - as above
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
     """Run a command, print a failure as one sentence, and return the exit code."""
     try:
+        _require_current_folder()
         code: int = (
             app.main(args=arguments, prog_name="geopointseg", standalone_mode=False, obj=state) or 0
         )
@@ -139,7 +198,8 @@ def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
         code = EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - every failure becomes one sentence
         is_for_people = not isinstance(state["reporter"].sink, JsonSink)
-        _print_failure(state, _sentence(error, is_for_people=is_for_people), error)
+        sentence = _sentence(error, is_for_people=is_for_people)
+        _print_failure(state, _naming_files(sentence, state.get("files", [])), error)
         code = EXIT_FAILED
     return code
 
@@ -154,24 +214,79 @@ def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None
             Event("error", sentence, data={"kind": type(error).__name__} if error else {})
         )
     else:
-        click.echo(f"geopointseg: {sentence}", err=True)
+        click.echo(f"geopointseg: {_shortened(printable(sentence))}", err=True)
     if state["debug"] and error is not None:
         traceback.print_exception(error)
 
 
 def _sentence(error: Exception, *, is_for_people: bool) -> str:
     if isinstance(error, GeopointsegError):
-        return str(error)
+        return re.sub(r"\[Errno -?\d+\] ", "", str(error))  # numbers that only programmers know
     if isinstance(error, MemoryError):
         return f"Memory ran out ({error}). Use smaller windows, batches or chips, or close other programs."
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
+    return (
+        _explain_system_error(error)
+        or _explain_library_error(error)
+        or (
+            f"Something unexpected went wrong: {type(error).__name__}: {error}. "
+            + (
+                "Run again with --debug and report what it prints."
+                if is_for_people
+                else "Report it with the whole log."
+            )
+        )
+    )
+
+
+def _explain_system_error(error: Exception) -> str:
+    """Return a sentence for an error of the operating system about a file; empty for others."""
+    if not isinstance(error, OSError):
+        return ""
+    if error.errno == errno.ENOSPC:
+        where = error.filename or "while the result was printed or written"
+        return f"The disk is full ({where}). Expected room for it; free some space and run again."
+    if not (error.filename and error.strerror):
+        return ""
     if isinstance(error, PermissionError):
         return f"'{error.filename}' may not be read or written. Choose another place or change its permissions."
-    report = "Run again with --debug and report what it prints."
-    return f"Something unexpected went wrong: {type(error).__name__}: {error}. " + (
-        report if is_for_people else "Report it with the whole log."
+    return (
+        f"'{error.filename}' cannot be read or written ({error.strerror}). Expected a file or folder that can; check the "
+        "path, its permissions and the disk."
     )
+
+
+def _explain_library_error(error: Exception) -> str:
+    """Return a sentence for an error of a library about a file; empty for others."""
+    if type(error).__module__.startswith("rasterio."):
+        from geopointseg.raster.raster_access import root_cause
+
+        return (
+            f"A raster cannot be read or written ({root_cause(error)}). Expected a whole file; open it in QGIS to see what it "
+            "holds, and get it again."
+        )
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"A name holds characters that cannot be stored ({error.object[error.start : error.end]!r}). Expected names in "
+            "UTF-8; rename the file, folder or class."
+        )
+    return ""
+
+
+def _naming_files(sentence: str, files: Sequence[str]) -> str:
+    """Return a sentence that tells which files a command was given, unless it names one of them."""
+    names = [os.path.basename(os.path.normpath(name)) for name in files]  # noqa: PTH119 - Path drops too much
+    if not names or any(name in sentence for name in names if name):
+        return sentence
+    listed = ", ".join(f"'{name}'" for name in files[:_MOST_FILES])
+    return f"{sentence} The command was given {listed}{' ...' if len(files) > _MOST_FILES else ''}."
+
+
+def _shortened(sentence: str) -> str:
+    """Return a sentence without the middle of what is too long to read, such as a value of a megabyte."""
+    if len(sentence) <= _LONGEST_SENTENCE:
+        return sentence
+    half = _LONGEST_SENTENCE // 2
+    return f"{sentence[:half]} ... {sentence[-half:]}"
 
 
 @contextmanager

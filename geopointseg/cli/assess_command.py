@@ -124,7 +124,7 @@ def _assess_map(
     run: Invocation, map_path: str, points: str, output: str | None, **options: Any
 ) -> None:
     from geopointseg.assessment.accuracy import assess as assess_map
-    from geopointseg.raster.publishing import require_writable_folder
+    from geopointseg.raster.publishing import require_room_for_folder, require_writable_folder
 
     shown = {name: options.pop(name) for name in _REPORT_OPTIONS}
     only_shown = [name for name, value in shown.items() if value and name != "model"]
@@ -139,7 +139,8 @@ def _assess_map(
         from geopointseg.validation.map_report import ReportInputs, write_map_report
 
         require_writable_folder(Path(output))
-
+        if figures:
+            require_room_for_folder(Path(figures))
         inputs = ReportInputs.open(map_path, class_field=options["class_field"], **shown)
         assessed = assess_map(map_path, points, model=checked, reporter=run.reporter, **options)
         write_map_report(

@@ -15,6 +15,7 @@ from geopointseg.cli.help_page import CommonOption, ExampleCommand, described_ar
 from geopointseg.cli.option_names import in_options
 from geopointseg.cli.setting_options import gather_settings
 from geopointseg.config import Config
+from geopointseg.name import printable
 from geopointseg.progress import BarSink, Event, JsonSink, Reporter, Sink
 
 TitledTable = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
@@ -57,7 +58,7 @@ class Invocation:
             return
         for part in self.reporter.worded(shown):
             if isinstance(part, str):
-                click.echo(part)
+                click.echo(printable(part))
             else:
                 Table(*part).show()
 
@@ -92,7 +93,7 @@ class Table(NamedTuple):
             table.add_column(escape(heading), justify=side, overflow="fold")
         for row in self.rows:
             table.add_row(*(escape(_cell(value)) for value in row))
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 120)
         console.print(self.title, style="bold", markup=False)
         console.print(table)
 
@@ -156,12 +157,50 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         **arguments: Any,
     ) -> None:
         context = click.get_current_context()
+        _refuse_empty_values(context)
+        if not 0 <= seed <= _LARGEST_SEED:
+            raise click.BadParameter(
+                f"{seed} is no seed. Expected a whole number of 0 to {_LARGEST_SEED}.",
+                param_hint="'--seed'",
+            )
         reporter = ImageryReporter(_sink(progress, quiet=quiet), context.command)
-        context.find_root().obj.update(reporter=reporter, debug=debug)
+        files = _named_files(context)
+        context.find_root().obj.update(reporter=reporter, debug=debug, files=files)
         settings = gather_settings(arguments)
         command(run=Invocation(seed, device, as_json, reporter, settings), **arguments)
 
     return wrapped
+
+
+_LARGEST_SEED = 2**32 - 1
+_VALUES = {None, "NAME,NAME...", "SECTION.NAME=VALUE", "B,B...", "ADDRESS"}
+"""Placeholders of texts that name no file."""
+
+
+def _named_files(context: click.Context) -> list[str]:
+    """Return the files and folders that a command was given."""
+    named = [
+        context.params.get(str(parameter.name))
+        for parameter in context.command.params
+        if isinstance(parameter.type, click.types.StringParamType)
+        and parameter.metavar not in _VALUES
+    ]
+    each = (value if isinstance(value, tuple) else (value,) for value in named)
+    return [str(name) for names in each for name in names if name is not None]
+
+
+def _refuse_empty_values(context: click.Context) -> None:
+    """Raise `click.BadParameter` if an empty text was given where a file, a number or a name is expected."""
+    for parameter in context.command.params:
+        given = context.params.get(str(parameter.name))
+        values = given if isinstance(given, tuple) else (given,)
+        is_text = isinstance(parameter.type, click.types.StringParamType)
+        if is_text and parameter.default != "" and any(value == "" for value in values):
+            raise click.BadParameter(
+                "the value is empty. Expected one; give it, or leave the option out.",
+                context,
+                parameter,
+            )
 
 
 def _sink(progress: str, *, quiet: bool) -> Sink:

@@ -17,6 +17,7 @@ from geopointseg.cli.invocation import (
     raster_option,
 )
 from geopointseg.cli.setting_options import settings_options
+from geopointseg.errors import PointsError
 
 
 @click.group(
@@ -261,7 +262,13 @@ def rasterize(
         [output, Path(output).with_suffix(".qml")],
         [points, Path(points).with_suffix(".qml"), *raster_files([scene.path])],
     )
-    mask = rasterize_points(read_points(points, class_field=class_field, layer=layer), scene.grid)
+    labelled = read_points(points, class_field=class_field, layer=layer)
+    mask = rasterize_points(labelled, scene.grid)
+    if mask.outside == len(labelled):
+        raise PointsError(
+            f"None of the {len(labelled)} points in '{points}' lies on '{like}'. Expected some on the raster; check that both "
+            "are of one place, and their coordinate reference systems."
+        )
     write_mask(mask, output)
     counts = dict(zip(mask.legend.names, mask.counts().tolist(), strict=True))
     run.finish(

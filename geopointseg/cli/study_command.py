@@ -25,7 +25,9 @@ from geopointseg.cli.invocation import Invocation, common_options
 def study_command(run: Invocation, study_file: str, output: str, quick: bool, jobs: int) -> None:
     """Train and assess at all levels of the factors of a study, and write the report."""
     from geopointseg.lab.factor_study import level_name, run_study
+    from geopointseg.setting import require_number
 
+    require_number("The number of jobs", jobs, minimum=1)
     done = run_study(
         study_file,
         output,

@@ -19,8 +19,8 @@ from geopointseg.config.training_config import (
     SelectionConfig,
     TeachingConfig,
 )
-from geopointseg.errors import ConfigError, InputFileError, nearest_names
-from geopointseg.markup import parse_toml, read_text
+from geopointseg.errors import ConfigError, nearest_names
+from geopointseg.input_file import read_toml
 from geopointseg.setting import check_values, format_toml, update_section
 from geopointseg.summary import described, join_names
 
@@ -95,18 +95,8 @@ class Config:
         ConfigError
             If a section, name or value is unknown or out of range; the message names the nearest ones.
         """
-        try:
-            return cls().updated(parse_toml(read_text(Path(path))))
-        except FileNotFoundError:
-            raise InputFileError(
-                f"The settings file '{path}' does not exist. Check the path."
-            ) from None
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise InputFileError(
-                f"'{path}' is not a TOML file ({error}). Expected sections like [loss] with lines like gamma = 1.0."
-            ) from error
+        expected = "sections like [loss] with lines like gamma = 1.0"
+        return cls().updated(read_toml(path, "settings file", expected))
 
     def updated(self, values: dict[str, Any]) -> Config:
         """Return a copy with some settings changed, checked like those of a file.

@@ -8,6 +8,7 @@ palette. Colours far from all of them are counted and stay unlabelled.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.errors import InputFileError, LegendError, nearest_names
+from geopointseg.input_file import read_text
 from geopointseg.labels.sparse_mask import UNLABELLED
 from geopointseg.legend import Legend, LegendEntry
 
@@ -194,12 +196,12 @@ def read_palette(name_or_path: str | Path) -> Palette:
     if str(name_or_path) in PALETTES:
         return PALETTES[str(name_or_path)]
     path = Path(name_or_path)
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise LegendError(
             f"There is no palette '{name_or_path}', neither built in nor as a file. "
             f"{nearest_names(str(name_or_path), PALETTES)} Or name a file with one 'name,r,g,b' a line."
         )
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path, "palette")
     rows = _json_rows(text, path) if text.lstrip().startswith("[") else _text_rows(text, path)
     if not rows:
         raise InputFileError(
@@ -234,9 +236,9 @@ def _rgb(colors: tuple[str, ...]) -> NDArray[np.uint8]:
 def _json_rows(text: str, path: Path) -> list[tuple[int, str, str]]:
     try:
         return [(int(r["code"]), str(r["name"]), str(r["color"]).lower()) for r in json.loads(text)]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputFileError(
-            f"The palette '{path}' cannot be read ({error!r}). Expected a JSON list of objects with code, name and "
+            f"The palette '{path}' cannot be read ({error}). Expected a JSON list of objects with code, name and "
             "color; correct it."
         ) from error
 

@@ -6,8 +6,11 @@ some spatial blocks of points are held out for testing.
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -214,25 +217,26 @@ def run_demo(
     resolve_device(device)
     folder = Path(folder)
     seconds: dict[str, float] = {}
-    with _Stopwatch(seconds, "scene and points"):
-        if embeddings:
-            data = _embedding_data(folder, (size[0] // 2, size[1] // 2), seed)
-        elif scene is None or points is None:
-            data = _synthetic_data(folder, size, seed)
-        else:
-            data = _user_data(folder, scene, points, class_field, seed)
-    assessed: dict[str, Assessment] = {}
-    for recipe in data.recipes:
-        reporter.log(f"Training {recipe.title} ...")
-        with _Stopwatch(seconds, recipe.title):
-            assessed[recipe.title] = _train_and_map(
-                folder, data, recipe, config, seed, device, reporter
-            )
-    scores = {title: found.confusion for title, found in assessed.items()}
-    with _Stopwatch(seconds, "picture and report"):
-        _draw(folder, data, scores)
-        _report(folder, data, assessed[data.recipes[-1].title])
-        project = _write_project(folder, data, [r.map_name for r in reversed(data.recipes)])
+    with _removed_on_failure(folder):
+        with _Stopwatch(seconds, "scene and points"):
+            if embeddings:
+                data = _embedding_data(folder, (size[0] // 2, size[1] // 2), seed)
+            elif scene is None or points is None:
+                data = _synthetic_data(folder, size, seed)
+            else:
+                data = _user_data(folder, scene, points, class_field, seed)
+        assessed: dict[str, Assessment] = {}
+        for recipe in data.recipes:
+            reporter.log(f"Training {recipe.title} ...")
+            with _Stopwatch(seconds, recipe.title):
+                assessed[recipe.title] = _train_and_map(
+                    folder, data, recipe, config, seed, device, reporter
+                )
+        scores = {title: found.confusion for title, found in assessed.items()}
+        with _Stopwatch(seconds, "picture and report"):
+            _draw(folder, data, scores)
+            _report(folder, data, assessed[data.recipes[-1].title])
+            project = _write_project(folder, data, [r.map_name for r in reversed(data.recipes)])
     files = data.files | {
         "map": "map.tif", "model": "model", "picture": "overview.png", "report": "report.html", "project": project,
     }  # fmt: skip
@@ -268,6 +272,18 @@ def _write_project(folder: Path, data: _DemoData, maps: Sequence[str]) -> str:
     project = folder / "demo.qgs"
     write_qgis_project(project, data.scene, points, [folder / m for m in maps], title="Demo")
     return project.name
+
+
+@contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    """Remove a folder that did not exist before if the block fails, and the folders around it that were made for it."""
+    made = next((p for p in (*reversed(folder.parents), folder) if not os.path.lexists(p)), None)
+    try:
+        yield
+    except BaseException:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+        raise
 
 
 def _prepare(folder: Path) -> None:

@@ -31,7 +31,7 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import LEGEND_TAG
 from geopointseg.raster.class_style import read_sidecar_legend
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.raster_access import open_unplaced, refuse_control_points
+from geopointseg.raster.raster_access import grid_of, open_unplaced, refuse_control_points
 from geopointseg.summary import described
 
 _RANGE_PX = 4_000_000
@@ -176,7 +176,7 @@ def _grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
             f"The mask '{path}' has no coordinate reference system. Points need a georeference; give the image "
             "that it belongs to with `like=`."
         )
-    return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+    return grid_of(dataset)
 
 
 def _require_size(dataset: DatasetReader, grid: Grid, path: str | Path) -> None:

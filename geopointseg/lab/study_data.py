@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from geopointseg.lab.image_folder import (
 )
 from geopointseg.progress import Reporter
 from geopointseg.raster.raster_access import fingerprint_files
+from geopointseg.setting import require_number
 
 PARTS = ("all", "top", "bottom", "left", "right", "centre")
 """Parts of an image for training or testing."""
@@ -112,6 +114,7 @@ def parse_data(name: str, row: Mapping[str, Any], root: Path) -> StudyData:
             raise ConfigError(
                 f"The study's data '{name}' has an unknown key '{key}'. {nearest_names(key, _KEYS)}"
             )
+    _check_kinds(name, row)
     part, test_part = (str(row.get(key, "all")) for key in ("part", "test_part"))
     for key, value in (("part", part), ("test_part", test_part)):
         if value not in PARTS:
@@ -126,9 +129,27 @@ def parse_data(name: str, row: Mapping[str, Any], root: Path) -> StudyData:
     return StudyData(name, *files, palette, part, test_part, resolution_m)
 
 
+_LISTS = ("images", "masks", "test_images", "test_masks")
+
+
+def _check_kinds(name: str, row: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` unless each value of a data set is of the kind of its key."""
+    for key, value in row.items():
+        if key == "resolution_m":
+            require_number(f"The resolution_m of the study's data '{name}'", value, minimum=0)
+            continue
+        is_list = key in _LISTS and "folder" not in row
+        items = value if isinstance(value, list) and is_list else [value]
+        if isinstance(value, list) != is_list or not all(isinstance(v, str) for v in items):
+            raise ConfigError(
+                f"The study's data '{name}' has the {key} {reprlib.repr(value)}. Expected "
+                f"{'a list of file names' if is_list else 'text'}."
+            )
+
+
 def _listed_files(name: str, row: Mapping[str, Any], root: Path) -> _Files:
     lists: dict[str, tuple[Path, ...]] = {}
-    for key in ("images", "masks", "test_images", "test_masks"):
+    for key in _LISTS:
         paths = tuple(root / str(path) for path in row.get(key, ()))
         missing = [path for path in paths if not path.exists()]
         if missing:

@@ -59,16 +59,18 @@ import hashlib
 import itertools
 import json
 import os
+import reprlib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geopointseg.config import Config
-from geopointseg.errors import ConfigError, InputFileError, nearest_names
+from geopointseg.errors import ConfigError, nearest_names
+from geopointseg.input_file import read_toml
 from geopointseg.lab.study_data import StudyData, parse_data
-from geopointseg.markup import parse_toml, read_text
+from geopointseg.setting import require_number
 
 POINT_FACTORS = {
     "points.per_class": "Points per class.",
@@ -94,6 +96,8 @@ RUN_FACTORS = {
 
 ALIASES = {"match": "scene.matching", "tta": "prediction.tta"}
 """Short names of settings: those of their command or option."""
+
+_LARGEST_SEED = 2**32 - 1
 
 DEFAULT_POINTS: dict[str, Any] = {"points.per_class": 50, "points.placement": "stratified"}
 """Default values of the factors of the points."""
@@ -227,16 +231,7 @@ class StudyPlan:
             If a factor, baseline or key is unknown; the message names the nearest ones.
         """
         path = Path(path)
-        try:
-            document = parse_toml(read_text(path))
-        except FileNotFoundError:
-            raise InputFileError(
-                f"The study file '{path}' does not exist. Check the path."
-            ) from None
-        except ValueError as error:
-            raise InputFileError(
-                f"'{path}' is not a TOML file ({error}). Expected sections like [data.NAME] and [[factors]]."
-            ) from error
+        document = read_toml(path, "study file", "sections like [data.NAME] and [[factors]]")
         root = os.environ.get("GEOPOINTSEG_DATA") or path.parent / str(
             document.pop("data_root", ".")
         )
@@ -310,10 +305,39 @@ _KEYS = {
 }  # fmt: skip
 
 
-def _parse(document: dict[str, Any], folder: Path) -> StudyPlan:
-    for key in document:
+def _is_list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+_SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "data": (
+        "sections [data.NAME]",
+        lambda v: isinstance(v, dict) and _is_list_of(dict, list(v.values())),
+    ),
+    "factors": ("sections [[factors]]", lambda v: _is_list_of(dict, v)),
+    "hypotheses": ("sections [[hypotheses]]", lambda v: _is_list_of(dict, v)),
+    "fixed": ("a section [fixed]", lambda v: isinstance(v, dict)),
+    "baseline_levels": ("a section [baseline_levels]", lambda v: isinstance(v, dict)),
+    "baselines": ('a list of names, like ["majority"]', lambda v: _is_list_of(str, v)),
+    "seeds": (
+        f"at least one whole number of 0 to {_LARGEST_SEED} in a list, like [0, 1, 2]",
+        lambda v: bool(v) and _is_list_of(int, v) and 0 <= min(v) <= max(v) <= _LARGEST_SEED,
+    ),
+}
+"""What stands under each key of a study, for messages, and whether a value is that."""
+
+
+def _check_shapes(document: Mapping[str, Any]) -> None:
+    for key, value in document.items():
         if key not in _KEYS:
             raise ConfigError(f"The study has an unknown key '{key}'. {nearest_names(key, _KEYS)}")
+        expected, fits = _SHAPES.get(key, ("", lambda _: True))
+        if not fits(value):
+            raise ConfigError(f"The study's {key} is {reprlib.repr(value)}. Expected {expected}.")
+
+
+def _parse(document: dict[str, Any], folder: Path) -> StudyPlan:
+    _check_shapes(document)
     for key in ("data", "factors"):
         if not document.get(key):
             raise ConfigError(
@@ -327,8 +351,8 @@ def _parse(document: dict[str, Any], folder: Path) -> StudyPlan:
                 f"The baseline '{baseline}' is unknown. {nearest_names(baseline, BASELINES)}"
             )
     fixed = document.get("fixed", {})
-    for name in fixed:
-        _check_factor(name)
+    for name, value in fixed.items():
+        _check_level(name, value)
     return StudyPlan(
         title=str(document.get("title", "Factor study")),
         purpose=str(document.get("purpose", "")),
@@ -351,14 +375,16 @@ def _parse_factor(row: dict[str, Any]) -> Factor:
                     f"The level '{level}' of the factor '{name}' is {settings!r}. Expected a section "
                     f"[factors.levels.{level}] with settings."
                 )
-            for setting in settings:
-                _check_factor(setting)
+            for setting, value in settings.items():
+                _check_level(setting, value)
         return Factor(name, tuple(levels), levels)
     _check_factor(name)
     if not isinstance(levels, list) or not levels:
         raise ConfigError(
             f"The factor '{name}' has the levels {levels!r}. Expected a list like [10, 50]."
         )
+    for level in levels:
+        _check_level(name, level)
     return Factor(name, tuple(levels))
 
 
@@ -383,6 +409,16 @@ def _check_factor(name: str) -> None:
     known = known_factors()
     if name not in known:
         raise ConfigError(f"The factor '{name}' is unknown. {nearest_names(name, known)}")
+
+
+def _check_level(name: str, value: Any) -> None:
+    """Raise `ConfigError` unless a factor is known and a value is one that it can have."""
+    _check_factor(name)
+    section, _, setting = ALIASES.get(name, name).partition(".")
+    if name in POINT_FACTORS and name != "points.placement":
+        require_number(f"'{name}'", value, minimum=1 if name == "points.per_class" else 0)
+    elif name not in POINT_FACTORS | RUN_FACTORS:
+        Config().updated({section: {setting: value}})
 
 
 def _parse_hypothesis(row: dict[str, Any], factors: tuple[Factor, ...]) -> Hypothesis:

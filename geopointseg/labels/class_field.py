@@ -66,7 +66,8 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
     named = [name for name in usable if name.lower() in _KNOWN_NAMES]
     shown = find_field(layer, style.field) if style and style.field else None
     styled = [shown] if shown and _can_hold_classes(layer, shown) else []
-    only = list(layer.fields) if len(layer.fields) == 1 else []
+    only = [name for name, kind in layer.fields.items() if kind != "other"]
+    only = only if len(layer.fields) == 1 else []
     for candidates in (named, styled, usable, only):
         if len(candidates) == 1:
             return candidates[0]
@@ -142,7 +143,7 @@ def factorize(column: NDArray[Any], class_field: str) -> tuple[NDArray[np.int64]
         column = column.astype(np.int64)
     codes, values = pd.factorize(column, sort=False)
     if np.issubdtype(column.dtype, np.floating):
-        fractions = values[values != np.round(values)]
+        fractions = values[~np.isfinite(values) | (values != np.round(values))]
         if len(fractions):
             raise PointsError(
                 f"The class field '{class_field}' holds {fractions[0]}. Expected whole numbers or text; "

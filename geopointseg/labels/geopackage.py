@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from geopointseg.vector_source import unchanged
+from geopointseg.vector_source import read_only_uri, unchanged
 
 
 def read_rows(path: str | Path, query: str, parameters: Sequence[str] = ()) -> list[Any]:
@@ -37,7 +35,8 @@ def read_rows(path: str | Path, query: str, parameters: Sequence[str] = ()) -> l
     """
     if not Path(path).is_file():
         return []
-    with unchanged(path) as source:
-        uri = f"file:{quote(os.fsencode(Path(source).resolve()))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            return connection.execute(query, parameters).fetchall()
+    with (
+        unchanged(path) as source,
+        closing(sqlite3.connect(read_only_uri(source), uri=True)) as connection,
+    ):
+        return connection.execute(query, parameters).fetchall()

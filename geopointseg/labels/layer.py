@@ -79,7 +79,7 @@ class VectorLayer:
         import pyogrio
 
         use_own_geodata()
-        with openable(path) as source:
+        with _explained(path), openable(path) as source:
             layers = _spatial_layers(source, str(path))
             name = _choose_layer(str(path), list(layers), layer)
             info = pyogrio.read_info(source, layer=layers[name], force_feature_count=True)
@@ -128,7 +128,7 @@ class VectorLayer:
     def _read(self, columns: Sequence[str], *, geometry: bool, **part: int) -> Features:
         import pyogrio.raw
 
-        with openable(self.path) as source:
+        with _explained(self.path), openable(self.path) as source:
             meta, fids, wkb, values = pyogrio.raw.read(
                 source,
                 layer=self.position,
@@ -188,7 +188,8 @@ def list_layers(path: str | Path) -> list[str]:
     """
     with openable(path) as source:
         try:
-            return list(_spatial_layers(source, str(path)))
+            with _explained(path):
+                return list(_spatial_layers(source, str(path)))
         except InputFileError:
             return []
 
@@ -321,18 +322,23 @@ def _query(path: Path, query: str) -> list[Any]:
         ) from error
 
 
-def _spatial_layers(source: str, path: str) -> dict[str, int]:
-    """Return the position among all layers of each layer with geometry, by name."""
-    import pyogrio
-    from pyogrio.errors import DataSourceError
-
+@contextmanager
+def _explained(path: str | Path) -> Iterator[None]:
+    """Convert errors of pyogrio into one that names the file and what to do."""
     try:
-        layers = pyogrio.list_layers(source)
-    except DataSourceError as error:
+        yield
+    except RuntimeError as error:
         raise InputFileError(
             f"'{path}' cannot be opened as a vector file ({error}). Expected a GeoPackage or another format "
             "that GDAL reads; check that the file is whole by opening it in QGIS."
         ) from error
+
+
+def _spatial_layers(source: str, path: str) -> dict[str, int]:
+    """Return the position among all layers of each layer with geometry, by name."""
+    import pyogrio
+
+    layers = pyogrio.list_layers(source)
     own = {PLAIN_STEM: Path(path).stem}  # formats of one layer name it after the file
     return {
         own.get(str(name), str(name)): position

@@ -195,7 +195,7 @@ def _stored_styles(path: str | Path, layer: str) -> list[str]:
         "ORDER BY useAsDefault DESC, update_time DESC, id DESC"
     )
     try:
-        return [row[0] for row in read_rows(path, query, (layer,)) if row[0]]
+        return [row[0] for row in read_rows(path, query, (layer,)) if isinstance(row[0], str)]
     except sqlite3.DatabaseError:  # no GeoPackage, or no such table: the layer has no style
         return []
 

@@ -30,7 +30,11 @@ from geopointseg.model.inference import Ensemble, apply_temperature, predict_pat
 from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
 from geopointseg.model.tensor_file import read_safetensors
 from geopointseg.model_document import read_model_document
-from geopointseg.raster.publishing import explain_write_error, hidden_beside
+from geopointseg.raster.publishing import (
+    explain_write_error,
+    hidden_beside,
+    require_room_for_folder,
+)
 from geopointseg.summary import described, join_names
 
 FORMAT = "geopointseg model"
@@ -332,14 +336,7 @@ def require_free_folder(folder: Path, is_ours: Callable[[Path], bool] = is_model
             f"The output folder '{folder}' exists and holds something that is not a model of this kind. "
             "It is not changed; choose a new folder."
         )
-    parent = folder.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not os.access(parent, os.W_OK):
-        raise OutputError(
-            f"The output folder '{folder}' cannot be made: no permission in '{parent}'. "
-            "Expected a writable folder; choose another one."
-        )
+    require_room_for_folder(folder)
 
 
 def publish_folder(

@@ -216,6 +216,8 @@ def open_imagery(
         If bands are missing, or the models have different picture styles or reading settings.
     InputFileError
         If a model names a companion in the network; see `geopointseg.source_policy`.
+    ConfigError
+        If a companion is given to models that were trained without one.
     """
     styles = [bundle.metadata.get("style") for bundle in bundles]
     if any(style != styles[0] for style in styles):
@@ -226,6 +228,11 @@ def open_imagery(
     style = PictureStyle.from_json(styles[0]) if styles[0] else None
     settings = _common_settings(bundles)
     beside = _common_companion(bundles)
+    if companion and not beside:
+        raise ConfigError(
+            f"The companion '{os.fspath(companion)}' was given, and the model was trained without one. Expected a model that was "
+            "trained with [scene] companion; leave the companion out."
+        )
     further = list(beside["bands"]) if beside else []
     scenes = open_scenes(
         [_absolute(s) for s in sources],

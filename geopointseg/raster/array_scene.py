@@ -129,7 +129,9 @@ def _open(path: str, stamp: tuple[int, int]) -> Any:
         return _open_zarr(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (
+        Exception
+    ) as error:  # the header is a Python literal, on which its parser fails in many ways
         raise InputFileError(
             f"'{path}' cannot be read as a NumPy array ({error}). Expected a whole .npy file of numbers; download it again."
         ) from error

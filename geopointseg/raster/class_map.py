@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from geopointseg.errors import LegendError, RasterError
 from geopointseg.legend import Legend
 from geopointseg.markup import parse_json
-from geopointseg.raster.band import Band
+from geopointseg.raster.band import Band, describe_bands, require_real_numbers
 from geopointseg.raster.class_style import (
     aux_path,
     gdal_sidecar,
@@ -282,6 +282,7 @@ class ClassMap:
         path = os.fspath(path)
         with open_dataset(path) as dataset:
             require_placed(dataset, path, "A class map must be georeferenced")
+            require_real_numbers(describe_bands(dataset)[:1], path)
             grid = grid_of(dataset)
             dtype, nodata, tags = dataset.dtypes[0], nodata_values(dataset)[0], dataset.tags()
         if legend is None:
@@ -320,9 +321,10 @@ class ClassMap:
             )  # nodata counts beside a mask
             valid = read_valid(dataset, [band], [stored], window)
         if np.issubdtype(stored.dtype, np.floating):
-            valid &= np.isfinite(stored)
+            valid &= ~np.isnan(stored)
         stored = np.where(valid, stored, np.zeros(1, stored.dtype))
-        codes = stored.astype(np.int64)
+        with np.errstate(invalid="ignore"):  # infinity becomes a number that it does not equal
+            codes = stored.astype(np.int64)
         if (codes != stored).any():
             raise RasterError(
                 f"'{self.path}' holds values that are not whole numbers. A class map holds class codes; "

@@ -60,7 +60,8 @@ def _lock_file(path: Path, output: Path) -> FileIO:
                 "output; wait for it to end or choose another output."
             )
         if _is_at(file, path):
-            file.write(f"\n{os.getpid():<{_OWNER_LENGTH}}".encode())
+            with contextlib.suppress(OSError):  # a full disk; the number is only for messages
+                file.write(f"\n{os.getpid():<{_OWNER_LENGTH}}".encode())
             return file
         file.close()  # it was removed by a run that ended just now
 

@@ -36,9 +36,9 @@ def move_shapes(shapes: NDArray[np.object_], source: CRS, target: CRS) -> NDArra
     """
     bounds = shapely.bounds(shapes)
     longest = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
-    dense = shapely.segmentize(
-        shapely.force_2d(shapes), np.maximum(longest / _PIECES, np.finfo(float).tiny)
-    )
+    dense = shapely.force_2d(shapes)
+    is_long = longest > 0  # segmentize fails on shapes whose vertices are all at one place
+    dense[is_long] = shapely.segmentize(dense[is_long], longest[is_long] / _PIECES)
 
     def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(transform_coordinates(xy[:, 0], xy[:, 1], source, target))

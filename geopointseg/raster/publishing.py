@@ -13,18 +13,21 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geopointseg.errors import OutputError
+from geopointseg.errors import GeopointsegError, OutputError
 from geopointseg.raster.raster_access import HANDLES
 
 _LONGEST_STEM = 60
 _LONGEST_NAME = 255
 """Bytes that common file systems take for a name."""
+
+_LEAST_FREE_BYTES = 2**16
 
 _OF_AN_OPEN_DATABASE = ("-journal", "-wal", "-shm")
 _OF_THE_OLD_PIXELS = (".aux.xml", ".ovr", ".msk")
@@ -60,6 +63,10 @@ def whole_file(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
         _publish(path, temporary)
     except OSError as error:
         raise explain_write_error(error, path) from error
+    except Exception as error:
+        if isinstance(error, GeopointsegError) or not _tells_of_full_disk(error, path.parent):
+            raise
+        raise _refuse_full_disk(path) from error
     finally:
         for part in _parts(temporary, path):
             part.unlink(missing_ok=True)
@@ -254,15 +261,21 @@ def require_writable_folder(path: Path) -> None:
             f"The name of the output '{path}' is {len(os.fsencode(path.name))} bytes long. Expected at most "
             f"{_LONGEST_NAME}, which is what file systems take; choose a shorter name."
         )
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path fails on long names
         raise OutputError(
             f"The folder '{folder}' of the output '{path.name}' does not exist. "
             "Outputs are written into existing folders; create it first."
         )
-    if not os.access(folder, os.W_OK) or path.is_dir():
-        what = "is a folder" if path.is_dir() else f"cannot be written: no permission in '{folder}'"
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - Path fails on long names
+    if is_folder or not os.access(folder, os.W_OK | os.X_OK):
+        what = "is a folder" if is_folder else f"cannot be written: no permission in '{folder}'"
         raise OutputError(
             f"The output '{path}' {what}. Expected the path of a file in a folder that you may write to; "
+            "choose another path."
+        )
+    if path.exists() and not path.is_file():
+        raise OutputError(
+            f"The output '{path}' is a pipe, socket or device. Expected the path of a file, which is written as a whole; "
             "choose another path."
         )
     try:
@@ -272,6 +285,28 @@ def require_writable_folder(path: Path) -> None:
             )  # does nothing, and fails where another program keeps the file from being moved
     except PermissionError as error:
         raise _explain_hold(error, path, {}) from error
+
+
+def require_room_for_folder(folder: Path) -> None:
+    """Raise `OutputError` unless a folder is one that may be written to, or can be made."""
+    parent = folder.absolute()
+    while not os.path.lexists(parent):
+        parent = parent.parent
+    if not os.path.isdir(parent):  # noqa: PTH112 - Path fails on long names
+        raise OutputError(
+            f"The output folder '{folder}' cannot be made: '{parent}' is no folder. Expected a folder, or a new name in one; "
+            "choose another name."
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"The output folder '{folder}' cannot be made: no permission in '{parent}'. "
+            "Expected a writable folder; choose another one."
+        )
+    if len(os.fsencode(folder.name)) > _LONGEST_NAME:
+        raise OutputError(
+            f"The name of the output folder '{folder}' is {len(os.fsencode(folder.name))} bytes long. Expected at most "
+            f"{_LONGEST_NAME}, which is what file systems take; choose a shorter name."
+        )
 
 
 def refuse_overwriting_inputs(
@@ -286,9 +321,9 @@ def refuse_overwriting_inputs(
     inputs
         The files that are read; for rasters what `raster_files` returns.
     """
-    read = {Path(name).resolve() for name in inputs}
-    for path in map(Path, outputs):
-        if path.exists() and path.resolve() in read:
+    read = {os.path.realpath(name) for name in inputs}
+    for path in outputs:
+        if os.path.exists(path) and os.path.realpath(path) in read:  # noqa: PTH110 - Path fails on long names
             raise OutputError(
                 f"The output '{path}' is also a file that is read. Expected another file, so that your data are kept; "
                 "choose another name."
@@ -317,12 +352,28 @@ def explain_write_error(error: OSError, path: Path) -> OSError:
     """Return an `OutputError` with the reason why ``path`` could not be written, or the error if it is our own."""
     if isinstance(error, OutputError) or type(error).__module__.startswith("geopointseg"):
         return error
-    if error.errno in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error):
-        return OutputError(
-            f"The disk is full: '{path}' could not be written. Expected room for the whole output in "
-            f"'{path.parent}'; free some space or write to another disk."
-        )
+    if _tells_of_full_disk(error, path.parent):
+        return _refuse_full_disk(path)
     return OutputError(
-        f"'{path}' could not be written ({error}). Expected a folder that stays writable during the run; "
+        f"'{path}' could not be written ({error.strerror or error}). Expected a folder that stays writable during the run; "
         "check the disk and the permissions."
+    )
+
+
+def _tells_of_full_disk(error: Exception, folder: Path) -> bool:
+    """Whether an error of any library while an output is written is due to a full disk."""
+    if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+        return True
+    if re.search(r"No space left|disk is full", str(error)):
+        return True
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
+    except OSError:
+        return False
+
+
+def _refuse_full_disk(path: Path) -> OutputError:
+    return OutputError(
+        f"The disk is full: '{path}' could not be written. Expected room for the whole output in "
+        f"'{path.parent}'; free some space or write to another disk."
     )

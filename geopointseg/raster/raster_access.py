@@ -28,9 +28,15 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
 from geopointseg.errors import InputFileError, RasterError
+from geopointseg.input_file import require_input
 from geopointseg.markup import parse_xml
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import Grid, crs_name
+from geopointseg.raster.header_check import (
+    require_mask_beside,
+    require_plausible_size,
+    require_usable_transform,
+)
 from geopointseg.source_policy import opening_drivers, require_local_name, require_local_sources
 
 _Stamp = tuple[int, int, int]
@@ -102,12 +108,13 @@ def open_dataset(path: str) -> DatasetReader:
     Raises
     ------
     InputFileError
-        If the file is missing, GDAL cannot open it, or it leads to a network source or pixel function; see
-        `geopointseg.source_policy`.
+        If the file is missing, GDAL cannot open it, its header states more than it can hold, or it leads to a network source
+        or pixel function; see `geopointseg.source_policy`.
     """
     use_own_geodata()
-    if _names_a_file(path) and not os.path.exists(path):  # noqa: PTH110 - Path fails on long names
-        raise InputFileError(f"The raster '{path}' does not exist. Check the path.")
+    if _names_a_file(path) or os.path.lexists(path):
+        require_input(path, "raster")
+        _require_utf8(path)
     require_local_sources(path)
     try:
         with _raw_bands_of_text(path):
@@ -119,11 +126,24 @@ def open_dataset(path: str) -> DatasetReader:
             f"{shown} cannot be opened as a raster ({error}). Expected a GeoTIFF or another format that "
             "GDAL reads; check that the file is whole by opening it in QGIS."
         ) from error
-
-    overviews = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE", "")
-    if overviews and not is_text(path):
-        require_local_name(path, overviews)
+    if not is_text(path):
+        require_plausible_size(dataset, path)
+        require_mask_beside(dataset, path)
+        overviews = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE", "")
+        if overviews:
+            require_local_name(path, overviews)
     return dataset
+
+
+def _require_utf8(path: str) -> None:
+    """Raise `InputFileError` if a name has bytes that are not UTF-8, which rasterio does not open."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputFileError(
+            f"The name of the raster '{path}' is not in UTF-8. Expected a name that all programs can open; rename the file "
+            "or its folder."
+        ) from None
 
 
 @ensure_env_with_credentials  # type: ignore[untyped-decorator]
@@ -163,7 +183,15 @@ def describe_as_virtual(dataset: DatasetReader) -> ET.Element:
 
 
 def grid_of(dataset: DatasetReader) -> Grid:
-    """Return where the pixels of an open raster lie."""
+    """Return where the pixels of an open raster lie.
+
+    Raises
+    ------
+    RasterError
+        If its geotransform gives them no place or size.
+    """
+    shown = "the virtual raster" if is_text(dataset.name) else dataset.name
+    require_usable_transform(dataset.transform, dataset.shape, shown)
     epoch = _coordinate_epoch(dataset)
     return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width, epoch)
 

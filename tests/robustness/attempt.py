@@ -1,0 +1,147 @@
+"""One run of the command line in this process, and what every refusal has to look like."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import io
+import os
+import re
+import signal
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geopointseg.cli import app as cli_app
+from geopointseg.raster.raster_access import HANDLES
+
+LIMIT_S = 60
+CODE_WORDS = re.compile(
+    r"Traceback|unexpected|object has no attribute|\b[A-Z]\w+(?:Error|Exception|Warning)\b|\bNoneType\b|Errno|0x[0-9a-f]{6}"
+)
+ADVICE = re.compile(
+    r"Expected|Check |Did you mean|Known names|[Cc]hoose |[Gg]ive |[Nn]ame |[Ff]ree |Try '|assign |Accepted are |restore |[Uu]se |[Ss]et |[Cc]opy |[Cc]reate "
+)
+_CAPABILITIES = 0b1111
+"""Of root: chown, and passing over the permissions of files."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ended with: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The message of the failure."""
+        found = [line for line in self.err.splitlines() if re.match(r"geopointseg: |Error: ", line)]
+        assert len(found) == 1, f"one sentence was expected: {self.err!r}"
+        return found[0].partition(": ")[2]
+
+
+def run_here(arguments: Sequence[str]) -> Outcome:
+    """Run the command line in this process."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=e) for e in ("strict", "backslashreplace"))  # fmt: skip
+    code: Any = None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _time_limit():
+        try:
+            cli_app.main(list(arguments))
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            HANDLES.close()
+    for stream in (out, err):
+        stream.flush()
+    texts = [stream.buffer.getvalue().decode("utf-8") for stream in (out, err)]  # type: ignore[attr-defined]
+    return Outcome(int(code or 0), *texts)
+
+
+def run_unprivileged(arguments: Sequence[str]) -> Outcome:
+    """Run the command line in a forked process that obeys the permissions of files, also for root."""
+    with tempfile.TemporaryFile() as kept:
+        child = os.fork()
+        if child == 0:
+            _drop_capabilities()
+            try:
+                found = run_here(arguments)
+                kept.write("\0".join([str(found.code), found.out, found.err]).encode())
+                kept.flush()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        kept.seek(0)
+        code, out, err = kept.read().decode().split("\0")
+    return Outcome(int(code), out, err)
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    """Interrupt a run that hangs."""
+
+    def stop(*_: object) -> None:
+        raise AssertionError(f"the run did not end within {LIMIT_S} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LIMIT_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _drop_capabilities() -> None:
+    if os.geteuid() != 0 or not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    libc.capget(header, data)
+    for place in range(3):
+        data[place] &= ~_CAPABILITIES
+    libc.capset(header, data)
+
+
+def content_of(folder: Path, *, content: bool = True) -> dict[str, tuple[Any, ...]]:
+    """Return type, mode, size, time and digest of everything in a folder."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for root, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            path = Path(root) / name
+            facts = path.lstat()
+            told: tuple[Any, ...] = (facts.st_mode, facts.st_ino)
+            if stat.S_ISLNK(facts.st_mode):
+                told += (str(path.readlink()),)
+            elif stat.S_ISREG(facts.st_mode):
+                told += (facts.st_size, facts.st_mtime_ns)
+                if content:
+                    told += (_digest(path),)
+            found[os.fsencode(path).decode(errors="replace")] = told
+    return found
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except PermissionError:
+        return "?"
+
+
+def require_refusal(outcome: Outcome, names: Sequence[str]) -> None:
+    """Check that a run ended in one helpful sentence, which names one of these files or options."""
+    assert outcome.code in (1, 2), outcome
+    told = outcome.out + outcome.err
+    assert not CODE_WORDS.search(told), told
+    if '"usable": false' in outcome.out:  # a table of what is wrong with them
+        return
+    said = outcome.sentence + (outcome.err if outcome.code == 2 else "")
+    assert any(name in said for name in names), (names, said)
+    assert ADVICE.search(said), said
