@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from geopointseg.cli.library_warnings import answered_warnings
-from geopointseg.errors import Cancelled, GeopointsegError, nearest_names
+from geopointseg.errors import Cancelled, GeopointsegError, is_out_of_memory, nearest_names
 from geopointseg.process import own_process
 from geopointseg.progress import Event, JsonSink, Reporter
 
@@ -144,8 +144,8 @@ def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None
 def _sentence(error: Exception) -> str:
     if isinstance(error, GeopointsegError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return f"Memory ran out ({error}). Use smaller windows, batches or chips, or close other programs."
+    if is_out_of_memory(error):
+        return f"Memory ran out ({str(error)[:300]}). Use smaller windows, batches or chips, or close other programs."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
     if isinstance(error, PermissionError):

@@ -129,8 +129,8 @@ class Watched:
             "process": self.name,
             "rss_mib": int(memory["Rss"].split()[0]) / 1024,
             "anonymous_mib": int(memory["Anonymous"].split()[0]) / 1024,
-            "descriptors": len(os.listdir(proc / "fd")),
-            "threads": len(os.listdir(proc / "task")),
+            "descriptors": sum(1 for _ in (proc / "fd").iterdir()),
+            "threads": sum(1 for _ in (proc / "task").iterdir()),
             "temporary_files": sum(len(names) for _, _, names in os.walk(self.temporary)),
             "count": self.count,
         }
@@ -158,8 +158,18 @@ def run_cycles(folder: Path, share: float) -> None:
     for number in range(10**9):
         before = time.process_time()
         kind, options = kinds[number % len(kinds)]
-        model = gps.train([scene], points, output=folder / "model", model=kind, seed=number, weights="none", **options)
-        gps.predict(model, scene, folder / "map.tif", uncertainty=folder / "u.tif", cog=number % 2 == 0)
+        model = gps.train(
+            [scene],
+            points,
+            output=folder / "model",
+            model=kind,
+            seed=number,
+            weights="none",
+            **options,
+        )
+        gps.predict(
+            model, scene, folder / "map.tif", uncertainty=folder / "u.tif", cog=number % 2 == 0
+        )
         gps.assess(folder / "map.tif", gps.read_points(folder / "test.gpkg"), sampling="simple")
         print(number + 1, flush=True)
         time.sleep((time.process_time() - before) * (1 / share - 1))
@@ -187,13 +197,22 @@ class RandomUser:
 
     def act(self) -> None:
         """Send one request and wait for its answer."""
-        actions = [(self._add, 6), (self._remove, 2), (self._view, 6), (self._move, 1), (self._ask, 1), (self._replace, 0.3)]
+        actions = [
+            (self._add, 6),
+            (self._remove, 2),
+            (self._view, 6),
+            (self._move, 1),
+            (self._ask, 1),
+            (self._replace, 0.3),
+        ]
         action = self._chance.choices([a for a, _ in actions], [w for _, w in actions])[0]
         action()
 
     def _place(self) -> dict[str, Any]:
         side = self.bench.client.start["width"]
-        place: dict[str, Any] = self.bench.place(self._chance.randrange(side), self._chance.randrange(side))
+        place: dict[str, Any] = self.bench.place(
+            self._chance.randrange(side), self._chance.randrange(side)
+        )
         return place
 
     def _add(self) -> None:
@@ -219,7 +238,11 @@ class RandomUser:
         row, col = self._chance.randrange(side // 2), self._chance.randrange(side // 2)
         bounds = self.bench.bounds(row, col, self._chance.choice([0.3, 0.5, 1.0, 2.0]))
         confidence = self._chance.random() < 0.3
-        self._require(self.bench.client.ask("view", bounds=bounds, width=512, height=352, confidence=confidence))
+        self._require(
+            self.bench.client.ask(
+                "view", bounds=bounds, width=512, height=352, confidence=confidence
+            )
+        )
 
     def _ask(self) -> None:
         self.bench.client.ask(self._chance.choice(["next", "accuracy", "state"]))
@@ -281,9 +304,18 @@ class Soak:
         return Watched(name, pid, self.folder / f"tmp-{name}", self.folder / f"gauge-{name}.json")
 
     def _start_cycles(self) -> subprocess.Popen[str]:
-        command = [sys.executable, __file__, "--folder", str(self.folder), "--share", str(self.share * 0.6), "--role", CYCLES]
+        command = [
+            sys.executable,
+            __file__,
+            "--folder",
+            str(self.folder),
+            "--share",
+            str(self.share * 0.6),
+            "--role",
+            CYCLES,
+        ]
         environment = os.environ | self._environment(CYCLES)
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)  # noqa: S603 - this script
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
     def _run_live(self, worker: subprocess.Popen[str], target: Any) -> None:
         from geopointseg.live.client import LiveClient
@@ -292,12 +324,17 @@ class Soak:
         mosaic = generate_mosaic(self.folder / "mosaic.tif", 1536)
         os.environ.update(self._environment(LIVE))
         with LiveClient(["--raster", str(mosaic.path)]) as client:
-            cycles, live = self._watched(CYCLES, worker.pid), self._watched(LIVE, client.process.pid)
+            cycles, live = (
+                self._watched(CYCLES, worker.pid),
+                self._watched(LIVE, client.process.pid),
+            )
             threading.Thread(target=_count_lines, args=(worker, cycles), daemon=True).start()
             user = RandomUser(LiveBenchmark(client, mosaic))
             for started_s in self._times():
                 if worker.poll() is not None:
-                    raise RuntimeError(f"The process of the cycles ended with exit code {worker.returncode}.")
+                    raise RuntimeError(
+                        f"The process of the cycles ended with exit code {worker.returncode}."
+                    )
                 self._table.writerows([cycles.sample(started_s), live.sample(started_s)])
                 target.flush()
                 self._click_until(started_s, user, live)
@@ -390,7 +427,10 @@ def judge(folder: Path) -> dict[str, dict[str, Trend]]:
         print(f"{process}: {columns['count'][-1]:.0f} completed in {seconds[-1] / 3600:.2f} h")
         found[process] = {name: fit_trend(seconds, columns[name]) for name in (*MEMORY, *HANDLES)}
         for name, trend in found[process].items():
-            steep = abs(trend.slope) > 2 * trend.error and abs(trend.last - trend.first) > 0.02 * trend.first
+            steep = (
+                abs(trend.slope) > 2 * trend.error
+                and abs(trend.last - trend.first) > 0.02 * trend.first
+            )
             print(
                 f"  {name:18} {trend.slope:+10.2f} +- {trend.error:8.2f} per hour; quarters {trend.first:12.1f} -> {trend.last:12.1f}"
                 f"  {'NOT FLAT' if steep else 'flat'}"
