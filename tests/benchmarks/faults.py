@@ -392,9 +392,8 @@ def write_material(folder: Path) -> None:
     import geopointseg as gps
 
     folder.mkdir(parents=True)
-    points = [_write_scene(folder, name, seed) for seed, name in enumerate(("scene", "other"), 1)][
-        0
-    ]
+    points = _write_scene(folder, "scene", 1)
+    _write_scene(folder, "other", 2)
     gps.write_points(points, folder / "points.gpkg")
     (folder / "settings.toml").write_text(SETTINGS)
     (folder / "study.toml").write_text(STUDY)
@@ -730,7 +729,7 @@ class Laboratory:
 
     def _reference(self, subject: Subject) -> tuple[dict[str, str], list[str], list[float]]:
         if subject not in self._known:
-            place = self._place(subject, None)
+            place = self.new_place(subject)
             run = self._run(subject.command(), place)
             code = run.wait()
             if code != 0:
@@ -749,13 +748,14 @@ class Laboratory:
 
     def _older(self, subject: Subject) -> Path:
         if subject not in self._old:
-            place = self._place(subject, None)
+            place = self.new_place(subject)
             if (code := self._run(subject.old_command(), place).wait()) != 0:
                 raise RuntimeError(f"{subject.name}: exit code {code}")
             self._old[subject] = place / "out"
         return self._old[subject]
 
-    def _place(self, subject: Subject, old: Path | None) -> Path:
+    def new_place(self, subject: Subject, old: Path | None = None) -> Path:
+        """Return a new folder with the inputs, and with older outputs where they are given."""
         place = self.folder / f"{next(self._number):03d}-{subject.name}"
         shutil.copytree(self.folder / "material", place)
         (place / "tmp").mkdir()
@@ -785,7 +785,7 @@ class Laboratory:
         moment = self.draw_moment(subject, chance)
         old = self.older(subject) if subject.old and chance.random() < 0.4 else None
         outcome = Outcome(subject.name, kind, moment)
-        place = self._place(subject, old)
+        place = self.new_place(subject, old)
         before = subject.state(place / "out")
         with mounted(place / "out") if kind == "disk" and self.can_mount else _nothing():
             if kind == "disk" and old is not None and not any((place / "out").iterdir()):
@@ -846,11 +846,11 @@ class Laboratory:
         outcome.problems += [f"left behind: {name}" for name in sorted(left)]
 
     def _strike_live(self, kind: str, chance: random.Random) -> Outcome:
-        expected, times = self._live_reference()
+        expected, times = self.live_reference()
         script = live_script()
         event = chance.randrange(len(script))
         outcome = Outcome("live", kind, Moment(event, chance.random() * times[event]))
-        place = self._place(LIVE, None)
+        place = self.new_place(LIVE)
         fault = Fault(kind, place, chance)
         fault.prepare()
         talk = Talk(self._new_run(place))
@@ -929,10 +929,11 @@ class Laboratory:
     def _new_run(self, place: Path) -> Run:
         return Run(LIVE.command(), place, place.with_name(f"{place.name}.streams"))
 
-    def _live_reference(self) -> tuple[dict[str, str], list[float]]:
+    def live_reference(self) -> tuple[dict[str, str], list[float]]:
+        """Return digests of an undisturbed session, and the seconds of each request."""
         with self._lock:
             if self._live is None:
-                place = self._place(LIVE, None)
+                place = self.new_place(LIVE)
                 talk, times = Talk(self._new_run(place)), []
                 talk.start()
                 for request in live_script():
