@@ -115,6 +115,7 @@ def run_command(arguments: Sequence[str], folder: str, streams: str, clock: str)
     sys.stdout, sys.stderr = (
         os.fdopen(n, "w", buffering=1, encoding="utf-8", closefd=False) for n in (1, 2)
     )
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     _shrink()
     _bend_clock(Path(clock))
     from geopointseg.cli import main
@@ -776,6 +777,14 @@ class Laboratory:
         event = chance.randrange(1, len(times))
         return Moment(event, chance.random() * (times[event] - times[event - 1]))
 
+    def attempt(self, subject: Subject, kind: str, seed: int) -> Outcome:
+        """Call `strike`; what goes wrong in it is a problem of the outcome."""
+        try:
+            return self.strike(subject, kind, seed)
+        except Exception as error:  # noqa: BLE001 - the other runs go on
+            problem = f"{type(error).__name__}: {error}"
+            return Outcome(subject.name, kind, Moment(0, 0.0), problems=[problem])
+
     def strike(self, subject: Subject, kind: str, seed: int) -> Outcome:
         """Execute a command with a fault, and again without; return what was found."""
         chance = random.Random(seed)
@@ -1062,7 +1071,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = draw_cases(chosen.runs, chosen.seed, chosen.only.split(",") if chosen.only else [])
     counts: Counter[tuple[str, str, bool]] = Counter()
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        for number, outcome in enumerate(pool.map(lambda case: laboratory.strike(*case), cases), 1):
+        for number, outcome in enumerate(
+            pool.map(lambda case: laboratory.attempt(*case), cases), 1
+        ):
             counts[outcome.subject, outcome.kind, bool(outcome.problems)] += 1
             print(f"{number:3} seed {cases[number - 1][2]:6} {outcome.line()}", flush=True)
     for kind in FAULTS:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import pytest
 from rasterio.crs import CRS
 
 import geopointseg as gps
+from geopointseg import vector_source
+from geopointseg.labels.layer import VectorLayer
 from tests.benchmarks.faults import (
     LIVE,
     SUBJECTS,
@@ -133,7 +137,7 @@ def test_a_layer_is_read_in_one_state_while_another_program_edits_it(tmp_path, m
     try:
         editor.stdout.readline()
         seen = []
-        for _ in range(40):
+        for _ in range(12):
             points = gps.read_points(path, class_field="class")
             [code] = set(points.codes.tolist())
             seen.append((code, len(points)))
@@ -145,3 +149,70 @@ def test_a_layer_is_read_in_one_state_while_another_program_edits_it(tmp_path, m
     assert {p.name for p in tmp_path.iterdir()} <= {
         "points.gpkg", "points.gpkg-wal", "points.gpkg-shm", "points.gpkg-journal",
     }  # fmt: skip
+
+
+def edit(connection: sqlite3.Connection, *statements: str) -> None:
+    for statement in statements:
+        connection.execute(statement)
+
+
+REMOVE = ("BEGIN", "DELETE FROM points WHERE fid > 3000", "UPDATE points SET class = 2", "COMMIT")
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_an_edit_between_two_passes_over_a_layer_is_not_seen(tmp_path, monkeypatch, mode) -> None:
+    path = tmp_path / "points.gpkg"
+    write_edited_layer(path)
+    passes = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as editor:
+        edit(editor, f"PRAGMA journal_mode={mode}")
+        plain = VectorLayer.features
+
+        def features(self, *arguments, **options):
+            if passes:
+                edit(editor, *REMOVE)
+            passes.append(self)
+            return plain(self, *arguments, **options)
+
+        monkeypatch.setattr(VectorLayer, "features", features)
+        points = gps.read_points(path, class_field="class")
+        assert (len(passes), len(points), set(points.codes.tolist())) == (2, 4000, {1})
+        monkeypatch.undo()
+        assert len(gps.read_points(path, class_field="class")) == 3000
+
+
+def test_a_write_ahead_log_and_its_file_are_copied_in_one_state(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "points.gpkg"
+    write_edited_layer(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as editor:
+        edit(editor, "PRAGMA journal_mode=WAL", "PRAGMA wal_autocheckpoint=0", *REMOVE)
+        plain, copied = shutil.copyfile, []
+
+        def copyfile(source, target):
+            if copied == [path]:
+                edit(
+                    editor,
+                    "PRAGMA wal_checkpoint(TRUNCATE)",
+                    "UPDATE points SET class = 3 WHERE fid = 1",
+                )
+            copied.append(source)
+            return plain(source, target)
+
+        monkeypatch.setattr(shutil, "copyfile", copyfile)
+        points = gps.read_points(path, class_field="class")
+        assert Counter(points.codes.tolist()) == {2: 2999, 3: 1}
+        assert len(copied) >= 4
+
+
+def test_a_layer_in_the_middle_of_a_transaction_is_refused(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "points.gpkg"
+    write_edited_layer(path)
+    monkeypatch.setattr(vector_source, "PATIENCE_S", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as editor:
+        edit(editor, "PRAGMA cache_size=1", "BEGIN EXCLUSIVE", "UPDATE points SET class = 2")
+        with pytest.raises(
+            gps.GeopointsegError, match=r"points\.gpkg' is locked: another program is writing it\."
+        ):
+            gps.read_points(path, class_field="class")
+        edit(editor, "ROLLBACK")
+    assert set(gps.read_points(path, class_field="class").codes.tolist()) == {1}
