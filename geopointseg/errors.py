@@ -61,8 +61,7 @@ class Cancelled(GeopointsegError):
 
 
 _MEMORY_PHRASES = (
-    "out of memory", "not enough memory", "allocate memory", "bad_alloc", "unable to allocate", "cannot allocate", "can't start new thread",
-    "failed to map segment",
+    "out of memory", "not enough memory", "allocate memory", "to allocate", "bad_alloc", "can't start new thread", "failed to map segment",
 )  # fmt: skip
 """Parts of messages of libraries that raise no `MemoryError`; a thread cannot start where its stack finds no room."""
 

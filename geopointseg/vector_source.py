@@ -121,16 +121,18 @@ def _copy_twice_alike(file: Path, folder: Path) -> bool:
     parts = {part: folder / part.name for part in (file, Path(f"{file}-wal"))}
     for part, copy in parts.items():
         copy.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            shutil.copyfile(part, copy)
+        if os.path.isfile(part):  # noqa: PTH113 - false, no error, where a name is too long
+            with suppress(FileNotFoundError):
+                shutil.copyfile(part, copy)
     return all(_is_same(part, copy) for part, copy in parts.items())
 
 
 def _is_same(part: Path, copy: Path) -> bool:
-    try:
+    if not (os.path.isfile(part) and copy.is_file()):  # noqa: PTH113 - as above
+        return not os.path.isfile(part) and not copy.is_file()  # noqa: PTH113
+    with suppress(FileNotFoundError):
         return filecmp.cmp(part, copy, shallow=False)
-    except FileNotFoundError:
-        return part.exists() == copy.exists()
+    return False
 
 
 def _copy_locked(file: Path, folder: Path) -> bool:
@@ -150,7 +152,7 @@ def _copy_locked(file: Path, folder: Path) -> bool:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
             return False
         for part in (file, Path(f"{file}-journal")):
-            if part.is_file():
+            if os.path.isfile(part):  # noqa: PTH113 - as above
                 shutil.copyfile(part, folder / part.name)
         return True
 
@@ -246,7 +248,7 @@ def _archive(file: Path, path: str) -> zipfile.ZipFile:
 
 
 def _is_database(file: Path) -> bool:
-    if not file.is_file():
+    if not os.path.isfile(file):  # noqa: PTH113 - as above
         return False
     with file.open("rb") as stream:
         return stream.read(15) == b"SQLite format 3"

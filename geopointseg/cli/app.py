@@ -145,7 +145,8 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, GeopointsegError):
         return str(error)
     if is_out_of_memory(error):
-        return f"Memory ran out ({str(error)[:300]}). Use smaller windows, batches or chips, or close other programs."
+        cause = str(error).partition("\n")[0][:300] or type(error).__name__
+        return f"Memory ran out ({cause}). Use smaller windows, batches or chips, or close other programs."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
     if isinstance(error, PermissionError):

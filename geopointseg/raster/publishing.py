@@ -126,14 +126,8 @@ def own_mark() -> str:
     return f"{_machine()}-{os.getpid()}"
 
 
-def is_abandoned(mark: str) -> bool:
-    """Return whether a process of this machine that made a mark has ended.
-
-    Parameters
-    ----------
-    mark
-        What `own_mark` returned in that process. Processes of other machines, and all on Windows, count as running.
-    """
+def _is_abandoned(mark: str) -> bool:
+    """Return whether the process of this machine that made a mark has ended; others, and all on Windows, count as running."""
     machine, _, number = mark.partition("-")
     if os.name != "posix" or machine != _machine() or not number.isdigit():
         return False
@@ -154,7 +148,7 @@ def _remove_abandoned(path: Path) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(path.parent):  # noqa: PTH208 - Path.iterdir makes an object of each of very many files
             found = pattern.match(name)
-            if found is None or not is_abandoned(found[1]):
+            if found is None or not _is_abandoned(found[1]):
                 continue
             left = path.with_name(name)
             if found[2] == "old" and name.endswith("-0") and not path.exists():
