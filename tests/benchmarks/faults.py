@@ -489,9 +489,9 @@ class Fault:
         elif self.kind == "truncated":
             os.truncate(self._scene, int(len(self._whole) * self.chance.uniform(0.1, 0.6)))
         elif self.kind == "memory":
-            self._limit(
-                run, resource.RLIMIT_AS, 1 << 20
-            )  # less than it has: what is freed can be used again
+            used = int(Path(f"/proc/{run.pid}/statm").read_text().split()[0])
+            room = self.chance.randrange(4 << 20)
+            self._limit(run, resource.RLIMIT_AS, used * os.sysconf("SC_PAGE_SIZE") + room)
         elif self.kind == "clock":
             run.clock.touch()
         elif self.kind == "disk":
@@ -837,7 +837,11 @@ class Laboratory:
         state: dict[str, str],
         names: list[str],
     ) -> None:
-        resumed = ["--resume"] if subject.resume(place / "out") else []
+        is_same = outcome.kind not in (
+            "truncated",
+            "damaged",
+        )  # a repaired raster has another time: no resumption
+        resumed = ["--resume"] if is_same and subject.resume(place / "out") else []
         outcome.second = "resume" if resumed else "again"
         run = self._run(subject.command(*resumed), place)
         code = run.wait()
