@@ -474,6 +474,7 @@ class Fault:
         """Do what must be done before the run."""
         self._scene = self.folder / "scene.tif"
         self._whole = self._scene.read_bytes()
+        self._time_ns = self._scene.stat().st_mtime_ns
         if self.kind == "damaged":
             content = bytearray(self._whole)
             for begin in self.chance.sample(block_offsets(self._scene)[8:], 3):
@@ -530,6 +531,7 @@ class Fault:
         (self.folder / "out" / "ballast").unlink(missing_ok=True)
         if self.kind in ("truncated", "damaged"):
             self._overwrite(self._whole)
+            os.utime(self._scene, ns=(self._time_ns, self._time_ns))
 
     def allows(self, code: int | None) -> bool:
         """Return whether an exit code tells what happened; 0 is judged by the outputs."""
@@ -547,7 +549,7 @@ class Fault:
 
 LIVE = Subject(
     "live",
-    ("live", "--raster", "scene.tif"),
+    ("live", "--raster", "scene.tif", "--classes", ",".join(LEGEND_NAMES)),
     (),
     digest_bytes,
     faults=tuple(k for k in FAULTS if k != "damaged"),
