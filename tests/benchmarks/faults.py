@@ -20,6 +20,7 @@ undisturbed run, and nothing else in the folder.
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import itertools
 import json
@@ -333,13 +334,18 @@ def digest_model(path: Path) -> str:
 
 
 TIMED = ("seconds", "cpu_seconds")
+TOLD = "failed runs are told"
+"""Digest of a table of scores that says itself that runs failed; the exit code says so, too."""
 
 
 def digest_study(path: Path) -> str:
     """Return the digest of a table of scores without times; of the size class of another file, whose content has times."""
     if path.suffix != ".csv":
         return "whole" if path.stat().st_size > 1000 else f"incomplete: {path.stat().st_size} bytes"
-    head, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    with path.open(newline="") as source:
+        head, *rows = list(csv.reader(source))
+    if any(row[head.index("failure")] for row in rows):
+        return TOLD
     kept = [k for k, name in enumerate(head) if name not in TIMED]
     return hashlib.sha256(repr([[row[k] for k in kept] for row in rows]).encode()).hexdigest()
 
@@ -1000,7 +1006,7 @@ def judge_outputs(
     problems = [
         f"{name} looks finished and is not ({digest[:60]})"
         for name, digest in found.items()
-        if digest not in (new.get(name), old.get(name))
+        if digest not in (new.get(name), old.get(name), "" if complete else TOLD)
     ]
     if complete:
         return problems + [
