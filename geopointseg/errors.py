@@ -62,6 +62,7 @@ class Cancelled(GeopointsegError):
 
 _MEMORY_PHRASES = (
     "out of memory", "not enough memory", "allocate memory", "to allocate", "bad_alloc", "can't start new thread", "failed to map segment",
+    "could not create a primitive", "could not create a memory",
 )  # fmt: skip
 """Parts of messages of libraries that raise no `MemoryError`; a thread cannot start where its stack finds no room."""
 

@@ -16,7 +16,13 @@ from typing import Any
 import click
 
 from geopointseg.cli.library_warnings import answered_warnings
-from geopointseg.errors import Cancelled, GeopointsegError, is_out_of_memory, nearest_names
+from geopointseg.errors import (
+    Cancelled,
+    GeopointsegError,
+    TrainingError,
+    is_out_of_memory,
+    nearest_names,
+)
 from geopointseg.process import own_process
 from geopointseg.progress import Event, JsonSink, Reporter
 
@@ -142,9 +148,15 @@ def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, GeopointsegError):
+    is_told = isinstance(error, TrainingError) or not is_out_of_memory(
+        error.__cause__ or Exception()
+    )
+    if (
+        isinstance(error, GeopointsegError) and is_told
+    ):  # else it blames what memory did not suffice for
         return str(error)
     if is_out_of_memory(error):
+        error = error.__cause__ if isinstance(error.__cause__, Exception) else error
         cause = str(error).partition("\n")[0][:300] or type(error).__name__
         return f"Memory ran out ({cause}). Use smaller windows, batches or chips, or close other programs."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

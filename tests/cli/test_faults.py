@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from geopointseg.errors import is_out_of_memory
+from geopointseg.cli.app import _sentence
+from geopointseg.errors import ModelError, TrainingError, is_out_of_memory
 from tests.benchmarks.faults import LIVE, SUBJECTS, Laboratory, Subject
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux processes")
@@ -60,6 +61,7 @@ def chained(outer: Exception, cause: Exception) -> Exception:
         (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:120] DefaultCPUAllocator: can't allocate memory"), True),
         (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("could not create a primitive"), True),
         (RuntimeError("can't start new thread"), True),
         (chained(OSError("Read failed."), RuntimeError("Out of memory allocating 4096 bytes")), True),
         (RuntimeError("CUDA out of memory."), True),
@@ -69,3 +71,11 @@ def chained(outer: Exception, cause: Exception) -> Exception:
 )  # fmt: skip
 def test_errors_of_libraries_for_want_of_memory_are_known(error, expected) -> None:
     assert is_out_of_memory(error) is expected
+
+
+def test_a_model_is_not_blamed_for_want_of_memory() -> None:
+    blamed = chained(ModelError("The model is wrong."), RuntimeError("can't allocate memory"))
+    assert _sentence(blamed).startswith("Memory ran out (can't allocate memory).")
+    kept = chained(TrainingError("Half a batch does not fit."), RuntimeError("CUDA out of memory."))
+    assert _sentence(kept) == "Half a batch does not fit."
+    assert _sentence(chained(ModelError("Wrong."), ValueError("no"))) == "Wrong."
