@@ -148,17 +148,13 @@ def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None
 
 
 def _sentence(error: Exception) -> str:
-    is_told = isinstance(error, TrainingError) or not is_out_of_memory(
-        error.__cause__ or Exception()
-    )
-    if (
-        isinstance(error, GeopointsegError) and is_told
-    ):  # else it blames what memory did not suffice for
+    cause = error.__cause__ or Exception()
+    is_told = isinstance(error, TrainingError) or not is_out_of_memory(cause)
+    if isinstance(error, GeopointsegError) and is_told:  # else it blames something for the memory
         return str(error)
     if is_out_of_memory(error):
-        error = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        cause = str(error).partition("\n")[0][:300] or type(error).__name__
-        return f"Memory ran out ({cause}). Use smaller windows, batches or chips, or close other programs."
+        shown = str(error.__cause__ or error).partition("\n")[0][:300] or type(error).__name__
+        return f"Memory ran out ({shown}). Use smaller windows, batches or chips, or close other programs."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full ({error.filename or 'while writing'}). Free some space and run again."
     if isinstance(error, PermissionError):

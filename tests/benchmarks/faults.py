@@ -968,12 +968,10 @@ class Laboratory:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names in a folder and its folders of runs, sorted."""
-    return sorted(
-        str(p.relative_to(folder))
-        for p in folder.rglob("*")
-        if "tfevents" not in p.name and "tensorboard" not in str(p)
-    )
+    """Return the names in a folder and its subfolders, sorted; keys of study runs, which depend on paths, are left out."""
+    names = (str(p.relative_to(folder)) for p in folder.rglob("*"))
+    kept = (name for name in names if "tfevents" not in name and "tensorboard" not in name)
+    return sorted({re.sub(r"^runs/[0-9a-f]{12}\b", "runs/KEY", name) for name in kept})
 
 
 def digest_inputs(place: Path) -> dict[str, str]:
