@@ -427,13 +427,10 @@ def judge(folder: Path) -> dict[str, dict[str, Trend]]:
         print(f"{process}: {columns['count'][-1]:.0f} completed in {seconds[-1] / 3600:.2f} h")
         found[process] = {name: fit_trend(seconds, columns[name]) for name in (*MEMORY, *HANDLES)}
         for name, trend in found[process].items():
-            steep = (
-                abs(trend.slope) > 2 * trend.error
-                and abs(trend.last - trend.first) > 0.02 * trend.first
-            )
+            steep = trend.slope > 2 * trend.error and trend.last > 1.02 * trend.first
             print(
                 f"  {name:18} {trend.slope:+10.2f} +- {trend.error:8.2f} per hour; quarters {trend.first:12.1f} -> {trend.last:12.1f}"
-                f"  {'NOT FLAT' if steep else 'flat'}"
+                f"  {'GROWS' if steep else 'does not grow'}"
             )
     _draw(folder, table)
     return found
