@@ -9,6 +9,7 @@ functions between backticks, as Python has them; the command line and the QGIS p
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -69,6 +70,39 @@ class DataWarning(UserWarning):
 
 class Cancelled(GeopointsegError):
     """The user cancelled the run; no output that looks complete was left."""
+
+
+_MEMORY_PHRASES = (
+    "out of memory", "not enough memory", "allocate memory", "to allocate", "bad_alloc", "can't start new thread", "failed to map segment",
+    "could not create a primitive", "could not create a memory",
+)  # fmt: skip
+"""Parts of messages of libraries that raise no `MemoryError`; a thread cannot start where its stack finds no room."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error, or the one that caused it, says that memory ran out.
+
+    Parameters
+    ----------
+    error
+        Any exception, also one of a library.
+
+    Examples
+    --------
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    True
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        text = str(seen).lower()
+        if isinstance(seen, MemoryError) or (
+            isinstance(seen, OSError) and seen.errno == errno.ENOMEM
+        ):
+            return True
+        if any(phrase in text for phrase in _MEMORY_PHRASES):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:

@@ -1,7 +1,8 @@
 """Opening of vector files with any name, in any folder, without changes to the folder.
 
 SQLite, the format of GeoPackage, creates ``-wal`` and ``-shm`` files beside a file in write-ahead mode, which QGIS
-uses. Such a file is read from a temporary copy, which includes edits that were saved but not yet merged.
+uses. Such a file is read from a temporary copy, which includes edits that were saved but not yet merged. The copy shows one
+state of the file, also while another program writes it (`hold_state`).
 
 pyogrio parses a path as a URL: ``!`` separates an archive from its member, ``;`` and line breaks are removed. A file
 with such a path is opened through links with plain names in a temporary folder.
@@ -9,14 +10,18 @@ with such a path is opened through links with plain names in a temporary folder.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import sqlite3
 import tempfile
+import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from urllib.parse import quote
 
 from geopointseg.errors import InputFileError, PointsError
@@ -29,6 +34,10 @@ PLAIN_STEM = "linked"
 PATIENCE_S = 5.0
 """Time to wait for a program that writes a GeoPackage."""
 
+_PAUSE_S = 0.02
+_MOST_COPIED_BYTES = 512_000_000
+_HELD: ContextVar[Mapping[Path, str]] = ContextVar("_HELD", default=MappingProxyType({}))
+"""Copy of each file whose state is held, by its absolute path."""
 _SQLITE = b"SQLite format 3"
 _MEMBERS = (".gpkg", ".shp", ".geojson", ".fgb", ".kml", ".gml", ".sqlite", ".tab")
 _ARCHIVES_OF_DRIVERS = (".shp.zip", ".gpkg.zip", ".gdb.zip")
@@ -57,16 +66,97 @@ def unchanged(path: str | os.PathLike[str]) -> Iterator[str]:
         return
     file = Path(path)
     require_input(path, "vector file")
+    if (held := _HELD.get().get(file.absolute())) is not None:
+        yield held
+        return
     if not _is_write_ahead(file):
         _require_unlocked(path)
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
-        for suffix in ("", "-wal"):
-            part = Path(path + suffix)
-            if os.path.isfile(part):  # noqa: PTH113 - false, no error, where that name would be too long
-                shutil.copyfile(part, Path(folder) / part.name)
-        yield str(Path(folder) / file.name)
+        yield _copy_state(file, Path(folder))
+
+
+@contextmanager
+def hold_state(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let `unchanged` and `openable` yield one state of a GeoPackage within the block, whatever another program writes meanwhile.
+
+    Files of more than 512 MB that are not in write-ahead mode are not copied.
+
+    Parameters
+    ----------
+    path
+        A vector file of any kind; others than SQLite files are read as they are.
+    """
+    file = Path(path).absolute()
+    if is_remote(path) or not _is_database(file) or file in _HELD.get():
+        yield
+        return
+    if file.stat().st_size > _MOST_COPIED_BYTES and not _is_write_ahead(file):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
+        token = _HELD.set({**_HELD.get(), file: _copy_state(file, Path(folder))})
+        try:
+            yield
+        finally:
+            _HELD.reset(token)
+
+
+def _copy_state(file: Path, folder: Path) -> str:
+    """Copy one state of an SQLite file into a folder, and return the path of the copy."""
+    until = time.monotonic() + PATIENCE_S
+    while not (
+        _copy_twice_alike(file, folder) if _is_write_ahead(file) else _copy_locked(file, folder)
+    ):
+        if time.monotonic() > until:
+            raise InputFileError(
+                f"'{file}' is locked: another program is writing it. Expected a file that nobody writes; save the edits "
+                "there, or close it, and run again."
+            )
+        time.sleep(_PAUSE_S)
+    return str(folder / file.name)
+
+
+def _copy_twice_alike(file: Path, folder: Path) -> bool:
+    """Copy a file and its write-ahead log; return whether both were still the same after both were copied."""
+    parts = {part: folder / part.name for part in (file, Path(f"{file}-wal"))}
+    for part, copy in parts.items():
+        copy.unlink(missing_ok=True)
+        if os.path.isfile(part):  # noqa: PTH113 - false, no error, where a name is too long
+            with suppress(FileNotFoundError):
+                shutil.copyfile(part, copy)
+    return all(_is_same(part, copy) for part, copy in parts.items())
+
+
+def _is_same(part: Path, copy: Path) -> bool:
+    if not (os.path.isfile(part) and copy.is_file()):  # noqa: PTH113 - as above
+        return not os.path.isfile(part) and not copy.is_file()  # noqa: PTH113
+    with suppress(FileNotFoundError):
+        return filecmp.cmp(part, copy, shallow=False)
+    return False
+
+
+def _copy_locked(file: Path, folder: Path) -> bool:
+    """Copy a file while SQLite keeps others from writing it; return False where another program does.
+
+    A file that SQLite does not read is copied, too: its errors are told where it is opened.
+    """
+    try:
+        with closing(
+            sqlite3.connect(f"file:{quote(os.fsencode(file))}?mode=ro", PATIENCE_S, uri=True)
+        ) as connection:
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+            shutil.copyfile(file, folder / file.name)
+            return not _is_write_ahead(folder / file.name)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return False
+        for part in (file, Path(f"{file}-journal")):
+            if os.path.isfile(part):  # noqa: PTH113 - as above
+                shutil.copyfile(part, folder / part.name)
+        return True
 
 
 @contextmanager
@@ -160,6 +250,10 @@ def _archive(file: Path, path: str) -> zipfile.ZipFile:
             f"'{path}' cannot be opened as a zip archive ({error}). Expected a whole archive with a vector file in it; "
             "get it again, or unzip it."
         ) from error
+
+
+def _is_database(file: Path) -> bool:
+    return os.path.isfile(file) and _header(file)[:15] == _SQLITE  # noqa: PTH113 - as above
 
 
 def _is_write_ahead(file: Path) -> bool:

@@ -20,7 +20,14 @@ import click
 
 from geopointseg.cli.help_page import ExampleCommand, ExampleGroup
 from geopointseg.cli.library_warnings import answered_warnings
-from geopointseg.errors import Cancelled, GeopointsegError, InputFileError, nearest_names
+from geopointseg.errors import (
+    Cancelled,
+    GeopointsegError,
+    InputFileError,
+    TrainingError,
+    is_out_of_memory,
+    nearest_names,
+)
 from geopointseg.message_catalogue import link_to
 from geopointseg.name import printable
 from geopointseg.process import own_process
@@ -220,10 +227,13 @@ def _print_failure(state: dict[str, Any], sentence: str, error: Exception | None
 
 
 def _sentence(error: Exception, *, is_for_people: bool) -> str:
-    if isinstance(error, GeopointsegError):
+    cause = error.__cause__ or Exception()
+    is_told = isinstance(error, TrainingError) or not is_out_of_memory(cause)
+    if isinstance(error, GeopointsegError) and is_told:  # else it blames something for the memory
         return re.sub(r"\[Errno -?\d+\] ", "", str(error))  # numbers that only programmers know
-    if isinstance(error, MemoryError):
-        return f"Memory ran out ({error}). Use smaller windows, batches or chips, or close other programs."
+    if is_out_of_memory(error):
+        shown = str(error.__cause__ or error).partition("\n")[0][:300] or type(error).__name__
+        return f"Memory ran out ({shown}). Use smaller windows, batches or chips, or close other programs."
     return (
         _explain_system_error(error)
         or _explain_library_error(error)

@@ -6,6 +6,7 @@ import click
 
 from geopointseg.cli.help_page import ExampleCommand, described_argument
 from geopointseg.cli.invocation import Invocation, common_options
+from geopointseg.errors import TrainingError
 
 
 @click.command(
@@ -43,3 +44,8 @@ def study_command(run: Invocation, study_file: str, output: str, quick: bool, jo
         if score.failure
     ]
     run.finish(done.to_json(), *done.tables(), *failed, f"The report is in {output}.")
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {len(done.scores)} runs failed, the first: {failed[0]} Expected all to succeed; the other "
+            "results are kept, and repeating the command tries the failed runs again."
+        )

@@ -18,6 +18,7 @@ from geopointseg.errors import Cancelled
 from geopointseg.lab.comparison import RunScore
 from geopointseg.lab.study_plan import StudyPlan, StudyRun
 from geopointseg.progress import Flag, Reporter
+from geopointseg.raster.publishing import whole_file
 
 POLL_S = 0.2
 """Seconds between two checks of running processes and of cancellation."""
@@ -183,6 +184,5 @@ def _read_score(path: Path, run: StudyRun) -> RunScore | None:
 
 
 def _write_score(path: Path, score: RunScore) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(dataclasses.asdict(score), default=str), encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(dataclasses.asdict(score), default=str), encoding="utf-8")

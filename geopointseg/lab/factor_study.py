@@ -18,6 +18,7 @@ from geopointseg.lab.execution import do_runs
 from geopointseg.lab.study_data import place_data
 from geopointseg.lab.study_plan import StudyPlan, StudyRun, title_of
 from geopointseg.progress import Reporter
+from geopointseg.raster.publishing import whole_file
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,10 @@ def _write_csv(scores: Sequence[RunScore], path: Path) -> None:
     factors = dict.fromkeys(name for score in scores for name in score.levels)
     classes = dict.fromkeys(name for score in scores for name in score.class_f1 or {})
     headings = ["data", *factors, *_CSV_FIELDS, *(f"f1 {name}" for name in classes)]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with (
+        whole_file(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(headings)
         for s in scores:

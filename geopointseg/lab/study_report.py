@@ -17,6 +17,7 @@ from geopointseg.lab.chart import draw_classes, draw_curves, draw_factor
 from geopointseg.lab.comparison import RunScore, compare_levels
 from geopointseg.lab.gallery import draw_failures, draw_maps
 from geopointseg.legend import Legend
+from geopointseg.raster.publishing import whole_file
 from geopointseg.report.document import write_document
 from geopointseg.report.section import DataTable, Document, Illustration, Section
 
@@ -37,8 +38,10 @@ def write_study_report(result: StudyResult) -> None:
     for section in document.sections:
         for illustration in section.illustrations:
             dpi = PICTURE_DPI if illustration.is_picture else CHART_DPI
-            illustration.figure.savefig(folder / _file_name(illustration), dpi=dpi)
-    (result.folder / "report.md").write_text(to_markdown(document), encoding="utf-8")
+            with whole_file(folder / _file_name(illustration)) as temporary:
+                illustration.figure.savefig(temporary, dpi=dpi)
+    with whole_file(result.folder / "report.md") as temporary:
+        temporary.write_text(to_markdown(document), encoding="utf-8")
 
 
 def _file_name(illustration: Illustration) -> str:

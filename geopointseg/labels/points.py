@@ -30,13 +30,7 @@ from geopointseg.labels.class_field import (
 )
 from geopointseg.labels.geometry import explode_parts, find_places
 from geopointseg.labels.layer import POINTS_LAYER, VectorLayer, new_geopackage, write_layer
-from geopointseg.labels.layer_style import (
-    Style,
-    find_style,
-    read_style,
-    symbol_kind,
-    write_style,
-)
+from geopointseg.labels.layer_style import Style, find_style, read_style, symbol_kind, write_style
 from geopointseg.labels.point_fields import parse_optional
 from geopointseg.legend import Legend
 from geopointseg.name import clean_name
@@ -44,6 +38,7 @@ from geopointseg.process import use_own_geodata
 from geopointseg.raster.grid import crs_name, transform_coordinates
 from geopointseg.raster.polygon import move_shapes
 from geopointseg.summary import count_classes, described
+from geopointseg.vector_source import hold_state
 
 STREAM_ABOVE = 2_000_000
 """Layers with more features are read in chunks."""
@@ -291,7 +286,7 @@ def read_points(
 ) -> Points:
     """Read labelled points from any vector file that GDAL opens.
 
-    The file is not changed. Features without class or geometry are dropped and counted. Layers of more than
+    The file is not changed. A GeoPackage that another program edits meanwhile is read in one state. Features without class or geometry are dropped and counted. Layers of more than
     `STREAM_ABOVE` features are streamed, so that only the arrays of `Points` are held in memory.
 
     Parameters
@@ -322,9 +317,10 @@ def read_points(
     LegendError
         If the style has duplicate names or codes.
     """
-    plan = _plan(VectorLayer.open(path, layer), class_field, legend, style)
-    chunk_size = CHUNK_SIZE if plan.layer.count > STREAM_ABOVE else None
-    points = Points.concatenate(list(plan.chunks(chunk_size)))
+    with hold_state(path):
+        plan = _plan(VectorLayer.open(path, layer), class_field, legend, style)
+        chunk_size = CHUNK_SIZE if plan.layer.count > STREAM_ABOVE else None
+        points = Points.concatenate(list(plan.chunks(chunk_size)))
     if len(points) == 0:
         raise PointsError(
             f"None of the {plan.layer.count} features in layer '{plan.layer.name}' of '{path}' has both a geometry "

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from geopointseg.errors import Cancelled, OutputError, TrainingError
-from geopointseg.model.bundle import is_model_folder, publish_folder, require_free_folder
+from geopointseg.model.bundle import is_model_folder
+from geopointseg.raster.folder_publishing import (
+    lock_of,
+    publish_folder,
+    require_free_folder,
+    restore_folder,
+)
 from geopointseg.raster.lock import hold_lock
 from geopointseg.raster.publishing import beside as name_beside
 from geopointseg.raster.publishing import explain_write_error, hidden_beside
@@ -39,10 +45,6 @@ class OutputFolder:
     def folder(self) -> Path:
         """The hidden folder beside the output."""
         return hidden_beside(self.output.absolute(), ".partial")
-
-    @property
-    def _lock_file(self) -> Path:
-        return hidden_beside(self.output.absolute(), ".lock")
 
     @property
     def training(self) -> Path:
@@ -73,7 +75,8 @@ class OutputFolder:
         finished = self.output / "training" / CHECKPOINT
         self._held.callback(_remove_empty, _missing_parents(self.output.absolute()))
         try:
-            self._held.enter_context(hold_lock(self._lock_file, self.output))
+            self._held.enter_context(hold_lock(lock_of(self.output), self.output))
+            restore_folder(self.output)
             if not resume:
                 shutil.rmtree(self.folder, ignore_errors=True)
             elif not self.checkpoint.exists() and self.is_ours(self.output) and finished.exists():

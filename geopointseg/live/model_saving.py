@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,11 @@ from geopointseg.live.session import FittedLevel, LiveSession
 from geopointseg.live.view_pyramid import MARGIN_PX
 from geopointseg.model.architecture import LINEAR, Network
 from geopointseg.model.backbone import DEPTH, build_backbone
-from geopointseg.model.bundle import ModelBundle, publish_folder, require_free_folder
+from geopointseg.model.bundle import ModelBundle, is_model_folder
 from geopointseg.model.filter_pyramid import FILTERS, FilterPyramid, JoinedBackbones
 from geopointseg.model.linear import ABSENT_LOGIT, LinearBody
 from geopointseg.model.member import NetworkMember
-from geopointseg.raster.publishing import explain_write_error, hidden_beside
+from geopointseg.raster.folder_publishing import require_free_folder, whole_folder
 from geopointseg.raster.scene import Scene
 
 
@@ -55,7 +54,7 @@ def save_model(session: LiveSession, folder: Path, config: Config) -> ModelBundl
     OutputError
         If the folder cannot be written.
     """
-    require_free_folder(folder)
+    require_free_folder(folder, is_model_folder)
     fitted = session.fitted(0)
     if fitted.head is None:
         raise PointsError(
@@ -63,17 +62,10 @@ def save_model(session: LiveSession, folder: Path, config: Config) -> ModelBundl
         )
     points = _points(session, fitted)
     bundle = _assemble_bundle(session, fitted, points, folder, config)
-    partial = hidden_beside(folder.absolute(), ".live.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
+    with whole_folder(folder, is_model_folder) as partial:
         bundle.write(partial)
         (partial / "training").mkdir(exist_ok=True)
         keep_points(points, partial / "training")
-        publish_folder(partial, folder.absolute())
-    except OSError as error:
-        raise explain_write_error(error, folder) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return bundle
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from geopointseg.config import Config
-from geopointseg.errors import Cancelled, GeopointsegError
+from geopointseg.errors import Cancelled, GeopointsegError, is_out_of_memory
 from geopointseg.live.mailbox import CANCELLED, NEWER_VIEW, Inbox, Outbox
 from geopointseg.live.message import ProtocolError, Refusal, Request
 from geopointseg.live.picture_files import PictureFiles
@@ -246,7 +246,7 @@ class Worker:
 
 
 def _explain(error: Exception) -> str:
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return (
             "Memory ran out. The points are kept; ask for a smaller view, or close other programs."
         )

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from geopointseg.config import Config
-from geopointseg.errors import ConfigError, InputFileError, LegendError, ModelError, OutputError
+from geopointseg.errors import ConfigError, InputFileError, LegendError, ModelError
 from geopointseg.legend import Legend
 from geopointseg.markup import read_json
 from geopointseg.model.card import render_card
@@ -30,11 +29,7 @@ from geopointseg.model.inference import Ensemble, apply_temperature, predict_pat
 from geopointseg.model.member import ForestMember, Member, NetworkMember, Normalization, read_member
 from geopointseg.model.tensor_file import read_safetensors
 from geopointseg.model_document import read_model_document
-from geopointseg.raster.publishing import (
-    explain_write_error,
-    hidden_beside,
-    require_room_for_folder,
-)
+from geopointseg.raster.folder_publishing import whole_folder
 from geopointseg.summary import described, join_names
 
 FORMAT = "geopointseg model"
@@ -55,8 +50,6 @@ __all__ = [
     "Normalization",
     "apply_temperature",
     "is_model_folder",
-    "publish_folder",
-    "require_free_folder",
     "resolve_device",
 ]
 
@@ -189,14 +182,8 @@ class ModelBundle:
             If the folder exists and is no model folder, or cannot be written.
         """
         folder = Path(folder)
-        require_free_folder(folder)
-        partial = hidden_beside(folder, f".{os.getpid()}.partial")
-        try:
+        with whole_folder(folder, is_model_folder) as partial:
             self.write(partial)
-            publish_folder(partial, folder)
-        except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise explain_write_error(error, folder) from error
         return replace(self, folder=folder)
 
     def write(self, folder: Path) -> None:
@@ -315,63 +302,6 @@ def has_format(path: Path, name: str) -> bool:
         return bool(read_json(path).get("format") == name)
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def require_free_folder(folder: Path, is_ours: Callable[[Path], bool] = is_model_folder) -> None:
-    """Raise `OutputError` if a folder cannot be written: it must be new, empty, or of the kind that replaces it.
-
-    Parameters
-    ----------
-    folder
-        The output.
-    is_ours
-        Whether an existing folder may be replaced.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(
-            f"The output '{folder}' is a file. Expected a folder; choose another name."
-        )
-    if folder.is_dir() and any(folder.iterdir()) and not is_ours(folder):
-        raise OutputError(
-            f"The output folder '{folder}' exists and holds something that is not a model of this kind. "
-            "It is not changed; choose a new folder."
-        )
-    require_room_for_folder(folder)
-
-
-def publish_folder(
-    partial: Path, folder: Path, is_ours: Callable[[Path], bool] = is_model_folder
-) -> None:
-    """Move a finished folder to its final path; an older one of the same kind is replaced.
-
-    If the folder cannot be moved, the older one is restored.
-
-    Parameters
-    ----------
-    partial
-        The finished folder under its temporary name.
-    folder
-        The final path.
-    is_ours
-        Whether an existing folder may be replaced.
-
-    Raises
-    ------
-    OutputError
-        If another folder or a file exists under the final path.
-    """
-    require_free_folder(folder, is_ours)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    old = hidden_beside(folder, f".{os.getpid()}.old")
-    if folder.exists():
-        folder.rename(old)
-    try:
-        partial.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +33,7 @@ from geopointseg.radiometry.distribution import (
 )
 from geopointseg.raster.curve import has_table
 from geopointseg.raster.prefetch import map_ahead
+from geopointseg.raster.publishing import whole_file
 from geopointseg.raster.scene import Scene
 from geopointseg.summary import described
 
@@ -426,8 +430,8 @@ def _cached(scene: Scene) -> SceneStatistics | None:
     try:
         with np.load(file, allow_pickle=False) as data:
             return _from_arrays(data, scene)
-    except (OSError, ValueError, KeyError):
-        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None  # damaged
 
 
 def _save_statistics(scene: Scene, statistics: SceneStatistics) -> None:
@@ -437,13 +441,10 @@ def _save_statistics(scene: Scene, statistics: SceneStatistics) -> None:
     arrays: dict[str, Any] = {"sample": statistics.sample, "dtype": np.array(statistics.dtype)}
     for k, band in enumerate(statistics.bands):
         arrays |= {f"n{k}": np.array(band.moments), f"v{k}": band.values, f"c{k}": band.counts}
-    temporary = file.with_name(f"{file.stem}.{os.getpid()}.tmp.npz")
-    try:
+    with suppress(OSError):  # the cache is optional
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(temporary, **arrays)
-        temporary.replace(file)
-    except OSError:  # the cache is optional
-        temporary.unlink(missing_ok=True)
+        with whole_file(file) as temporary:
+            np.savez_compressed(temporary, **arrays)
 
 
 def _from_arrays(data: Mapping[str, NDArray[Any]], scene: Scene) -> SceneStatistics:

@@ -12,12 +12,14 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from geopointseg.errors import GeopointsegError, OutputError
@@ -47,8 +49,8 @@ def whole_file(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
     path
         Where the finished file shall be; its folder must exist.
     mark
-        Part of the temporary name; by default a new one each time. With a fixed one, a run that is repeated
-        after a crash replaces what the crash left behind.
+        Part of the temporary name; by default a new one each time, with the number of this process. With a fixed one, a
+        run that is repeated after a crash replaces what the crash left behind, also on another machine.
 
     Raises
     ------
@@ -57,10 +59,12 @@ def whole_file(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
     """
     path = Path(path)
     require_writable_folder(path)
-    temporary = path.with_name(_temporary_name(path, mark or uuid.uuid4().hex[:8]))
+    _remove_abandoned(path)
+    own = f"{own_mark()}-{uuid.uuid4().hex[:8]}"
+    temporary = path.with_name(_temporary_name(path, mark or own))
     try:
         yield temporary
-        _publish(path, temporary)
+        _publish(path, temporary, own)
     except OSError as error:
         raise explain_write_error(error, path) from error
     except Exception as error:
@@ -109,11 +113,61 @@ def hidden_beside(path: Path, ending: str) -> Path:
     return beside(path, ending, start=".")
 
 
-def _temporary_name(path: Path, mark: str) -> str:
-    """Return a hidden name of plain characters, with a suffix where the path has one, that every driver takes."""
+@cache
+def _machine() -> str:
+    """Return a short name of the machine and, in a container, of its process numbers."""
+    with contextlib.suppress(OSError):
+        return _digest(f"{platform.node()} {os.stat('/proc/self/ns/pid').st_ino}")[:6]  # noqa: PTH116 - no file
+    return _digest(platform.node())[:6]
+
+
+def own_mark() -> str:
+    """Return a part of a temporary name that names this process: the machine and the process number."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def _is_abandoned(mark: str) -> bool:
+    """Return whether the process of this machine that made a mark has ended; others, and all on Windows, count as running."""
+    machine, _, number = mark.partition("-")
+    if os.name != "posix" or machine != _machine() or not number.isdigit():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of an output whose process was killed; an old file without a successor is put back."""
+    pattern = re.compile(
+        re.escape(f".{_plain_stem(path)}") + r"[.-]([0-9a-f]{6}-\d+)-[0-9a-f]{8}[.-](old|partial)"
+    )
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):  # noqa: PTH208 - Path.iterdir makes an object of each of very many files
+            found = pattern.match(name)
+            if found is None or not _is_abandoned(found[1]):
+                continue
+            left = path.with_name(name)
+            if found[2] == "old" and name.endswith("-0") and not path.exists():
+                left.replace(path)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _plain_stem(path: Path) -> str:
+    """Return the stem of a path in plain characters, with a digest where it has others or is long."""
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)
     if plain != path.stem or len(plain) > _LONGEST_STEM:
         plain = f"{plain[:_LONGEST_STEM]}-{_digest(path.name)}"
+    return plain
+
+
+def _temporary_name(path: Path, mark: str) -> str:
+    """Return a hidden name of plain characters, with a suffix where the path has one, that every driver takes."""
+    plain = _plain_stem(path)
     if not path.suffix:
         return f".{plain}-{mark}-partial"
     is_plain = re.fullmatch(r"\.\w{1,8}", path.suffix, re.ASCII)
@@ -140,7 +194,7 @@ def _parts(temporary: Path, path: Path) -> dict[Path, Path]:
     return found
 
 
-def _publish(path: Path, temporary: Path) -> None:
+def _publish(path: Path, temporary: Path, mark: str) -> None:
     """Move a file and its sidecars into place: all of them, or none and what was there before is back."""
     if path.exists():
         HANDLES.close()  # a file that is open cannot be replaced on every system
@@ -152,7 +206,7 @@ def _publish(path: Path, temporary: Path) -> None:
         and len(os.fsencode(target.name)) <= _LONGEST_NAME
     }
     outdated = [path.with_name(path.name + ending) for ending in _OF_THE_OLD_PIXELS]
-    moves = _Moves(path)
+    moves = _Moves(path, mark)
     try:
         for old in dict.fromkeys([*sidecars.values(), *outdated]):
             moves.set_aside(old)
@@ -176,16 +230,19 @@ class _Moves:
     ----------
     path
         The file that is replaced.
+    mark
+        Part of hidden names.
     """
 
     path: Path
+    mark: str
     _undo: list[Callable[[], object]] = field(default_factory=list)
     _kept: list[tuple[Path, Path]] = field(default_factory=list)
 
     def set_aside(self, file: Path) -> None:
         """Move an old file to a hidden name, if there is one."""
         if len(os.fsencode(file.name)) <= _LONGEST_NAME and file.is_file():
-            hidden = self._hidden()
+            hidden = self._hidden(len(self._kept) + 1)
             file.replace(hidden)
             self._remember(hidden, file)
 
@@ -193,7 +250,7 @@ class _Moves:
         """Give an old file a second, hidden name, so that it can be replaced in one step and put back."""
         if not file.exists():
             return
-        hidden = self._hidden()
+        hidden = self._hidden(0)
         try:
             os.link(file, hidden)
         except OSError:  # a file system without hard links
@@ -233,8 +290,9 @@ class _Moves:
         self._kept.append((hidden, file))
         self._undo.append(lambda: _put_back(hidden, file))
 
-    def _hidden(self) -> Path:
-        return self.path.with_name(f".{uuid.uuid4().hex[:12]}.old")
+    def _hidden(self, number: int) -> Path:
+        """Return a hidden name; number 0 is that of the file itself, the others are those of its sidecars."""
+        return self.path.with_name(f".{_plain_stem(self.path)}.{self.mark}.old-{number}")
 
 
 def _put_back(hidden: Path, file: Path) -> None:

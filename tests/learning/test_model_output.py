@@ -11,7 +11,7 @@ import pytest
 
 from geopointseg.errors import OutputError
 from geopointseg.learning.model_output import OutputFolder
-from geopointseg.model.bundle import publish_folder
+from geopointseg.raster.folder_publishing import publish_folder
 
 
 def test_a_second_training_of_the_same_folder_is_refused_and_harms_nothing(tmp_path) -> None:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from geopointseg.errors import OutputError
-from geopointseg.raster.publishing import hidden_beside, require_writable_folder, whole_file
+from geopointseg.raster.folder_publishing import whole_folder
+from geopointseg.raster.publishing import (
+    hidden_beside,
+    own_mark,
+    require_writable_folder,
+    whole_file,
+)
 
 SET = ("map.qml", "map.tif", "map.tif.aux.xml")
 
@@ -197,3 +205,65 @@ def test_names_beside_stay_short_enough_and_apart(tmp_path) -> None:
     long = [hidden_beside(tmp_path / ("x" * 250 + end), ".partial").name for end in "ab"]
     assert len(set(long)) == 2
     assert max(map(len, map(os.fsencode, long))) < 255
+
+
+def _ended_process() -> int:
+    child = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    child.wait()
+    return child.pid
+
+
+LEFT = ("{}.partial.tif", "{}.partial.tif.aux.xml", "{}.partial.qml", "{}.old-0", "{}.old-1")
+
+
+@pytest.mark.skipif(
+    os.name != "posix", reason="other systems do not tell whether a process has ended"
+)
+@pytest.mark.parametrize("name", ["map.tif", "水.tif"])
+def test_the_next_run_removes_what_a_killed_one_left_and_nothing_else(tmp_path, name) -> None:
+    machine = own_mark().partition("-")[0]
+    with whole_file(tmp_path / name) as temporary:
+        temporary.write_text("map")
+    stem = temporary.name.partition(own_mark())[0]
+    marks = {
+        "killed": f"{machine}-{_ended_process()}-0123abcd",
+        "running": f"{machine}-{os.getppid()}-0123abcd",
+        "elsewhere": f"{'0' * 6 if machine != '0' * 6 else '1' * 6}-{_ended_process()}-0123abcd",
+    }
+    for mark in marks.values():
+        for pattern in LEFT:
+            (tmp_path / f"{stem}{pattern.format(mark)}").write_text("left")
+    (tmp_path / f".other.{marks['killed']}.partial.tif").write_text("of another output")
+    with whole_file(tmp_path / name) as temporary:
+        temporary.write_text("new map")
+    kept = [f"{stem}{p.format(marks[who])}" for p in LEFT for who in ("running", "elsewhere")]
+    expected = {name, f".other.{marks['killed']}.partial.tif", *kept}
+    assert {p.name for p in tmp_path.iterdir()} == expected
+    assert (tmp_path / name).read_text() == "new map"
+
+
+@pytest.mark.skipif(
+    os.name != "posix", reason="other systems do not tell whether a process has ended"
+)
+def test_the_only_copy_of_an_old_file_is_put_back(tmp_path) -> None:
+    """A run that was killed between two moves, where the file system has no hard links."""
+    machine = own_mark().partition("-")[0]
+    (tmp_path / f".map.{machine}-{_ended_process()}-0123abcd.old-0").write_text("old map")
+    with pytest.raises(ValueError, match="half way"), whole_file(tmp_path / "map.tif"):
+        raise ValueError("half way")
+    assert _contents(tmp_path) == {"map.tif": "old map"}
+
+
+@pytest.mark.parametrize("is_new_there", [False, True])
+def test_a_folder_whose_replacement_was_interrupted_is_whole(tmp_path, is_new_there) -> None:
+    folder = tmp_path / "model"
+    (tmp_path / ".model.old").mkdir()
+    (tmp_path / ".model.old" / "what").write_text("old")
+    if is_new_there:
+        folder.mkdir()
+        (folder / "what").write_text("new")
+    with pytest.raises(ValueError, match="half way"), whole_folder(folder, Path.is_dir) as partial:
+        partial.mkdir()
+        raise ValueError("half way")
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+    assert (folder / "what").read_text() == ("new" if is_new_there else "old")
