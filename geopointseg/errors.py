@@ -93,7 +93,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     True
     """
     seen: BaseException | None = error
-    while seen is not None:
+    known: set[int] = set()  # chains of contexts can be circular
+    while seen is not None and id(seen) not in known:
+        known.add(id(seen))
         text = str(seen).lower()
         if isinstance(seen, MemoryError) or (
             isinstance(seen, OSError) and seen.errno == errno.ENOMEM

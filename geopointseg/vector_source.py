@@ -81,7 +81,8 @@ def unchanged(path: str | os.PathLike[str]) -> Iterator[str]:
 def hold_state(path: str | os.PathLike[str]) -> Iterator[None]:
     """Let `unchanged` and `openable` yield one state of a GeoPackage within the block, whatever another program writes meanwhile.
 
-    Files of more than 512 MB that are not in write-ahead mode are not copied.
+    Files of more than 512 MB that are not in write-ahead mode are not copied, nor is any where the folder of temporary files
+    has no room.
 
     Parameters
     ----------
@@ -96,7 +97,13 @@ def hold_state(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
-        token = _HELD.set({**_HELD.get(), file: _copy_state(file, Path(folder))})
+        try:
+            held = {file: _copy_state(file, Path(folder))}
+        except InputFileError:
+            raise
+        except OSError:  # no room for a copy: the file is read as it is
+            held = {}
+        token = _HELD.set({**_HELD.get(), **held})
         try:
             yield
         finally:

@@ -108,7 +108,7 @@ def test_the_link_ends_an_error_in_a_shell_and_a_traceback(
     with pytest.raises(SystemExit):
         cli_app.main(["points", "check", "none.gpkg", "--raster", "none.tif"])
     last = capsys.readouterr().err.split()[-1]
-    assert last == f"{start}/how-to/troubleshooting.html#the-vector-file-does-not-exist-check-the"
+    assert last == f"{start}/how-to/troubleshooting.html#the-does-not-exist-check-the-path"
     with pytest.raises(SystemExit):
         cli_app.main(["points", "split", "points.gpkg", "-o", "split.gpkg"])
     assert capsys.readouterr().err.endswith(

@@ -283,9 +283,10 @@ def _explain_library_error(error: Exception) -> str:
 
 
 def _naming_files(sentence: str, files: Sequence[str]) -> str:
-    """Return a sentence that tells which files a command was given, unless it names one of them."""
+    """Return a sentence that tells which files a command was given, unless it names one of them or an option."""
     names = [os.path.basename(os.path.normpath(name)) for name in files]  # noqa: PTH119 - Path drops too much
-    if not names or any(name in sentence for name in names if name):
+    is_about_option = "`" in sentence or "'-" in sentence
+    if not names or is_about_option or any(name in sentence for name in names if name):
         return sentence
     listed = ", ".join(f"'{name}'" for name in files[:_MOST_FILES])
     return f"{sentence} The command was given {listed}{' ...' if len(files) > _MOST_FILES else ''}."

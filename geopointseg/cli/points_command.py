@@ -135,7 +135,10 @@ def check(
     help="Standard deviation of the position.",
 )
 @click.option(
-    "--palette", default=None, help="Colours of a colour-coded mask: a file or a built-in name."
+    "--palette",
+    metavar="PALETTE",
+    default=None,
+    help="Colours of a colour-coded mask: a file or a built-in name.",
 )
 @click.option(
     "--like",

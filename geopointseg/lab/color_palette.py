@@ -237,8 +237,9 @@ def _json_rows(text: str, path: Path) -> list[tuple[int, str, str]]:
     try:
         return [(int(r["code"]), str(r["name"]), str(r["color"]).lower()) for r in json.loads(text)]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
+        why = f"an object has no {error}" if isinstance(error, KeyError) else error
         raise InputFileError(
-            f"The palette '{path}' cannot be read ({error}). Expected a JSON list of objects with code, name and "
+            f"The palette '{path}' cannot be read ({why}). Expected a JSON list of objects with code, name and "
             "color; correct it."
         ) from error
 

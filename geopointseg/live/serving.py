@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled
@@ -176,18 +176,8 @@ def _places(points: Points, session: LiveSession) -> list[dict[str, Any]]:
 
 
 def _import_early() -> None:
-    """Import what the first fit needs, while the imagery is opened.
-
-    scikit-learn imports pandas only to know whether it is there, which takes 0.4 s of processor time.
-    """
-    is_hidden = "pandas" not in sys.modules
-    if is_hidden:
-        sys.modules["pandas"] = cast("Any", None)  # an import of it fails
-    try:
-        import sklearn.linear_model  # noqa: F401
-    finally:
-        if is_hidden:
-            del sys.modules["pandas"]
+    """Import what the first fit needs, while the imagery is opened."""
+    import sklearn.linear_model  # noqa: F401
 
 
 def _cache_bytes() -> int:

@@ -15,7 +15,8 @@ _CREATORS = (
     torch.empty, torch.zeros, torch.ones, torch.full, torch.eye, torch.rand, torch.randn, torch.arange, torch.linspace,
     torch.empty_strided,
 )  # fmt: skip
-_SPARE_BYTES = 2**28
+_SPARE_BYTES = 2**30
+"""Encoders such as VGG make layers of half a gigabyte that segmentation-models-pytorch then drops."""
 
 
 class AllocationBudget(TorchFunctionMode):

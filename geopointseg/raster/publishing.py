@@ -24,12 +24,15 @@ from pathlib import Path
 
 from geopointseg.errors import GeopointsegError, OutputError
 from geopointseg.raster.raster_access import HANDLES
+from geopointseg.raster.whole_raster import is_whole
 
 _LONGEST_STEM = 60
 _LONGEST_NAME = 255
 """Bytes that common file systems take for a name."""
 
 _LEAST_FREE_BYTES = 2**16
+_LITTLE_FREE_BYTES = 2**24
+"""With less room left, all blocks of a raster are read again before it is moved into place."""
 
 _OF_AN_OPEN_DATABASE = ("-journal", "-wal", "-shm")
 _OF_THE_OLD_PIXELS = (".aux.xml", ".ovr", ".msk")
@@ -64,6 +67,7 @@ def whole_file(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
     temporary = path.with_name(_temporary_name(path, mark or own))
     try:
         yield temporary
+        _require_whole(path, temporary)
         _publish(path, temporary, own)
     except OSError as error:
         raise explain_write_error(error, path) from error
@@ -428,6 +432,19 @@ def _tells_of_full_disk(error: Exception, folder: Path) -> bool:
         return shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
     except OSError:
         return False
+
+
+def _require_whole(path: Path, temporary: Path) -> None:
+    """Raise `OutputError` if a raster has been cut off, because the disk became full or files may not become larger."""
+    free = shutil.disk_usage(path.parent).free
+    if not temporary.exists() or is_whole(temporary, thorough=free < _LITTLE_FREE_BYTES):
+        return
+    if free < _LEAST_FREE_BYTES:
+        raise _refuse_full_disk(path)
+    raise OutputError(
+        f"'{path}' could not be written to its end. Expected room for the whole output; check the free space, the quota and "
+        "the largest size of a file."
+    )
 
 
 def _refuse_full_disk(path: Path) -> OutputError:

@@ -84,7 +84,10 @@ def test_a_missing_option_is_wrong_usage(run):
             "geopointseg: Found this. Expected that. Do so.\n",
         ),
         (MemoryError("9 GiB"), "Memory ran out (9 GiB). Use smaller windows"),
-        (OSError(28, "No space left", "map.tif"), "The disk is full (map.tif). Free some space"),
+        (
+            OSError(28, "No space left", "map.tif"),
+            "The disk is full (map.tif). Expected room for it; free some space",
+        ),
         (
             ZeroDivisionError("oh"),
             "Something unexpected went wrong: ZeroDivisionError: oh. Run again with --debug",

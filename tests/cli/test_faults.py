@@ -75,7 +75,11 @@ def test_errors_of_libraries_for_want_of_memory_are_known(error, expected) -> No
 
 def test_a_model_is_not_blamed_for_want_of_memory() -> None:
     blamed = chained(ModelError("The model is wrong."), RuntimeError("can't allocate memory"))
-    assert _sentence(blamed).startswith("Memory ran out (can't allocate memory).")
+    assert _sentence(blamed, is_for_people=True).startswith(
+        "Memory ran out (can't allocate memory)."
+    )
     kept = chained(TrainingError("Half a batch does not fit."), RuntimeError("CUDA out of memory."))
-    assert _sentence(kept) == "Half a batch does not fit."
-    assert _sentence(chained(ModelError("Wrong."), ValueError("no"))) == "Wrong."
+    assert _sentence(kept, is_for_people=True) == "Half a batch does not fit."
+    assert (
+        _sentence(chained(ModelError("Wrong."), ValueError("no")), is_for_people=True) == "Wrong."
+    )

@@ -111,7 +111,7 @@ def test_unknown_palette_names_the_nearest():
         ),
         ("forest,1,2,300\n", r"no colour in line 1"),
         ("", r"has no classes\. Expected one a line"),
-        ('[{"code": 1}]', r"cannot be read \(KeyError\('name'\)\)"),
+        ('[{"code": 1}]', r"cannot be read \(an object has no 'name'\)"),
     ],
 )
 def test_broken_palette_files(tmp_path, text, words):

@@ -119,7 +119,7 @@ def test_a_model_card_keeps_its_tables() -> None:
     rows = [line for line in card.splitlines() if line.startswith("|") and "unknown" in line]
     assert len(rows) == 7
     assert all(line.replace("\\|", "").count("|") == 4 for line in rows)
-    assert "| 2 | a\\|b &lt;c> & \"d\" 'e' | unknown |" in rows
+    assert "| 2 | a\\|b &lt;c> &amp; \"d\" 'e' | unknown |" in rows
     assert "Made with geopointseg" in card
 
 

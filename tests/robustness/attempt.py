@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import hashlib
 import io
+import multiprocessing
 import os
 import re
 import signal
@@ -14,19 +15,21 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from geopointseg.cli import app as cli_app
 from geopointseg.raster.raster_access import HANDLES
 
-LIMIT_S = 60
+LIMIT_S = 600
 CODE_WORDS = re.compile(
     r"Traceback|unexpected|object has no attribute|\b[A-Z]\w+(?:Error|Exception|Warning)\b|\bNoneType\b|Errno|0x[0-9a-f]{6}"
 )
 ADVICE = re.compile(
     r"Expected|Check |Did you mean|Known names|[Cc]hoose |[Gg]ive |[Nn]ame |[Ff]ree |Try '|assign |Accepted are |restore |[Uu]se |[Ss]et |[Cc]opy |[Cc]reate "
 )
+_USUAL_FOLDER = tempfile.gettempdir()
 _CAPABILITIES = 0b1111
 """Of root: chown, and passing over the permissions of files."""
 
@@ -65,21 +68,35 @@ def run_here(arguments: Sequence[str]) -> Outcome:
 
 
 def run_unprivileged(arguments: Sequence[str]) -> Outcome:
-    """Run the command line in a forked process that obeys the permissions of files, also for root."""
-    with tempfile.TemporaryFile() as kept:
-        child = os.fork()
-        if child == 0:
-            _drop_capabilities()
-            try:
-                found = run_here(arguments)
-                kept.write("\0".join([str(found.code), found.out, found.err]).encode())
-                kept.flush()
-            finally:
-                os._exit(0)
-        os.waitpid(child, 0)
-        kept.seek(0)
-        code, out, err = kept.read().decode().split("\0")
-    return Outcome(int(code), out, err)
+    """Run the command line in a process that obeys the permissions of files, also for root.
+
+    It is forked from a process without threads: a child of this one could wait for ever for threads that it does not have.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["geopointseg.cli.app", "geopointseg.learning.training"])
+    receiver, sender = context.Pipe(duplex=False)
+    surroundings = (str(Path.cwd()), dict(os.environ), tempfile.tempdir)
+    child = context.Process(target=_run_there, args=(sender, list(arguments), surroundings))
+    tempfile.tempdir = _USUAL_FOLDER  # the name of the server's socket may not be long
+    try:
+        child.start()
+    finally:
+        tempfile.tempdir = surroundings[2]
+    sender.close()
+    outcome: Outcome = receiver.recv()
+    child.join()
+    return outcome
+
+
+def _run_there(
+    sender: Connection, arguments: list[str], surroundings: tuple[str, dict[str, str], str | None]
+) -> None:
+    folder, environment, tempfile.tempdir = surroundings
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    _drop_capabilities()
+    sender.send(run_here(arguments))
 
 
 @contextlib.contextmanager

@@ -164,8 +164,11 @@ def attempt_case(case: Case, good: Path, place: Path, stack: ExitStack) -> Outco
         changed = {path for path in after | before if after.get(path) != before.get(path)}
         if "--resume" in outcome.err:  # the folder of a prediction that can be resumed is kept
             changed = {path for path in changed if "out.tif.partial" not in path}
-        if (case.slot, case.trouble.kind) == ("figures", "disk full"):  # the report is whole
-            changed = {path for path in changed if Path(path).name not in ("r.html", "made")}
+        if (
+            case.slot in ("figure", "figures") and case.trouble.kind == "disk full"
+        ):  # the main output is whole
+            whole = ("r.html", "out.tif", "made")
+            changed = {path for path in changed if Path(path).name not in whole}
         if case.command == "study":  # its finished runs are kept; a repeated study continues
             changed = {path for path in changed if "made" not in Path(path).parts}
         assert not changed, changed

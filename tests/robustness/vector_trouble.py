@@ -107,7 +107,7 @@ _geojson(
     "latitude_of_1000",
     "huge numbers",
     '{"type": "Point", "coordinates": [15, 1000]}',
-    works="live/points",
+    works="live/points|assess/training",
 )
 _geojson("points_far_away", "wrong CRS", '{"type": "Point", "coordinates": [-70, -30]}', works="live/points|assess/training")  # fmt: skip
 _geojson("empty_points", "empty", '{"type": "Point", "coordinates": []}')

@@ -30,7 +30,7 @@ def test_shares_sum_to_one_and_leave_out_absent_classes(counts, balance):
 
 
 def test_no_labels_is_an_error_that_says_what_to_do():
-    with pytest.raises(PointsError, match=r"No label is left.*Expected at least one.*points check"):
+    with pytest.raises(PointsError, match=r"No label is left.*Expected at least one.*check_points"):
         class_shares([0, 0], 0.5)
 
 

@@ -161,7 +161,7 @@ def test_datasets_without_labels_are_refused(make_scene, make_mask):
     ):
         PointSampler(SceneDataset([scene]), size=8)
     nothing = SceneDataset([scene]) & SparseMaskDataset([make_mask(scene.grid, count=0)])
-    with pytest.raises(PointsError, match=r"No label lies on the dataset's scenes .*points check"):
+    with pytest.raises(PointsError, match=r"No label lies on the dataset's scenes .*check_points"):
         PointSampler(nothing, size=8)
     with pytest.raises(RasterError, match="chip size is 0 pixels"):
         GridSampler(SceneDataset([scene]), size=0)
