@@ -154,16 +154,20 @@ def test_a_second_run_does_nothing_again(study, result, monkeypatch):
 
 def test_a_level_that_fails_leaves_a_hole_and_the_rest_goes_on(study, tmp_path, monkeypatch):
     monkeypatch.delenv("GEOPOINTSEG_DATA", raising=False)
-    text = PLAN.replace("levels = [3, 40]", "levels = [40, -1]").replace("than = 3", "than = -1")
+    text = PLAN.replace('model = "forest"\n', '"points.per_class" = 40\n')
+    text = text.replace("[3, 40]", '["forest", "knn"]')
+    text = text.replace('name = "points.per_class"', 'name = "model"')
+    text = text.replace('factor = "points.per_class"', 'factor = "model"')
+    text = text.replace("better = 40\nthan = 3", 'better = "forest"\nthan = "knn"')
     path = study / "failing.toml"
     path.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
     done = run_study(path, tmp_path)
     cells = dict(done.level_rows())
-    assert cells["points per class -1"] == "failed"
-    assert float(cells["points per class 40"].split()[0]) > 0
+    assert cells["model knn"] == "failed"
+    assert float(cells["model forest"].split()[0]) > 0
     assert done.hypothesis_rows()[0][1] == "not run"
     assert "## Runs that failed" in (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert json.loads(json.dumps(done.to_json()))["failed"] == 2
+    assert json.loads(json.dumps(done.to_json()))["failed"] == 1
 
 
 def test_training_never_sees_the_test_part(study):
