@@ -126,6 +126,11 @@ def read_toml(path: Path, what: str, expected: str) -> dict[str, Any]:
     expected
         What stands in such a file, for messages.
 
+    Returns
+    -------
+    dict
+        The keys and values.
+
     Raises
     ------
     InputFileError

@@ -62,6 +62,11 @@ def parse_json(
     parse_float
         Called with the text of other numbers with a point or an exponent; `float` by default.
 
+    Returns
+    -------
+    object
+        Whatever the text holds.
+
     Raises
     ------
     ValueError
