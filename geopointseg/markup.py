@@ -7,6 +7,7 @@ package defusedxml does not limit depth, and is replaced by few lines on the par
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tomllib
@@ -22,6 +23,10 @@ LARGEST_BYTES = 2**24
 """Largest document that is read: 16 MiB. The description of a model of 200 bands and 100 classes has less than 1 MiB."""
 DEEPEST = 100
 """Largest depth of nested elements, arrays and objects."""
+_QUOTED = re.compile(
+    r"\"{3}.*?\"{3}|'{3}.*?'{3}|\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|#[^\n]*", re.DOTALL
+)
+"""Strings and comments of TOML, whose brackets nest nothing."""
 _LONG_NUMBER = re.compile(r"0[xob]\w{1024}")
 """A number of TOML that has no limit in Python, unlike decimal ones."""
 
@@ -99,8 +104,11 @@ def parse_toml(text: str) -> dict[str, Any]:
         If it is no TOML, is nested deeper than `DEEPEST`, or has a number that no message can hold.
     """
     try:
-        keys = [line.partition("=")[0] for line in text.splitlines()]
-        is_deep = bool(_LONG_NUMBER.search(text)) or any(key.count(".") > DEEPEST for key in keys)
+        plain = _QUOTED.sub("", text)
+        keys = [line.partition("=")[0] for line in plain.splitlines()]
+        steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", plain))
+        is_deep = max(itertools.accumulate(steps), default=0) > DEEPEST
+        is_deep |= bool(_LONG_NUMBER.search(plain)) or any(k.count(".") > DEEPEST for k in keys)
         document = {} if is_deep else tomllib.loads(text)
     except RecursionError:
         document, is_deep = {}, True

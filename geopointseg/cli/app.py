@@ -22,6 +22,7 @@ from geopointseg.cli.help_page import ExampleCommand, ExampleGroup
 from geopointseg.cli.library_warnings import answered_warnings
 from geopointseg.errors import (
     Cancelled,
+    ConfigError,
     GeopointsegError,
     InputFileError,
     TrainingError,
@@ -206,7 +207,8 @@ def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
     except Exception as error:  # noqa: BLE001 - every failure becomes one sentence
         is_for_people = not isinstance(state["reporter"].sink, JsonSink)
         sentence = _sentence(error, is_for_people=is_for_people)
-        _print_failure(state, _naming_files(sentence, state.get("files", [])), error)
+        files = [] if isinstance(error, ConfigError) else state.get("files", [])
+        _print_failure(state, _naming_files(sentence, files), error)
         code = EXIT_FAILED
     return code
 
@@ -283,10 +285,9 @@ def _explain_library_error(error: Exception) -> str:
 
 
 def _naming_files(sentence: str, files: Sequence[str]) -> str:
-    """Return a sentence that tells which files a command was given, unless it names one of them or an option."""
+    """Return a sentence that tells which files a command was given, unless it names one of them."""
     names = [os.path.basename(os.path.normpath(name)) for name in files]  # noqa: PTH119 - Path drops too much
-    is_about_option = "`" in sentence or "'-" in sentence
-    if not names or is_about_option or any(name in sentence for name in names if name):
+    if not names or any(name in sentence for name in names if name):
         return sentence
     listed = ", ".join(f"'{name}'" for name in files[:_MOST_FILES])
     return f"{sentence} The command was given {listed}{' ...' if len(files) > _MOST_FILES else ''}."

@@ -65,6 +65,7 @@ def whole_file(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
     _remove_abandoned(path)
     own = f"{own_mark()}-{uuid.uuid4().hex[:8]}"
     temporary = path.with_name(_temporary_name(path, mark or own))
+    _remove(temporary, path)  # what a killed run left; a sidecar of it would be continued
     try:
         yield temporary
         _require_whole(path, temporary)
@@ -76,8 +77,12 @@ def whole_file(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
             raise
         raise _refuse_full_disk(path) from error
     finally:
-        for part in _parts(temporary, path):
-            part.unlink(missing_ok=True)
+        _remove(temporary, path)
+
+
+def _remove(temporary: Path, path: Path) -> None:
+    for part in _parts(temporary, path):
+        part.unlink(missing_ok=True)
 
 
 def beside(path: Path, ending: str, *, start: str = "") -> Path:
