@@ -69,9 +69,9 @@ session.close()
 print(asked)
 
 # %%
-colors = np.array(
-    [[int(e.color[k : k + 2], 16) for k in (1, 3, 5)] for e in landscape.legend.entries]
-)
+colors = np.full((256, 3), 255)  # 255 stands for pixels without an image
+for index, entry in enumerate(landscape.legend.entries):
+    colors[index] = [int(entry.color[k : k + 2], 16) for k in (1, 3, 5)]
 fig, axes = plt.subplots(2, 2, figsize=(10, 7.8), layout="constrained")
 axes = axes.ravel()
 axes[0].imshow(picture_scene(gps.Scene.open(folder / "scene.tif")))

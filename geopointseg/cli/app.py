@@ -207,7 +207,9 @@ def _run(arguments: list[str] | None, state: dict[str, Any]) -> int:
     except Exception as error:  # noqa: BLE001 - every failure becomes one sentence
         is_for_people = not isinstance(state["reporter"].sink, JsonSink)
         sentence = _sentence(error, is_for_people=is_for_people)
-        files = [] if isinstance(error, ConfigError) else state.get("files", [])
+        files = state.get("files", [])
+        if isinstance(error, ConfigError):  # it is about a setting or an option
+            files = [name for name in files if name.endswith(".toml")]
         _print_failure(state, _naming_files(sentence, files), error)
         code = EXIT_FAILED
     return code
