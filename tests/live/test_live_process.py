@@ -139,9 +139,9 @@ def test_questions_and_accuracy(client, places, bounds) -> None:
         ({"do": "classes"}, "'legend' is no list."),
         ({"do": "save"}, "The request has no 'folder'."),
         ({"do": "save", "folder": "/proc/none/model"}, "/proc/none"),
-        ({"do": "save", "folder": "/tmp/a/../../etc/model"}, "without '..'"),
+        ({"do": "save", "folder": "/data/a/../../etc/model"}, "without '..'"),
         ({"do": "save", "folder": "/vsimem/model"}, "is not one that a user chooses"),
-        ({"do": "save", "folder": "file:///tmp/model"}, "is not one that a user chooses"),
+        ({"do": "save", "folder": "file:///data/model"}, "is not one that a user chooses"),
         ({"do": "sing"}, "There is no request 'sing'."),
     ],
 )  # fmt: skip
