@@ -169,8 +169,9 @@ class Grid:
         inverse = ~self.transform
         x = self.nearest_x(x)
         y = np.asarray(y, dtype=np.float64)
-        col = inverse.a * x + inverse.b * y + inverse.c
-        row = inverse.d * x + inverse.e * y + inverse.f
+        with np.errstate(invalid="ignore"):
+            col = inverse.a * x + inverse.b * y + inverse.c
+            row = inverse.d * x + inverse.e * y + inverse.f
         return np.asarray(row), np.asarray(col)
 
     def pixel_to_world(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -238,3 +240,11 @@ def test_sides_of_pixels_are_measured_apart():
     assert degrees.pixel_sides_m == pytest.approx((8.368, 22.307), rel=1e-4)
     tiny = Grid(DEGREES, Affine(2e-7, 0, 20, 0, -2e-7, 68), 100, 100)
     assert tiny.pixel_sides_m == pytest.approx((8.366e-3, 22.307e-3), rel=1e-3)
+
+
+def test_positions_nowhere_stay_nowhere_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row, col = Grid(UTM, NORTH_UP, 30, 50).world_to_pixel([np.inf, np.nan], [np.inf, 0.0])
+    assert not np.isfinite(row).any()
+    assert not np.isfinite(col).any()
