@@ -251,7 +251,9 @@ class SelectionConfig:
     )
     least_steps: int = setting(60, "Fewest steps after which 'auto' keeps a network.", minimum=0)
     forest_below: int = setting(
-        100, "Below this number of labelled pixels, 'auto' trains the forest only.", minimum=0
+        100,
+        "Below this number of labelled pixels, 'auto' trains no network, unless its encoder is frozen.",
+        minimum=0,
     )
 
 

@@ -28,6 +28,9 @@ LEAST_TO_HOLD_OUT = 4
 """Labelled pixels of a class from which on one is held out."""
 RELATIVE_WEIGHTS = ((0.75, 1.0), (0.5, 1 / 3))
 """Pairs of relative skill and relative weight: a member with at least this skill, relative to the best one, gets this weight."""
+CLEAR_ERRORS = 2.0
+"""A difference of log losses is clear where it exceeds this many of its standard errors. From few points the held-out pixels are six to
+twelve, and members that differ less there are as good as each other on other scenes."""
 _ROUNDING = 1e-6
 FROZEN_ENCODER_WEIGHTS = {"network": 4.0, "linear": 2.0, "forest": 1.0}
 """Relative weights of members where the network has a frozen pretrained encoder. On other scenes this mixture scores as high as the
@@ -173,9 +176,10 @@ def choose(
     Each member is scored after temperature scaling, so that the score does not depend on how confident its probabilities are.
     The skill of a member is the log loss of equal probabilities minus its own class-balanced log loss. Members with at least
     three quarters of the best skill get equal weights, those with at least half of it a third of that weight, and all others
-    none. Weights that are estimated from few pixels predict worse than equal ones [1]_, and members with independent errors
-    generalize better to other scenes. The best member is kept alone where it is better than the mixture by more than the
-    standard error of the difference.
+    none. A member gets full weight, too, where its loss exceeds the least one by less than `CLEAR_ERRORS` standard errors of the
+    difference. Weights that are estimated from few pixels predict worse than equal ones [1]_, and members with independent errors
+    generalize better to other scenes. The best member is kept alone where it is better than the mixture by more than
+    `CLEAR_ERRORS` standard errors of the difference.
 
     Parameters
     ----------
@@ -186,8 +190,8 @@ def choose(
     prior
         Relative weights by kind that multiply those by skill, where they are known from other scenes. Then no member is kept
         alone for being better than the mixture: held-out blocks lie in the scenes that the members have learnt, where the
-        best of them gains more than on other scenes. If the mixture without these weights scores higher by more than the
-        standard error, it is used.
+        best of them gains more than on other scenes. If the mixture without these weights scores higher by more than
+        `CLEAR_ERRORS` standard errors, it is used.
     doubtful
         Kinds of members that are left out unless they raise the score by more than the standard error.
 
@@ -244,7 +248,7 @@ def _mix(
 ) -> _Mixture:
     """Return the mixture of the members with scores, or the best of them alone."""
     mixture, best = _by_skill(members, tempered, scores, class_index)
-    if mixture.gain < -mixture.error:
+    if mixture.gain < -CLEAR_ERRORS * mixture.error:
         return replace(mixture, weights={best: 1.0}, together=tempered[best])
     return mixture
 
@@ -259,8 +263,10 @@ def _by_skill(
     """Return the mixture of the members by their skill and prior weight, and the best member."""
     skills = {k: _skill(s, class_index) for k, s in scores.items()}
     best = max(skills, key=lambda k: skills[k])
-    relative = {k: _relative_weight(skill, skills[best]) for k, skill in skills.items()}
-    relative[best] = 1.0
+    relative = {
+        k: _relative_weight(skill, skills[best]) if _is_clear(tempered[k], tempered[best], class_index) else 1.0
+        for k, skill in skills.items()
+    }  # fmt: skip
     relative = {k: w * (prior or {}).get(k, 1.0) for k, w in relative.items() if w > 0}
     weights = {k: w / sum(relative.values()) for k, w in relative.items()}
     if len(weights) == 1:
@@ -281,7 +287,7 @@ def _with_prior(
     """Return the mixture with prior weights, unless one of several members without them scores clearly higher."""
     weighted, _ = _by_skill(members, tempered, scores, class_index, prior)
     gain, error = _gain(mixture.together, weighted.together, class_index)
-    clearly_lower = gain < -error - _ROUNDING
+    clearly_lower = gain < -CLEAR_ERRORS * error - _ROUNDING
     leads = max(prior, key=lambda kind: prior[kind]) in mixture.weights
     return mixture if clearly_lower and not (leads and len(mixture.weights) == 1) else weighted
 
@@ -350,6 +356,12 @@ def _skill(result: Score, class_index: NDArray[np.int64]) -> float:
 def _relative_weight(own: float, best: float) -> float:
     """Return the weight of a member relative to the best one."""
     return next((w for share, w in RELATIVE_WEIGHTS if own > 0 and own >= share * best), 0.0)
+
+
+def _is_clear(worse: Probabilities, better: Probabilities, class_index: NDArray[np.int64]) -> bool:
+    """Return whether one member is better than another one by more than chance explains."""
+    gain, error = _gain(worse, better, class_index)
+    return gain > CLEAR_ERRORS * error
 
 
 def _gain(

@@ -222,10 +222,10 @@ def _why_no_network(job: TrainingJob) -> str:
             "from few points. Request a network as the kind of model to train one."
         )
     count, limit = len(job.all_labels), job.config.selection.forest_below
-    if count < limit:
+    if count < limit and not job.config.model.freeze_encoder:
         return (
-            f"No network is trained: there are {count} labelled pixels, and with fewer than {limit} a network scores "
-            "below forest and linear model. Collect more points, or request a network as the kind of model."
+            f"No network is trained: there are {count} labelled pixels, and with fewer than {limit} a network whose encoder is not "
+            "frozen scores below forest and linear model. Collect more points, or request a network as the kind of model."
         )
     optimization = job.config.optimization
     if not optimization.steps and optimization.minutes <= FITTED_MINUTES:

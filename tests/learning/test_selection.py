@@ -141,6 +141,18 @@ def test_a_member_of_some_skill_keeps_a_weight_that_its_errors_earn(strength, we
     assert choice.weights["network"] in (weight, pytest.approx(weight))
 
 
+@pytest.mark.parametrize(
+    ("count", "kept"), [(6, {"forest": 0.5, "linear": 0.5}), (600, {"forest": 1.0})]
+)
+def test_no_member_is_dropped_for_what_chance_explains(count, kept) -> None:
+    truth = np.arange(count) % 3
+    forest, linear = np.full((2, count, 3), 0.3, np.float32)
+    forest[np.arange(count), truth] = 0.4
+    linear[np.arange(count), truth] = np.where(np.arange(count) % 6 < 2, 0.05, 0.4)
+    members = {"forest": forest, "linear": linear / linear.sum(axis=1, keepdims=True)}
+    assert choose(members, truth).weights == kept
+
+
 def test_a_mixture_that_is_plainly_worse_than_its_best_member_is_not_kept() -> None:
     truth = np.random.default_rng(1).integers(0, 3, 3000)
     best = probabilities(truth, 6, 2)

@@ -274,9 +274,17 @@ def test_few_points_get_the_forest_and_a_reason(place, tiny, tmp_path) -> None:
     bundle = train(place.path, place.points, output=tmp_path / "m", config=config)
     assert {m.kind for m in bundle.members} <= {"forest", "linear"}
     assert (
-        "60 labelled pixels, and with fewer than 100 a network scores below"
+        "60 labelled pixels, and with fewer than 100 a network whose encoder is not frozen scores below"
         in bundle.metadata["reason"]
     )
+
+
+def test_few_points_are_enough_for_a_network_on_a_frozen_encoder(place, tiny, tmp_path) -> None:
+    config = tiny.updated({"selection": {"forest_below": 100}, "model": {"freeze_encoder": True}})
+    bundle = train(
+        place.path, place.points, output=tmp_path / "m", config=config, steps=3, device="cpu"
+    )
+    assert "network" in bundle.metadata["scores"]
 
 
 def test_network_with_too_few_steps_is_not_kept(place, tiny, tmp_path) -> None:
