@@ -41,6 +41,7 @@ from geopointseg.learning.trainer import (
     LossNotFiniteError,
     TrainingLoop,
     read_checkpoint,
+    release_cycles,
     write_checkpoint,
 )
 from geopointseg.learning.training_imagery import TrainingImagery, read_training_imagery
@@ -134,6 +135,7 @@ def pretrain(
             )
             pretraining = _Pretraining(opened[0], imagery, config, seed, folder)
             summary = pretraining.run(target, reporter, resume=resume)
+            release_cycles()
         folder.publish()
     except _LastGoodError as error:
         kept = folder.publish_beside(f"step-{error.step}")

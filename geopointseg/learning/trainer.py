@@ -9,6 +9,7 @@ GPU runs out of memory.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import math
 import signal
@@ -479,3 +480,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "stopped training; start again without `resume=True`."
         ) from error
     return state
+
+
+def release_cycles() -> None:
+    """Free the imagery and networks of a training that has ended.
+
+    Lightning's trainer, its loops and the callbacks refer to each other. Without this, what they hold stays in memory until
+    Python's next full collection, which may be many trainings later.
+    """
+    gc.collect()

@@ -34,6 +34,7 @@ from geopointseg.learning.initial_network import build_initial_network, resolve_
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.network_training import LastGoodError, NetworkSession, TrainingOutcome
 from geopointseg.learning.preparation import Labels, Prepared, prepare, with_budget
+from geopointseg.learning.trainer import release_cycles
 from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
     describe_points,
@@ -203,7 +204,9 @@ def _train(job: TrainingJob, *, resume: bool) -> TrainingOutcome:
     if job.kind == "auto" and (reason := _why_no_network(job)):
         job.reporter.log(reason)
         return _fitted_alone(job, reason)
-    return NetworkSession(job, resume=resume).run()
+    outcome = NetworkSession(job, resume=resume).run()
+    release_cycles()
+    return outcome
 
 
 _REQUESTED = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gc
 import json
 import shutil
 import signal
@@ -33,6 +34,7 @@ from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask, rasterize_poi
 from geopointseg.learning import trainer
 from geopointseg.learning.objective import Objective
 from geopointseg.learning.training import train
+from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.legend import Legend
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.prediction.predictor import predict
@@ -623,3 +625,16 @@ def test_a_refused_resume_leaves_the_finished_model_alone(place, tiny, tmp_path)
     with pytest.raises(TrainingError, match=r"another seed"):
         train(place.path, place.points, seed=5, resume=True, **common)
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_nothing_of_a_training_stays_in_memory(place, tiny, tmp_path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        train(
+            place.path, place.points, output=tmp_path / "m", config=tiny, steps=2, model="network", device="cpu"
+        )  # fmt: skip
+        left = [held for held in gc.get_objects() if isinstance(held, TrainingImagery)]
+    finally:
+        gc.enable()
+    assert not left
