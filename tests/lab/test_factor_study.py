@@ -219,7 +219,7 @@ def test_settings_of_the_prediction_are_those_of_the_run(study, tmp_path, monkey
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["study_a", "study_b"])
+@pytest.mark.parametrize("name", ["study_a", "study_b", "study_c"])
 def test_the_report_of_the_examples_runs_in_its_quick_version(
     name, real_data, tmp_path, monkeypatch
 ):
