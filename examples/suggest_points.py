@@ -1,7 +1,7 @@
 """Ask a model where the next points would help it most.
 
-Train on few points, then let the model look at the whole scene: it names places where it is unsure, which are unlike
-what it has seen, and which are not near each other. The GeoPackage that comes out has an empty class field to fill in
+Train on few points, then let the model look at the whole scene: it names places of the classes with the fewest points,
+where it is unsure, which are unlike what it has seen, and which are not near each other. The GeoPackage that comes out has an empty class field to fill in
 with QGIS.
 """
 

@@ -2,8 +2,8 @@
 Where to click next
 ===================
 
-`suggest` returns places where the model is unsure, that are unlike the points it has, and that are not near each other. The layer that it
-writes has an empty class field to fill in.
+`suggest` returns places of the classes with the fewest points, where the model is unsure, that are unlike the points it has, and that are not
+near each other. The layer that it writes has an empty class field to fill in.
 """
 
 import tempfile

@@ -1,7 +1,8 @@
 """Choice of the places to label next, among candidates.
 
-A useful place is uncertain for the model, unlike the places already labelled, typical of many other places, and far from
-the other suggestions.
+Classes get equal numbers of points: the next place is one that the model gives to the class with the fewest points. Among the
+places of a class, a useful one is uncertain for the model, unlike labelled places, typical of other places, and far from the
+other suggestions.
 
 References
 ----------
@@ -169,6 +170,38 @@ def measure_uncertainty(candidates: Candidates) -> Array:
     return np.asarray(uncertainty)
 
 
+def deal_to_scarcest(counts: NDArray[np.int64], room: NDArray[np.int64], count: int) -> list[int]:
+    """Deal places to classes, each one to the class that has the fewest; of equal ones, to the one with the most room.
+
+    Parameters
+    ----------
+    counts
+        Places that each class has already, int64 ``(class,)``.
+    room
+        Most places that each class can take, int64 ``(class,)``.
+    count
+        Number of places; fewer are dealt where there is no room.
+
+    Returns
+    -------
+    list of int
+        Classes in the order in which places were dealt.
+
+    Examples
+    --------
+    >>> deal_to_scarcest(np.array([5, 1, 2]), np.array([9, 2, 9]), 5)
+    [1, 2, 1, 2, 2]
+    """
+    dealt: list[int] = []
+    has, left = counts.copy(), room.copy()
+    while len(dealt) < count and left.any():
+        chosen = int(np.lexsort((-left, has, left == 0))[0])
+        dealt.append(chosen)
+        has[chosen] += 1
+        left[chosen] -= 1
+    return dealt
+
+
 def rank_candidates(
     candidates: Candidates,
     count: int,
@@ -180,10 +213,12 @@ def rank_candidates(
 ) -> Ranking:
     """Choose the candidates to label next.
 
-    The weight of a candidate is its uncertainty times its novelty, the distance in feature space to the nearest labelled
-    place. Weighted k-means on the features gives as many clusters as points are wanted. From each cluster comes one
-    point: the one of largest weight among those near the centre. So suggestions differ from each other and from labelled
-    places, and are typical of other places. The most uncertain pixels alone would lie on edges and outliers.
+    Suggestions are dealt to the predicted classes, each one to the class with the fewest labelled places and suggestions.
+    The weight of a candidate is its uncertainty, which is reduced where it is more like a labelled place than half of
+    the candidates are. Within a class, weighted k-means on the features gives as many clusters as suggestions are dealt
+    to it. From each cluster comes one point: the one of largest weight among those near the centre. So suggestions
+    differ from each other and are typical of other places. The most uncertain pixels alone would lie on edges and
+    outliers, and random pixels in the most frequent classes.
 
     Parameters
     ----------
@@ -203,7 +238,8 @@ def rank_candidates(
     Returns
     -------
     Ranking
-        The chosen ones, those of the clusters of largest total weight first.
+        The chosen ones in the order in which classes were dealt; within a class, those of the clusters of largest total
+        weight first.
 
     Raises
     ------
@@ -223,7 +259,7 @@ def rank_candidates(
             f"None of the {len(candidates)} candidate places is {min_distance_m:g} m or more from every labelled "
             "point. Expected some room between points; ask for a smaller distance."
         )
-    choice.take_one_per_cluster(count, seed)
+    choice.take_by_class(count, labelled.counts, seed)
     choice.take_largest(count)
     chosen = np.array(choice.chosen, dtype=np.int64)
     usefulness = choice.weight[chosen]
@@ -266,28 +302,52 @@ class _Choice:
             )
         if len(labelled.positions):
             free = candidates.positions.nearest(labelled.positions) >= min_distance_m
-        weight = (measure_uncertainty(candidates) + _LEAST_UNCERTAINTY) * np.maximum(novelty, 1e-6)
+        weight = (measure_uncertainty(candidates) + _LEAST_UNCERTAINTY) * novelty.clip(1e-6, 1.0)
         return cls(candidates, features, novelty, weight, min_distance_m, free, [])
 
-    def take_one_per_cluster(self, count: int, seed: int) -> None:
-        """Cluster the free candidates and take one of each cluster, those of largest total weight first."""
+    def take_by_class(self, count: int, counts: NDArray[np.int64], seed: int) -> None:
+        """Deal the places to take to predicted classes, and take one of each cluster of a class.
+
+        Parameters
+        ----------
+        count
+            Number of places to take.
+        counts
+            Labelled points of each class, int64 ``(class,)``.
+        seed
+            Seed of k-means.
+        """
+        predicted = self.candidates.most_likely[:, 0]
+        room = np.bincount(predicted[self.free], minlength=len(counts))
+        dealt = deal_to_scarcest(counts, room, count)
+        clusters = {
+            k: iter(
+                self._cluster(np.flatnonzero(self.free & (predicted == k)), dealt.count(k), seed)
+            )
+            for k in set(dealt)
+        }
+        for k in dealt:
+            self._take_typical(next(clusters[k], np.zeros(0, dtype=np.int64)))
+
+    def _cluster(self, pool: NDArray[np.int64], count: int, seed: int) -> list[NDArray[np.int64]]:
+        """Return clusters of a pool, those of largest total weight first; within one, those nearest to the centre first."""
         from sklearn.cluster import KMeans
 
-        pool = np.flatnonzero(self.free)
-        clusters = min(count, len(np.unique(self.features[pool], axis=0)))
-        grouped = KMeans(clusters, n_init=1, random_state=seed).fit(
-            self.features[pool], sample_weight=self.weight[pool]
-        )
-        mass = np.bincount(grouped.labels_, self.weight[pool], minlength=clusters)
-        centres = grouped.cluster_centers_
-        for cluster in np.argsort(-mass, kind="stable").tolist():
-            members = pool[grouped.labels_ == cluster]
-            gap = ((self.features[members] - centres[cluster]) ** 2).sum(axis=1)
-            near = members[np.argsort(gap, kind="stable")]
-            core = near[: max(1, round(_CORE_SHARE * len(near)))]
-            open_ones = core[self.free[core]] if self.free[core].any() else near[self.free[near]]
-            if len(open_ones):
-                self._take(int(open_ones[np.argmax(self.weight[open_ones])]))
+        features, weight = self.features[pool], self.weight[pool]
+        clusters = min(count, len(np.unique(features, axis=0)))
+        grouped = KMeans(clusters, n_init=1, random_state=seed).fit(features, sample_weight=weight)
+        gap = ((features - grouped.cluster_centers_[grouped.labels_]) ** 2).sum(axis=1)
+        nearest = np.argsort(gap, kind="stable")
+        mass = np.bincount(grouped.labels_, weight, minlength=clusters)
+        order = np.argsort(-mass, kind="stable")
+        return [pool[nearest[grouped.labels_[nearest] == cluster]] for cluster in order]
+
+    def _take_typical(self, near: NDArray[np.int64]) -> None:
+        """Take the candidate of largest weight of those near the centre of a cluster, the nearest first, if one is free."""
+        core = near[: max(1, round(_CORE_SHARE * len(near)))]
+        free = core[self.free[core]] if self.free[core].any() else near[self.free[near]]
+        if len(free):
+            self._take(int(free[np.argmax(self.weight[free])]))
 
     def take_largest(self, count: int) -> None:
         """Take the free candidates of largest weight until there are enough."""

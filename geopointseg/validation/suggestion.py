@@ -68,7 +68,7 @@ class SuggestedPoints:
     probability
         Probability of the most likely class.
     usefulness
-        Relative to the first.
+        Relative to the largest.
     kinds
         Why each was chosen, one of `REASON_KINDS`.
     reasons
@@ -162,8 +162,9 @@ def suggest(
 ) -> SuggestedPoints:
     """Suggest where the next points help most, and write them as a GeoPackage to be filled in.
 
-    Candidates are drawn in all scenes, the same number of each predicted class. Then `rank_candidates` chooses by
-    uncertainty (entropy, margin, disagreement of the members), novelty in feature space, and diversity.
+    Candidates are drawn in all scenes, the same number of each predicted class. Then `rank_candidates` gives each place to the
+    predicted class with the fewest points, and chooses in it by uncertainty (entropy, margin, disagreement of the
+    members), novelty and diversity in feature space.
 
     Parameters
     ----------

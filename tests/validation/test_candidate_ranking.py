@@ -16,6 +16,7 @@ from geopointseg.raster.geodesy import Positions
 from geopointseg.validation.candidate_ranking import (
     Candidates,
     LabelledPlaces,
+    deal_to_scarcest,
     entropy_share,
     measure_disagreement,
     measure_uncertainty,
@@ -94,6 +95,33 @@ def test_suggestions_differ_from_each_other() -> None:
     )
     ranking = rank_candidates(candidates, 20, 0.0, seed=3)
     assert len(set(kind[ranking.chosen].tolist())) >= 9
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([0, 0, 0], [4, 4, 4]), ([50, 3, 5], [0, 7, 5]), ([1, 90, 90], [12, 0, 0])],
+)
+def test_the_predicted_classes_with_fewest_points_are_asked_for(
+    counts: list[int], expected: list[int]
+) -> None:
+    """Whatever the shares of the classes on the map are; the scarcest class comes first."""
+    rng = np.random.default_rng(1)
+    predicted = rng.choice(3, 600, p=[0.9, 0.06, 0.04])
+    candidates = _candidates(
+        rng.uniform(0, 1000, (600, 2)), 0.2 + 0.4 * np.eye(3)[predicted], rng.normal(size=(600, 3))
+    )
+    labelled = LabelledPlaces(
+        Positions.in_plane([-99.0], [-99.0]), np.zeros((0, 3)), np.array(counts)
+    )
+    ranking = rank_candidates(candidates, 12, 0.0, labelled=labelled)
+    asked = predicted[ranking.chosen]
+    assert np.bincount(asked, minlength=3).tolist() == expected
+    assert counts[asked[0]] == min(counts)
+
+
+def test_a_full_class_leaves_its_places_to_the_others() -> None:
+    dealt = deal_to_scarcest(np.array([0, 4, 4]), np.array([2, 1, 9]), 20)
+    assert dealt == [0, 0, 2, 1, *[2] * 8]
 
 
 def test_fewer_come_back_where_there_is_no_room() -> None:
