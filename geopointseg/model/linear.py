@@ -245,11 +245,11 @@ def fit_head(body: LinearHead, labelled: LabelledFeatures, classes: int) -> None
 
 
 def fit_logistic(
-    labelled: LabelledFeatures, classes: int
+    labelled: LabelledFeatures, classes: int, factor: float | NDArray[np.float32] = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit a multinomial logistic regression.
 
-    Features are standardized. All classes have the same total weight. Classes without a pixel get the probability 0, and
+    Features are standardized, and multiplied by their factor. All classes have the same total weight. Classes without a pixel get the probability 0, and
     constant features the weight 0.
 
     Parameters
@@ -258,6 +258,8 @@ def fit_logistic(
         Labelled pixels.
     classes
         Number of classes in the legend.
+    factor
+        Positive ``(feature,)``. The larger it is, the less the weight of the feature is regularized.
 
     Returns
     -------
@@ -282,7 +284,7 @@ def fit_logistic(
             "points of another class on the scene."
         )
     mean, std = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(std > _CONSTANT * np.maximum(np.abs(mean), 1.0), std, np.inf)
+    scale = np.where(std > _CONSTANT * np.maximum(np.abs(mean), 1.0), std, np.inf) / factor
     model = LogisticRegression(C=INVERSE_REGULARIZATION, class_weight="balanced", max_iter=1000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -270,14 +270,14 @@ def test_accuracy_of_labels_without_meaning_is_that_of_chance() -> None:
     rng = np.random.default_rng(3)
     cells = cells_of(rng.integers(0, 2, 120))
     features = rng.normal(size=(120, 5)).astype(np.float32)
-    *_, estimate = estimate_held_out(features, cells, np.ones(5, dtype=bool))
+    *_, estimate = estimate_held_out(features, cells, np.ones(5, np.float32))
     assert abs(estimate.accuracy - 0.5) < 0.17
     with pytest.raises(
         GeopointsegError, match=r"There are 4 points of 2 classes .* needs 10 points"
     ):
         list(
             estimate_held_out(
-                features[:4], cells_of(np.array([0, 1, 0, 1])), np.ones(5, dtype=bool)
+                features[:4], cells_of(np.array([0, 1, 0, 1])), np.ones(5, np.float32)
             )
         )
 
