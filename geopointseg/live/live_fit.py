@@ -234,7 +234,7 @@ def fit_cells(features: Features, cells: LabelledCells, factors: Factors) -> Hea
     with _blas().limit(
         limits=1, user_api="blas"
     ):  # small matrices; threads would wait for each other
-        own, bias = fit_logistic(used, len(cells.names), factors[chosen])
+        own, bias = fit_logistic(used, len(cells.names), factors[chosen], is_quick=True)
     weight = np.zeros((len(own), features.shape[1]), np.float32)
     weight[:, chosen] = own
     return Head(torch.from_numpy(weight), torch.from_numpy(bias.astype(np.float32)))

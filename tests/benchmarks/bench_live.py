@@ -49,7 +49,7 @@ BARS = {
     "peak_memory_gib": 1.5, "map_s": 90.0, "growth_mib": 50.0, "late_click_median_s": 0.2, "late_click_p95_s": 0.5,
 }  # fmt: skip
 CLICKED_PX = 2048
-SAMPLED, TIMED = 100, 10
+SAMPLED, TIMED = 100, 5
 """Clicks between two samples, and the timed ones at their end."""
 
 
@@ -79,18 +79,18 @@ def measure_map(side_px: int) -> dict[str, float]:
     return {"map_s": seconds, "map_agreement": float((found == expected).mean())}
 
 
-def measure_clicks(count: int) -> dict[str, Any]:
+def measure_clicks(count: int, every: int) -> dict[str, Any]:
     """Click many times in one session, and remove all points at the end; tell time and size after every hundredth click.
 
-    Before every fifth click an older point is removed. A view follows each click; the last ten of each hundred have the size of the
-    bars and are timed. ``python_blocks`` are counted in a session without a process of its own.
+    Before every fifth click an older point is removed. A view follows some clicks, by default all; those of the last five of each hundred
+    have the size of the bars and are timed. ``python_blocks`` are counted in a session without a process of its own.
     """
     with tempfile.TemporaryDirectory() as folder:
         mosaic = generate_mosaic(Path(folder) / "mosaic.tif", CLICKED_PX)
         with LiveClient(["--raster", str(mosaic.path)]) as client:
             bench, samples = LiveBenchmark(client, mosaic), []
             for _ in range(count // SAMPLED):
-                samples.append(_click_on(bench))
+                samples.append(_click_on(bench, every))
                 print(samples[-1], file=sys.stderr, flush=True)
             for point in client.ask("state")["points"]:
                 client.ask("remove", point=point["point"])
@@ -104,7 +104,7 @@ def measure_clicks(count: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _click_on(bench: LiveBenchmark) -> dict[str, float]:
+def _click_on(bench: LiveBenchmark, every: int) -> dict[str, float]:
     """Click a hundred times; return the number of points, seconds of the last clicks, and the size of the process."""
     rng, times = np.random.default_rng(0), []
     for number in range(SAMPLED):
@@ -113,7 +113,8 @@ def _click_on(bench: LiveBenchmark) -> dict[str, float]:
             bench.client.ask("remove", point=points[int(rng.integers(len(points)))]["point"])
         started, is_timed = time.perf_counter(), number >= SAMPLED - TIMED
         bench.click((0, CLICKED_PX), (0, CLICKED_PX))
-        bench.time_view(bench.bounds(600, 600, 1.0 if is_timed else 0.125))
+        if is_timed or number % every == 0:
+            bench.time_view(bench.bounds(600, 600, 1.0 if is_timed else 0.125))
         times.append(time.perf_counter() - started)
     timed = times[-TIMED:]
     return {
@@ -312,13 +313,14 @@ def main() -> None:
     )
     parser.add_argument("--side", type=int, default=10_000)
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--every", type=int, default=1, help="clicks per view, for clicks")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--scenes", nargs="*", default=list(SCENES), choices=list(SCENES))
     options = parser.parse_args()
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "times": run_live_benchmark,
         "map": lambda: measure_map(options.side),
-        "clicks": lambda: measure_clicks(options.count),
+        "clicks": lambda: measure_clicks(options.count, options.every),
         "user": lambda: measure_user(options.seeds, options.scenes),
     }
     result: dict[str, Any] = {}
