@@ -287,6 +287,15 @@ def test_accuracy_of_labels_without_meaning_is_that_of_chance() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("planes", "factor"), [(1, 3.0), (7, 3.0), (28, 1.5), (63, 1.0), (224, 1.0)]
+)
+def test_few_bands_weigh_more(planes, factor) -> None:
+    sets = FeatureSets.of(FeatureLayout(planes, (2, 2), (2, 1)), 1)
+    np.testing.assert_allclose(sets.everything, [factor] * planes + [1.0] * 3)
+    np.testing.assert_allclose(sets.filters, [factor] * planes + [0.0, 0.0, 1.0])
+
+
 def test_factors_compare_the_spread_of_points_with_that_of_the_ground() -> None:
     sets = FeatureSets.of(FeatureLayout(1, (2, 2), (3, 1)), 1)
     features = np.array([[0.0] * 5, [2.0] * 5], np.float32)  # spread 1 around 1
