@@ -97,7 +97,7 @@ def measure_clicks(count: int, every: int) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as folder:
         mosaic = generate_mosaic(Path(folder) / "mosaic.tif", CLICKED_PX)
-        with LiveClient(["--raster", str(mosaic.path)]) as client:
+        with LiveClient(["--raster", str(mosaic.path)], timeout_s=900.0) as client:
             bench, samples = LiveBenchmark(client, mosaic), []
             for _ in range(count // SAMPLED):
                 samples.append(_click_on(bench, every))
