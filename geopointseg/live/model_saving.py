@@ -104,11 +104,11 @@ def build_member(session: LiveSession, fitted: FittedLevel, legend: Legend) -> N
     assert head is not None  # noqa: S101 - checked by the caller
     scene, layout = session.scene, session.layout
     weight, own_bias = head.weight.numpy().astype(np.float64), head.bias.numpy().astype(np.float64)
-    is_filters = scene.has_eyes and np.array_equal(fitted.columns, session.sets.filters)
+    is_filters = scene.has_eyes and np.array_equal(fitted.factors > 0, session.sets.filters > 0)
     extractor: FilterPyramid | JoinedBackbones = FilterPyramid()
     encoder = FILTERS if is_filters else scene.encoder
     if is_filters:
-        weight = weight[:, session.sets.filters]
+        weight = weight[:, session.sets.filters > 0]
     elif scene.has_eyes:
         extractor = JoinedBackbones([build_backbone(), FilterPyramid()])
     rows = np.zeros((len(legend), weight.shape[1]))

@@ -1,10 +1,8 @@
 """The next question of a live session: where a click helps most, and which two classes are in doubt there.
 
 Three kinds of places take turns: places that the map gives to the class with the fewest points, places in doubt, and places unlike all
-points. Half of the questions balance the classes. At 25 clicks per class, no kind is better than random clicks by more than the noise
-of three draws; random clicks and clicks on errors in turns come nearest to 50 random clicks. Errors alone fall behind: they teach the
-rare and the odd, with the weight of typical ground. The middle of each group of similar pixels helps where the groups are those of the
-true classes (.63 instead of .58), and not where they are those of predicted classes (.57). The script
+points. Half of the questions balance the classes. At 25 clicks per class, no kind of place is better than random clicks by more than the
+noise of three draws. Errors alone fall behind: they teach the rare and the odd, with the weight of typical ground. The script
 ``tests/benchmarks/bench_click_strategies.py`` compares strategies.
 """
 

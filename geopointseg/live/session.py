@@ -44,6 +44,7 @@ from geopointseg.live.window_features import (
     Head,
     WindowFeatures,
     compute_window,
+    measure_window,
     sample_window,
 )
 from geopointseg.live.window_piece import paint_piece, place_piece
@@ -105,8 +106,8 @@ class FittedLevel:
         One row per class of ``names``; None if fewer than two classes have points.
     names
         Classes that have points, sorted.
-    columns
-        Features that the head uses.
+    factors
+        Factor of each standardized feature, float32 ``(feature,)``; 0 where the head does not use it.
     features
         Of the labelled pixels, float32 ``(pixel, feature)``.
     cells
@@ -115,7 +116,7 @@ class FittedLevel:
 
     head: Head | None
     names: tuple[str, ...]
-    columns: NDArray[np.bool_]
+    factors: NDArray[np.float32]
     features: NDArray[np.float32]
     cells: LabelledCells
 
@@ -141,6 +142,9 @@ class LiveSession:
     _cache: FeatureCache = field(init=False, repr=False)
     _levels: dict[int, LevelWindows] = field(default_factory=dict, repr=False)
     _rows: dict[int, dict[tuple[int, int], NDArray[np.float32] | None]] = field(
+        default_factory=dict, repr=False
+    )
+    _moments: dict[int, dict[tuple[int, int], NDArray[np.float64]]] = field(
         default_factory=dict, repr=False
     )
     _fitted: dict[int, tuple[int, FittedLevel]] = field(default_factory=dict, repr=False)
@@ -260,7 +264,7 @@ class LiveSession:
         """Yield None after each step, and the accuracy on ground held out at the end; see `estimate_held_out`."""
         fitted = self.fitted(0, check)
         yield None
-        yield from estimate_held_out(fitted.features, fitted.cells, fitted.columns)
+        yield from estimate_held_out(fitted.features, fitted.cells, fitted.factors)
 
     def windows(self, level: int) -> LevelWindows:
         """Return the windows of a pyramid level."""
@@ -424,8 +428,15 @@ class LiveSession:
         names = cells.names
         if len(np.unique(cells.class_index)) < 2:
             return FittedLevel(None, names, self.sets.everything, features, cells)
-        columns = choose_features(self.sets, features, cells)
-        return FittedLevel(fit_cells(features, cells, columns), names, columns, features, cells)
+        sets = self.sets.scaled(features, self._ground_of(level, cells))
+        factors = choose_features(sets, features, cells)
+        return FittedLevel(fit_cells(features, cells, factors), names, factors, features, cells)
+
+    def _ground_of(self, level: int, cells: LabelledCells) -> NDArray[np.float64]:
+        """Return the moments of the features in the windows of labelled pixels; see `measure_window`."""
+        owner = self.windows(level).owners(cells.row >> level, cells.col >> level)
+        places = np.unique(np.column_stack(owner), axis=0).tolist()
+        return np.sum([self._moments[level][i, j] for i, j in places], axis=0)
 
     def _feature_rows(
         self, level: int, cells: LabelledCells, check: Check
@@ -436,6 +447,7 @@ class LiveSession:
         new = [pixel for pixel in pixels if pixel not in kept]
         if len(kept) + len(new) > max(KEPT_ROWS, 2 * len(pixels)):
             kept.clear()
+            self._moments.pop(level, None)
             new = pixels
         if new:
             self._sample_pixels(level, new, kept, check)
@@ -454,6 +466,9 @@ class LiveSession:
         positions = [(int(i), int(j)) for i, j in places]
         for number, features in enumerate(self._features_of(level, positions, check)):
             own = np.flatnonzero(of.reshape(-1) == number)
+            moments = self._moments.setdefault(level, {})
+            if positions[number] not in moments:
+                moments[positions[number]] = measure_window(features, self.layout)
             window = self.windows(level).window(*positions[number])
             r, c = row[own] - window.row_off, col[own] - window.col_off
             valid = features.valid[r, c]

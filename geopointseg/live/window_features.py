@@ -21,6 +21,8 @@ from geopointseg.live.memory import hold_apart
 
 Half = NDArray[np.float16]
 _LARGEST = 6e4
+LATTICE_PX = 24
+"""Distance of the pixels at which the spread of features is measured."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,28 @@ def sample_window(
             ]
         )
     return torch.cat(parts).T.contiguous().numpy()
+
+
+def measure_window(features: WindowFeatures, layout: FeatureLayout) -> NDArray[np.float64]:
+    """Return numbers, sums and sums of squares of the features at a lattice of valid pixels.
+
+    Parameters
+    ----------
+    features, layout
+        The window.
+
+    Returns
+    -------
+    ndarray
+        float64 ``(3, feature)``; of several windows, the sum tells their mean and spread.
+    """
+    row, col = (LATTICE_PX * v for v in np.nonzero(features.valid[::LATTICE_PX, ::LATTICE_PX]))
+    if not len(row):
+        return np.zeros((3, layout.count))
+    values = sample_window(features, layout, row, col).astype(np.float64)
+    return np.stack(
+        [np.full(layout.count, float(len(row))), values.sum(axis=0), (values**2).sum(axis=0)]
+    )
 
 
 @dataclass(frozen=True, eq=False)

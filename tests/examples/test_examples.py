@@ -57,17 +57,28 @@ def test_live_client(tmp_path):
 
 def test_the_gallery_names_every_script():
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    for script in EXAMPLES.glob("*.py"):
+    for script in [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.ipynb")]:
         assert f"`{script.name}`" in listed
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_from_top_to_bottom(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "said", "figures"),
+    [
+        ("whole_story", "overall accuracy", 1),
+        ("live_session", "100.00% of the pixels agree with the live picture", 5),
+    ],
+)
+def test_the_notebooks_run_from_top_to_bottom(monkeypatch, name, said, figures):
     import nbclient
     import nbformat
 
     monkeypatch.setenv("STORY_MINUTES", "0.1")
-    notebook = nbformat.read(EXAMPLES / "whole_story.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
-    printed = "".join(o.get("text", "") for cell in notebook.cells for o in cell.get("outputs", []))
-    assert "overall accuracy" in printed
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    notebook = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    place = {"metadata": {"path": str(EXAMPLES)}}
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert said in "".join(output.get("text", "") for output in outputs)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == figures

@@ -15,7 +15,12 @@ from rasterio.crs import CRS
 
 from geopointseg.config import Config
 from geopointseg.errors import GeopointsegError
-from geopointseg.live.live_fit import FeatureSets, choose_features, estimate_held_out
+from geopointseg.live.live_fit import (
+    BAND_FACTOR,
+    FeatureSets,
+    choose_features,
+    estimate_held_out,
+)
 from geopointseg.live.live_points import LabelledCells
 from geopointseg.live.model_saving import save_model
 from geopointseg.live.question import NEAREST_PX, Questions
@@ -270,16 +275,49 @@ def test_accuracy_of_labels_without_meaning_is_that_of_chance() -> None:
     rng = np.random.default_rng(3)
     cells = cells_of(rng.integers(0, 2, 120))
     features = rng.normal(size=(120, 5)).astype(np.float32)
-    *_, estimate = estimate_held_out(features, cells, np.ones(5, dtype=bool))
+    *_, estimate = estimate_held_out(features, cells, np.ones(5, np.float32))
     assert abs(estimate.accuracy - 0.5) < 0.17
     with pytest.raises(
         GeopointsegError, match=r"There are 4 points of 2 classes .* needs 10 points"
     ):
         list(
             estimate_held_out(
-                features[:4], cells_of(np.array([0, 1, 0, 1])), np.ones(5, dtype=bool)
+                features[:4], cells_of(np.array([0, 1, 0, 1])), np.ones(5, np.float32)
             )
         )
+
+
+@pytest.mark.parametrize(
+    ("planes", "factor"), [(1, 3.0), (7, 3.0), (28, 1.5), (63, 1.0), (224, 1.0)]
+)
+def test_few_bands_weigh_more(planes, factor) -> None:
+    sets = FeatureSets.of(FeatureLayout(planes, (2, 2), (2, 1)), 1)
+    np.testing.assert_allclose(sets.everything, [factor] * planes + [1.0] * 3)
+    np.testing.assert_allclose(sets.filters, [factor] * planes + [0.0, 0.0, 1.0])
+
+
+def test_factors_compare_the_spread_of_points_with_that_of_the_ground() -> None:
+    sets = FeatureSets.of(FeatureLayout(1, (2, 2), (3, 1)), 1)
+    features = np.array([[0.0] * 5, [2.0] * 5], np.float32)  # spread 1 around 1
+    mean, spread = 3.0, np.array([2.0, 0.5, 1.0, 100.0, 0.0])
+    moments = 50 * np.stack([np.ones(5), np.full(5, mean), spread**2 + mean**2])
+    scaled = sets.scaled(features, moments)
+    np.testing.assert_allclose(scaled.everything, [BAND_FACTOR / 2, 2.0, 1.0, 0.25, 4.0], rtol=1e-5)
+    np.testing.assert_allclose(scaled.filters, [BAND_FACTOR / 2, 0.0, 0.0, 0.0, 4.0], rtol=1e-5)
+
+
+def test_what_is_forgotten_and_computed_again_gives_the_same_head(
+    session, points, monkeypatch
+) -> None:
+    session.points.replace_all(points(6, seed=4))
+    before = session.fitted(0).head
+    monkeypatch.setattr("geopointseg.live.session.KEPT_ROWS", 1)
+    session.points.replace_all(points(16, seed=5))  # more than twice as many: rows are cleared
+    session.fitted(0)
+    session.points.replace_all(points(6, seed=4))
+    after = session.fitted(0).head
+    np.testing.assert_array_equal(after.weight, before.weight)
+    np.testing.assert_array_equal(after.bias, before.bias)
 
 
 @pytest.mark.parametrize("is_harmful", [True, False])

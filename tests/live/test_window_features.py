@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from geopointseg.live.window_features import (
+    LATTICE_PX,
     FeatureLayout,
     Head,
     WindowFeatures,
+    measure_window,
     paint_window,
     sample_window,
 )
@@ -53,3 +57,16 @@ def test_pixels_are_sampled_where_they_are_painted() -> None:
     sampled = torch.from_numpy(sample_window(features, LAYOUT, row, col))
     painted = paint_window(features, LAYOUT, head, slice(0, SIDE), slice(0, SIDE))[:, row, col]
     torch.testing.assert_close(sampled @ head.weight.T + head.bias, painted.T, atol=1e-3, rtol=0)
+
+
+def test_moments_are_those_of_valid_pixels_of_the_lattice() -> None:
+    features, _ = draw_window(3)
+    valid = features.valid.copy()
+    valid[:, 60:] = False
+    count, total, squares = measure_window(replace(features, valid=valid), LAYOUT)
+    planes = features.planes[:, ::LATTICE_PX, :60:LATTICE_PX].reshape(2, -1).astype(np.float64)
+    assert (count == planes.shape[1]).all()
+    np.testing.assert_allclose(total[:2], planes.sum(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(squares[:2], (planes**2).sum(axis=1), rtol=1e-6)
+    nothing = measure_window(replace(features, valid=np.zeros_like(valid)), LAYOUT)
+    np.testing.assert_array_equal(nothing, np.zeros((3, LAYOUT.count)))

@@ -15,6 +15,7 @@ from geopointseg.model.linear import (
     choose_projection,
     compute_features,
     fit_head,
+    fit_logistic,
 )
 
 
@@ -102,3 +103,19 @@ def test_it_is_built_from_its_options_as_a_model_folder_holds_them():
     network = build_network("linear", "tf_efficientnet_lite0", bands=4, classes=3, encoder_depth=6)
     assert network(torch.zeros(1, 4, 37, 50)).shape == (1, 3, 37, 50)
     assert network.output_stride == 32
+
+
+def test_a_factor_of_two_regularizes_as_four_copies_of_the_feature():
+    generator = np.random.default_rng(4)
+    index = np.arange(60) % 3
+    features = generator.normal(index[:, None], 2.0, (60, 3)).astype(np.float32)
+    ones = np.ones(60, np.float32)
+    copies = np.concatenate([features, *[features[:, :1]] * 3], axis=1)
+    expected, _ = fit_logistic(LabelledFeatures(copies, index, ones), 3)
+    found, _ = fit_logistic(LabelledFeatures(features, index, ones), 3, np.float32([2, 1, 1]))
+    np.testing.assert_allclose(found[:, 0], expected[:, [0, 3, 4, 5]].sum(axis=1), atol=2e-3)
+    np.testing.assert_allclose(found[:, 1:], expected[:, 1:3], atol=2e-3)
+    quick, _ = fit_logistic(
+        LabelledFeatures(features, index, ones), 3, np.float32([2, 1, 1]), is_quick=True
+    )
+    np.testing.assert_allclose(quick, found, atol=0.02)
