@@ -14,11 +14,13 @@ from geopointseg.model.architecture import Network
 from geopointseg.model.backbone import DEPTH, INPUT_MEAN, INPUT_STD, LITE0, build_backbone
 from geopointseg.model.linear import (
     MARGIN_PX,
+    TILE_PX,
     LabelledFeatures,
     LinearBody,
     choose_projection,
     compute_features,
     fit_head,
+    ground_factors,
 )
 from geopointseg.model.member import NetworkMember, Normalization
 from geopointseg.model.weight_bands import match_bands
@@ -29,6 +31,9 @@ from geopointseg.sampling.patch import LabelledPixels
 PERCENTILES = (1.0, 99.0)
 """Imagery of other than 8 bits is stretched from these percentiles of all colours together."""
 _SAMPLE = 200_000
+LATTICE_PX = 24
+"""Distance of the pixels at which the spread of features on the ground is measured."""
+_MOST_OF_LATTICE = 20_000
 
 
 def fit_linear(
@@ -80,23 +85,13 @@ def fit_linear(
     normalized = (sample - normalization.mean) / normalization.std
     projection = choose_projection(imagery.bands, colors, normalized.astype(np.float32))
     body.projection.copy_(torch.from_numpy(projection))
-    features = [
-        compute_features(
-            body,
-            normalization.apply(patch.image, patch.valid),
-            patch.valid,
-            labelled.row[labelled.patch == position],
-            labelled.col[labelled.patch == position],
-        )
-        for position, patch in enumerate(imagery.patches)
-    ]
+    features, ground = _features_of(body, imagery, normalization, labelled)
     order = np.argsort(labelled.patch, kind="stable")
     fit_head(
         body,
-        LabelledFeatures(
-            np.concatenate(features), labelled.class_index[order], labelled.weight[order]
-        ),
+        LabelledFeatures(features, labelled.class_index[order], labelled.weight[order]),
         imagery.classes,
+        ground_factors(features.std(axis=0), ground.std(axis=0)),
     )
     return NetworkMember(
         network=_as_network(body.cpu(), imagery),
@@ -107,6 +102,42 @@ def fit_linear(
         device=torch.device("cpu"),
         kind="linear",
     )
+
+
+def _features_of(
+    body: LinearBody,
+    imagery: TrainingImagery,
+    normalization: Normalization,
+    labelled: LabelledPixels,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the features of the labelled pixels, by patch, and those of the ground around them, ``(pixel, feature)``."""
+    parts: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]] = [], []
+    for position, patch in enumerate(imagery.patches):
+        own = labelled.patch == position
+        row, col = labelled.row[own], labelled.col[own]
+        around = _lattice_around(row, col, patch.valid)
+        features = compute_features(
+            body,
+            normalization.apply(patch.image, patch.valid),
+            patch.valid,
+            np.concatenate([row, around[0]]),
+            np.concatenate([col, around[1]]),
+        )
+        parts[0].append(features[: len(row)])
+        parts[1].append(features[len(row) :])
+    return np.concatenate(parts[0]), np.concatenate(parts[1])
+
+
+def _lattice_around(
+    row: NDArray[np.int64], col: NDArray[np.int64], valid: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the valid pixels of a lattice in the tiles that hold some pixels, whose features are computed anyway."""
+    tiles = np.zeros(tuple(-(-side // TILE_PX) for side in valid.shape), dtype=bool)
+    tiles[row // TILE_PX, col // TILE_PX] = True
+    r, c = (LATTICE_PX * v for v in np.nonzero(valid[::LATTICE_PX, ::LATTICE_PX]))
+    r, c = (v[tiles[r // TILE_PX, c // TILE_PX]] for v in (r, c))
+    step = max(-(-len(r) // _MOST_OF_LATTICE), 1)
+    return np.concatenate([row, r[::step]]), np.concatenate([col, c[::step]])
 
 
 def _as_network(body: LinearBody, imagery: TrainingImagery) -> Network:
