@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +50,7 @@ def read_document(path: Path, largest: int = LARGEST_BYTES) -> str:
     ValueError
         If it is larger. Only this number of bytes is read.
     """
-    return _read_bytes(path, largest).decode("utf-8", errors="replace")
+    return read_bytes(path, largest).decode("utf-8", errors="replace")
 
 
 def parse_json(
@@ -121,21 +123,51 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
     """Return the value in a JSON file; see `read_document` and `parse_json`."""
-    return parse_json(_read_bytes(path, largest).decode("utf-8"))
+    return parse_json(read_bytes(path, largest).decode("utf-8"))
+
+
+def is_device(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is one of a pipe, socket or device, whose content may never end; false where there is nothing."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - Path fails on long names
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def require_regular_file(path: Path) -> None:
-    """Raise `ValueError` if a path is one of a device or a pipe, whose content may never end."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise ValueError("it is a device or a pipe, and no file")
+    """Raise `ValueError` if a path is one of a device, see `is_device`."""
+    if is_device(path):
+        raise ValueError("it is a pipe, socket or device, and no file")
 
 
-def _read_bytes(path: Path, largest: int) -> bytes:
+def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
+    """Return the content of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    largest
+        Largest accepted number of bytes.
+
+    Returns
+    -------
+    bytes
+        All of it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is a device, or is larger. At most one byte more than the accepted number is read.
+    """
     require_regular_file(path)
     with path.open("rb") as file:
         content = file.read(largest + 1)
     if len(content) > largest:
-        raise ValueError(f"the file has more than {largest} bytes")
+        raise ValueError(f"it has more than {largest:,} bytes")
     return content
 
 
