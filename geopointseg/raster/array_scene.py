@@ -149,7 +149,7 @@ def _open_zarr(path: str) -> Any:
         return zarr.open(path, mode="r")
     except Exception as error:
         raise InputFileError(
-            f"'{path}' cannot be read as a Zarr array ({type(error).__name__}: {error}). Expected a whole store; download it "
+            f"'{path}' cannot be read as a Zarr array ({error}). Expected a whole store; download it "
             "again."
         ) from error
 
