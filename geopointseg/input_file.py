@@ -67,6 +67,12 @@ def _explain_absence(error: OSError | ValueError, name: str, what: str) -> Input
             f"The {what} '{name}' is a symbolic link to '{os.readlink(name)}', which does not exist. Expected a link to "  # noqa: PTH115
             "a file; name the file."
         )
+    file, mark, layer = name.partition("|layername=")
+    if mark and os.path.isfile(file):  # noqa: PTH113 - as above
+        return InputFileError(
+            f"The {what} '{name}' is a file and a layer as QGIS writes them. Expected the file '{file}' alone; give the layer "
+            f"'{layer.partition('|')[0]}' by its own option."
+        )
     return InputFileError(f"The {what} '{name}' does not exist. Check the path.")
 
 

@@ -56,7 +56,7 @@ def _zarr_attributes(folder: Path, good: Path) -> Document:
     return path, json.loads(path.read_text()), lambda: open_scenes([store])
 
 
-def _model(folder: Path, good: Path, name: str = "network") -> Document:
+def _model(folder: Path, good: Path, name: str = "model") -> Document:
     shutil.copytree(good / name, folder / name, copy_function=os.link)
     path = folder / name / "model.json"
     content = json.loads(path.read_text())
@@ -65,8 +65,8 @@ def _model(folder: Path, good: Path, name: str = "network") -> Document:
     return path, small | {"legend": content["legend"]}, lambda: repr(ModelBundle.load(path.parent))
 
 
-def _forest(folder: Path, good: Path) -> Document:
-    return _model(folder, good, "model")
+def _network_members(folder: Path, good: Path) -> Document:
+    return _model(folder, good, "network")
 
 
 def _palette(folder: Path, good: Path) -> Document:
@@ -97,7 +97,9 @@ def _with(document: Any, place: tuple[Any, ...], value: Any) -> Any:
     return changed
 
 
-@pytest.mark.parametrize("make", [_stac_item, _limits, _zarr_attributes, _model, _forest, _palette])
+@pytest.mark.parametrize(
+    "make", [_stac_item, _limits, _zarr_attributes, _model, _network_members, _palette]
+)
 def test_another_value_is_read_or_refused(
     make: Callable[[Path, Path], Document], good: Path, tmp_path: Path
 ) -> None:
@@ -105,7 +107,10 @@ def test_another_value_is_read_or_refused(
     path.write_text(json.dumps(document))
     read()
     refused = 0
-    for place in _places(document):
+    places = list(_places(document))
+    if make is _network_members:  # a network takes long to build
+        places = [place for place in places if place[:1] == ("members",)]
+    for place in places:
         for value in VALUES:
             path.write_text(json.dumps(_with(document, place, value)))
             try:
