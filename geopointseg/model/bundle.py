@@ -310,6 +310,10 @@ def has_format(path: Path, name: str) -> bool:
 def _read_description(folder: Path) -> dict[str, Any]:
     if not folder.exists():
         raise InputFileError(f"The model folder '{folder}' does not exist. Check the path.")
+    if folder.is_file() and is_model_folder(folder.parent):
+        raise ModelError(
+            f"'{folder}' is a file of a model. Expected the folder; give '{folder.parent}'."
+        )
     if not is_model_folder(folder):
         raise ModelError(
             f"'{folder}' is not a model folder: it has no {DESCRIPTION_FILE} of geopointseg. "

@@ -359,9 +359,11 @@ def _read_limits(path: Path) -> tuple[list[float], list[float]]:
             rows = conforming(row, [{"min": float, "max": float}])
             row = {key: [each.get(key) for each in rows] for key in ("min", "max")}
         row = conforming(row, shape)
+        if not any(key in row for keys in _LIMITS for key in keys):
+            raise ValueError("no key is 'min' or 'max'")  # noqa: TRY301 - told as other damage
     except (OSError, ValueError) as error:
         raise InputFileError(
-            f"'{path}' cannot be read as limits of dimensions ({error}). Expected 'min' and 'max', each with a number for "
+            f"'{path}' has no limits of dimensions ({error}). Expected 'min' and 'max', each with a number for "
             "every dimension; download the folder again."
         ) from error
     found: list[list[float]] = [next((row[k] for k in keys if k in row), []) for keys in _LIMITS]
