@@ -75,10 +75,10 @@ def _palette(folder: Path, good: Path) -> Document:
 
 
 def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the place of each value; of the rows of a list, the first two."""
+    """Yield the place of each value; of the rows of a list, the first."""
     yield place
     rows = value.items() if isinstance(value, dict) else ()
-    rows = enumerate(value[:2]) if isinstance(value, list) else rows
+    rows = enumerate(value[:1]) if isinstance(value, list) else rows
     for key, row in rows:
         yield from _places(row, (*place, key))
 
