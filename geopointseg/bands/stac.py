@@ -73,8 +73,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = conforming(read_json(path, _LARGEST_BYTES), _DOCUMENT)
     except (OSError, ValueError) as error:
         raise InputFileError(
-            f"'{path}' cannot be read as a STAC item ({error}). Expected the JSON file of one item or of a collection of "
-            "items; check the file."
+            f"'{path}' cannot be read as JSON of an item ({error}). Expected a STAC item, or a collection of items; check the "
+            "file."
         ) from error
     kind = content.get("type")
     is_item = kind == "Feature" and "assets" in content
