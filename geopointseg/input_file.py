@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
+import pathlib
 from typing import Any
 
 from geopointseg.errors import InputFileError
-from geopointseg.markup import parse_toml
+from geopointseg.markup import is_device, parse_toml, read_bytes
 
-LARGEST_TEXT_BYTES = 2**24
-"""Largest settings file that is read: 16 MiB. A file with all settings has less than 64 KiB."""
 _SHOWN = 60
 
 Path = str | os.PathLike[str]
@@ -38,10 +36,10 @@ def require_input(path: Path, what: str) -> None:
     """
     name = os.fspath(path)
     try:
-        mode = os.stat(name).st_mode  # noqa: PTH116 - Path('') is the current folder
+        os.stat(name)  # noqa: PTH116 - Path('') is the current folder
     except (OSError, ValueError) as error:
         raise _explain_absence(error, name, what) from error
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+    if is_device(name):
         raise InputFileError(
             f"The {what} '{name}' is a pipe, socket or device. Expected a regular file, whose size is known and whose "
             "parts can be read in any order; copy the content to a file and name that."
@@ -69,6 +67,12 @@ def _explain_absence(error: OSError | ValueError, name: str, what: str) -> Input
             f"The {what} '{name}' is a symbolic link to '{os.readlink(name)}', which does not exist. Expected a link to "  # noqa: PTH115
             "a file; name the file."
         )
+    file, mark, layer = name.partition("|layername=")
+    if mark and os.path.isfile(file):  # noqa: PTH113 - as above
+        return InputFileError(
+            f"The {what} '{name}' is a file and a layer as QGIS writes them. Expected the file '{file}' alone; give the layer "
+            f"'{layer.partition('|')[0]}' by its own option."
+        )
     return InputFileError(f"The {what} '{name}' does not exist. Check the path.")
 
 
@@ -92,19 +96,19 @@ def read_text(path: Path, what: str) -> str:
     Raises
     ------
     InputFileError
-        If it cannot be read, is larger than `LARGEST_TEXT_BYTES`, or is not in UTF-8.
+        If it cannot be read, is larger than `geopointseg.markup.LARGEST_BYTES`, or is not in UTF-8.
     """
     require_input(path, what)
     name = os.fspath(path)
     if os.path.isdir(name):  # noqa: PTH112 - as above
         raise InputFileError(f"The {what} '{name}' is a folder. Expected a file; name it.")
-    with open(name, "rb") as file:  # noqa: PTH123 - as above
-        content = file.read(LARGEST_TEXT_BYTES + 1)
-    if len(content) > LARGEST_TEXT_BYTES:
+    try:
+        content = read_bytes(pathlib.Path(name))
+    except ValueError as error:
         raise InputFileError(
-            f"The {what} '{name}' has more than {LARGEST_TEXT_BYTES:,} bytes. Expected a text of some kilobytes; check that "
-            "this is the file you meant."
-        )
+            f"The {what} '{name}' cannot be read: {error}. Expected a text of some kilobytes; check that this is the file "
+            "you meant."
+        ) from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -18,11 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
+from geopointseg.markup import conforming
 from geopointseg.name import clean_name
 from geopointseg.summary import described, join_names
 
 _MOST_CLASSES = 2**16
 _LARGEST_CODE = 2**32 - 1
+_ROWS = [{"code": (float, str), "name": (str, float), "color": str}]
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -142,8 +144,9 @@ class Legend:
             If a key is missing, or an entry is not valid.
         """
         try:
+            plain = conforming(rows, _ROWS)
             return cls(
-                tuple(LegendEntry(int(r["code"]), str(r["name"]), str(r["color"])) for r in rows)
+                tuple(LegendEntry(int(r["code"]), str(r["name"]), r["color"]) for r in plain)
             )
         except KeyError as error:
             raise LegendError(

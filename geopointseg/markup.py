@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ LARGEST_BYTES = 2**24
 """Largest document that is read: 16 MiB. The description of a model of 200 bands and 100 classes has less than 1 MiB."""
 DEEPEST = 100
 """Largest depth of nested elements, arrays and objects."""
+_LARGEST_NUMBER = 1e300
 _QUOTED = re.compile(
     r"\"{3}.*?\"{3}|'{3}.*?'{3}|\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|#[^\n]*", re.DOTALL
 )
@@ -48,7 +51,7 @@ def read_document(path: Path, largest: int = LARGEST_BYTES) -> str:
     ValueError
         If it is larger. Only this number of bytes is read.
     """
-    return _read_bytes(path, largest).decode("utf-8", errors="replace")
+    return read_bytes(path, largest).decode("utf-8", errors="replace")
 
 
 def parse_json(
@@ -121,21 +124,119 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
     """Return the value in a JSON file; see `read_document` and `parse_json`."""
-    return parse_json(_read_bytes(path, largest).decode("utf-8"))
+    return parse_json(read_bytes(path, largest).decode("utf-8"))
+
+
+def conforming(value: Any, shape: Any, place: str = "") -> Any:
+    """Return a value of a JSON text if it has the types that a shape names; else raise `ValueError`.
+
+    Parameters
+    ----------
+    value
+        The value.
+    shape
+        `str`, `float` for a finite number, or a tuple of them; a list of one shape for a list of values of that shape; a
+        dictionary of shapes by key for an object. The key `str` stands for all other keys; the value of a key without a shape
+        may be anything. An object may lack keys.
+    place
+        Where the value stands in the document, for messages.
+
+    Returns
+    -------
+    object
+        The value without keys whose value is null.
+
+    Raises
+    ------
+    ValueError
+        If a value has another type.
+
+    Examples
+    --------
+    >>> conforming({"a": [1, 2.5], "b": None}, {"a": [float], "b": str})
+    {'a': [1, 2.5]}
+    >>> conforming({"a": [1, 2.5, "x"]}, {"a": [float]})
+    Traceback (most recent call last):
+    ValueError: 'a.2' is the text 'x', expected a finite number
+    """
+    at = f"{place}." if place else ""
+    if isinstance(shape, dict) and isinstance(value, dict):
+        shapes = {key: shape.get(key, shape.get(str)) for key in value}
+        return {
+            key: row if shapes[key] is None else conforming(row, shapes[key], f"{at}{key}")
+            for key, row in value.items()
+            if row is not None
+        }
+    if isinstance(shape, list) and isinstance(value, list):
+        return [conforming(row, shape[0], f"{at}{k}") for k, row in enumerate(value)]
+    kinds = shape if isinstance(shape, tuple) else (shape,)
+    if not any(_is_of(value, kind) for kind in kinds):
+        words = " or ".join(
+            _KINDS[kind if isinstance(kind, type) else type(kind)] for kind in kinds
+        )
+        what = f"'{place}'" if place else "the document"
+        raise ValueError(f"{what} is {_shown(value)}, expected {words}")
+    return value
+
+
+_KINDS = {dict: "an object", list: "a list", str: "a text", float: "a finite number"}
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if kind is not float:
+        return kind is str and isinstance(value, str)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and abs(value) <= _LARGEST_NUMBER
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return _KINDS[type(value)]
+    return f"the text '{value[:40]}'" if isinstance(value, str) else json.dumps(value)[:40]
+
+
+def is_device(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is one of a pipe, socket or device, whose content may never end; false where there is nothing."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - Path fails on long names
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def require_regular_file(path: Path) -> None:
-    """Raise `ValueError` if a path is one of a device or a pipe, whose content may never end."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise ValueError("it is a device or a pipe, and no file")
+    """Raise `ValueError` if a path is one of a device, see `is_device`."""
+    if is_device(path):
+        raise ValueError("it is a pipe, socket or device, and no file")
 
 
-def _read_bytes(path: Path, largest: int) -> bytes:
+def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
+    """Return the content of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    largest
+        Largest accepted number of bytes.
+
+    Returns
+    -------
+    bytes
+        All of it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is a device, or is larger. At most one byte more than the accepted number is read.
+    """
     require_regular_file(path)
     with path.open("rb") as file:
         content = file.read(largest + 1)
     if len(content) > largest:
-        raise ValueError(f"the file has more than {largest} bytes")
+        raise ValueError(f"it has more than {largest:,} bytes")
     return content
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from geopointseg.markup import read_json
+from geopointseg.markup import conforming, read_json
 
 MOST_CLASSES = 4096
 MOST_BANDS = 4096
@@ -60,6 +60,9 @@ def read_model_document(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("the file holds no JSON object")  # noqa: TRY004 - a damaged file
     _check_lists(content)
+    for key, shape in _SHAPES.items():
+        if key in content:
+            content[key] = conforming(content[key], shape, key)
     for row in _sized_rows(content):
         _check_numbers(row)
     return content
@@ -116,6 +119,13 @@ def _check_numbers(row: Mapping[str, Any]) -> None:
             raise ValueError(f"'{key}' holds numbers outside {least:g} to {most:g}")
 
 
+_MOMENTS = {"mean": [float], "std": [float]}
+_SHAPES = {
+    "legend": [{"code": float, "name": str, "color": str}],
+    "normalization": _MOMENTS,
+    "members": [{"kind": str, "normalization": _MOMENTS}],
+}
+"""Types of the parts that have no other check; see `conforming`."""
 _OBJECTS = ("normalization", "config", "embedding", "companion", "style", "points", "calibration")
 _SEQUENCES = {"scales": (1e-3, _WIDEST_PX / 16, 64), "decoder_channels": (1, 8192, 8)}
 """Smallest and largest value, and largest number of entries."""

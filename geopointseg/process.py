@@ -9,6 +9,7 @@ process:
   folders that do not fit that rasterio (`use_own_geodata`).
 - `predict` asks glibc to keep freed memory (`geopointseg.model.allocator`), and limits GDAL's cache of blocks while it
   runs. OpenVINO, where it is used, gets a larger stack for signal handlers.
+- ONNX Runtime, where it is used, gets ``ORT_DISABLE_TELEMETRY=1`` unless the caller set that variable (`import_onnxruntime`).
 - `train` sets the random state of torch and restores it.
 
 The environment variable ``GEOPOINTSEG_PROCESS=keep`` switches the first two off. Limits that the caller sets
@@ -17,6 +18,7 @@ The environment variable ``GEOPOINTSEG_PROCESS=keep`` switches the first two off
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -24,6 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 SWITCH = "GEOPOINTSEG_PROCESS"
 
@@ -33,8 +36,9 @@ _LIMITS = {
     "GDAL_MAX_DATASET_POOL_SIZE": "32",  # files that virtual rasters hold open
     "GDAL_VRT_ENABLE_PYTHON": "NO",  # pixel functions in Python
     "GML_DOWNLOAD_SCHEMA": "NO",  # a schema that a GML file names by its address
+    "ORT_DISABLE_TELEMETRY": "1",  # see `import_onnxruntime`
 }
-"""Limits of GDAL. The default limits of memory grow with the machine and are fixed at its first use."""
+"""Limits of GDAL, and of ONNX Runtime. The default limits of memory grow with the machine and are fixed at its first use."""
 
 
 def may_change_process() -> bool:
@@ -79,6 +83,21 @@ def own_process() -> Iterator[None]:
         for name in changed:
             os.environ.pop(name, None)
         os.environ.update({name: before[name] for name in changed if name in before})
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime without its telemetry.
+
+    From version 1.29 on it sends events about the machine and the models to its maker, unless a variable forbids that before
+    the import. It also leaves a file in the folder of temporary files.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module("onnxruntime")
 
 
 @cache

@@ -14,7 +14,6 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import stat
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -24,7 +23,7 @@ from typing import IO, cast
 from xml.etree import ElementTree as ET
 
 from geopointseg.errors import InputFileError
-from geopointseg.markup import parse_xml, read_document
+from geopointseg.markup import is_device, parse_xml, read_document
 
 VARIABLE = "GEOPOINTSEG_ALLOW_SOURCES"
 """Environment variable: ``network``, ``functions``, or both separated by a comma."""
@@ -125,7 +124,7 @@ def opening_drivers(path: str, known: Iterable[str]) -> list[str] | None:
     )
     if is_text or path.startswith("vrt://") or is_service or is_allowed("network"):
         return None
-    if _is_file(path) and b"<VRTDataset" in _read_header(path):
+    if os.path.isfile(path) and b"<VRTDataset" in _read_header(path):  # noqa: PTH113 - Path fails on long names
         return ["VRT"]
     return sorted(set(known) - FOLLOWING_DRIVERS)
 
@@ -145,7 +144,9 @@ class _Walk:
 
     def check_file(self, name: str, depth: int = 0) -> None:
         """Follow a local file and its sidecars."""
-        if name in self._seen or not _is_file(name, self._refuse_device):
+        if is_device(name):
+            self.refuse(f"reads the device or pipe '{name}'", "")
+        if name in self._seen or not os.path.isfile(name):  # noqa: PTH113 - Path fails on long names
             return
         self._seen.add(name)
         if depth > DEEPEST_NESTING:
@@ -160,9 +161,9 @@ class _Walk:
                 self.check_file(os.path.join(os.path.dirname(name), word), depth + 1)  # noqa: PTH118, PTH120
         for ending in (".ovr", ".msk"):
             self.check_file(name + ending, depth + 1)
-        sidecar = Path(name + ".aux.xml")
-        if _is_file(str(sidecar)) and _read_header(str(sidecar)).lstrip().startswith(b"<"):
-            self.check_document(self._parse(sidecar), os.path.dirname(name), depth)  # noqa: PTH120
+        sidecar = name + ".aux.xml"
+        if os.path.isfile(sidecar) and _read_header(sidecar).lstrip().startswith(b"<"):  # noqa: PTH113 - as above
+            self.check_document(self._parse(Path(sidecar)), os.path.dirname(name), depth)  # noqa: PTH120
 
     def check_document(self, root: ET.Element, folder: str, depth: int) -> None:
         """Follow the elements of a virtual raster or a sidecar."""
@@ -201,9 +202,6 @@ class _Walk:
         is_function = _tag(element) in _FUNCTIONS or element.get("subClass") in _FUNCTION_CLASSES
         if is_function and not is_allowed("functions"):
             self.refuse("computes its pixels by pixel functions", "functions")
-
-    def _refuse_device(self, name: str) -> None:
-        self.refuse(f"reads the device or pipe '{name}'", "")
 
     def _parse(self, path: Path) -> ET.Element:
         try:
@@ -292,23 +290,12 @@ def _read_header(name: str) -> bytes:
         return b""
 
 
-def _is_file(name: str, refuse_device: object = None) -> bool:
-    """Whether a name is one of a regular file; pipes and devices are given to a function."""
-    try:
-        mode = os.stat(name).st_mode  # noqa: PTH116 - Path fails on long names
-    except (OSError, ValueError):
-        return False
-    if callable(refuse_device) and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        refuse_device(name)
-    return stat.S_ISREG(mode)
-
-
 def _read_member(kind: str, path: str) -> bytes | None:
     """Return the start of a file in a local archive; None where it cannot be read."""
     parts = path.removeprefix("{").replace("}", "").split("/")
     for count in range(1, len(parts) + 1):
         name = "/".join(parts[:count])
-        if _is_file(name):
+        if os.path.isfile(name):  # noqa: PTH113 - as above
             try:
                 with _open_member(kind, name, "/".join(parts[count:])) as file:
                     return file.read(_HEADER_BYTES).partition(b"\0")[0]

@@ -14,6 +14,7 @@ settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile("normal")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import it themselves
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -20,11 +20,22 @@ from urllib.request import url2pathname
 
 from geopointseg.bands.file_role import RASTER_ENDINGS
 from geopointseg.errors import InputFileError, RasterError
-from geopointseg.markup import read_json
+from geopointseg.markup import conforming, read_json
 from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
 
 _LARGEST_BYTES = 2**28
+_NAMES = dict.fromkeys(("name", "common_name", "eo:common_name"), (str, float))
+_NUMBERS = dict.fromkeys(
+    ("scale", "offset", "raster:scale", "raster:offset", "center_wavelength", "eo:center_wavelength"), float
+)  # fmt: skip
+_BAND_LISTS = ("raster:bands", "eo:bands", "bands")
+_ASSET = {"href": str, "type": str, "roles": [str]} | {
+    key: [_NAMES | _NUMBERS] for key in _BAND_LISTS
+}
+_ITEM = {"id": (str, float), "properties": {"datetime": str}, "assets": {str: _ASSET}}
+_DOCUMENT = {"type": str, "features": [_ITEM]} | _ITEM
+"""Types of what is read of a STAC item, or of a collection of items; see `conforming`."""
 _PICTURES = {"thumbnail", "overview", "visual", "metadata"}
 _QUALITY_LAYERS = {"data-mask", "cloud", "snow-ice", "saturation"}
 _NO_IMAGERY = _PICTURES | _QUALITY_LAYERS
@@ -59,19 +70,20 @@ def read_stac_scenes(path: Path) -> list[list[Scene]]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = read_json(path, _LARGEST_BYTES)
+        content: dict[str, Any] = conforming(read_json(path, _LARGEST_BYTES), _DOCUMENT)
     except (OSError, ValueError) as error:
         raise InputFileError(
-            f"'{path}' cannot be read as JSON ({error}). Expected a STAC item; check the file."
+            f"'{path}' cannot be read as JSON of an item ({error}). Expected a STAC item, or a collection of items; check the "
+            "file."
         ) from error
-    kinds = {"Feature", "FeatureCollection"}
-    is_item = isinstance(content, dict) and content.get("type") in kinds
-    if not is_item or not (content.get("features") or isinstance(content.get("assets"), dict)):
+    kind = content.get("type")
+    is_item = kind == "Feature" and "assets" in content
+    if not is_item and not (kind == "FeatureCollection" and content.get("features")):
         raise InputFileError(
             f"'{path}' is no STAC item: it has no assets. Expected the JSON file of one item or of a collection of "
             "items; name the rasters themselves instead."
         )
-    return dict(content)
+    return content
 
 
 def _open_item(item: Mapping[str, Any], path: Path) -> list[Scene]:
@@ -110,6 +122,11 @@ def _imagery(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
         ending = Path(urlparse(str(asset.get("href", ""))).path).suffix.lower()
         is_raster = kind.startswith(_RASTER_TYPES) or (not kind and ending in RASTER_ENDINGS)
         if is_raster and ("data" in roles or "reflectance" in roles or not roles):
+            if "href" not in asset:
+                raise InputFileError(
+                    f"The asset '{key}' of the STAC item '{item.get('id', '')}' has no address. Expected its file in 'href'; "
+                    "correct the item."
+                )
             yield key, asset
 
 
@@ -158,7 +175,7 @@ def _common_name(facts: Mapping[str, Any]) -> str:
 
 def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the item's description of each band, for all versions of the extensions."""
-    lists = [asset.get(key) or [] for key in ("raster:bands", "eo:bands", "bands")]
+    lists = [asset.get(key) or [] for key in _BAND_LISTS]
     count = max(len(entries) for entries in lists)
     merged: list[dict[str, Any]] = [{} for _ in range(count)]
     for entries in lists:
@@ -169,22 +186,40 @@ def _merge_band_lists(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _tell_band(band: Band, facts: Mapping[str, Any], name: str) -> Band:
     """Return a band with the item's description; nodata and scale of the file take precedence."""
-    nodata = facts.get("nodata")
-    if nodata is not None and not isinstance(nodata, int):  # integers stay exact
-        nodata = float(nodata)
+    nodata = _nodata(facts, name)
     is_plain = band.scale == 1.0 and band.offset == 0.0
+    scale = facts.get("scale", facts.get("raster:scale", 1.0))
+    if scale == 0:
+        raise RasterError(
+            f"The STAC item gives the band '{name}' the scale 0, which makes all values equal. Expected another number; "
+            "correct the item."
+        )
     wavelength = facts.get("center_wavelength", facts.get("eo:center_wavelength"))
     return replace(
         band,
         name=name or band.name,
         color=_common_name(facts) or band.color,
         nodata=nodata if band.nodata is None else band.nodata,
-        scale=float(facts.get("scale", facts.get("raster:scale", 1.0))) if is_plain else band.scale,
+        scale=float(scale) if is_plain else band.scale,
         offset=float(facts.get("offset", facts.get("raster:offset", 0.0)))
         if is_plain
         else band.offset,
         wavelength_um=float(wavelength) if wavelength else band.wavelength_um,
     )
+
+
+def _nodata(facts: Mapping[str, Any], name: str) -> float | None:
+    """Return the nodata value of a band, which JSON may hold as a text like 'nan'; integers stay exact."""
+    nodata = facts.get("nodata")
+    if nodata is None or (isinstance(nodata, int) and abs(nodata) < 2**64):
+        return nodata
+    try:
+        return float(nodata)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RasterError(
+            f"The STAC item gives the band '{name}' the nodata value {str(nodata)[:40]!r}. Expected a number, 'nan', 'inf' or "
+            "'-inf'; correct the item."
+        ) from error
 
 
 def _locate(href: str, folder: Path) -> str:

@@ -14,6 +14,7 @@ import click
 from geopointseg.cli.help_page import CommonOption, ExampleCommand, described_argument
 from geopointseg.cli.option_names import in_options
 from geopointseg.cli.setting_options import gather_settings
+from geopointseg.cli.written_files import refuse_replacing_inputs
 from geopointseg.config import Config
 from geopointseg.name import printable
 from geopointseg.progress import BarSink, Event, JsonSink, Reporter, Sink
@@ -165,7 +166,10 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
             )
         reporter = ImageryReporter(_sink(progress, quiet=quiet), context.command)
         files = _named_files(context)
-        context.find_root().obj.update(reporter=reporter, debug=debug, files=files)
+        context.find_root().obj.update(
+            reporter=reporter, debug=debug, files=[path for _, path in files]
+        )
+        refuse_replacing_inputs(context, files)
         settings = gather_settings(arguments)
         command(run=Invocation(seed, device, as_json, reporter, settings), **arguments)
 
@@ -177,16 +181,16 @@ _VALUES = {None, "NAME,NAME...", "SECTION.NAME=VALUE", "B,B...", "ADDRESS"}
 """Placeholders of texts that name no file."""
 
 
-def _named_files(context: click.Context) -> list[str]:
-    """Return the files and folders that a command was given."""
+def _named_files(context: click.Context) -> list[tuple[str, str]]:
+    """Return the files and folders that a command was given, each with the name of its parameter."""
     named = [
-        context.params.get(str(parameter.name))
+        (str(parameter.name), context.params.get(str(parameter.name)))
         for parameter in context.command.params
         if isinstance(parameter.type, click.types.StringParamType)
         and parameter.metavar not in _VALUES
     ]
-    each = (value if isinstance(value, tuple) else (value,) for value in named)
-    return [str(name) for names in each for name in names if name is not None]
+    each = ((name, value if isinstance(value, tuple) else (value,)) for name, value in named)
+    return [(name, str(path)) for name, paths in each for path in paths if path is not None]
 
 
 def _refuse_empty_values(context: click.Context) -> None:

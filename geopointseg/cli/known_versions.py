@@ -50,6 +50,7 @@ KNOWN_FAULTS = (
     KnownFault("lightning", "<2.3.3", "its web server writes files anywhere", "CVE-2024-5980"),
     KnownFault("onnx", "<1.16", "a model can name external data outside its folder", "CVE-2024-27318"),
     KnownFault("scikit-learn", "<1.5", "a fitted text vectorizer keeps words that it should not", "CVE-2024-5206"),
+    KnownFault("zarr", ">=3.0.0,<3.0.8", "arrays can be deleted or read wrongly", "withdrawn by its authors; issues 2849 and 3061 of zarr-python"),
 )  # fmt: skip
 """Only faults that are published and certain."""
 

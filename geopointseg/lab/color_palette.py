@@ -7,7 +7,6 @@ palette. Colours far from all of them are counted and stay unlabelled.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from geopointseg.errors import InputFileError, LegendError, nearest_names
 from geopointseg.input_file import read_text
 from geopointseg.labels.sparse_mask import UNLABELLED
 from geopointseg.legend import Legend, LegendEntry
+from geopointseg.markup import conforming, parse_json
 
 _LARGEST_SNAP = 64.0
 _VOID_NAMES = ("unknown", "void", "nothing", "nodata", "unlabelled", "unlabeled", "ignore")
@@ -235,8 +235,11 @@ def _rgb(colors: tuple[str, ...]) -> NDArray[np.uint8]:
 
 def _json_rows(text: str, path: Path) -> list[tuple[int, str, str]]:
     try:
-        return [(int(r["code"]), str(r["name"]), str(r["color"]).lower()) for r in json.loads(text)]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        rows = conforming(
+            parse_json(text), [{"code": float, "name": (str, float), "color": (str, float)}]
+        )
+        return [(int(r["code"]), str(r["name"]), str(r["color"]).lower()) for r in rows]
+    except (KeyError, ValueError) as error:
         why = f"an object has no {error}" if isinstance(error, KeyError) else error
         raise InputFileError(
             f"The palette '{path}' cannot be read ({why}). Expected a JSON list of objects with code, name and "

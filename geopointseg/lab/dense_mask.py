@@ -26,9 +26,8 @@ from geopointseg.lab.color_palette import (
 )
 from geopointseg.labels.sparse_mask import UNLABELLED
 from geopointseg.legend import Legend
-from geopointseg.markup import parse_json
 from geopointseg.progress import Reporter
-from geopointseg.raster.class_map import LEGEND_TAG
+from geopointseg.raster.class_map import LEGEND_TAG, parse_legend_tag
 from geopointseg.raster.class_style import read_sidecar_legend
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.raster_access import grid_of, open_unplaced, refuse_control_points
@@ -280,7 +279,7 @@ def _read_objects(path: str | Path) -> NDArray[np.int32]:
 def _own_legend(dataset: DatasetReader, path: str | Path) -> Legend | None:
     """Return the legend in the file or its sidecars; None where there is none."""
     tag = dataset.tags().get(LEGEND_TAG)
-    return Legend.from_json(parse_json(tag)) if tag else read_sidecar_legend(Path(path))
+    return parse_legend_tag(tag) if tag else read_sidecar_legend(Path(path))
 
 
 def _encode(

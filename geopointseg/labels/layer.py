@@ -347,12 +347,21 @@ def _spatial_layers(source: str, path: str) -> dict[str, int]:
     }
 
 
+_TABLES = (".csv", ".txt", ".tsv", ".xlsx", ".xls", ".ods", ".dbf")
+"""Endings of files that hold tables."""
+
+
 def _choose_layer(path: str, layers: list[str], wanted: str | None) -> str:
     known = ", ".join(layers)
     if not layers:
+        advice = "check that this is the file you meant"
+        if path.lower().endswith(_TABLES):
+            advice = (
+                'load the table in QGIS with "Add Delimited Text Layer", choose the fields of the coordinates and their CRS, and '
+                "save the layer as a GeoPackage"
+            )
         raise PointsError(
-            f"'{path}' holds no layer with geometry. Expected a layer of points; "
-            "check that this is the file you meant."
+            f"'{path}' holds no layer with geometry. Expected a layer of points; {advice}."
         )
     position = None if wanted is None else NameTable(layers).find(wanted)
     if wanted is not None and position is None:

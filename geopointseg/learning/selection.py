@@ -7,7 +7,7 @@ held-out pixel, so on few points it varies less than scores that count correct p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -389,25 +389,3 @@ def _tempered(probabilities: Probabilities, class_index: NDArray[np.int64]) -> P
         return score(tempered, class_index).loss + prior * float(np.log(temperature)) ** 2
 
     return apply_temperature(clipped, float(min(candidates, key=loss)))
-
-
-def maps_at(maps: Sequence[NDArray[np.uint8]], pixels: LabelledPixels) -> Probabilities:
-    """Return probabilities at labelled pixels.
-
-    Parameters
-    ----------
-    maps
-        Probabilities of each patch in 1/255, uint8 ``(class, row, col)``.
-    pixels
-        Where to read them.
-
-    Returns
-    -------
-    ndarray
-        float32 ``(pixel, class)``, summing to one over the classes.
-    """
-    parts = np.zeros((len(pixels), maps[0].shape[0]), dtype=np.float32)
-    for patch in np.unique(pixels.patch):
-        own = pixels.patch == patch
-        parts[own] = maps[int(patch)][:, pixels.row[own], pixels.col[own]].T / np.float32(255)
-    return np.asarray(parts / parts.sum(axis=1, keepdims=True).clip(1e-6), dtype=np.float32)

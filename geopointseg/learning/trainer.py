@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import logging
 import math
 import signal
@@ -452,10 +453,15 @@ def _quiet_lightning() -> Iterator[None]:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint as a whole or not at all."""
+    """Write a checkpoint as a whole or not at all.
+
+    It is packed in memory first: torch hides the error of a full disk where it writes the file itself.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    packed = io.BytesIO()
+    torch.save(state, packed)
     temporary = path.with_suffix(".partial")
-    torch.save(state, temporary)
+    temporary.write_bytes(packed.getbuffer())
     temporary.replace(path)
 
 

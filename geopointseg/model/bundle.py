@@ -104,7 +104,7 @@ class ModelBundle:
         held_out = [
             f"{name} {row['mean_f1']:.3f}"
             for name, row in rows.items()
-            if isinstance(row, Mapping) and "mean_f1" in row
+            if isinstance(row, Mapping) and isinstance(row.get("mean_f1"), float)
         ]
         return [
             f"ModelBundle '{self.folder.name}': {members}",
@@ -255,8 +255,11 @@ class ModelBundle:
         except _DAMAGED as error:
             if isinstance(error, ModelError):
                 raise
+            why: object = f"it lacks {error}" if isinstance(error, KeyError) else error
+            if isinstance(error, (AttributeError, TypeError)):  # the words of Python help nobody
+                why = f"a value in {DESCRIPTION_FILE} has another type than expected"
             raise ModelError(
-                f"The model folder '{folder}' is damaged ({type(error).__name__}: {error}). Expected "
+                f"The model folder '{folder}' is damaged ({why}). Expected "
                 f"{DESCRIPTION_FILE} and {WEIGHTS_FILE} as training wrote them; copy the folder again or retrain."
             ) from error
 
@@ -307,6 +310,10 @@ def has_format(path: Path, name: str) -> bool:
 def _read_description(folder: Path) -> dict[str, Any]:
     if not folder.exists():
         raise InputFileError(f"The model folder '{folder}' does not exist. Check the path.")
+    if folder.is_file() and is_model_folder(folder.parent):
+        raise ModelError(
+            f"'{folder}' is a file of a model. Expected the folder; give '{folder.parent}'."
+        )
     if not is_model_folder(folder):
         raise ModelError(
             f"'{folder}' is not a model folder: it has no {DESCRIPTION_FILE} of geopointseg. "

@@ -26,6 +26,7 @@ from geopointseg.errors import MissingDependencyError
 from geopointseg.model.bundle import ForestMember, Member, ModelBundle, NetworkMember, has_bfloat16
 from geopointseg.model.member import BandedMember, unwrap
 from geopointseg.prediction.signal_stack import widen_signal_stack
+from geopointseg.process import import_onnxruntime
 from geopointseg.progress import Reporter
 
 Image = NDArray[np.float32]
@@ -187,8 +188,7 @@ def _onnx_file(member: NetworkMember, example: Image) -> Iterator[str]:
 
 
 def _onnxruntime_engine(member: NetworkMember, example: Image) -> Engine:
-    import onnxruntime as ort
-
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

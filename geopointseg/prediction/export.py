@@ -18,6 +18,7 @@ from geopointseg.errors import MissingDependencyError, ModelError
 from geopointseg.model.bundle import ModelBundle, NetworkMember
 from geopointseg.prediction.backend import PARITY, write_onnx
 from geopointseg.prediction.prediction_job import WINDOW_PX
+from geopointseg.process import import_onnxruntime
 from geopointseg.raster.publishing import whole_file
 
 OVERLAP_PERCENT = 25
@@ -175,9 +176,7 @@ def _difference(module: nn.Module, path: Path, example: NDArray[np.float32]) -> 
     """Return the largest difference between the file and the module; None where ONNX Runtime is not installed."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
-    import onnxruntime as ort
-
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found = session.run(None, {"image": example})[0]
     with torch.inference_mode():
         expected = module(torch.from_numpy(example)).numpy()

@@ -182,7 +182,7 @@ class AreaOfInterest:
                 "such as a GeoPackage; check the path."
             ) from error
         shapes: list[Any] = list(frame.geometry) if "geometry" in frame else []
-        polygons = [g for g in shapes if g is not None and g.area > 0]
+        polygons = [g for g in map(_polygonal, shapes) if g.area > 0]
         if not polygons or frame.crs is None:
             lack = "no polygons" if not polygons else "no CRS"
             raise PointsError(
@@ -228,6 +228,16 @@ class AreaOfInterest:
     def fingerprint(self) -> str:
         """Return a digest of the polygons."""
         return hashlib.sha256(b"".join(self.polygons)).hexdigest()
+
+
+def _polygonal(shape: Any) -> Any:
+    """Return the polygons of a shape; one whose edges cross, whose area may cancel to zero, is split at the crossings."""
+    if shape is None or shape.is_valid:
+        return shapely.Polygon() if shape is None else shape
+    parts = shapely.get_parts(shapely.make_valid(shape))
+    return shapely.MultiPolygon(
+        [p for part in parts for p in shapely.get_parts(part) if p.geom_type == "Polygon"]
+    )
 
 
 def _polygon_layer(name: str, source: str) -> int | None:

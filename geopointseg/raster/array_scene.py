@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.errors import InputFileError, MissingDependencyError
+from geopointseg.errors import InputFileError, MissingDependencyError, RasterError
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.raster_access import reading
 from geopointseg.raster.scene import Scene
@@ -69,8 +69,20 @@ class StoredArray:
 
     @property
     def dtype(self) -> str:
-        """Data type of the values."""
-        return str(np.dtype(self.open().dtype).newbyteorder("="))
+        """Data type of the values.
+
+        Raises
+        ------
+        RasterError
+            If they are no real numbers.
+        """
+        found = np.dtype(self.open().dtype)
+        if found.kind not in "iuf":
+            raise RasterError(
+                f"'{self.path}' holds values of the type {found.name}. Expected integers or floating-point numbers; download it "
+                "again."
+            )
+        return str(found.newbyteorder("="))
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return the values of a window, ``(dimension, row, col)``; a view where possible."""
@@ -149,7 +161,7 @@ def _open_zarr(path: str) -> Any:
         return zarr.open(path, mode="r")
     except Exception as error:
         raise InputFileError(
-            f"'{path}' cannot be read as a Zarr array ({type(error).__name__}: {error}). Expected a whole store; download it "
+            f"'{path}' cannot be read as a Zarr array ({error}). Expected a whole store; download it "
             "again."
         ) from error
 

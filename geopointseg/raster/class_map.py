@@ -384,20 +384,28 @@ class ClassMap:
 def _stored_legend(path: Path, tags: Mapping[str, str], nodata: Nodata) -> Legend | None:
     """Return the classes that a file or its sidecar names, without nodata; None where it names none."""
     if LEGEND_TAG in tags:
-        told: Legend | None = Legend.from_json(_parse_tag(tags[LEGEND_TAG]))
+        told: Legend | None = parse_legend_tag(tags[LEGEND_TAG])
     else:
         told = read_sidecar_legend(path)
     classes = tuple(entry for entry in told.entries if entry.code != nodata) if told else ()
     return Legend(classes) if classes else None
 
 
-def _parse_tag(text: str) -> Any:
+def parse_legend_tag(text: str) -> Legend:
+    """Return the classes in the tag `LEGEND_TAG` of a class map or mask.
+
+    Raises
+    ------
+    LegendError
+        If it is damaged.
+    """
     try:
-        return parse_json(text)
+        rows = parse_json(text)
     except ValueError as error:
         raise LegendError(
             f"The tag {LEGEND_TAG} of the map is damaged ({error}). Expected a list of classes as JSON; make the map again."
         ) from error
+    return Legend.from_json(rows)
 
 
 def _check_indices(class_index: NDArray[np.integer[Any]], grid: Grid, legend: Legend) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -16,7 +17,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from geopointseg.errors import ConfigError, InputFileError, RasterError
-from geopointseg.markup import read_json
+from geopointseg.markup import conforming, read_json
 from geopointseg.progress import Reporter
 from geopointseg.raster.array_scene import ArrayScene, StoredArray
 from geopointseg.raster.band import Band
@@ -191,8 +192,9 @@ def tell_origin(path: Path, product: str) -> Embedding:
     version = next((found[0] for part in parts if (found := _VERSION.search(part))), "")
     sidecar = path.with_name("tessera_metadata.json")
     if product == "TESSERA" and not version and sidecar.is_file():
-        row = read_json(sidecar)
-        version = str(row.get("dataset_version", ""))
+        with suppress(OSError, ValueError):  # a damaged sidecar tells no version
+            row = conforming(read_json(sidecar), {"dataset_version": (str, float)})
+            version = str(row.get("dataset_version", ""))
     return Embedding(product, _plain_version(version), year)
 
 

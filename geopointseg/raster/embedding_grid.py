@@ -13,9 +13,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 
 from geopointseg.errors import InputFileError, RasterError
-from geopointseg.markup import read_json
+from geopointseg.markup import conforming, read_json
 from geopointseg.raster.array_scene import ArrayScene, StoredArray
 from geopointseg.raster.band import Band
 from geopointseg.raster.decoding import Decoding, Embedding
@@ -28,6 +29,7 @@ from geopointseg.raster.embedding import (
 )
 from geopointseg.raster.expression import Expression
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.header_check import require_usable_transform
 from geopointseg.raster.raster_access import grid_of, open_dataset, require_placed
 from geopointseg.raster.scene import OPENERS, Scene
 from geopointseg.raster.virtual_raster import Piece, add_source, new_band, new_dataset
@@ -236,15 +238,13 @@ def _open_store(path: Path) -> Scene:
             "'scales'; name another store."
         )
     told = _attributes(group)
-    if "transform" not in told or not ("crs_epsg" in told or told.get("crs_wkt")):
-        raise RasterError(
-            f"The Zarr store '{path.name}' has no georeference. Expected the attributes 'transform' and 'crs_epsg' in the group "
-            f"'{group.name}'; download it again."
-        )
     values = StoredArray(str(group / "embeddings"), 2)
-    height, width = values.shape
-    crs = CRS.from_user_input(told["crs_epsg"] if "crs_epsg" in told else told["crs_wkt"])
-    grid = Grid(crs, Affine(*told["transform"][:6]), height, width)
+    if len(values.open().shape) != 3:
+        raise RasterError(
+            f"The array 'embeddings' of '{path.name}' has {len(values.open().shape)} axes. Expected rows, columns and dimensions; "
+            "download it again."
+        )
+    grid = _told_grid(told, path.name, values.shape)
     if not (group / "scales").is_dir():
         refuse_missing_scales(path.name, "scales")
     version = str(told.get("tessera_dataset_version", "")).removeprefix("v")
@@ -255,13 +255,52 @@ def _open_store(path: Path) -> Scene:
     return _scaled(values, scales, grid, path.name, origin)
 
 
+_ATTRIBUTES = {
+    "transform": [float], "crs_epsg": float, "crs_wkt": str, "tessera_dataset_version": (str, float), "year": (str, float),
+}  # fmt: skip
+"""Types of the attributes that are read; see `conforming`."""
+
+
 def _attributes(group: Path) -> Mapping[str, Any]:
     """Return the attributes of a Zarr group, of version 3 or 2."""
     for name, key in (("zarr.json", "attributes"), (".zattrs", "")):
         if (group / name).is_file():
-            row = read_json(group / name)
+            try:
+                shape = {key: _ATTRIBUTES} if key else _ATTRIBUTES
+                row = conforming(read_json(group / name), shape)
+            except (OSError, ValueError) as error:
+                raise InputFileError(
+                    f"The attributes in '{group / name}' cannot be read ({error}). Expected those that Zarr writes; download the "
+                    "store again."
+                ) from error
             return dict(row.get(key, {}) if key else row)
     return {}
+
+
+def _told_grid(told: Mapping[str, Any], store: str, shape: tuple[int, int]) -> Grid:
+    """Return the grid that the attributes of a group tell.
+
+    Raises
+    ------
+    RasterError
+        If they tell no CRS or geotransform, or unusable ones.
+    """
+    crs, numbers = told.get("crs_epsg", told.get("crs_wkt")), told.get("transform", [])
+    if not crs or len(numbers) < 6:
+        raise RasterError(
+            f"The Zarr store '{store}' has no georeference. Expected the attributes 'transform' and 'crs_epsg' in the group "
+            "of its arrays; download it again."
+        )
+    transform = Affine(*numbers[:6])
+    require_usable_transform(transform, shape, store)
+    try:
+        found = CRS.from_user_input(int(crs) if isinstance(crs, float) else crs)
+    except CRSError as error:
+        raise RasterError(
+            f"The Zarr store '{store}' has the CRS '{str(crs)[:40]}', which PROJ does not know. Expected an EPSG code in "
+            "'crs_epsg'; download it again."
+        ) from error
+    return Grid(found, transform, *shape)
 
 
 # --- folders with a quantization table -------------------------------------------------------------------------
@@ -311,19 +350,24 @@ def _dimension_of(path: Path) -> tuple[int, str]:
 
 def _read_limits(path: Path) -> tuple[list[float], list[float]]:
     """Return the least and the largest value of each dimension."""
+    shape = {key: [float] for keys in _LIMITS for key in keys}
     try:
         row = read_json(path)
         if isinstance(row, Mapping) and isinstance(row.get("dimensions"), list):
             row = row["dimensions"]
         if isinstance(row, list):
-            row = {key: [each[key] for each in row] for key in ("min", "max")}
-        found = [next(row[key] for key in keys if key in row) for keys in _LIMITS]
-        low, high = ([float(v) for v in values] for values in found)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+            rows = conforming(row, [{"min": float, "max": float}])
+            row = {key: [each.get(key) for each in rows] for key in ("min", "max")}
+        row = conforming(row, shape)
+        if not any(key in row for keys in _LIMITS for key in keys):
+            raise ValueError("no key is 'min' or 'max'")  # noqa: TRY301 - told as other damage
+    except (OSError, ValueError) as error:
         raise InputFileError(
-            f"'{path}' has no limits of dimensions ({type(error).__name__}: {error}). Expected 'min' and 'max', each with a "
-            "number for every dimension; download the folder again."
+            f"'{path}' has no limits of dimensions ({error}). Expected 'min' and 'max', each with a number for "
+            "every dimension; download the folder again."
         ) from error
+    found: list[list[float]] = [next((row[k] for k in keys if k in row), []) for keys in _LIMITS]
+    low, high = found
     if len(low) != len(high) or not low:
         raise InputFileError(
             f"'{path}' has {len(low)} least and {len(high)} largest values. Expected one of each for every dimension; download "

@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 
 from geopointseg.errors import GeopointsegError, OutputError
+from geopointseg.markup import is_device
 from geopointseg.raster.raster_access import HANDLES
 from geopointseg.raster.whole_raster import is_whole
 
@@ -340,7 +341,7 @@ def require_writable_folder(path: Path) -> None:
             f"The output '{path}' {what}. Expected the path of a file in a folder that you may write to; "
             "choose another path."
         )
-    if path.exists() and not path.is_file():
+    if is_device(path):
         raise OutputError(
             f"The output '{path}' is a pipe, socket or device. Expected the path of a file, which is written as a whole; "
             "choose another path."

@@ -54,11 +54,6 @@ class Alignment:
     flip_rows: bool = False
     flip_cols: bool = False
 
-    @property
-    def is_upright(self) -> bool:
-        """Whether an array read from the window needs no flipping or transposing."""
-        return not (self.transposed or self.flip_rows or self.flip_cols)
-
     def apply(self, values: NDArray[Any]) -> NDArray[Any]:
         """Flip and transpose an array read from the window, ``(..., row, col)``, to the target's orientation."""
         if self.transposed:

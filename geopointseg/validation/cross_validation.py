@@ -50,7 +50,6 @@ from geopointseg.validation.validation_result import (
     Validation,
 )
 
-CURVE_METHOD = "forest on filters"
 CURVE_SHARES = (0.125, 0.25, 0.5, 1.0)
 
 Method = Callable[[Points, Points], NDArray[np.int64]]

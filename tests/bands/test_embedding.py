@@ -346,6 +346,20 @@ def _no_limits(e: SyntheticEmbedding, t: SyntheticEmbedding, f: Path) -> list[Pa
     return [folder]
 
 
+def _nan_limits(e: SyntheticEmbedding, t: SyntheticEmbedding, f: Path) -> list[Path]:
+    folder = write_quantized(e, f / "q")
+    path = folder / "quantization.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {"max": [np.nan] * len(told["max"])}))
+    return [folder]
+
+
+def _truth_values(e: SyntheticEmbedding, t: SyntheticEmbedding, f: Path) -> list[Path]:
+    path = write_tessera(t, f)
+    np.save(path, np.load(path) > 0)
+    return [path]
+
+
 REFUSED: dict[str, tuple[Callable[..., list[Path]], str]] = {
     "raw codes as floats": (_raw_as_float, "holds codes as float32: whole numbers from"),
     "decoded numbers as codes": (_cut_to_integers, "were decoded before or cut to -1, 0 and 1"),
@@ -371,7 +385,9 @@ REFUSED: dict[str, tuple[Callable[..., list[Path]], str]] = {
         "Expected one product in a job",
     ),
     "beside imagery": (_beside_imagery, "Expected one kind in a job"),
-    "no limits": (_no_limits, "has no limits of dimensions"),
+    "no limits": (_no_limits, "has no limits of dimensions (no key is 'min' or 'max')"),
+    "limits that are no numbers": (_nan_limits, "has no limits of dimensions ('max.0' is NaN, expected a finite number)"),
+    "truth values": (_truth_values, "holds values of the type bool. Expected integers or floating-point numbers"),
 }  # fmt: skip
 
 

@@ -910,8 +910,9 @@ class Laboratory:
         self, talk: Talk, fault: Fault, outcome: Outcome, script: Sequence[dict[str, Any]]
     ) -> None:
         """Send the requests; after the one that meets the fault remove its cause, and repeat what failed."""
+        place = min(outcome.moment.event, len(script) - 3)
         for number, request in enumerate(script[:-2]):
-            if number != min(outcome.moment.event, len(script) - 3):
+            if number != place:
                 answer = talk.ask(request)
             else:
                 sent = talk.send(request)
@@ -928,8 +929,10 @@ class Laboratory:
                 outcome.problems += [
                     f"it said: {line}" for line in said if any(word in line for word in UNEXPECTED)
                 ]
-                answer = answer if answer["ok"] else talk.ask(request)
-            if not answer["ok"]:
+                if not answer["ok"] and not fault.is_signal:
+                    answer = talk.ask(request)
+            is_ending = fault.is_signal and number >= place  # what was asked is cancelled
+            if not answer["ok"] and not is_ending:
                 outcome.problems.append(
                     f"{request['do']} failed after the fault: {answer['error']}"
                 )

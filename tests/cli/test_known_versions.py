@@ -18,6 +18,7 @@ from geopointseg.cli.known_versions import KNOWN_FAULTS, find_faults
         ("GDAL", "3.6.1", False), ("GDAL", "3.5.3", False), ("pillow", "11.2.1", True), ("pillow", "11.3.0", False),
         ("pillow", "10.2.0", True), ("jinja2", "3.1.5", True), ("onnx", "1.15.0", True), ("onnx", "1.17.0", False),
         ("lightning", "2.2.5", True), ("torch", "unknown", False),
+        ("zarr", "3.0.7", True), ("zarr", "3.0.8", False), ("zarr", "2.18.7", False),
     ],
 )  # fmt: skip
 def test_versions_with_faults(library, version, is_faulty):

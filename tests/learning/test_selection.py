@@ -19,7 +19,6 @@ from geopointseg.learning.selection import (
     Choice,
     choose,
     hold_out,
-    maps_at,
     score,
 )
 from geopointseg.learning.training_imagery import TrainingImagery, read_training_imagery
@@ -177,15 +176,6 @@ def test_flat_probabilities_earn_nothing_by_softening_a_forest() -> None:
     overconfident /= overconfident.sum(1, keepdims=True)
     flat = np.full((150, 3), 1 / 3, np.float32)
     assert choose({"forest": overconfident, "network": flat}, truth).weights == {"forest": 1.0}
-
-
-def test_maps_are_read_where_the_pixels_lie() -> None:
-    imagery = make_imagery(count=20)
-    maps = np.zeros((3, 120, 120), np.uint8)
-    maps[imagery.labelled.class_index, imagery.labelled.row, imagery.labelled.col] = 255
-    assert np.array_equal(
-        maps_at((maps,), imagery.labelled).argmax(1), imagery.labelled.class_index
-    )
 
 
 def test_large_scenes_are_kept_in_part_with_labels_first(place) -> None:

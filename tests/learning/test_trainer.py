@@ -1,12 +1,15 @@
 """How a step is taken: the floats it is taken with."""
 
+import errno
+import sys
+
 import pytest
 import torch
 
 from geopointseg.config import Config
 from geopointseg.learning.consistency import AveragedNetwork
 from geopointseg.learning.objective import Objective
-from geopointseg.learning.trainer import build_optimizer, choose_precision
+from geopointseg.learning.trainer import build_optimizer, choose_precision, write_checkpoint
 from geopointseg.model.architecture import build_network
 from geopointseg.sampling.augmentation import Batch
 
@@ -64,3 +67,12 @@ def test_no_weight_decay_still_trains_everything_once() -> None:
         trained = [id(p) for group in groups for p in group["params"]]
         assert sorted(trained) == sorted(id(p) for p in network.parameters())
         assert {group["weight_decay"] for group in groups} == {0.0, decay}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a device that is always full")
+def test_a_checkpoint_that_finds_no_room_says_so(tmp_path):
+    (tmp_path / "last.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_checkpoint(tmp_path / "last.ckpt", {"weight": torch.zeros(9)})
+    assert caught.value.errno == errno.ENOSPC
+    assert not (tmp_path / "last.ckpt").exists()

@@ -195,7 +195,7 @@ def test_damaged_description(bundle, tmp_path, name) -> None:
     description = json.loads((folder / "model.json").read_text())
     del description[name]
     (folder / "model.json").write_text(json.dumps(description))
-    with pytest.raises(ModelError, match=rf"is damaged \(KeyError: '{name}'\)"):
+    with pytest.raises(ModelError, match=rf"is damaged \(it lacks '{name}'\)"):
         ModelBundle.load(folder)
 
 

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio.crs import CRS
 from rasterio.vrt import WarpedVRT
 
 from geopointseg.errors import (
@@ -26,6 +27,7 @@ from geopointseg.prediction.mosaic import AreaOfInterest
 from geopointseg.prediction.predictor import predict, predict_array
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
+from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
 from tests.prediction.conftest import (
     SMALL,
@@ -316,6 +318,21 @@ def test_an_area_of_interest_in_two_layers_is_asked_about(tmp_path):
         frame.to_file(tmp_path / "area.gpkg", layer=layer)
     with pytest.raises(InputFileError, match=r"has 2 layers with polygons \(old, new\)\. Expected"):
         AreaOfInterest.read(tmp_path / "area.gpkg", frame.crs)
+
+
+def test_an_area_whose_edges_cross_is_the_ground_inside_them(tmp_path):
+    import geopandas
+    from shapely.geometry import Polygon
+
+    bow_tie = Polygon([(0, 0), (8, 8), (8, 0), (0, 8)])  # the areas of its halves cancel
+    frame = geopandas.GeoDataFrame(geometry=[bow_tie], crs="EPSG:32633")
+    frame.to_file(tmp_path / "area.gpkg")
+    grid = Grid(CRS.from_epsg(32633), Affine(1, 0, 0, 0, -1, 8), 8, 8)
+    row, col = np.indices((8, 8)) - 3.5
+    inside = AreaOfInterest.read(tmp_path / "area.gpkg", grid).mask(grid)
+    np.testing.assert_array_equal(
+        inside[abs(row) != abs(col)], (abs(col) > abs(row))[abs(row) != abs(col)]
+    )
 
 
 def test_minimum_mapping_unit(tmp_path, small_tiles):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -282,6 +283,31 @@ _claim("npy", _npy("(1000000, 1000000, 64)"), ".npy", {"embedding", "raster"})
 _claim("npy_of_negative_shape", _npy("(-1, 64, 64)"), ".npy", {"embedding", "raster"})
 _claim("npy_header_of_brackets", _npy("(" * 9000), ".npy", {"embedding", "raster"})
 _claim("ascii_grid", b"ncols 100000\nnrows 100000\nxllcorner 0\nyllcorner 0\ncellsize 1\n1 2 3\n", ".asc")  # fmt: skip
+
+
+# --- STAC items -----------------------------------------------------------------------------------------------
+
+
+def _stac(name: str, told: dict[str, Any], **asset: Any) -> None:
+    def make(bench: Bench) -> Path:
+        plain = {"href": str(bench.good), "type": "image/tiff", "roles": ["data"]}
+        item = {"type": "Feature", "id": "a", "properties": {}, "assets": {"data": plain | asset}}
+        return bench.put(json.dumps(item | told).encode(), ".json")
+
+    make.__name__ = name
+    trouble("damaged STAC item", {"raster"})(make)
+
+
+_stac("item_of_numbers", {"assets": {"data": 7}})
+_stac("items_of_numbers", {"type": "FeatureCollection", "features": [1, 2]})
+_stac("properties_that_are_a_list", {"properties": [1]})
+_stac("roles_that_are_a_number", {}, roles=7)
+_stac("no_address", {}, href=None)
+_stac("address_of_the_item", {}, href="bad.json")
+_stac("bands_of_numbers", {}, bands=[7, 7, 7, 7])
+_stac("scale_of_zero", {}, bands=[{"scale": 0}] * 4)
+_stac("wavelength_of_text", {}, bands=[{"center_wavelength": "x"}] * 4)
+_stac("nodata_of_text", {}, bands=[{"nodata": "none"}] * 4)
 
 
 # --- files beside it -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ def test_files_that_may_not_grow(good: Path, out: Path, command: str) -> None:
     outcome = run_process(command, good, out, preexec_fn=limit)
     require_refusal(outcome, ["o.tif", "r.html"])
     assert [file for file in out.iterdir() if not file.name.endswith(".partial")] == []
+
+
+@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="ONNX Runtime is not installed")
+def test_onnxruntime_sends_and_leaves_nothing(tmp_path: Path) -> None:
+    hidden = {"CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY"}  # each silences it
+    environment = {k: v for k, v in os.environ.items() if k not in hidden}
+    code = "from geopointseg.process import import_onnxruntime; import_onnxruntime()"
+    command = [sys.executable, "-P", "-c", code]
+    subprocess.run(command, env=environment | {"TMPDIR": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def _unwritable(out: Path) -> dict[str, str]:

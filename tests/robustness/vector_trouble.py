@@ -131,6 +131,7 @@ _text("geojson_of_nul", "text garbage", b'{"type": "FeatureCollection", "feature
 _text("geojson_of_no_features", "empty", b'{"type": "FeatureCollection", "features": []}')
 _text("geojson_of_a_number", "text garbage", b"7")
 _text("csv_without_places", "wrong type", b"name,class\na,forest\n", ".csv")
+_text("csv_of_coordinates", "table", b"x,y,class\n500100.5,5699900.5,forest\n", ".csv")
 _text("kml_of_entities", "text garbage", b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "' + b"x" * 999 + b'"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]><kml>&c;</kml>', ".kml")  # fmt: skip
 _text("flatgeobuf_cut", "truncated", b"fgb\x03fgb\x00" + b"\xff" * 60, ".fgb")
 
