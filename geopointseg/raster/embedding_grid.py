@@ -238,13 +238,15 @@ def _open_store(path: Path) -> Scene:
             "'scales'; name another store."
         )
     told = _attributes(group)
+    crs, transform = _told_place(told, path.name)
     values = StoredArray(str(group / "embeddings"), 2)
     if len(values.open().shape) != 3:
         raise RasterError(
             f"The array 'embeddings' of '{path.name}' has {len(values.open().shape)} axes. Expected rows, columns and dimensions; "
             "download it again."
         )
-    grid = _told_grid(told, path.name, values.shape)
+    require_usable_transform(transform, values.shape, path.name)
+    grid = Grid(crs, transform, *values.shape)
     if not (group / "scales").is_dir():
         refuse_missing_scales(path.name, "scales")
     version = str(told.get("tessera_dataset_version", "")).removeprefix("v")
@@ -277,13 +279,13 @@ def _attributes(group: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _told_grid(told: Mapping[str, Any], store: str, shape: tuple[int, int]) -> Grid:
-    """Return the grid that the attributes of a group tell.
+def _told_place(told: Mapping[str, Any], store: str) -> tuple[CRS, Affine]:
+    """Return CRS and geotransform by the attributes of a group.
 
     Raises
     ------
     RasterError
-        If they tell no CRS or geotransform, or unusable ones.
+        If they have none, or PROJ does not know the CRS.
     """
     crs, numbers = told.get("crs_epsg", told.get("crs_wkt")), told.get("transform", [])
     if not crs or len(numbers) < 6:
@@ -291,8 +293,6 @@ def _told_grid(told: Mapping[str, Any], store: str, shape: tuple[int, int]) -> G
             f"The Zarr store '{store}' has no georeference. Expected the attributes 'transform' and 'crs_epsg' in the group "
             "of its arrays; download it again."
         )
-    transform = Affine(*numbers[:6])
-    require_usable_transform(transform, shape, store)
     try:
         found = CRS.from_user_input(int(crs) if isinstance(crs, float) else crs)
     except CRSError as error:
@@ -300,7 +300,7 @@ def _told_grid(told: Mapping[str, Any], store: str, shape: tuple[int, int]) -> G
             f"The Zarr store '{store}' has the CRS '{str(crs)[:40]}', which PROJ does not know. Expected an EPSG code in "
             "'crs_epsg'; download it again."
         ) from error
-    return Grid(found, transform, *shape)
+    return found, Affine(*numbers[:6])
 
 
 # --- folders with a quantization table -------------------------------------------------------------------------
