@@ -22,6 +22,7 @@ from torch.nn import functional
 from geopointseg.errors import TrainingError
 from geopointseg.model.backbone import DEPTH, LITE0, Backbone
 from geopointseg.model.filter_pyramid import FILTERS, FilterPyramid, JoinedBackbones
+from geopointseg.model.plane_upsampling import class_probabilities
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -72,6 +73,7 @@ class LinearBody(nn.Module):
     def stages(self, image: Tensor) -> list[Tensor]:
         """Return the outputs of the backbone's stages for a normalized image ``(sample, band, row, col)``."""
         rgb = functional.conv2d(image, self.projection[:, :, None, None])
+        rgb = rgb.contiguous(memory_format=torch.channels_last)
         return cast("list[Tensor]", self.encoder(rgb))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -87,6 +89,42 @@ class LinearBody(nn.Module):
                 planes, image.shape[-2:], mode="bilinear", align_corners=False
             )
         return cast("Tensor", logits)
+
+    def probabilities(self, image: Tensor, rows: slice, cols: slice) -> Tensor:
+        """Return the softmax of `forward` for a part of an image, computed in a fraction of the time.
+
+        Parameters
+        ----------
+        image
+            As in `forward`, on a CPU.
+        rows, cols
+            The part.
+
+        Returns
+        -------
+        Tensor
+            float32 ``(sample, class, row, col)``, contiguous.
+        """
+        head = self.of_bands.weight.flatten(1), cast("Tensor", self.of_bands.bias)
+        stages = self.stages(image)
+        place = rows.start or 0, cols.start or 0
+        return torch.stack(
+            [
+                class_probabilities(
+                    one[:, rows, cols], head, self._planes_of([s[sample] for s in stages]), *place
+                )
+                for sample, one in enumerate(image)
+            ]
+        )
+
+    def _planes_of(self, stages: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Return the logits of the stages ``(channel, row, col)`` of one image by stride, contiguous."""
+        coarse: dict[int, Tensor] = {}
+        for stride, head, stage in zip(self.encoder.strides, self.of_stages, stages, strict=True):
+            weight = cast("nn.Conv2d", head).weight.flatten(1)
+            own = (weight @ stage.flatten(1)).view(-1, *stage.shape[1:])
+            coarse[stride] = coarse[stride].add_(own) if stride in coarse else own
+        return coarse
 
     def features_at(self, image: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """Return the features of some pixels: bands, then stages upsampled bilinearly.

@@ -32,12 +32,12 @@ from geopointseg.raster.scene import Scene
 from geopointseg.source_policy import require_local_name
 from geopointseg.summary import described
 
-MIN_WINDOWS_TO_PREPARE = 64
-"""Below this number of windows, the preparation of an accelerated network takes longer than it saves."""
+MIN_PIXELS_TO_PREPARE = 64 * 512**2
+"""Below this number of pixels in windows, the preparation of an accelerated network takes longer than it saves."""
 
 WINDOW_PX = 512
 """Side of an inference window in pixels, for models that need at most a quarter of it as context."""
-WIDE_WINDOW_PX = 1280
+WIDE_WINDOW_PX = 1664
 """Side for models that need more context."""
 WIDE_OVERLAP_PX = 384
 """Largest overlap of these windows in pixels."""
@@ -117,7 +117,9 @@ class PredictionJob:
     @cached_property
     def ensemble(self) -> Ensemble:
         """The combined models, with networks run by the backend; for few windows without preparation."""
-        few = self.plan.lattice.window_count < MIN_WINDOWS_TO_PREPARE
+        lattice = self.plan.lattice
+        pixels = lattice.window_count * lattice.rows.size * lattice.cols.size
+        few = pixels < MIN_PIXELS_TO_PREPARE
         if few and self.backend == "torch":
             return self.plain
         return self._combine([accelerate(bundle, self.backend) for bundle in self.loaded])
@@ -371,8 +373,8 @@ def lay_windows(
 def resolve_window(settings: PredictionConfig, margin_px: int) -> int:
     """Return the side of an inference window in pixels.
 
-    With a wide margin, large windows compute fewer pixels twice: windows of 1280 pixels that overlap by twice 192 pixels
-    compute 2.0 times the pixels of the raster, and windows of 1024 pixels 2.6 times.
+    With a wide margin, large windows compute fewer pixels twice: windows of 1664 pixels that overlap by twice 192 pixels
+    compute 1.7 times the pixels of the raster, and windows of 1280 pixels 2.0 times.
 
     Parameters
     ----------
@@ -389,7 +391,7 @@ def resolve_window(settings: PredictionConfig, margin_px: int) -> int:
 def resolve_overlap(settings: PredictionConfig, margin_px: int) -> int:
     """Return the overlap of neighbouring windows in pixels.
 
-    The default is twice the context that the model needs, but at most a quarter of the window, and 384 pixels with windows of 1280. The theoretical receptive
+    The default is twice the context that the model needs, but at most a quarter of the window, and 384 pixels with windows of 1664. The theoretical receptive
     field of a deep network is much wider than the pixels that influence its output.
 
     Parameters
