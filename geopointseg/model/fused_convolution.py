@@ -86,7 +86,7 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]
     return weight.detach(), cast("Tensor", shift).detach()
 
 
-def fuse_convolutions(module: nn.Module, bands: int) -> nn.Module:
+def fuse_convolutions(module: nn.Module) -> nn.Module:
     """Return a copy of a network for inference on a CPU, in which convolutions are fused.
 
     Parameters
@@ -94,8 +94,6 @@ def fuse_convolutions(module: nn.Module, bands: int) -> nn.Module:
     module
         In evaluation mode; takes images ``(sample, band, row, col)``. Where a child is a convolution and the next one a batch
         normalization, the second is applied to the output of the first.
-    bands
-        Number of input channels.
 
     Returns
     -------
@@ -109,7 +107,7 @@ def fuse_convolutions(module: nn.Module, bands: int) -> nn.Module:
         with torch.inference_mode():
             fused = copy.deepcopy(module)
             found = {name for parent in list(fused.modules()) for name in _fuse_children(parent)}
-            return fused if found - {"none"} and _agrees(fused, module, bands) else module
+            return fused if found - {"none"} and _agrees(fused, module) else module
     except Exception:  # noqa: BLE001 - a network that cannot be copied or tried runs as it is
         return module
 
@@ -157,9 +155,11 @@ def _is_simple(convolution: nn.Conv2d) -> bool:
     )
 
 
-def _agrees(fused: nn.Module, module: nn.Module, bands: int) -> bool:
+def _agrees(fused: nn.Module, module: nn.Module) -> bool:
     """Return whether two networks have the same outputs for noise, with even and with odd sides of the feature maps."""
     generator = torch.Generator().manual_seed(0)
+    first = next(m.in_channels for m in module.modules() if isinstance(m, nn.Conv2d))
+    bands = cast("int", getattr(module, "bands", first))
     image = torch.randn((1, bands, _TRIAL_PX, _TRIAL_PX), generator=generator)
     image = image.contiguous(memory_format=torch.channels_last)
     pairs = zip(_tensors(fused(image)), _tensors(module(image)), strict=True)

@@ -22,7 +22,7 @@ from torch.nn import functional
 from geopointseg.errors import TrainingError
 from geopointseg.model.backbone import DEPTH, LITE0, Backbone
 from geopointseg.model.filter_pyramid import FILTERS, FilterPyramid, JoinedBackbones
-from geopointseg.model.plane_upsampling import class_probabilities
+from geopointseg.model.plane_upsampling import write_probabilities
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -106,16 +106,14 @@ class LinearBody(nn.Module):
             float32 ``(sample, class, row, col)``, contiguous.
         """
         head = self.of_bands.weight.flatten(1), cast("Tensor", self.of_bands.bias)
-        stages = self.stages(image)
-        place = rows.start or 0, cols.start or 0
-        return torch.stack(
-            [
-                class_probabilities(
-                    one[:, rows, cols], head, self._planes_of([s[sample] for s in stages]), *place
-                )
-                for sample, one in enumerate(image)
-            ]
-        )
+        stages, part = self.stages(image), image[..., rows, cols]
+        found = image.new_empty((len(image), len(head[0]), *part.shape[-2:]))
+        for sample, target in enumerate(found):
+            planes = self._planes_of([stage[sample] for stage in stages])
+            write_probabilities(
+                target, part[sample], head, planes, (rows.start or 0, cols.start or 0)
+            )
+        return found
 
     def _planes_of(self, stages: Sequence[Tensor]) -> dict[int, Tensor]:
         """Return the logits of the stages ``(channel, row, col)`` of one image by stride, contiguous."""

@@ -75,13 +75,11 @@ class Normalization:
         """
         if self.is_identity and valid.all():
             return image
-        scaled = (
-            image
-            if self.is_identity
-            else (image - self.mean[:, None, None].astype(np.float32))
-            / self.std[:, None, None].astype(np.float32)
-        )
-        return np.where(valid[..., None, :, :], scaled, np.float32(0.0))
+        scaled = image - self.mean[:, None, None].astype(np.float32)
+        scaled /= self.std[:, None, None].astype(np.float32)
+        if not valid.all():
+            np.copyto(scaled, np.float32(0.0), where=~valid[..., None, :, :])
+        return scaled
 
     @property
     def is_identity(self) -> bool:
@@ -180,7 +178,7 @@ class NetworkMember:
     @cached_property
     def inference_network(self) -> Network:
         """The network, on a CPU with fused convolutions; see `fuse_convolutions`."""
-        return cast("Network", fuse_convolutions(self.network, self.network.bands))
+        return cast("Network", fuse_convolutions(self.network))
 
     @property
     def is_fused(self) -> bool:

@@ -17,29 +17,31 @@ BAND_PX = 64
 """Rows of a band."""
 
 
-def class_probabilities(
-    pixels: Tensor, head: tuple[Tensor, Tensor], planes: Mapping[int, Tensor], top: int, left: int
-) -> Tensor:
-    """Return the softmax of a linear function of pixels plus upsampled planes.
+def write_probabilities(
+    target: Tensor,
+    pixels: Tensor,
+    head: tuple[Tensor, Tensor],
+    planes: Mapping[int, Tensor],
+    place: tuple[int, int],
+) -> None:
+    """Write the softmax of a linear function of pixels plus upsampled planes.
+
+    The upsampling is that of `torch.nn.functional.interpolate` without aligned corners.
 
     Parameters
     ----------
+    target
+        float32 ``(class, row, col)``; overwritten.
     pixels
         float32 ``(band, row, col)`` of a part of an image.
     head
         Weights ``(class, band)`` and biases ``(class,)`` of the pixels.
     planes
         float32 ``(class, row / stride, col / stride)`` of the whole image by stride, contiguous.
-    top, left
-        Position of the part in the image.
-
-    Returns
-    -------
-    Tensor
-        float32 ``(class, row, col)``; the upsampling is that of `torch.nn.functional.interpolate` without aligned corners.
+    place
+        First row and column of the part in the image.
     """
-    (weight, bias), (height, width) = head, pixels.shape[1:]
-    found = pixels.new_empty((len(weight), height, width))
+    (weight, bias), (height, width), (top, left) = head, pixels.shape[1:], place
     for first in range(0, height, BAND_PX):
         rows = slice(first, min(first + BAND_PX, height))
         parts = [
@@ -51,8 +53,7 @@ def class_probabilities(
         if parts:
             along_rows = torch.cat([own for own, _ in parts], dim=1).expand(len(weight), -1, -1)
             band.baddbmm_(along_rows, torch.cat([lines for _, lines in parts], dim=1))
-        found[:, rows] = torch.softmax(band, dim=0)
-    return found
+        target[:, rows] = torch.softmax(band, dim=0)
 
 
 def _interpolated(

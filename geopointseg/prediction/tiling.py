@@ -126,12 +126,14 @@ def lay_axis(
 ) -> Axis:
     """Cover an axis with evenly spaced windows that start at multiples of the stride.
 
+    Windows are made smaller where as many of them cover the axis with the overlap.
+
     Parameters
     ----------
     length
         Pixels of the raster.
     size
-        Pixels of a window. A smaller raster gets one window of its size, rounded up to the stride.
+        Largest number of pixels of a window. A smaller raster gets one window of its size, rounded up to the stride.
     overlap
         Smallest overlap of neighbours in pixels; at most half a window.
     stride
@@ -149,11 +151,12 @@ def lay_axis(
     Examples
     --------
     >>> lay_axis(100, 64, 16, 4, 8).origins
-    (0, 36)
+    (0, 40)
     """
     size = _round_up(min(size, length), stride)
     overlap = min(_round_up(overlap, stride), size // 2 // stride * stride)
     count = max(math.ceil((length - overlap) / (size - overlap)), 1)
+    size = min(size, _round_up(math.ceil((length + (count - 1) * overlap) / count), stride))
     reach = _round_up(max(length - size, 0), stride)
     places = np.linspace(0, reach, count) // stride * stride
     # a tile overlaps its direct neighbours only
