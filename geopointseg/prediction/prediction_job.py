@@ -349,6 +349,7 @@ def lay_windows(
     Lattice
         Windows and tiles.
     """
+    is_default = not settings.window_px
     settings = replace(settings, window_px=resolve_window(settings, ensemble.margin_px))
     overlap = resolve_overlap(settings, ensemble.margin_px)
     window_px = settings.window_px
@@ -367,6 +368,7 @@ def lay_windows(
         blend=settings.blend,
         margin_px=trusted_margin(ensemble.margin_px, overlap),
         sums_bytes=sums_bytes,
+        fit=is_default and window_px == WIDE_WINDOW_PX,
     )
 
 

@@ -122,26 +122,33 @@ class Axis:
 
 
 def lay_axis(
-    length: int, size: int, overlap: int, stride: int, windows_per_tile: int, rim: int = 0
+    length: int,
+    size: int,
+    overlap: int,
+    stride: int,
+    windows_per_tile: int,
+    rim: int = 0,
+    *,
+    fit: bool = False,
 ) -> Axis:
     """Cover an axis with evenly spaced windows that start at multiples of the stride.
-
-    Windows are made smaller where as many of them cover the axis with the overlap.
 
     Parameters
     ----------
     length
         Pixels of the raster.
     size
-        Largest number of pixels of a window. A smaller raster gets one window of its size, rounded up to the stride.
+        Pixels of a window. A smaller raster gets one window of its size, rounded up to the stride.
     overlap
         Smallest overlap of neighbours in pixels; at most half a window.
     stride
         Windows start and end at multiples of this, in pixels.
     windows_per_tile
-        The largest number of windows in a tile; at least two if windows overlap by more than a quarter.
+        The largest number of windows in a tile; at least two where every other window overlaps.
     rim
         Number of pixels at an edge that have no weight where a neighbour overlaps; at most half the overlap counts.
+    fit
+        Whether windows are smaller where as many of them cover the axis with this overlap.
 
     Returns
     -------
@@ -151,19 +158,22 @@ def lay_axis(
     Examples
     --------
     >>> lay_axis(100, 64, 16, 4, 8).origins
-    (0, 40)
+    (0, 36)
     """
     size = _round_up(min(size, length), stride)
     overlap = min(_round_up(overlap, stride), size // 2 // stride * stride)
     count = max(math.ceil((length - overlap) / (size - overlap)), 1)
-    size = min(size, _round_up(math.ceil((length + (count - 1) * overlap) / count), stride))
+    if fit:
+        size = min(size, _round_up(math.ceil((length + (count - 1) * overlap) / count), stride))
     reach = _round_up(max(length - size, 0), stride)
     places = np.linspace(0, reach, count) // stride * stride
+    origins, rim = tuple(places.astype(int).tolist()), min(rim, overlap // 2)
     # a tile overlaps its direct neighbours only
-    step = max(windows_per_tile, 1 if 4 * overlap <= size else 2)
+    far = zip(origins, origins[2:], strict=False)
+    smallest = 1 if all(after - before >= size - 2 * rim for before, after in far) else 2
+    step = max(windows_per_tile, smallest)
     groups = tuple((first, min(first + step, count)) for first in range(0, count, step))
-    origins = tuple(places.astype(int).tolist())
-    return Axis(length, size, origins, groups, min(rim, overlap // 2))
+    return Axis(length, size, origins, groups, rim)
 
 
 def _round_up(value: int, step: int) -> int:
@@ -264,6 +274,7 @@ def lay_lattice(
     blend: Blend = "hann",
     margin_px: int = 0,
     sums_bytes: int = SUMS_BYTES,
+    fit: bool = False,
 ) -> Lattice:
     """Cover a raster with windows and group them into tiles whose sums fit in memory.
 
@@ -281,6 +292,8 @@ def lay_lattice(
         Weights of overlapping windows; see `blend_profiles`.
     sums_bytes
         Approximate memory limit of the sums of one tile, in bytes.
+    fit
+        Whether windows are smaller where as many of them cover the raster.
 
     Returns
     -------
@@ -292,6 +305,7 @@ def lay_lattice(
     windows_per_tile = int((side - overlap_px) / step)
     rim = margin_px if blend == "hann" else 0
     rows, cols = (
-        lay_axis(length, window_px, overlap_px, stride, windows_per_tile, rim) for length in shape
+        lay_axis(length, window_px, overlap_px, stride, windows_per_tile, rim, fit=fit)
+        for length in shape
     )
     return Lattice(rows, cols, blend, margin_px)

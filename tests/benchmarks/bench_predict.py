@@ -552,7 +552,12 @@ def save_members(folder: Path, classes: int, *names: str) -> Path:
     for name in names:
         if name == "forest":
             generator = np.random.default_rng(0)
-            image = generator.integers(20, 220, (BANDS, 33, 33)).repeat(16, 1).repeat(16, 2).astype(np.float32)
+            image = (
+                generator.integers(20, 220, (BANDS, 33, 33))
+                .repeat(16, 1)
+                .repeat(16, 2)
+                .astype(np.float32)
+            )
             row, col = generator.integers(0, 528, (2, 50 * classes))
             label = np.digitize(image[0, row, col], np.linspace(20, 220, classes + 1)[1:-1])
             forest = Forest.fit(

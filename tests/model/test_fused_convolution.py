@@ -55,7 +55,9 @@ class Ahead(nn.Module):
         return self.conv(self.norm(image))
 
 
-@pytest.mark.parametrize("case", ["training", "other order", "no activation", "no operation", "double"])
+@pytest.mark.parametrize(
+    "case", ["training", "other order", "no activation", "no operation", "double"]
+)
 def test_other_networks_stay_as_they_are(backbone, monkeypatch, case):
     network = {
         "other order": lambda: Ahead().eval(),
