@@ -20,6 +20,8 @@ from geopointseg.model.lite0 import SamePadConv
 TOLERANCE = 1e-3
 """Largest accepted difference of an output, relative to the largest value."""
 
+_OPERATION = "_convolution_pointwise"
+"""torch compiles networks to it, but has no public name for it. Where a version lacks it, networks are not fused."""
 _TRIAL_PX = 128
 _SAME_PAD = ("Conv2dSame", SamePadConv.__name__)
 """Classes of convolutions that pad as TensorFlow does; the first is timm's."""
@@ -58,7 +60,7 @@ class FusedConvolution(nn.Module):
         if self.is_wider and any(side % 2 for side in image.shape[-2:]):
             image, padding = functional.pad(image, self._pads(image)), [0, 0]
         limits = [0.0, 6.0] if self.activation == "hardtanh" else []
-        operation = cast("Any", torch.ops.mkldnn)._convolution_pointwise
+        operation: Any = getattr(torch.ops.mkldnn, _OPERATION)
         return cast(
             "Tensor",
             operation(
@@ -115,7 +117,7 @@ def fuse_convolutions(module: nn.Module) -> nn.Module:
 def _can_fuse(module: nn.Module) -> bool:
     tensors = [*module.parameters(), *module.buffers()]
     is_plain = all(t.device.type == "cpu" and t.dtype != torch.float64 for t in tensors)
-    has_operation = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    has_operation = hasattr(torch.ops.mkldnn, _OPERATION)
     return (
         is_plain and not module.training and torch.backends.mkldnn.is_available() and has_operation
     )
