@@ -188,16 +188,21 @@ class NetworkMember:
     def probabilities(
         self, image: NDArray[np.float32], valid: NDArray[np.bool_], inside: Span | None = None
     ) -> NDArray[np.float32]:
-        """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values.
+        """Return class probabilities of windows.
 
         Parameters
         ----------
         image
-            float32 ``(sample, band, row, col)``.
+            float32 ``(sample, band, row, col)``, values as in the scene.
         valid
-            bool ``(sample, row, col)``.
+            bool ``(sample, row, col)``; True where there is an image.
         inside
             Rows and columns that are wanted; None for all.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(sample, class, row, col)`` of the wanted pixels.
         """
         network, span = self.inference_network, inside or _EVERYTHING
         batch = torch.from_numpy(self.normalization.apply(image, valid))
@@ -312,7 +317,22 @@ class BandedMember:
     def probabilities(
         self, image: NDArray[np.float32], valid: NDArray[np.bool_], inside: Span | None = None
     ) -> NDArray[np.float32]:
-        """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values, as `NetworkMember` does."""
+        """Return class probabilities of windows.
+
+        Parameters
+        ----------
+        image
+            float32 ``(sample, band, row, col)``, values as in the scene.
+        valid
+            bool ``(sample, row, col)``; True where there is an image.
+        inside
+            Rows and columns that are wanted; None for all.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(sample, class, row, col)`` of the wanted pixels.
+        """
         own = np.ascontiguousarray(image[:, slice(*self.bands)])
         if isinstance(self.inner, NetworkMember):
             return self.inner.probabilities(own, valid, inside)

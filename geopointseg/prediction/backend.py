@@ -76,7 +76,22 @@ class AcceleratedMember(NetworkMember):
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     def probabilities(self, image: Image, valid: Mask, inside: Span | None = None) -> Image:
-        """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values, as `NetworkMember` does."""
+        """Return class probabilities of windows.
+
+        Parameters
+        ----------
+        image
+            float32 ``(sample, band, row, col)``, values as in the scene.
+        valid
+            bool ``(sample, row, col)``; True where there is an image.
+        inside
+            Rows and columns that are wanted; None for all.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(sample, class, row, col)`` of the wanted pixels.
+        """
         normalized = self.normalization.apply(image, valid)
         shape = normalized.shape[1:]
         with self._lock:
