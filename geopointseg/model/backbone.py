@@ -113,7 +113,8 @@ class Backbone(nn.Module):
         """
         if not self.is_sequential:
             return list(self.body(image))[: self.depth]
-        if self.name != LITE0 or torch.is_grad_enabled() or torch.jit.is_tracing():
+        compiler: Any = torch.jit
+        if self.name != LITE0 or torch.is_grad_enabled() or compiler.is_tracing():
             return self._later_stages(self._first_stages(image))
         stages = in_strips(self._first_stages, image, STRIP_PX, FIRST_HALO)
         if len(stages) < self.depth:

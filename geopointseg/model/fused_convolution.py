@@ -85,7 +85,7 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]
     if convolution.bias is not None:
         shift = shift + convolution.bias * scale
     weight = convolution.weight * scale[:, None, None, None]
-    return weight.detach(), cast("Tensor", shift).detach()
+    return weight.detach(), shift.detach()
 
 
 def fuse_convolutions(module: nn.Module) -> nn.Module:
