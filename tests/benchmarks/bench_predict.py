@@ -250,9 +250,10 @@ from geopointseg.prediction.predictor import predict
 from geopointseg.progress import Reporter
 class FirstWindow(Exception): pass
 class Sink:
-    def send(self, event):
+    def emit(self, event):
         if event.stage == "predict" and event.data.get("pixels"):
             raise FirstWindow
+    def close(self): pass
 try:
     predict(*sys.argv[1:4], reporter=Reporter(Sink()))
 except FirstWindow:
