@@ -21,7 +21,6 @@ from geopointseg.markup import DEEPEST, parse_json, parse_xml
 from geopointseg.model.embedding_heads import NEAREST, build_embedding_head
 from geopointseg.model.linear import LabelledFeatures, fit_logistic
 from geopointseg.name import clean_name
-from geopointseg.prediction.blending import blend_profiles
 from geopointseg.prediction.tiling import lay_lattice
 from geopointseg.raster.expression import Expression
 
@@ -93,9 +92,11 @@ def test_depth_is_limited_equally(depth):
 @FEW
 @given(
     st.integers(1, 400), st.integers(1, 400), st.integers(32, 128), st.floats(0, 0.5), st.sampled_from([1, 4, 16, 32]),
-    st.sampled_from(["hann", "gaussian", "crop"]),
+    st.sampled_from(["hann", "gaussian", "crop"]), st.floats(0, 0.5), st.sampled_from([1, 2**17]), st.booleans(),
 )  # fmt: skip
-def test_windows_cover_a_raster_with_weights_of_one(height, width, side, share, stride, blend):
+def test_windows_cover_a_raster_with_weights_of_one(
+    height, width, side, share, stride, blend, rim, sums_bytes, fit
+):
     lattice = lay_lattice(
         (height, width),
         window_px=side,
@@ -103,17 +104,34 @@ def test_windows_cover_a_raster_with_weights_of_one(height, width, side, share, 
         stride=stride,
         channels=3,
         blend=blend,
+        margin_px=int(side * share * rim),
+        sums_bytes=sums_bytes,
+        fit=fit,
     )
-    for axis, length in ((lattice.rows, height), (lattice.cols, width)):
+    for axis, length, profiles in zip(
+        (lattice.rows, lattice.cols), (height, width), lattice.profiles, strict=True
+    ):
         origins, size = list(axis.origins), axis.size
         assert origins[0] == 0
         assert origins[-1] + size >= length
+        assert not any(start % stride for start in origins)
+        places = np.concatenate([np.arange(s.start, s.stop) for s in axis.segments])
+        assert np.array_equal(places, np.arange(length))
         total = np.zeros(origins[-1] + size)
-        for start, weight in zip(origins, blend_profiles(origins, size, blend), strict=True):
+        for number, (start, weight) in enumerate(zip(origins, profiles, strict=True)):
             assert (weight >= 0).all()
             assert np.isfinite(weight).all()
             total[start : start + size] += weight
+            used, tile = axis.used(number), _tile_of(axis, number)
+            assert not weight[: used.start].any()
+            assert not weight[used.stop :].any()
+            for one in axis.segments_between(start + used.start, min(start + used.stop, length)):
+                assert tile in one.tiles
         np.testing.assert_allclose(total, 1.0, atol=1e-5)
+
+
+def _tile_of(axis, window):
+    return next(n for n, (first, last) in enumerate(axis.groups) if first <= window < last)
 
 
 @FEW

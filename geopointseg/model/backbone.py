@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -32,6 +32,12 @@ with the mean and the standard deviation of ImageNet. Those lower the mean F1 of
 five points."""
 INPUT_STD = 0.5
 """Red, green and blue are divided by it, for values from 0 to 1."""
+STRIP_PX = 256
+"""Rows of the image, and half as many of the stage of stride 4, whose first stages are computed at once."""
+FIRST_HALO = 16
+"""Rows of the image above and below a strip, for the stages of strides 2 and 4. They depend on 12 rows."""
+THIRD_HALO = 8
+"""Rows of the stage of stride 4 above and below a strip, for the stage of stride 8. It depends on six rows."""
 DEPTH = 6
 """Stages that are used by default: strides 2, 4, 8, 16, 16 and 32."""
 
@@ -107,11 +113,67 @@ class Backbone(nn.Module):
         """
         if not self.is_sequential:
             return list(self.body(image))[: self.depth]
-        stages, features = [], self.bn1(self.conv_stem(image))
-        for block in self.blocks:
+        compiler: Any = torch.jit
+        if self.name != LITE0 or torch.is_grad_enabled() or compiler.is_tracing():
+            return self._later_stages(self._first_stages(image))
+        stages = in_strips(self._first_stages, image, STRIP_PX, FIRST_HALO)
+        if len(stages) < self.depth:
+            stages += in_strips(
+                lambda part: [self.blocks[2](part)], stages[-1], STRIP_PX // 2, THIRD_HALO
+            )
+        return self._later_stages(stages)
+
+    def _first_stages(self, image: Tensor) -> list[Tensor]:
+        """Return the stages of strides 2 and 4, which have the largest feature maps."""
+        return self._later_stages([], self.bn1(self.conv_stem(image)), min(2, self.depth))
+
+    def _later_stages(
+        self, stages: list[Tensor], features: Tensor | None = None, depth: int | None = None
+    ) -> list[Tensor]:
+        """Return stages with the following ones added, up to a depth."""
+        features = stages[-1] if features is None else features
+        for block in self.blocks[len(stages) : depth]:
             features = block(features)
             stages.append(features)
         return stages
+
+
+def in_strips(
+    run: Callable[[Tensor], list[Tensor]], image: Tensor, strip: int, halo: int
+) -> list[Tensor]:
+    """Compute local functions of an image in strips of rows, so that less is in memory at once.
+
+    Parameters
+    ----------
+    run
+        Returns maps whose rows divide those of the image.
+    image
+        ``(sample, channel, row, col)``.
+    strip
+        Rows of a strip, a multiple of the stride of all maps.
+    halo
+        Rows above and below that a value depends on, a multiple of these strides.
+
+    Returns
+    -------
+    list of Tensor
+        What ``run`` returns for the whole image.
+    """
+    height = image.shape[-2]
+    if height <= strip + 2 * halo:
+        return run(image)
+    found: list[Tensor] = []
+    for top in range(0, height, strip):
+        stop = min(top + strip, height)
+        first, last = max(top - halo, 0), min(stop + halo, height)
+        for number, part in enumerate(run(image[:, :, first:last])):
+            stride = (last - first) // part.shape[-2]
+            if len(found) <= number:
+                shape = (*part.shape[:2], height // stride, part.shape[-1])
+                found.append(part.new_empty(shape).to(memory_format=torch.channels_last))
+            rows = slice((top - first) // stride, (stop - first) // stride)
+            found[number][:, :, top // stride : stop // stride] = part[:, :, rows]
+    return found
 
 
 def _create(name: str, **options: Any) -> nn.Module:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geopointseg.model.member import Member
+from geopointseg.model.member import BandedMember, Member, NetworkMember, Span
 from geopointseg.model.test_time_augmentation import Augmentation, augmented_variants
 from geopointseg.raster.scene import Chip
 
@@ -111,7 +111,9 @@ class Ensemble:
         return math.lcm(*(member.stride for member in self.members))
 
 
-def predict_patch(ensemble: Ensemble, image: Image, valid: Mask) -> Image:
+def predict_patch(
+    ensemble: Ensemble, image: Image, valid: Mask, inside: Span | None = None
+) -> Image:
     """Return the class probabilities of images in memory.
 
     Parameters
@@ -122,19 +124,22 @@ def predict_patch(ensemble: Ensemble, image: Image, valid: Mask) -> Image:
         float32 ``(band, row, col)``, or ``(sample, band, row, col)``; values as in the scene.
     valid
         bool ``(row, col)``, or ``(sample, row, col)``; True where there is an image.
+    inside
+        Rows and columns that are wanted; the others are context, of which each member takes as much as it needs. None wants
+        all of them.
 
     Returns
     -------
     ndarray
-        float32 ``(class, row, col)``, or ``(sample, class, row, col)``; each pixel sums to one. Values where there is no
+        float32 ``(class, row, col)``, or ``(sample, class, row, col)``, of the wanted pixels; each sums to one. Values where there is no
         image have no meaning. With ``disagreement``, one more channel holds the members' mean entropy,
         from 0 to 1.
     """
     if image.ndim == 3:
-        single: Image = predict_patch(ensemble, image[None], valid[None])[0]
+        single: Image = predict_patch(ensemble, image[None], valid[None], inside)[0]
         return single
     if ensemble.augmentation == "none":
-        return _average_models(ensemble, image, valid)
+        return _average_models(ensemble, image, valid, inside)
     total: Image | None = None
     count = 0
     for variant, variant_valid, undo in augmented_variants(image, valid, ensemble.augmentation):
@@ -143,17 +148,19 @@ def predict_patch(ensemble: Ensemble, image: Image, valid: Mask) -> Image:
         count += 1
     assert total is not None  # noqa: S101 - there is always a first variant
     total /= count
-    return total
+    return total if inside is None else total[..., *inside]
 
 
-def _average_models(ensemble: Ensemble, image: Image, valid: Mask) -> Image:
+def _average_models(
+    ensemble: Ensemble, image: Image, valid: Mask, inside: Span | None = None
+) -> Image:
     total: Image | None = None
     for model in ensemble.models:
         own = image
         if model.bands is not None and model.bands != tuple(range(image.shape[1])):
             own = image[:, list(model.bands)]
         found = _average_members(
-            model, np.ascontiguousarray(own), valid, disagreement=ensemble.disagreement
+            model, np.ascontiguousarray(own), valid, inside, disagreement=ensemble.disagreement
         )
         found = found if model.weight == 1.0 else found * np.float32(model.weight)
         total = found if total is None else np.add(total, found, out=total)
@@ -162,22 +169,36 @@ def _average_models(ensemble: Ensemble, image: Image, valid: Mask) -> Image:
 
 
 def _average_members(
-    model: WeightedModel, image: Image, valid: Mask, *, disagreement: bool
+    model: WeightedModel, image: Image, valid: Mask, inside: Span | None, *, disagreement: bool
 ) -> Image:
     """Return the probabilities of a model, with the mean entropy of its members as a last channel if ``disagreement``."""
     if len(model.members) == 1 and not disagreement:
-        found = model.members[0].probabilities(image, valid)
+        found = _ask(model.members[0], image, valid, inside)
         return apply_temperature(found, model.temperature)
     mean: Image = np.zeros(1, np.float32)
     entropy: Image = np.zeros(1, np.float32)
     for member in model.members:
-        found = member.probabilities(image, valid)
+        found = _ask(member, image, valid, inside)
         mean = mean + np.float32(member.weight) * found
         if disagreement:
             tempered = apply_temperature(found, model.temperature)
             entropy = entropy + np.float32(member.weight) * relative_entropy(tempered, axis=1)
     mean = apply_temperature(mean, model.temperature)
     return np.concatenate([mean, entropy[:, None]], axis=1) if disagreement else mean
+
+
+def _ask(member: Member, image: Image, valid: Mask, inside: Span | None) -> Image:
+    """Return the probabilities of a member for the wanted pixels, computed with the context that it needs."""
+    if inside is None:
+        return member.probabilities(image, valid)
+    rows, cols = inside
+    wanted = Window.from_slices(rows, cols)
+    around, inner = surround(wanted, valid.shape[1:], member.margin_px, member.stride)
+    part = around.toslices()
+    image, valid = np.ascontiguousarray(image[..., *part]), valid[:, *part]
+    if isinstance(member, (BandedMember, NetworkMember)):
+        return member.probabilities(image, valid, inner)
+    return member.probabilities(image, valid)[..., *inner]
 
 
 def apply_temperature(probabilities: Image, temperature: float) -> Image:

@@ -22,6 +22,7 @@ from torch.nn import functional
 from geopointseg.errors import TrainingError
 from geopointseg.model.backbone import DEPTH, LITE0, Backbone
 from geopointseg.model.filter_pyramid import FILTERS, FilterPyramid, JoinedBackbones
+from geopointseg.model.plane_upsampling import write_probabilities
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -33,9 +34,9 @@ TILE_PX = 512
 FITTING_MARGIN_PX = 256
 """Context around these tiles on every side, in pixels: eight values of the stage at stride 32. With 128 pixels, features of
 that stage differ by up to one standard deviation near the edges of a tile."""
-MARGIN_PX = 192
-"""Context of a pixel for inference, in pixels. With it, probabilities differ by less than 0.001 from those of a single large
-window; with 128 pixels by 0.002, with 64 pixels by 0.07."""
+MARGIN_PX = 288
+"""Context of a pixel for inference, in pixels. With it, probabilities differ by at most 0.0003 from those of a single large
+window; with 256 pixels by 0.002, with 192 pixels by 0.016, with 128 pixels by 0.05. They depend on 393 pixels."""
 _CONSTANT = 1e-6
 
 
@@ -72,6 +73,7 @@ class LinearBody(nn.Module):
     def stages(self, image: Tensor) -> list[Tensor]:
         """Return the outputs of the backbone's stages for a normalized image ``(sample, band, row, col)``."""
         rgb = functional.conv2d(image, self.projection[:, :, None, None])
+        rgb = rgb.contiguous(memory_format=torch.channels_last)
         return cast("list[Tensor]", self.encoder(rgb))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -87,6 +89,40 @@ class LinearBody(nn.Module):
                 planes, image.shape[-2:], mode="bilinear", align_corners=False
             )
         return cast("Tensor", logits)
+
+    def probabilities(self, image: Tensor, rows: slice, cols: slice) -> Tensor:
+        """Return the softmax of `forward` for a part of an image, computed in a fraction of the time.
+
+        Parameters
+        ----------
+        image
+            As in `forward`, on a CPU.
+        rows, cols
+            The part.
+
+        Returns
+        -------
+        Tensor
+            float32 ``(sample, class, row, col)``, contiguous.
+        """
+        head = self.of_bands.weight.flatten(1), cast("Tensor", self.of_bands.bias)
+        stages, part = self.stages(image), image[..., rows, cols]
+        found = image.new_empty((len(image), len(head[0]), *part.shape[-2:]))
+        for sample, target in enumerate(found):
+            planes = self._planes_of([stage[sample] for stage in stages])
+            write_probabilities(
+                target, part[sample], head, planes, (rows.start or 0, cols.start or 0)
+            )
+        return found
+
+    def _planes_of(self, stages: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Return the logits of the stages ``(channel, row, col)`` of one image by stride, contiguous."""
+        coarse: dict[int, Tensor] = {}
+        for stride, head, stage in zip(self.encoder.strides, self.of_stages, stages, strict=True):
+            weight = cast("nn.Conv2d", head).weight.flatten(1)
+            own = (weight @ stage.flatten(1)).view(-1, *stage.shape[1:])
+            coarse[stride] = coarse[stride].add_(own) if stride in coarse else own
+        return coarse
 
     def features_at(self, image: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """Return the features of some pixels: bands, then stages upsampled bilinearly.

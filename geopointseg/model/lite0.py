@@ -44,11 +44,10 @@ class SamePadConv(nn.Conv2d):
 class _Norm(nn.BatchNorm2d):
     def __init__(self, channels: int, *, is_active: bool = True) -> None:
         super().__init__(channels, _EPS)
-        self.is_active = is_active
+        self.act = nn.ReLU6(inplace=True) if is_active else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        found = super().forward(image)
-        return functional.relu6(found, inplace=True) if self.is_active else found
+        return cast("Tensor", self.act(super().forward(image)))
 
 
 class _Separable(nn.Module):

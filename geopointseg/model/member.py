@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -19,11 +20,17 @@ from geopointseg.errors import ModelError
 from geopointseg.model.allocation_budget import AllocationBudget
 from geopointseg.model.architecture import Network, build_network
 from geopointseg.model.embedding_heads import EMBEDDING_ARCHITECTURES, build_embedding_head
+from geopointseg.model.fused_convolution import fuse_convolutions
+from geopointseg.model.linear import LinearBody
 from geopointseg.summary import described
 
 if TYPE_CHECKING:
     from geopointseg.model.forest import Forest
 
+
+Span = tuple[slice, slice]
+"""Rows and columns."""
+_EVERYTHING = slice(None), slice(None)
 
 EMBEDDING_PREFIX = "embedding "
 """Begins the kind of members that look at the companion."""
@@ -68,13 +75,11 @@ class Normalization:
         """
         if self.is_identity and valid.all():
             return image
-        scaled = (
-            image
-            if self.is_identity
-            else (image - self.mean[:, None, None].astype(np.float32))
-            / self.std[:, None, None].astype(np.float32)
-        )
-        return np.where(valid[..., None, :, :], scaled, np.float32(0.0))
+        scaled = image - self.mean[:, None, None].astype(np.float32)
+        scaled /= self.std[:, None, None].astype(np.float32)
+        if not valid.all():
+            np.copyto(scaled, np.float32(0.0), where=~valid[..., None, :, :])
+        return scaled
 
     @property
     def is_identity(self) -> bool:
@@ -170,15 +175,44 @@ class NetworkMember:
         """Windows whose sides are multiples of this, in pixels, are not padded."""
         return self.network.output_stride
 
+    @cached_property
+    def inference_network(self) -> Network:
+        """The network, on a CPU with fused convolutions; see `fuse_convolutions`."""
+        return cast("Network", fuse_convolutions(self.network))
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether convolutions of the network are fused."""
+        return self.inference_network is not self.network
+
     def probabilities(
-        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
+        self, image: NDArray[np.float32], valid: NDArray[np.bool_], inside: Span | None = None
     ) -> NDArray[np.float32]:
-        """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values."""
+        """Return class probabilities of windows.
+
+        Parameters
+        ----------
+        image
+            float32 ``(sample, band, row, col)``, values as in the scene.
+        valid
+            bool ``(sample, row, col)``; True where there is an image.
+        inside
+            Rows and columns that are wanted; None for all.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(sample, class, row, col)`` of the wanted pixels.
+        """
+        network, span = self.inference_network, inside or _EVERYTHING
         batch = torch.from_numpy(self.normalization.apply(image, valid))
+        whole = not any(side % self.stride for side in image.shape[-2:])
         with torch.inference_mode():
+            if whole and self.device.type == "cpu" and isinstance(network.body, LinearBody):
+                return network.body.probabilities(batch, *span).numpy()
             batch = batch.to(self.device, memory_format=torch.channels_last)
-            probabilities = torch.softmax(self.network(batch).float(), dim=1)
-            return probabilities.contiguous().cpu().numpy()
+            logits = network(batch)[..., *span].float()
+            return torch.softmax(logits, dim=1).contiguous().cpu().numpy()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the network's state."""
@@ -281,11 +315,28 @@ class BandedMember:
         return self.inner.stride
 
     def probabilities(
-        self, image: NDArray[np.float32], valid: NDArray[np.bool_]
+        self, image: NDArray[np.float32], valid: NDArray[np.bool_], inside: Span | None = None
     ) -> NDArray[np.float32]:
-        """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values."""
+        """Return class probabilities of windows.
+
+        Parameters
+        ----------
+        image
+            float32 ``(sample, band, row, col)``, values as in the scene.
+        valid
+            bool ``(sample, row, col)``; True where there is an image.
+        inside
+            Rows and columns that are wanted; None for all.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(sample, class, row, col)`` of the wanted pixels.
+        """
         own = np.ascontiguousarray(image[:, slice(*self.bands)])
-        return self.inner.probabilities(own, valid)
+        if isinstance(self.inner, NetworkMember):
+            return self.inner.probabilities(own, valid, inside)
+        return self.inner.probabilities(own, valid)[..., *(inside or _EVERYTHING)]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors of the inner member."""

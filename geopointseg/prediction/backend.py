@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from geopointseg.errors import MissingDependencyError
 from geopointseg.model.bundle import ForestMember, Member, ModelBundle, NetworkMember, has_bfloat16
-from geopointseg.model.member import BandedMember, unwrap
+from geopointseg.model.member import BandedMember, Span, unwrap
 from geopointseg.prediction.signal_stack import widen_signal_stack
 from geopointseg.process import import_onnxruntime
 from geopointseg.progress import Reporter
@@ -76,15 +76,31 @@ class AcceleratedMember(NetworkMember):
     _engines: dict[tuple[int, ...], Engine] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
-    def probabilities(self, image: Image, valid: Mask) -> Image:
-        """Return float32 ``(sample, class, row, col)`` of ``(sample, band, row, col)`` scene values."""
+    def probabilities(self, image: Image, valid: Mask, inside: Span | None = None) -> Image:
+        """Return class probabilities of windows.
+
+        Parameters
+        ----------
+        image
+            float32 ``(sample, band, row, col)``, values as in the scene.
+        valid
+            bool ``(sample, row, col)``; True where there is an image.
+        inside
+            Rows and columns that are wanted; None for all.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(sample, class, row, col)`` of the wanted pixels.
+        """
         normalized = self.normalization.apply(image, valid)
         shape = normalized.shape[1:]
         with self._lock:
             if shape not in self._engines:
                 self._engines[shape] = build_engine(self, self.backend, normalized[:1])
             engine = self._engines[shape]
-        return engine(normalized)
+        found = engine(normalized)
+        return found if inside is None else found[..., *inside]
 
 
 def accelerate(bundle: ModelBundle, backend: str) -> ModelBundle:
@@ -105,7 +121,10 @@ def _accelerated(member: Member, backend: str) -> Member:
         inner = _accelerated(member.inner, backend)
         return replace(member, inner=cast("ForestMember | NetworkMember", inner))
     if isinstance(member, NetworkMember) and member.device.type == "cpu":
-        return AcceleratedMember(**vars(member), backend=backend)
+        if backend == "torch" and member.is_fused:
+            return member
+        values = {one.name: getattr(member, one.name) for one in fields(NetworkMember)}
+        return AcceleratedMember(**values, backend=backend)
     return member
 
 

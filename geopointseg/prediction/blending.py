@@ -105,5 +105,6 @@ def add_window(
         Position of the window's first pixel in the tile.
     """
     height, width = weights.shape
-    channels *= weights
+    if not (weights == 1.0).all():
+        channels *= weights
     sums[:, row : row + height, col : col + width] += channels

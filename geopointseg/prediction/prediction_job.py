@@ -32,14 +32,14 @@ from geopointseg.raster.scene import Scene
 from geopointseg.source_policy import require_local_name
 from geopointseg.summary import described
 
-MIN_WINDOWS_TO_PREPARE = 64
-"""Below this number of windows, the preparation of an accelerated network takes longer than it saves."""
+MIN_PIXELS_TO_PREPARE = 64 * 512**2
+"""Below this number of pixels in windows, the preparation of an accelerated network takes longer than it saves."""
 
 WINDOW_PX = 512
 """Side of an inference window in pixels, for models that need at most a quarter of it as context."""
-WIDE_WINDOW_PX = 1280
+WIDE_WINDOW_PX = 1920
 """Side for models that need more context."""
-WIDE_OVERLAP_PX = 384
+WIDE_OVERLAP_PX = 576
 """Largest overlap of these windows in pixels."""
 WINDOW_BYTES = 2**24
 """Largest size of the values of a window of models that look at single pixels: 64 bands of 256 x 256 pixels."""
@@ -117,7 +117,9 @@ class PredictionJob:
     @cached_property
     def ensemble(self) -> Ensemble:
         """The combined models, with networks run by the backend; for few windows without preparation."""
-        few = self.plan.lattice.window_count < MIN_WINDOWS_TO_PREPARE
+        lattice = self.plan.lattice
+        pixels = lattice.window_count * lattice.rows.size * lattice.cols.size
+        few = pixels < MIN_PIXELS_TO_PREPARE
         if few and self.backend == "torch":
             return self.plain
         return self._combine([accelerate(bundle, self.backend) for bundle in self.loaded])
@@ -347,6 +349,7 @@ def lay_windows(
     Lattice
         Windows and tiles.
     """
+    is_default = not settings.window_px
     settings = replace(settings, window_px=resolve_window(settings, ensemble.margin_px))
     overlap = resolve_overlap(settings, ensemble.margin_px)
     window_px = settings.window_px
@@ -365,14 +368,15 @@ def lay_windows(
         blend=settings.blend,
         margin_px=trusted_margin(ensemble.margin_px, overlap),
         sums_bytes=sums_bytes,
+        fit=is_default and window_px == WIDE_WINDOW_PX,
     )
 
 
 def resolve_window(settings: PredictionConfig, margin_px: int) -> int:
     """Return the side of an inference window in pixels.
 
-    With a wide margin, large windows compute fewer pixels twice: windows of 1280 pixels that overlap by twice 192 pixels
-    compute 2.0 times the pixels of the raster, and windows of 1024 pixels 2.6 times.
+    With a wide margin, large windows compute fewer pixels twice: windows of 1920 pixels that overlap by twice 288 pixels
+    compute 2.0 times the pixels of the raster, and windows of 1280 pixels 3.3 times.
 
     Parameters
     ----------
@@ -389,7 +393,7 @@ def resolve_window(settings: PredictionConfig, margin_px: int) -> int:
 def resolve_overlap(settings: PredictionConfig, margin_px: int) -> int:
     """Return the overlap of neighbouring windows in pixels.
 
-    The default is twice the context that the model needs, but at most a quarter of the window, and 384 pixels with windows of 1280. The theoretical receptive
+    The default is twice the context that the model needs, but at most a quarter of the window, and 576 pixels with windows of 1920. The theoretical receptive
     field of a deep network is much wider than the pixels that influence its output.
 
     Parameters

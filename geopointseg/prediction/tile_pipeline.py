@@ -33,7 +33,7 @@ _LARGEST_CACHE_BYTES = 160 * 2**20
 
 def cache_bytes(plan: Plan) -> int:
     """Return a size of GDAL's block cache that holds the blocks of a row of windows of a tile, within limits."""
-    width = int(plan.lattice.extent((0, 0)).width)
+    width = int(plan.lattice.reach((0, 0)).width)
     sizes = [
         len(scene.source_bands)
         * np.dtype(scene.dtype).itemsize
@@ -151,7 +151,7 @@ class TileReader:
     def batches(self, tile: Tile) -> Iterator[WindowBatch]:
         """Yield a tile's windows in batches, without windows in which nothing is to be mapped."""
         lattice = self._plan.lattice
-        left = int(lattice.extent(tile).col_off)
+        left = int(lattice.reach(tile).col_off)
         pending: list[tuple[tuple[int, int], WindowRow]] = []
         for row, pixels in self._window_rows(tile):
             for col in range(*lattice.cols.groups[tile[1]]):
@@ -167,7 +167,7 @@ class TileReader:
 
     def _window_rows(self, tile: Tile) -> Iterator[tuple[int, WindowRow]]:
         rows = self._plan.lattice.rows
-        extent = self._plan.lattice.extent(tile)
+        extent = self._plan.lattice.reach(tile)
         last: WindowRow | None = None
         end = int(extent.row_off)
         for row in range(*rows.groups[tile[0]]):
@@ -228,13 +228,21 @@ class TileSums:
         self.values[:] = 0
 
     def add(self, batch: WindowBatch, channels: NDArray[np.float32]) -> None:
-        """Add the probabilities of a batch, float32 ``(sample, channel, row, col)``, which are overwritten."""
+        """Add the probabilities of a batch, float32 ``(sample, channel, row, col)``, which are overwritten.
+
+        Parameters
+        ----------
+        batch
+            The windows.
+        channels
+            Probabilities of the rows and columns that `Lattice.used` returns.
+        """
         lattice = self._plan.lattice
+        rows, cols = lattice.used(batch.windows)
         for (row, col), needed, values in zip(batch.windows, batch.needed, channels, strict=True):
-            weights = lattice.weights(row, col)
-            weights *= needed
-            top = lattice.rows.origins[row] - int(self._extent.row_off)
-            left = lattice.cols.origins[col] - int(self._extent.col_off)
+            weights = lattice.weights(row, col)[rows, cols] * needed[rows, cols]
+            top = lattice.rows.origins[row] + rows.start - int(self._extent.row_off)
+            left = lattice.cols.origins[col] + cols.start - int(self._extent.col_off)
             add_window(self.values, values, weights, top, left)
 
     def finish(self) -> Arrays:
@@ -318,7 +326,8 @@ def compute_tiles(
         for tile, batch in items:
             channels = None
             if batch is not None:
-                channels = predict_patch(ensemble, batch.image, batch.valid)
+                inside = plan.lattice.used(batch.windows)
+                channels = predict_patch(ensemble, batch.image, batch.valid, inside)
             writer.put((tile, batch, channels))
             on_batch(batch)
     return reader.undeclared_nan

@@ -10,7 +10,7 @@ computed, nor on the process that computes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -62,17 +62,33 @@ class Axis:
         First pixel of each window, ascending.
     groups
         For each tile, its first window and the window after its last one.
+    rim
+        Number of pixels at an edge of a window that have no weight where a neighbour overlaps.
     """
 
     length: int
     size: int
     origins: tuple[int, ...]
     groups: tuple[tuple[int, int], ...]
+    rim: int = 0
 
-    def extent(self, tile: int) -> tuple[int, int]:
+    def reach(self, tile: int) -> tuple[int, int]:
         """Return the first pixel of a tile's windows and the pixel after the last one, which may lie beyond the border."""
         first, last = self.groups[tile]
         return self.origins[first], self.origins[last - 1] + self.size
+
+    def extent(self, tile: int) -> tuple[int, int]:
+        """Return the first pixel with a weight in a tile's windows and the pixel after the last one."""
+        first, last = self.groups[tile]
+        return (
+            self.origins[first] + self.used(first).start,
+            self.origins[last - 1] + self.used(last - 1).stop,
+        )
+
+    def used(self, window: int) -> slice:
+        """Return the pixels of a window that may have a weight."""
+        is_last = window == len(self.origins) - 1
+        return slice(self.rim if window else 0, self.size - (0 if is_last else self.rim))
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -105,7 +121,16 @@ class Axis:
         return range(min(tiles), max(tiles) + 1)
 
 
-def lay_axis(length: int, size: int, overlap: int, stride: int, windows_per_tile: int) -> Axis:
+def lay_axis(
+    length: int,
+    size: int,
+    overlap: int,
+    stride: int,
+    windows_per_tile: int,
+    rim: int = 0,
+    *,
+    fit: bool = False,
+) -> Axis:
     """Cover an axis with evenly spaced windows that start at multiples of the stride.
 
     Parameters
@@ -119,7 +144,11 @@ def lay_axis(length: int, size: int, overlap: int, stride: int, windows_per_tile
     stride
         Windows start and end at multiples of this, in pixels.
     windows_per_tile
-        The largest number of windows in a tile; at least two.
+        The largest number of windows in a tile; at least two where every other window overlaps.
+    rim
+        Number of pixels at an edge that have no weight where a neighbour overlaps; at most half the overlap counts.
+    fit
+        Whether windows are smaller where as many of them cover the axis with this overlap.
 
     Returns
     -------
@@ -134,11 +163,17 @@ def lay_axis(length: int, size: int, overlap: int, stride: int, windows_per_tile
     size = _round_up(min(size, length), stride)
     overlap = min(_round_up(overlap, stride), size // 2 // stride * stride)
     count = max(math.ceil((length - overlap) / (size - overlap)), 1)
+    if fit:
+        size = min(size, _round_up(math.ceil((length + (count - 1) * overlap) / count), stride))
     reach = _round_up(max(length - size, 0), stride)
     places = np.linspace(0, reach, count) // stride * stride
-    step = max(windows_per_tile, 2)  # so that a tile overlaps its direct neighbours only
+    origins, rim = tuple(places.astype(int).tolist()), min(rim, overlap // 2)
+    # a tile overlaps its direct neighbours only
+    far = zip(origins, origins[2:], strict=False)
+    smallest = 1 if all(after - before >= size - 2 * rim for before, after in far) else 2
+    step = max(windows_per_tile, smallest)
     groups = tuple((first, min(first + step, count)) for first in range(0, count, step))
-    return Axis(length, size, tuple(places.astype(int).tolist()), groups)
+    return Axis(length, size, origins, groups, rim)
 
 
 def _round_up(value: int, step: int) -> int:
@@ -190,11 +225,21 @@ class Lattice:
         by_row, by_col = self.profiles
         return np.asarray(by_row[row][:, None] * by_col[col][None, :])
 
-    def extent(self, tile: Tile) -> Window:
+    def reach(self, tile: Tile) -> Window:
         """Return the extent of a tile's windows, which may reach beyond the border of the raster."""
-        top, bottom = self.rows.extent(tile[0])
-        left, right = self.cols.extent(tile[1])
-        return Window(left, top, right - left, bottom - top)
+        return _window(self.rows.reach(tile[0]), self.cols.reach(tile[1]))
+
+    def extent(self, tile: Tile) -> Window:
+        """Return the extent of the pixels with a weight in a tile's windows."""
+        return _window(self.rows.extent(tile[0]), self.cols.extent(tile[1]))
+
+    def used(self, windows: Sequence[tuple[int, int]]) -> tuple[slice, slice]:
+        """Return rows and columns that may have a weight in any of some windows."""
+        rows, cols = (
+            [axis.used(window[k]) for window in windows]
+            for k, axis in enumerate((self.rows, self.cols))
+        )
+        return _hull(rows), _hull(cols)
 
     def pixels(self, tile: Tile) -> int:
         """Return the number of pixels of a tile and its seams; each pixel is counted in one tile only."""
@@ -211,6 +256,14 @@ class Lattice:
         return [(row, col) for row in rows for col in cols]
 
 
+def _window(rows: tuple[int, int], cols: tuple[int, int]) -> Window:
+    return Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
+
+
+def _hull(spans: Sequence[slice]) -> slice:
+    return slice(min(span.start for span in spans), max(span.stop for span in spans))
+
+
 def lay_lattice(
     shape: tuple[int, int],
     *,
@@ -221,6 +274,7 @@ def lay_lattice(
     blend: Blend = "hann",
     margin_px: int = 0,
     sums_bytes: int = SUMS_BYTES,
+    fit: bool = False,
 ) -> Lattice:
     """Cover a raster with windows and group them into tiles whose sums fit in memory.
 
@@ -238,6 +292,8 @@ def lay_lattice(
         Weights of overlapping windows; see `blend_profiles`.
     sums_bytes
         Approximate memory limit of the sums of one tile, in bytes.
+    fit
+        Whether windows are smaller where as many of them cover the raster.
 
     Returns
     -------
@@ -246,8 +302,10 @@ def lay_lattice(
     """
     side = math.sqrt(sums_bytes / (4 * channels))
     step = max(window_px - overlap_px, 1)
-    windows_per_tile = max(int((side - overlap_px) / step), 2)
+    windows_per_tile = int((side - overlap_px) / step)
+    rim = margin_px if blend == "hann" else 0
     rows, cols = (
-        lay_axis(length, window_px, overlap_px, stride, windows_per_tile) for length in shape
+        lay_axis(length, window_px, overlap_px, stride, windows_per_tile, rim, fit=fit)
+        for length in shape
     )
     return Lattice(rows, cols, blend, margin_px)

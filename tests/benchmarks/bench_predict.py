@@ -1,10 +1,10 @@
 """Prediction against its own forward passes, a torchgeo script, other widths and other tilings.
 
-Run by hand: ``python tests/benchmarks/bench_predict.py [overhead memory linear torchgeo peers seams curve scheduler]``
+Run by hand: ``python tests/benchmarks/bench_predict.py [overhead memory linear torchgeo peers seams curve scheduler frozen]``
 or ``geopointseg bench predict``. Every contender runs in a process of its own, so that its peak memory is its own;
 times that are compared are taken in one run, in turns; where other programs run on the machine, compare the processor
 times (``_cpu``). ``peers`` runs geoai and terratorch where they are installed beside the project (no dependency of it
-needs them). Prints one line a measurement and, as the last line, one JSON object.
+needs them). ``frozen`` compares the models on the frozen backbone with its bare forward and with the default of 0.1.0. Prints one line a measurement and, as the last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRANSFORM = Affine(1, 0, 400_000, 0, -1, 5_700_000)
 WINDOW, OVERLAP, BANDS = 512, 128, 4
 BARS = {
     "overhead": 1.10, "memory_ratio": 1.10, "peak_gib": 1.5, "linear": 1.05, "torchgeo_speed": 1.5,
-    "torchgeo_memory": 0.25,
+    "torchgeo_memory": 0.25, "linear_to_backbone": 1.15, "linear_to_earlier": 1.0, "default_to_earlier": 2.0, "first_window_s": 1.0,
 }  # fmt: skip
 
 
@@ -216,8 +216,56 @@ def run_terratorch(model: str, scene: str, output: str, batch_size: int) -> dict
     return watch.read()
 
 
+def run_map(model: str, scene: str, output: str) -> dict[str, Any]:
+    """Predict with the default settings."""
+    bundle, watch = ModelBundle.load(model), Watch()
+    predict(bundle, scene, output)
+    return watch.read()
+
+
+def run_backbone(pixels: int, is_fused: int) -> dict[str, Any]:
+    """Run the backbone of the linear model on a number of pixels in images of 512 x 512, and nothing else."""
+    from geopointseg.model.allocator import keep_freed_memory
+    from geopointseg.model.backbone import build_backbone
+    from geopointseg.model.fused_convolution import fuse_convolutions
+
+    keep_freed_memory()
+    backbone: torch.nn.Module = build_backbone().to(memory_format=torch.channels_last)
+    backbone = fuse_convolutions(backbone) if is_fused else backbone
+    image = torch.randn(1, 3, WINDOW, WINDOW).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for _ in range(3):
+            backbone(image)
+        watch = Watch()
+        for _ in range(pixels // WINDOW**2):
+            backbone(image)
+    return watch.read()
+
+
+FIRST_WINDOW = """
+import sys, time
+import torch, rasterio
+started = time.perf_counter()
+from geopointseg.prediction.predictor import predict
+from geopointseg.progress import Reporter
+class FirstWindow(Exception): pass
+class Sink:
+    def emit(self, event):
+        if event.stage == "predict" and event.data.get("pixels"):
+            raise FirstWindow
+    def close(self): pass
+try:
+    predict(*sys.argv[1:4], reporter=Reporter(Sink()))
+except FirstWindow:
+    pass
+print(time.perf_counter() - started)
+"""
+
+
 RUNNERS: dict[str, Callable[..., dict[str, Any]]] = {
     "ours": run_ours,
+    "map": run_map,
+    "backbone": run_backbone,
     "bare": run_bare,
     "torchgeo": run_torchgeo,
     "geoai": run_geoai,
@@ -485,7 +533,99 @@ def measure_curve(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     return {**watch.read(), "peak_gib": peak, "curve": curve[:: max(len(curve) // 20, 1)]}
 
 
+def save_members(folder: Path, classes: int, *names: str) -> Path:
+    """Save a model of networks with random weights and a forest in context, unless it is there."""
+    from geopointseg.config import ForestConfig
+    from geopointseg.model.backbone import DEPTH, LITE0, pretrained_state
+    from geopointseg.model.bundle import ForestMember
+    from geopointseg.model.forest import Forest
+    from geopointseg.model.linear import MARGIN_PX
+
+    if folder.exists():
+        return folder
+    torch.manual_seed(0)
+    options = {
+        "linear": {"architecture": "linear", "encoder": LITE0, "encoder_depth": DEPTH},
+        "fpn": {"architecture": "fpn", "encoder": f"tu-{LITE0}", "encoder_depth": 5},
+        "unet": {"architecture": "unet", "encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [64, 32, 16]},
+    }  # fmt: skip
+    norm, members = Normalization(np.full(BANDS, 120.0), np.full(BANDS, 60.0)), []
+    for name in names:
+        if name == "forest":
+            generator = np.random.default_rng(0)
+            image = (
+                generator.integers(20, 220, (BANDS, 33, 33))
+                .repeat(16, 1)
+                .repeat(16, 2)
+                .astype(np.float32)
+            )
+            row, col = generator.integers(0, 528, (2, 50 * classes))
+            label = np.digitize(image[0, row, col], np.linspace(20, 220, classes + 1)[1:-1])
+            forest = Forest.fit(
+                [(image, np.ones(image.shape[1:], bool))], [(row, col, label, np.ones(len(row), np.float32))],
+                classes=classes, config=ForestConfig(),
+            )  # fmt: skip
+            members.append(ForestMember(forest, 1 / len(names)))
+            continue
+        network = build_network(bands=BANDS, classes=classes, **options[name]).eval()
+        if name == "linear":
+            network.encoder.load_state_dict(pretrained_state(LITE0), strict=False)
+        margin, kind = (MARGIN_PX, "linear") if name == "linear" else (48, "network")
+        members.append(
+            NetworkMember(network, norm, margin, 1 / len(names), options[name], torch.device("cpu"), kind)
+        )  # fmt: skip
+    legend = Legend.from_names([f"class {k}" for k in range(classes)])
+    bands = tuple(f"band_{k + 1}" for k in range(BANDS))
+    bundle = ModelBundle(folder, legend, bands, norm, 1.0, 96, 97, Config(), tuple(members))
+    return bundle.save(folder).folder
+
+
+def measure_frozen(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Compare the models on the frozen backbone with its bare forward and with the default of version 0.1.0."""
+    scene = write_scene(folder / f"s_{args.size}.tif", args.size, args.size)
+    kinds = {
+        "linear": ("linear",), "default": ("linear", "fpn", "forest"), "earlier network": ("unet",),
+        "earlier default": ("unet", "forest"),
+    }  # fmt: skip
+    models = {
+        name: save_members(folder / f"frozen_{args.classes}_{'_'.join(members)}", args.classes, *members)
+        for name, members in kinds.items()
+    }  # fmt: skip
+    runs: dict[str, list[dict[str, Any]]] = {}
+    first = []
+    for _ in range(args.rounds):
+        for name, is_fused in (("backbone", 0), ("fused backbone", 1)):
+            run = in_child("backbone", pixels=args.size**2, is_fused=is_fused)
+            runs.setdefault(name, []).append(run)
+        for name, model in models.items():
+            run = in_child("map", model=model, scene=scene, output=folder / "frozen.tif")
+            runs.setdefault(name, []).append(run)
+        said = subprocess.run(
+            [sys.executable, "-c", FIRST_WINDOW, models["linear"], scene, folder / "first.tif"],
+            stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+        first.append(float(said.stdout))
+    best = {
+        name: {unit: min(run[unit] for run in some) for unit in ("seconds", "cpu_s")}
+        | {"peak_gib": max(run["peak_gib"] for run in some)}
+        for name, some in runs.items()
+    }
+    ratios = {
+        "linear_to_backbone": ("linear", "backbone"),
+        "linear_to_fused_backbone": ("linear", "fused backbone"),
+        "linear_to_earlier": ("linear", "earlier network"),
+        "default_to_earlier": ("default", "earlier default"),
+    }
+    return {
+        **{k: round(best[a]["seconds"] / best[b]["seconds"], 3) for k, (a, b) in ratios.items()},
+        **{k + "_cpu": round(best[a]["cpu_s"] / best[b]["cpu_s"], 3) for k, (a, b) in ratios.items()},
+        "first_window_s": round(min(first), 2),
+        "runs": best,
+    }  # fmt: skip
+
+
 MEASURES = {
+    "frozen": measure_frozen,
     "overhead": measure_overhead,
     "memory": measure_memory,
     "linear": measure_linear,
