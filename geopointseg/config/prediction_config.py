@@ -16,7 +16,7 @@ class PredictionConfig:
 
     window_px: int = setting(
         0,
-        "Side of an inference window in pixels; 0 takes 512, or 1920 for models that need much context.",
+        "Side of an inference window in pixels; 0 takes 512, or 1664 for models that need much context.",
         minimum=32,
         maximum=8192,
         automatic=0,

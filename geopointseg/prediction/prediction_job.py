@@ -37,7 +37,7 @@ MIN_PIXELS_TO_PREPARE = 64 * 512**2
 
 WINDOW_PX = 512
 """Side of an inference window in pixels, for models that need at most a quarter of it as context."""
-WIDE_WINDOW_PX = 1920
+WIDE_WINDOW_PX = 1664
 """Side for models that need more context."""
 WIDE_OVERLAP_PX = 576
 """Largest overlap of these windows in pixels."""
@@ -375,8 +375,8 @@ def lay_windows(
 def resolve_window(settings: PredictionConfig, margin_px: int) -> int:
     """Return the side of an inference window in pixels.
 
-    With a wide margin, large windows compute fewer pixels twice: windows of 1920 pixels that overlap by twice 288 pixels
-    compute 2.0 times the pixels of the raster, and windows of 1280 pixels 3.3 times.
+    With a wide margin, large windows compute fewer pixels twice: windows of 1664 pixels that overlap by twice 288 pixels
+    compute 2.3 times the pixels of the raster, and windows of 1280 pixels 3.3 times.
 
     Parameters
     ----------
@@ -393,7 +393,7 @@ def resolve_window(settings: PredictionConfig, margin_px: int) -> int:
 def resolve_overlap(settings: PredictionConfig, margin_px: int) -> int:
     """Return the overlap of neighbouring windows in pixels.
 
-    The default is twice the context that the model needs, but at most a quarter of the window, and 576 pixels with windows of 1920. The theoretical receptive
+    The default is twice the context that the model needs, but at most a quarter of the window, and 576 pixels with windows of 1664. The theoretical receptive
     field of a deep network is much wider than the pixels that influence its output.
 
     Parameters
