@@ -141,7 +141,7 @@ def copy_technical_report(app: Any) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(".gitignore", "runs"))
     report = target / "report.md"
-    text = re.sub(r"\]\((study_[ab])\)", r"](\1/report.md)", report.read_text("utf-8"))
+    text = re.sub(r"\]\((study_[a-z])\)", r"](\1/report.md)", report.read_text("utf-8"))
     report.write_text(text, "utf-8")
 
 

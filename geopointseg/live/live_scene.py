@@ -26,6 +26,7 @@ from geopointseg.errors import (
 from geopointseg.learning.linear_head import PERCENTILES, find_colors, is_photograph
 from geopointseg.model.backbone import INPUT_MEAN, INPUT_STD, LITE0, build_backbone
 from geopointseg.model.filter_pyramid import FILTERS, FilterPyramid, JoinedBackbones
+from geopointseg.model.fused_convolution import fuse_convolutions
 from geopointseg.model.linear import LinearBody, choose_projection
 from geopointseg.model.member import Normalization
 from geopointseg.prediction.mosaic import Mosaic
@@ -206,7 +207,7 @@ def open_live_scene(
     scaled = ((sample - normalization.mean) / normalization.std).astype(np.float32)
     try:
         extractor: FilterPyramid | JoinedBackbones = JoinedBackbones(
-            [build_backbone(), FilterPyramid()]
+            [fuse_convolutions(build_backbone()), FilterPyramid()]
         )
         encoder = EYES
     except (MissingDependencyError, ModelError) as error:
