@@ -20,7 +20,7 @@ from geopointseg.model.linear import (
     choose_projection,
     compute_features,
     fit_head,
-    ground_factors,
+    spread_factors,
 )
 from geopointseg.model.member import NetworkMember, Normalization
 from geopointseg.model.weight_bands import match_bands
@@ -91,7 +91,7 @@ def fit_linear(
         body,
         LabelledFeatures(features, labelled.class_index[order], labelled.weight[order]),
         imagery.classes,
-        ground_factors(features.std(axis=0), ground.std(axis=0)),
+        spread_factors(features.std(axis=0), ground.std(axis=0)),
     )
     return NetworkMember(
         network=_as_network(body.cpu(), imagery),

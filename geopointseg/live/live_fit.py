@@ -18,7 +18,7 @@ from geopointseg.errors import PointsError
 from geopointseg.labels.block_split import deal_blocks
 from geopointseg.live.live_points import LabelledCells
 from geopointseg.live.window_features import FeatureLayout, Head
-from geopointseg.model.linear import LabelledFeatures, fit_logistic, ground_factors
+from geopointseg.model.linear import LabelledFeatures, fit_logistic, spread_factors
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -82,7 +82,7 @@ class FeatureSets:
         return cls(everything, filters)
 
     def scaled(self, features: Features, moments: NDArray[np.float64]) -> FeatureSets:
-        """Return the sets for features that are divided by their spread on the ground; see `ground_factors`.
+        """Return the sets for features that are divided by their spread on the ground; see `spread_factors`.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class FeatureSets:
         count, total, squares = moments
         mean = total / np.maximum(count, 1.0)
         ground = np.sqrt((squares / np.maximum(count, 1.0) - mean**2).clip(0.0))
-        factors = ground_factors(features.std(axis=0), ground)
+        factors = spread_factors(features.std(axis=0), ground)
         return FeatureSets(self.everything * factors, self.filters * factors)
 
 

@@ -116,9 +116,9 @@ class Backbone(nn.Module):
         compiler: Any = torch.jit
         if self.name != LITE0 or torch.is_grad_enabled() or compiler.is_tracing():
             return self._later_stages(self._first_stages(image))
-        stages = in_strips(self._first_stages, image, STRIP_PX, FIRST_HALO)
+        stages = compute_by_rows(self._first_stages, image, STRIP_PX, FIRST_HALO)
         if len(stages) < self.depth:
-            stages += in_strips(
+            stages += compute_by_rows(
                 lambda part: [self.blocks[2](part)], stages[-1], STRIP_PX // 2, THIRD_HALO
             )
         return self._later_stages(stages)
@@ -138,7 +138,7 @@ class Backbone(nn.Module):
         return stages
 
 
-def in_strips(
+def compute_by_rows(
     run: Callable[[Tensor], list[Tensor]], image: Tensor, strip: int, halo: int
 ) -> list[Tensor]:
     """Compute local functions of an image in strips of rows, so that less is in memory at once.

@@ -264,7 +264,7 @@ LARGEST_RATIO = 4.0
 """Limit of the ratio of two spreads of a feature."""
 
 
-def ground_factors(
+def spread_factors(
     labelled: NDArray[np.floating], ground: NDArray[np.floating]
 ) -> NDArray[np.float32]:
     """Return factors with which standardized features are divided by their spread on the ground, not at the labelled pixels.
@@ -286,7 +286,7 @@ def ground_factors(
 
     Examples
     --------
-    >>> ground_factors(np.array([1.0, 1.0, 9.0]), np.array([2.0, 0.5, 0.0])).tolist()
+    >>> spread_factors(np.array([1.0, 1.0, 9.0]), np.array([2.0, 0.5, 0.0])).tolist()
     [0.5, 2.0, 4.0]
     """
     ratio = labelled / np.maximum(ground, _CONSTANT)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from geopointseg.prediction.predictor import predict
+from geopointseg.prediction.tiling import lay_lattice
 from geopointseg.raster.scene import Scene
 from tests.prediction.conftest import (
     SMALL,
@@ -47,13 +48,25 @@ def test_maps_are_those_of_tiled_rasters(tmp_path, small_tiles, monkeypatch, pie
     assert maps[0] == maps[1]
 
 
-def test_rows_are_decoded_once_a_row_of_tiles(tmp_path, small_tiles, decoded):
+def test_rows_are_decoded_once_a_row_of_tiles(tmp_path, small_tiles, decoded, monkeypatch):
+    laid = []
+
+    def spy(*args, **kwargs):
+        laid.append(lay_lattice(*args, **kwargs))
+        return laid[-1]
+
+    monkeypatch.setattr("geopointseg.prediction.prediction_job.lay_lattice", spy)
     scene = write_scene(tmp_path / "s.tif", image_of((230, 2000)), compress="deflate")
     bundle = loose_bundle(tmp_path / "m", BlurMember())
     predict(bundle, scene, tmp_path / "map.tif", **SMALL)
     full = [w for w in decoded if w.width == 2000]
     others = sum(w.width * w.height for w in decoded if w.width < 2000)
-    assert sum(w.height for w in full) < 1.3 * 230  # rows of tiles overlap
+    rows = laid[-1].rows
+    reaches = [rows.reach(tile) for tile in range(len(rows.groups))]
+    assert len(laid[-1].cols.groups) > 4
+    assert sum(w.height for w in full) <= sum(
+        min(end, 230) - max(start, 0) for start, end in reaches
+    )
     assert others < 0.1 * 230 * 2000
 
 
