@@ -13,6 +13,7 @@ from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.architecture import Network
 from geopointseg.model.backbone import DEPTH, INPUT_MEAN, INPUT_STD, LITE0, build_backbone
 from geopointseg.model.linear import (
+    LATTICE_PX,
     MARGIN_PX,
     TILE_PX,
     LabelledFeatures,
@@ -31,8 +32,6 @@ from geopointseg.sampling.patch import LabelledPixels
 PERCENTILES = (1.0, 99.0)
 """Imagery of other than 8 bits is stretched from these percentiles of all colours together."""
 _SAMPLE = 200_000
-LATTICE_PX = 24
-"""Distance of the pixels at which the spread of features on the ground is measured."""
 _MOST_OF_LATTICE = 20_000
 
 

@@ -18,11 +18,10 @@ from torch.nn import functional
 
 from geopointseg.live.live_scene import LiveScene
 from geopointseg.live.memory import hold_apart
+from geopointseg.model.linear import LATTICE_PX
 
 Half = NDArray[np.float16]
 _LARGEST = 6e4
-LATTICE_PX = 24
-"""Distance of the pixels at which the spread of features is measured."""
 
 
 @dataclass(frozen=True)

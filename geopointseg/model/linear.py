@@ -260,6 +260,8 @@ class LinearHead(Protocol):
         """Store weights ``(class, feature)`` and biases ``(class,)``."""
 
 
+LATTICE_PX = 24
+"""Distance of the pixels at which the spread of features on the ground is measured."""
 LARGEST_RATIO = 4.0
 """Limit of the ratio of two spreads of a feature."""
 

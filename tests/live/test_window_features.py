@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional
 
 from geopointseg.live.window_features import (
-    LATTICE_PX,
     FeatureLayout,
     Head,
     WindowFeatures,
@@ -18,6 +17,7 @@ from geopointseg.live.window_features import (
     paint_window,
     sample_window,
 )
+from geopointseg.model.linear import LATTICE_PX
 
 LAYOUT = FeatureLayout(2, (2, 4, 16, 16, 32), (3, 2, 4, 2, 5))
 SIDE = 128
