@@ -6,7 +6,7 @@ soft labels.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -111,7 +111,7 @@ def choose_fitted(
     found: Mapping[str, Probabilities],
     class_index: NDArray[np.int64],
     *,
-    doubtful: Collection[str] = (),
+    prior: Mapping[str, float] | None = None,
 ) -> Choice:
     """Choose the weights of fitted members; a perceptron takes part only where no other member scores better.
 
@@ -121,7 +121,7 @@ def choose_fitted(
         Probabilities of held-out pixels by kind.
     class_index
         True classes, int64 ``(pixel,)``.
-    doubtful
+    prior
         As in `choose`.
 
     Returns
@@ -129,14 +129,12 @@ def choose_fitted(
     Choice
         Weights, scores and the reason.
     """
-    choice = choose(found, class_index, doubtful=doubtful)
+    choice = choose(found, class_index, prior=prior)
     best = min((k for k in found), key=lambda k: choice.scores[k].loss)
     weak = {kind for kind in found if kind.endswith("perceptron") and kind != best}
     if not weak:
         return choice
-    other = choose(
-        {k: p for k, p in found.items() if k not in weak}, class_index, doubtful=doubtful
-    )
+    other = choose({k: p for k, p in found.items() if k not in weak}, class_index, prior=prior)
     weaker = {k: choice.scores[k] for k in weak}
     return replace(other, scores={**other.scores, **weaker})
 

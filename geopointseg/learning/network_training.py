@@ -231,7 +231,7 @@ class NetworkSession:
         if labelled is job.prepared.training_labels:
             found = predict_each(job, self.fitted, job.prepared.held_out)
             even = without_class_shares(self.fitted, found)
-            choice = choose(even, job.prepared.held_out.class_index, doubtful=job.doubtful)
+            choice = choose(even, job.prepared.held_out.class_index, prior=job.prior_weights)
             self.teacher_weights = dict(choice.weights)
         if not self.teacher_weights.keys() & self.fitted.keys():
             self.teacher_weights = dict.fromkeys(self.fitted, 1.0 / len(self.fitted))
@@ -310,7 +310,6 @@ class NetworkSession:
                 without_class_shares(self.fitted, found, distilled=["network"]),
                 truth,
                 prior=job.prior_weights,
-                doubtful=job.doubtful,
             )
             if self.learner.step < settings.least_steps * settings.reveal_at:
                 self.choice = replace(

@@ -248,7 +248,7 @@ def _fitted_alone(job: TrainingJob, reason: str) -> TrainingOutcome:
         fitted = fit_members(job, job.prepared.training_labels)
         found = predict_each(job, fitted, held_out)
         choice = choose_fitted(
-            without_class_shares(fitted, found), held_out.class_index, doubtful=job.doubtful
+            without_class_shares(fitted, found), held_out.class_index, prior=job.prior_weights
         )
         weights = choice.weights
         if len(fitted) > 1:

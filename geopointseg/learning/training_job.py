@@ -16,7 +16,7 @@ from geopointseg.config import Config
 from geopointseg.learning.initial_network import suits_backbone
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.preparation import Prepared
-from geopointseg.learning.selection import FROZEN_ENCODER_WEIGHTS
+from geopointseg.learning.selection import COARSE_WEIGHTS, FROZEN_ENCODER_WEIGHTS
 from geopointseg.learning.teacher import fit_forest
 from geopointseg.model.architecture import Network
 from geopointseg.model.forest import Forest
@@ -74,18 +74,17 @@ class TrainingJob:
         return LabelledPixels.concatenate([self.prepared.training_labels, self.prepared.held_out])
 
     @property
-    def doubtful(self) -> tuple[str, ...]:
-        """Kinds of members that must be shown to score higher on this imagery, see `choose`."""
-        scenes = self.prepared.scenes
-        return () if scenes[0].embedding is not None or suits_backbone(scenes) else ("linear",)
-
-    @property
     def prior_weights(self) -> dict[str, float]:
-        """Relative weights of the members that are known from other scenes, see `choose`.
+        """Relative weights of the members that are known from other scenes, see `choose`; empty where none are.
 
-        A frozen encoder sees no other bands than the colours. So they are known only where there are no other bands.
+        A frozen encoder sees no other bands than the colours. So weights for it are known only where there are no other bands.
         """
-        is_known = self.config.model.freeze_encoder and len(self.prepared.scenes[0].bands) <= 3
+        scenes = self.prepared.scenes
+        if scenes[0].embedding is not None:
+            return {}
+        if not suits_backbone(scenes):
+            return COARSE_WEIGHTS
+        is_known = self.config.model.freeze_encoder and len(scenes[0].bands) <= 3
         return FROZEN_ENCODER_WEIGHTS if is_known else {}
 
     @cached_property

@@ -37,7 +37,7 @@ def scene(dtype: str = "uint8", **options) -> SimpleNamespace:
 def colored(*names: str, resolution_m: float = 0.5) -> SimpleNamespace:
     bands = tuple(Band(k + 1, name) for k, name in enumerate(names))
     return SimpleNamespace(
-        bands=bands, dtype="uint8", grid=SimpleNamespace(resolution_m=resolution_m)
+        bands=bands, embedding=None, dtype="uint8", grid=SimpleNamespace(resolution_m=resolution_m)
     )
 
 
@@ -162,9 +162,10 @@ def test_the_frozen_encoder_sees_the_colours_and_no_other_band() -> None:
         (colored(*RGB), True, {"network": 4.0, "linear": 2.0, "forest": 1.0}),
         (colored(*RGB), False, {}),
         (colored("nir", *RGB), True, {}),
+        (colored(*RGB, resolution_m=10.0), True, {"network": 1.0, "linear": 1.0, "forest": 2.0}),
     ],
 )
-def test_a_network_that_sees_all_bands_through_a_frozen_encoder_outweighs_its_teachers(
+def test_weights_of_members_are_known_for_frozen_encoders_that_see_all_bands_and_for_coarse_imagery(
     place, frozen, prior
 ) -> None:
     config = Config().updated({"model": {"freeze_encoder": frozen}})
