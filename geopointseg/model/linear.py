@@ -63,7 +63,8 @@ class LinearBody(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = backbone
-        self.register_buffer("projection", torch.eye(3, bands))
+        # torch.eye would import torch's compiler within `AllocationBudget`, which takes more than a second
+        self.register_buffer("projection", torch.zeros(3, bands).fill_diagonal_(1.0))
         self.of_bands = nn.Conv2d(bands, classes, 1)
         self.of_stages = nn.ModuleList(
             nn.Conv2d(channels, classes, 1, bias=False) for channels in backbone.channels

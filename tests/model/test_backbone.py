@@ -78,6 +78,18 @@ def test_building_the_default_imports_no_timm():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_reading_a_linear_model_does_not_import_the_compiler_of_torch():
+    """Its import takes longer than the first window of a map."""
+    code = (
+        "import sys\n"
+        "from geopointseg.model.allocation_budget import AllocationBudget\n"
+        "from geopointseg.model.linear import build_linear_body\n"
+        "with AllocationBudget({}):\n    build_linear_body(3, 2)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_stages_are_frozen_and_repeatable():
     backbone = build_backbone()
     assert (backbone.strides, backbone.channels) == (
