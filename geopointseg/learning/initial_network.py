@@ -29,13 +29,15 @@ PLAUSIBLE_STD = (0.02, 12.0)
 
 
 PRETRAINED: dict[str, Any] = {
-    "architecture": "fpn",
+    "architecture": "pyramid",
     "encoder": f"tu-{LITE0}",
     "encoder_depth": 5,
+    "norm": "group",
     "weights": "imagenet",
     "freeze_encoder": True,
 }
-"""Settings of the network on the pretrained backbone."""
+"""Settings of the network on the pretrained backbone. With the statistics of the training instead of those of the window (``batch``), the
+network scores up to five points lower on other scenes, whose light and contrast are others."""
 PLAIN = {"architecture": "unet", "encoder": "resnet18", "weights": "none"}
 """Settings of the network without pretrained weights."""
 _DEFAULTS = ModelConfig()

@@ -20,6 +20,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from geopointseg.errors import ConfigError, ModelError, nearest_names
 from geopointseg.model.fcn import build_fcn
 from geopointseg.model.linear import build_linear_body
+from geopointseg.model.pyramid import PyramidBody
+from geopointseg.model.tolerant_norm import TolerantBatchNorm2d
 from geopointseg.model.upsampling import (
     OWN_UPSAMPLING,
     check_upsampling,
@@ -28,6 +30,9 @@ from geopointseg.model.upsampling import (
 )
 
 OWN_ARCHITECTURES = ("fcn",)
+"""Architectures without an encoder to choose."""
+PYRAMID = "pyramid"
+"""`PyramidBody`, whose encoder is a backbone of timm."""
 LINEAR = "linear"
 """Architecture of the linear model. It is fitted by `fit_linear` and is no value of [model] architecture."""
 _SMALLEST = {"pan": 128}
@@ -52,7 +57,7 @@ def architecture_names() -> list[str]:
     """
     import segmentation_models_pytorch as smp
 
-    return [*sorted(smp.MODEL_ARCHITECTURES_MAPPING), *OWN_ARCHITECTURES]
+    return [*sorted(smp.MODEL_ARCHITECTURES_MAPPING), PYRAMID, *OWN_ARCHITECTURES]
 
 
 def encoder_names() -> list[str]:
@@ -104,27 +109,6 @@ def resolve_encoder(name: str) -> str:
         f"There is no encoder '{name}'. {nearest_names(name, known)}{hint} "
         "Set [model] encoder to one of these, or to 'tu-NAME' for a timm model."
     )
-
-
-class TolerantBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization that accepts a single value per channel in training, and then uses its running statistics.
-
-    Global pooling reduces a batch of one image to one value per channel. This has no variance, and torch raises an error.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalize ``(sample, channel, row, col)``."""
-        if self.training and input.numel() == input.shape[1]:
-            return functional.batch_norm(
-                input,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                training=False,
-                eps=self.eps,
-            )
-        return super().forward(input)
 
 
 class Network(nn.Module):
@@ -252,7 +236,8 @@ def build_network(
     Parameters
     ----------
     architecture
-        Any of `architecture_names`, or ``linear``; ``fcn`` is `SmallFCN`, which has no encoder to choose.
+        Any of `architecture_names`, or ``linear``; ``fcn`` is `SmallFCN`, which has no encoder to choose, and ``pyramid`` is
+        `PyramidBody`, whose encoder is a timm model.
     encoder
         Any of `encoder_names`, or ``tu-NAME`` for a timm model.
     bands, classes
@@ -294,6 +279,8 @@ def build_network(
         )
     if architecture == LINEAR:
         return _linear_network(bands, classes, encoder, encoder_depth)
+    if architecture.lower() == PYRAMID:
+        return _pyramid_network(bands, classes, encoder, encoder_depth, norm, upsampling)
     architecture = resolve_architecture(architecture)
     encoder = "fcn" if architecture == "fcn" else resolve_encoder(encoder)
     check_upsampling(upsampling, architecture, encoder)
@@ -321,6 +308,24 @@ def _linear_network(bands: int, classes: int, encoder: str, depth: int) -> Netwo
         body,
         architecture=LINEAR,
         encoder=encoder,
+        bands=bands,
+        classes=classes,
+        output_stride=body.output_stride,
+    )
+
+
+def _pyramid_network(
+    bands: int, classes: int, encoder: str, depth: int, norm: str, upsampling: str
+) -> Network:
+    """Return a pyramid on a backbone of timm; the default one is built without importing timm."""
+    check_upsampling(upsampling, PYRAMID, encoder)
+    name = encoder.removeprefix("tu-").split(".")[0]
+    method = "nearest" if upsampling == OWN_UPSAMPLING else upsampling
+    body = PyramidBody(bands, classes, name, depth, norm, method)
+    return Network(
+        body,
+        architecture=PYRAMID,
+        encoder=f"tu-{name}",
         bands=bands,
         classes=classes,
         output_stride=body.output_stride,

@@ -54,7 +54,9 @@ class Backbone(nn.Module):
         timm's name of a model. In the EfficientNet and MobileNet families, every group of blocks is a stage; in other
         families, the stages are those of timm's ``features_only``.
     depth
-        Number of stages, from the finest.
+        Number of stages, from the finest; None for all.
+    bands
+        Number of input channels; other numbers than three are for weights of its own.
 
     Attributes
     ----------
@@ -80,22 +82,39 @@ class Backbone(nn.Module):
     ((2, 4, 8), (16, 24, 40))
     """
 
-    def __init__(self, name: str = LITE0, depth: int = DEPTH) -> None:
+    blocks: nn.ModuleList
+
+    def __init__(self, name: str = LITE0, depth: int | None = DEPTH, bands: int = 3) -> None:
         super().__init__()
-        self.name, self.depth = name, depth
-        model: Any = Lite0() if name == LITE0 else _create(name)
+        self.name, self.depth, self.bands = name, depth, bands
+        model: Any = Lite0(bands) if name == LITE0 else _create(name, in_chans=bands)
         self.is_sequential = hasattr(model, "conv_stem") and hasattr(model, "blocks")
         if self.is_sequential:
             self._take_blocks(model)
         else:
-            self.body = _create(name, features_only=True)
+            self.body = _create(name, features_only=True, in_chans=bands)
         with torch.inference_mode():
-            maps = self.eval()(torch.zeros(1, 3, 64, 64))
+            maps = self.eval()(torch.zeros(1, bands, 64, 64))
         self.strides = tuple(64 // stage.shape[-1] for stage in maps)
         self.channels = tuple(int(stage.shape[1]) for stage in maps)
-        if len(maps) < depth:
+        if depth is not None and len(maps) < depth:
             raise ConfigError(
                 f"The backbone '{name}' has {len(maps)} stages, and {depth} were requested. Expected at most {len(maps)}; lower the depth."
+            )
+
+    def cut(self, depth: int) -> None:
+        """Remove all stages but the first ones; other weights than those of `LITE0` are then random ones."""
+        self.depth, self.strides, self.channels = (
+            depth,
+            self.strides[:depth],
+            self.channels[:depth],
+        )
+        if self.is_sequential:
+            self.blocks = nn.ModuleList(list(self.blocks)[:depth])
+        else:
+            first = tuple(range(depth))
+            self.body = _create(
+                self.name, features_only=True, in_chans=self.bands, out_indices=first
             )
 
     def _take_blocks(self, model: Any) -> None:
@@ -108,16 +127,17 @@ class Backbone(nn.Module):
         Parameters
         ----------
         image
-            float ``(sample, 3, row, col)``: red, green and blue with the normalization of the weights; sides are multiples
-            of the largest stride.
+            float ``(sample, band, row, col)``, commonly red, green and blue, with the normalization of the weights; sides are
+            multiples of the largest stride.
         """
         if not self.is_sequential:
             return list(self.body(image))[: self.depth]
         compiler: Any = torch.jit
-        if self.name != LITE0 or torch.is_grad_enabled() or compiler.is_tracing():
+        is_plain = self.training or torch.is_grad_enabled() or compiler.is_tracing()
+        if self.name != LITE0 or is_plain:
             return self._later_stages(self._first_stages(image))
         stages = compute_by_rows(self._first_stages, image, STRIP_PX, FIRST_HALO)
-        if len(stages) < self.depth:
+        if len(stages) < len(self.blocks):
             stages += compute_by_rows(
                 lambda part: [self.blocks[2](part)], stages[-1], STRIP_PX // 2, THIRD_HALO
             )
@@ -125,7 +145,7 @@ class Backbone(nn.Module):
 
     def _first_stages(self, image: Tensor) -> list[Tensor]:
         """Return the stages of strides 2 and 4, which have the largest feature maps."""
-        return self._later_stages([], self.bn1(self.conv_stem(image)), min(2, self.depth))
+        return self._later_stages([], self.bn1(self.conv_stem(image)), 2)
 
     def _later_stages(
         self, stages: list[Tensor], features: Tensor | None = None, depth: int | None = None

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from geopointseg.model.tolerant_norm import TolerantBatchNorm2d
+
 _EPS = 1e-3
 _STEM, _FEATURES, _CLASSES = 32, 1280, 1000
 _STAGES = (
@@ -41,13 +43,13 @@ class SamePadConv(nn.Conv2d):
         return super().forward(image)
 
 
-class _Norm(nn.BatchNorm2d):
+class _Norm(TolerantBatchNorm2d):
     def __init__(self, channels: int, *, is_active: bool = True) -> None:
         super().__init__(channels, _EPS)
         self.act = nn.ReLU6(inplace=True) if is_active else nn.Identity()
 
-    def forward(self, image: Tensor) -> Tensor:
-        return cast("Tensor", self.act(super().forward(image)))
+    def forward(self, input: Tensor) -> Tensor:
+        return cast("Tensor", self.act(super().forward(input)))
 
 
 class _Separable(nn.Module):
@@ -87,6 +89,11 @@ class _Inverted(nn.Module):
 class Lite0(nn.Module):
     """EfficientNet-Lite0.
 
+    Parameters
+    ----------
+    bands
+        Number of input channels.
+
     Attributes
     ----------
     conv_stem, bn1
@@ -105,9 +112,9 @@ class Lite0(nn.Module):
     4652008
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bands: int = 3) -> None:
         super().__init__()
-        self.conv_stem, self.bn1 = SamePadConv(3, _STEM, 3, 2), _Norm(_STEM)
+        self.conv_stem, self.bn1 = SamePadConv(bands, _STEM, 3, 2), _Norm(_STEM)
         stages, before = [], _STEM
         for count, kernel, stride, expansion, after in _STAGES:
             blocks: list[nn.Module] = []
@@ -125,6 +132,6 @@ class Lite0(nn.Module):
         self.classifier = nn.Linear(_FEATURES, _CLASSES)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return logits ``(sample, 1000)`` of a normalized image ``(sample, 3, row, col)``."""
+        """Return logits ``(sample, 1000)`` of a normalized image ``(sample, band, row, col)``."""
         features = self.bn2(self.conv_head(self.blocks(self.bn1(self.conv_stem(image)))))
         return cast("Tensor", self.classifier(torch.mean(features, dim=(-2, -1))))

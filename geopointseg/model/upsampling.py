@@ -41,6 +41,7 @@ _CHOICES = {
     "unetplusplus": _INTERPOLATIONS,
     "manet": _INTERPOLATIONS,
     "fpn": _INTERPOLATIONS,
+    "pyramid": _INTERPOLATIONS,
     "pan": _INTERPOLATIONS,
     "linknet": ("transposed",),
 }

@@ -546,7 +546,7 @@ def save_members(folder: Path, classes: int, *names: str) -> Path:
     torch.manual_seed(0)
     options = {
         "linear": {"architecture": "linear", "encoder": LITE0, "encoder_depth": DEPTH},
-        "fpn": {"architecture": "fpn", "encoder": f"tu-{LITE0}", "encoder_depth": 5},
+        "pyramid": {"architecture": "pyramid", "encoder": f"tu-{LITE0}", "encoder_depth": 5, "norm": "group"},
         "unet": {"architecture": "unet", "encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [64, 32, 16]},
     }  # fmt: skip
     norm, members = Normalization(np.full(BANDS, 120.0), np.full(BANDS, 60.0)), []
@@ -584,7 +584,7 @@ def measure_frozen(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Compare the models on the frozen backbone with its bare forward and with the default of version 0.1.0."""
     scene = write_scene(folder / f"s_{args.size}.tif", args.size, args.size)
     kinds = {
-        "linear": ("linear",), "default": ("linear", "fpn", "forest"), "earlier network": ("unet",),
+        "linear": ("linear",), "default": ("linear", "pyramid", "forest"), "earlier network": ("unet",),
         "earlier default": ("unet", "forest"),
     }  # fmt: skip
     models = {

@@ -91,7 +91,7 @@ def test_a_training_takes_the_upsampling_of_its_settings(place, tiny, tmp_path) 
 
 RGB = ("red", "green", "blue")
 PLAIN = ("unet", "resnet18", 3, "none", False)
-EYES = ("fpn", "tu-tf_efficientnet_lite0", 5, "imagenet", True)
+EYES = ("pyramid", "tu-tf_efficientnet_lite0", 5, "imagenet", True)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_frozen_encoder_sees_the_colours_and_no_other_band() -> None:
     image = torch.rand(1, 4, 64, 64)
     expected = build_backbone()(image[:, [3, 2, 1]])
     found = network.encoder(image)
-    assert torch.allclose(found[1], expected[0], atol=1e-5)
+    assert torch.allclose(found[0], expected[0], rtol=1e-3, atol=1e-4)
     assert normalization.mean.tolist() == pytest.approx([90.0, *[255 * INPUT_MEAN] * 3])
     trained = [p for p in network.parameters() if p.requires_grad]
     assert trained

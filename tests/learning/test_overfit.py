@@ -27,7 +27,7 @@ def test_one_chip_is_learnt_by_heart(tmp_path: Path) -> None:
         {
             "augmentation": plain,
             "sampling": {"chip_size": 64, "batch_size": 2},
-            "optimization": {"steps": 120},
+            "optimization": {"steps": 200},
             "selection": {"held_out": 0.0},
             "teaching": {"distillation_weight": 0.0, "ema_decay": 0.0},
         }

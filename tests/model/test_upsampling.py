@@ -27,7 +27,10 @@ CASES = [
     ("unet", "vgg11_bn", "unpooling"),
     ("unet", "tu-vgg11", "unpooling"),
     ("unet", "mit_b0", "transposed"),
-    *((name, "resnet18", "bilinear") for name in ("unetplusplus", "manet", "fpn", "pan")),
+    *(
+        (name, "resnet18", "bilinear")
+        for name in ("unetplusplus", "manet", "fpn", "pyramid", "pan")
+    ),
     *((name, "resnet18", "bilinear") for name in ("deeplabv3plus", "pspnet", "segformer")),
     ("pan", "resnet18", "nearest"),
     ("linknet", "resnet18", "transposed"),
@@ -152,7 +155,7 @@ REFUSALS = {
         "nearest",
     ): r"^\[model\] upsampling is 'nearest', which the architecture 'deeplabv3plus' "
     r"does not have\. Set it to auto or bilinear, or take an architecture that has it \(fcn, unet, unetplusplus, manet, "
-    r"fpn, pan\)\.$",
+    r"fpn, pyramid, pan\)\.$",
     ("fpn", "vgg11_bn", "unpooling"): r"auto or nearest or bilinear, .* has it \(fcn, unet\)\.$",
     ("linknet", "resnet18", "bilinear"): r"'linknet' does not have\. Set it to auto or transposed",
     (
@@ -171,7 +174,7 @@ def test_what_is_impossible_is_refused(case) -> None:
 
 
 POSSIBLE = {"fcn": METHODS, "unet": METHODS[:3], "linknet": ["transposed"]}
-POSSIBLE |= dict.fromkeys(("unetplusplus", "manet", "fpn", "pan"), METHODS[:2])
+POSSIBLE |= dict.fromkeys(("unetplusplus", "manet", "fpn", "pyramid", "pan"), METHODS[:2])
 
 
 @pytest.mark.parametrize("method", METHODS)
