@@ -20,7 +20,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +211,25 @@ def budget(recipe: Recipe, config: Any, arguments: argparse.Namespace) -> dict[s
 
 
 def read_votes(ground: Ground, model: Any) -> Votes:
-    """Return the probabilities of every member on every test scene, and of all members by their weights."""
+    """Return the probabilities of every member on every test scene, and of all members by their weights.
+
+    Every member gets the windows that it gets in a map of all members: the normalization of some networks depends on them.
+    """
+    from geopointseg.config import Config
+    from geopointseg.prediction.prediction_job import resolve_overlap, resolve_window
     from geopointseg.prediction.predictor import predict_array
     from geopointseg.raster.scene import Scene
 
+    settings, margin = Config().prediction, max(m.margin_px for m in model.members)
+    window = resolve_window(settings, margin)
+    overlap = resolve_overlap(replace(settings, window_px=window), margin)
     votes: Votes = {}
     for path in dict.fromkeys(place.scene for place in ground.test):
         scene = Scene.open(path)
-        each = {m.kind: predict_array([m], scene)[0] for m in model.members}
+        each = {
+            m.kind: predict_array([m], scene, window_px=window, overlap_px=overlap)[0]
+            for m in model.members
+        }
         each["all"] = sum(m.weight * each[m.kind] for m in model.members)
         if len(model.members) > 1:
             each["alike"] = sum(each[m.kind] for m in model.members) / len(model.members)
