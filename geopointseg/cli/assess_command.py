@@ -124,7 +124,11 @@ def _assess_map(
     run: Invocation, map_path: str, points: str, output: str | None, **options: Any
 ) -> None:
     from geopointseg.assessment.accuracy import assess as assess_map
-    from geopointseg.raster.publishing import require_room_for_folder, require_writable_folder
+    from geopointseg.raster.publishing import (
+        require_ending,
+        require_room_for_folder,
+        require_writable_folder,
+    )
 
     shown = {name: options.pop(name) for name in _REPORT_OPTIONS}
     only_shown = [name for name, value in shown.items() if value and name != "model"]
@@ -138,6 +142,7 @@ def _assess_map(
     else:
         from geopointseg.validation.map_report import ReportInputs, write_map_report
 
+        require_ending(Path(output), "HTML")
         require_writable_folder(Path(output))
         if figures:
             require_room_for_folder(Path(figures))
@@ -193,10 +198,11 @@ def validate_command(
 ) -> None:  # fmt: skip
     """Cross-validate the training on spatial blocks, and compare it with the majority class and with forests."""
     from geopointseg.labels.points import read_points
-    from geopointseg.raster.publishing import require_writable_folder
+    from geopointseg.raster.publishing import require_ending, require_writable_folder
     from geopointseg.validation.cross_validation import validate as cross_validate
 
     if options["output"] is not None:
+        require_ending(Path(options["output"]), "HTML")
         require_writable_folder(Path(options["output"]))
     validated = cross_validate(
         list(rasters), read_points(points, class_field=class_field, layer=layer), config=run.settings, seed=run.seed,

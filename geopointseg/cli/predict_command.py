@@ -126,9 +126,10 @@ def _check_distinct(applicability: str | None, *outputs: str | None) -> None:
     """Refuse an area of applicability that cannot be written, or has the path of another product."""
     if applicability is None:
         return
-    from geopointseg.raster.publishing import require_writable_folder
+    from geopointseg.raster.publishing import require_ending, require_writable_folder
     from geopointseg.report.applicability_section import mask_path
 
+    require_ending(Path(applicability), "GeoTIFF")
     require_writable_folder(Path(applicability))
     own = {Path(applicability).absolute(), mask_path(Path(applicability)).absolute()}
     for path in filter(None, outputs):

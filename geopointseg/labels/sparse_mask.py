@@ -36,7 +36,7 @@ from geopointseg.raster.cog import BLOCK_PX
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.grid import Grid, clip_window, crs_name, row_windows, transform_coordinates
 from geopointseg.raster.polygon import nearest_shape
-from geopointseg.raster.publishing import whole_file
+from geopointseg.raster.publishing import require_ending, whole_file
 from geopointseg.raster.raster_access import open_unplaced
 from geopointseg.summary import count_classes, described
 
@@ -329,6 +329,7 @@ def write_mask(mask: SparseMask, path: str | Path) -> Path:
         If the file cannot be written, or is another raster.
     """
     path = Path(path)
+    require_ending(path, "GeoTIFF")
     _spare_imagery(path)
     grid, codes = mask.grid, code_table(mask.legend)
     profile = {

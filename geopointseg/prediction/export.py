@@ -19,7 +19,7 @@ from geopointseg.model.bundle import ModelBundle, NetworkMember
 from geopointseg.prediction.backend import PARITY, write_onnx
 from geopointseg.prediction.prediction_job import WINDOW_PX
 from geopointseg.process import import_onnxruntime
-from geopointseg.raster.publishing import whole_file
+from geopointseg.raster.publishing import require_ending, whole_file
 
 OVERLAP_PERCENT = 25
 _DEEPNESS_RANGE = 255.0
@@ -100,6 +100,8 @@ def export_onnx(
             "The package 'onnx' is not installed. Expected it for writing ONNX files; install it with: "
             "pip install 'geopointseg[onnxruntime]'"
         )
+    path = Path(output)
+    require_ending(path, "ONNX")
     bundle = model if isinstance(model, ModelBundle) else ModelBundle.load(model)
     members = [member for member in bundle.members if isinstance(member, NetworkMember)]
     if not members:
@@ -109,7 +111,6 @@ def export_onnx(
         )
     side = _round_to(window_px or bundle.config.prediction.window_px or WINDOW_PX, bundle.stride)
     module = DeepnessNetwork(members, bundle.temperature).cpu().eval()
-    path = Path(output)
     with whole_file(path) as temporary:
         example = _example(bundle, side)
         write_onnx(module, example, temporary)

@@ -61,6 +61,7 @@ from geopointseg.raster.class_map import write_sidecars
 from geopointseg.raster.cog import assemble_raster
 from geopointseg.raster.publishing import (
     refuse_overwriting_inputs,
+    require_ending,
     require_writable_folder,
     whole_file,
 )
@@ -296,6 +297,7 @@ def _at_least_one(value: Any) -> list[Any]:
 def _require_outputs(outputs: dict[str, Path | None]) -> None:
     paths = [path for path in outputs.values() if path is not None]
     for path in paths:
+        require_ending(path, "GeoTIFF")
         require_writable_folder(path)
     if len({path.absolute() for path in paths}) < len(paths):
         raise OutputError(

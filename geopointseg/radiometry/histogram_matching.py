@@ -40,7 +40,12 @@ from geopointseg.radiometry.storage_encoding import StorageEncoding, choose_enco
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.curve import look_up, table_values
 from geopointseg.raster.prefetch import map_ahead
-from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs, whole_file
+from geopointseg.raster.publishing import (
+    raster_files,
+    refuse_overwriting_inputs,
+    require_ending,
+    whole_file,
+)
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.summary import described, join_names
 
@@ -184,6 +189,7 @@ def match_raster(
             "Band mixing was requested without invariant pixels. It can only be fitted where both images show the same "
             "area; ask for invariant pixels too."
         )
+    require_ending(Path(output), "GeoTIFF")
     scene = _open_one(raster, reporter)
     listed = [references] if isinstance(references, _ONE) else list(references)
     known, opened = _gather_references(listed, scene, reporter)

@@ -33,7 +33,7 @@ from geopointseg.raster.class_style import (
 from geopointseg.raster.cog import BLOCK_PX, Layout, ScratchTiles, assemble_raster, encode_tile
 from geopointseg.raster.crs import read_sidecar
 from geopointseg.raster.grid import Grid, clip_window, crs_name, row_windows, slices_within
-from geopointseg.raster.publishing import whole_file
+from geopointseg.raster.publishing import require_ending, whole_file
 from geopointseg.raster.raster_access import HANDLES, grid_of, open_dataset, reading, require_placed
 from geopointseg.raster.validity import Nodata, masks_of, nodata_values, read_valid
 from geopointseg.summary import described, join_names
@@ -142,6 +142,7 @@ def write_class_map(
         If the file cannot be written.
     """
     path = Path(path)
+    require_ending(path, "GeoTIFF")
     _check_indices(class_index, grid, legend)
     index = class_index if valid is None else np.where(valid, class_index, INVALID)
     table = code_table(legend)

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from geopointseg.errors import GeopointsegError, OutputError
 from geopointseg.markup import is_device
@@ -353,6 +354,24 @@ def require_writable_folder(path: Path) -> None:
             )  # does nothing, and fails where another program keeps the file from being moved
     except PermissionError as error:
         raise _explain_hold(error, path, {}) from error
+
+
+_ENDINGS = {"GeoTIFF": (".tif", ".tiff"), "HTML": (".html", ".htm"), "ONNX": (".onnx",)}
+_OTHER_ENDINGS = {
+    ".asc", ".bmp", ".csv", ".docx", ".gif", ".geojson", ".gpkg", ".h5", ".hdf", ".img", ".jp2", ".jpeg", ".jpg", ".json", ".md",
+    ".nc", ".npy", ".pdf", ".png", ".pt", ".pth", ".shp", ".svg", ".txt", ".vrt", ".webp", ".xlsx", ".zarr", ".zip",
+}  # fmt: skip
+"""Endings by which people and programs expect another format."""
+
+
+def require_ending(path: Path, form: Literal["GeoTIFF", "HTML", "ONNX"]) -> None:
+    """Raise `OutputError` if a file of one format is to be written under the ending of another one."""
+    own, ending = _ENDINGS[form], path.suffix.lower()
+    others = _OTHER_ENDINGS.union(*_ENDINGS.values()).difference(own)
+    if ending in others:
+        raise OutputError(
+            f"The output '{path}' ends in {path.suffix}, but it is written as {form}. Expected a name that ends in {own[0]}; choose such a name."
+        )
 
 
 def require_room_for_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ from geopointseg.assessment.assessment_result import SAMPLING_NOTES, Assessment
 from geopointseg.errors import InputFileError
 from geopointseg.labels.points import Points
 from geopointseg.raster.class_map import ClassMap
-from geopointseg.raster.publishing import whole_file
+from geopointseg.raster.publishing import require_ending, whole_file
 from geopointseg.raster.scene import Scene
 from geopointseg.report import figures
 from geopointseg.report.explanation import explain, headline_tiles
@@ -136,6 +136,7 @@ def write_document(
     made_on = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d")
     text = environment.get_template(TEMPLATE).render(document=document, made_on=made_on)
     path = Path(path)
+    require_ending(path, "HTML")
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     if figure_folder is not None:

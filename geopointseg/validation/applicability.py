@@ -36,7 +36,12 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import class_map_tags, colormap, write_sidecars
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.grid import row_windows
-from geopointseg.raster.publishing import raster_files, refuse_overwriting_inputs, whole_file
+from geopointseg.raster.publishing import (
+    raster_files,
+    refuse_overwriting_inputs,
+    require_ending,
+    whole_file,
+)
 from geopointseg.raster.scene import Scene, ScenePath
 from geopointseg.report.applicability_section import (
     INSIDE_LEGEND,
@@ -207,6 +212,7 @@ def map_applicability(
         trained_on = open_imagery(training_scenes, [bundle], reporter)
     training = _training_points(points, bundle)
     path = Path(output)
+    require_ending(path, "GeoTIFF")
     mask = mask_path(path)
     read = raster_files(opened.path for opened in (target, *trained_on))
     refuse_overwriting_inputs([path, mask], [*read, training.source])

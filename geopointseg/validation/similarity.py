@@ -26,6 +26,7 @@ from geopointseg.raster.class_map import ATTRIBUTION_TAG
 from geopointseg.raster.crs import keep_crs
 from geopointseg.raster.publishing import (
     refuse_overwriting_inputs,
+    require_ending,
     require_writable_folder,
     whole_file,
 )
@@ -102,6 +103,7 @@ def map_similarity(
     """
     reporter = reporter or Reporter()
     path = Path(output)
+    require_ending(path, "GeoTIFF")
     require_writable_folder(path)
     reading = (settings or SceneConfig()).reading
     bands = (settings or SceneConfig()).bands

@@ -61,6 +61,11 @@ def ending_of_another_format(bench: Bench) -> Path:
     return bench.folder / "out.shp"
 
 
+@trouble("ending of another format", {"tif", "html", "onnx"})
+def output_named_like_a_picture(bench: Bench) -> Path:
+    return bench.folder / "out.jpg"
+
+
 @trouble("very long names", ANY)
 def output_name_of_300_bytes(bench: Bench) -> Path:
     return bench.folder / ("x" * 300 + bench.good.suffix)
