@@ -205,7 +205,7 @@ def test_bad_input_is_refused_and_leaves_nothing(tmp_path):
     "name",
     [
         "Work!.tif", "a;b,c?.tif", "100% #1.tif", " map .tif", "line\nbreak.tif", "-m.tif", "GPKG:x.tif", "http:x.tif",
-        "s3:x.tif", "data.zip", "no suffix", "\u6c34.tif", "x" * 251 + ".tif",
+        "s3:x.tif", "zip.data", "no suffix", "\u6c34.tif", "x" * 251 + ".tif",
     ],
 )  # fmt: skip
 def test_any_name_of_the_file_system_is_written_and_read(tmp_path, monkeypatch, name):

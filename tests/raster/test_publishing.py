@@ -15,6 +15,7 @@ from geopointseg.raster.folder_publishing import whole_folder
 from geopointseg.raster.publishing import (
     hidden_beside,
     own_mark,
+    require_ending,
     require_writable_folder,
     whole_file,
 )
@@ -267,3 +268,16 @@ def test_a_folder_whose_replacement_was_interrupted_is_whole(tmp_path, is_new_th
         raise ValueError("half way")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
     assert (folder / "what").read_text() == ("new" if is_new_there else "old")
+
+
+@pytest.mark.parametrize("name", ["map.jpg", "map.PNG", "map.tif.zip", "map.html", "map.gpkg"])
+def test_a_raster_is_not_written_under_the_ending_of_another_format(name) -> None:
+    with pytest.raises(
+        OutputError, match=r"is written as GeoTIFF\. Expected a name that ends in \.tif"
+    ):
+        require_ending(Path(name), "GeoTIFF")
+
+
+@pytest.mark.parametrize("name", ["map.tif", "map.TIFF", "map", "map.2024", "jpg"])
+def test_any_other_ending_is_accepted(name) -> None:
+    require_ending(Path(name), "GeoTIFF")
