@@ -17,7 +17,7 @@ class ModelConfig:
     architecture: str = setting(
         "auto",
         "Segmentation architecture: any of segmentation-models-pytorch, pyramid or fcn. 'auto' is a pyramid on a frozen encoder with "
-        "ImageNet weights for colour imagery with pixels below 4 m, and a small unet without pretrained weights for other imagery "
+        "ImageNet weights for imagery with colours, colour infrared or a single band and pixels below 4 m, and a small unet without pretrained weights for other imagery "
         "and where any other setting of the network is named.",
     )
     encoder: str = setting(

@@ -87,7 +87,7 @@ def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter)
             return config.updated({"model": PRETRAINED})
     elif is_open and model.weights == "auto":
         reporter.log(
-            "The network starts from random weights: pretrained weights serve imagery with red, green and blue bands and "
+            "The network starts from random weights: pretrained weights serve imagery with colours, colour infrared or a single band, and "
             f"pixels below {COARSE_M:g} m. `[model] weights = 'imagenet'` takes them all the same."
         )
     return with_plain_network(config)
@@ -179,14 +179,15 @@ def _is_backbone(config: Config) -> bool:
 
 
 def _see_colors(network: Network, weights: InitialWeights, colors: Sequence[int]) -> None:
-    """Load the weights of a frozen encoder, whose first convolution sees red, green and blue and no other band."""
+    """Load the weights of a frozen encoder, whose first convolution sees the bands of three colours and no other one."""
     plain = [Band(k + 1, "") for k in range(network.bands)]
     apply_weights(network, weights, plain, Reporter(NullSink()))
     stem = next(module for module in network.encoder.modules() if isinstance(module, nn.Conv2d))
     kernels = next(v for key, v in weights.tensors.items() if key.endswith("conv_stem.weight"))
     with torch.no_grad():
         stem.weight.zero_()
-        stem.weight[:, list(colors)] = kernels.to(stem.weight)
+        for kernel, color in enumerate(colors):
+            stem.weight[:, color] += kernels[:, kernel].to(stem.weight)
 
 
 def _where_8_bit(

@@ -150,23 +150,33 @@ def _as_network(body: LinearBody, imagery: TrainingImagery) -> Network:
     ).eval()
 
 
-def find_colors(bands: Sequence[Band]) -> tuple[int, ...] | None:
-    """Return the positions of red, green and blue among bands; None where not all are known.
+_COMPOSITES = ("red", "green", "blue"), ("nir", "red", "green")
+"""True colours, and colour infrared, whose edges and textures are those of true colours."""
 
-    Three or four bands without name and colour are taken as red, green and blue (and another one), as in photographs.
+
+def find_colors(bands: Sequence[Band]) -> tuple[int, ...] | None:
+    """Return the positions of the bands that a backbone sees as red, green and blue; None where there are none.
+
+    Without blue, near infrared, red and green take the places of red, green and blue. A single band takes all three. Three or four
+    bands without name and colour are taken as red, green and blue (and another one), as in photographs.
 
     Examples
     --------
     >>> find_colors([Band(1, "nir"), Band(2, "blue"), Band(3, "green"), Band(4, "red")])
     (3, 2, 1)
+    >>> find_colors([Band(1, "nir"), Band(2, "red"), Band(3, "green")])
+    (0, 1, 2)
+    >>> find_colors([Band(1, "")])
+    (0, 0, 0)
     >>> find_colors([Band(1, "vv"), Band(2, "vh")]) is None
     True
     """
-    found = match_bands(["red", "green", "blue"], bands)
-    if found is not None:
-        positions = [found.index(k) if k in found else None for k in range(3)]
-        if None not in positions:
-            return tuple(p for p in positions if p is not None)
+    if len(bands) == 1:
+        return (0, 0, 0)
+    for names in _COMPOSITES:
+        found = match_bands(names, bands) or []
+        if {0, 1, 2} <= {*found}:
+            return tuple(found.index(k) for k in range(3))
     is_plain = all(not band.name and not band.color for band in bands)
     return (0, 1, 2) if is_plain and len(bands) in (3, 4) else None
 

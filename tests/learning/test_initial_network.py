@@ -100,6 +100,9 @@ EYES = ("pyramid", "tu-tf_efficientnet_lite0", 5, "imagenet", True)
         ({}, colored(*RGB), EYES),
         ({}, colored("nir", "blue", "green", "red"), EYES),
         ({}, colored("", "", ""), EYES),
+        ({}, colored("green", "nir", "red"), EYES),
+        ({}, colored(""), EYES),
+        ({}, colored("", resolution_m=15.0), PLAIN),
         ({}, colored(*RGB, resolution_m=10.0), PLAIN),
         ({}, colored("vv", "vh"), PLAIN),
         ({"weights": "none"}, colored(*RGB), PLAIN),
@@ -139,18 +142,28 @@ def test_without_the_weights_a_training_says_so_and_goes_on(monkeypatch) -> None
         resolve_network(wanted, [colored(*RGB)], Reporter())
 
 
-def test_the_frozen_encoder_sees_the_colours_and_no_other_band() -> None:
-    place = colored("nir", "blue", "green", "red")
-    imagery = SimpleNamespace(
-        bands=4, classes=2, normalization=lambda: Normalization(np.full(4, 90.0), np.full(4, 20.0))
+@pytest.mark.parametrize(
+    ("names", "seen"),
+    [
+        (("nir", "blue", "green", "red"), [3, 2, 1]),
+        (("green", "nir", "red"), [1, 2, 0]),
+        (("",), [0, 0, 0]),
+    ],
+)
+def test_the_frozen_encoder_sees_the_colours_and_no_other_band(names, seen) -> None:
+    count = len(names)
+    own = Normalization(np.full(count, 90.0), np.full(count, 20.0))
+    imagery = SimpleNamespace(bands=count, classes=2, normalization=lambda: own)
+    network, normalization = build_initial_network(
+        imagery, [colored(*names)], Config(), 0, Reporter()
     )
-    network, normalization = build_initial_network(imagery, [place], Config(), 0, Reporter())
     network.eval()
-    image = torch.rand(1, 4, 64, 64)
-    expected = build_backbone()(image[:, [3, 2, 1]])
+    image = torch.rand(1, count, 64, 64)
+    expected = build_backbone()(image[:, seen])
     found = network.encoder(image)
     assert torch.allclose(found[0], expected[0], rtol=1e-3, atol=1e-4)
-    assert normalization.mean.tolist() == pytest.approx([90.0, *[255 * INPUT_MEAN] * 3])
+    means = [255 * INPUT_MEAN if k in seen else 90.0 for k in range(count)]
+    assert normalization.mean.tolist() == pytest.approx(means)
     trained = [p for p in network.parameters() if p.requires_grad]
     assert trained
     assert not any(p.requires_grad for p in network.encoder.parameters())
