@@ -41,7 +41,7 @@ from geopointseg.learning.trainer import (
     LossNotFiniteError,
     TrainingLoop,
     read_checkpoint,
-    release_cycles,
+    release_memory,
     write_checkpoint,
 )
 from geopointseg.learning.training_imagery import TrainingImagery, read_training_imagery
@@ -135,7 +135,7 @@ def pretrain(
             )
             pretraining = _Pretraining(opened[0], imagery, config, seed, folder)
             summary = pretraining.run(target, reporter, resume=resume)
-            release_cycles()
+            release_memory()
         folder.publish()
     except _LastGoodError as error:
         kept = folder.publish_beside(f"step-{error.step}")

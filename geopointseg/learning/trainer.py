@@ -31,6 +31,7 @@ from geopointseg.learning.chips import TrainingChips
 from geopointseg.learning.consistency import AveragedNetwork
 from geopointseg.learning.optional_terms import Consistency
 from geopointseg.learning.training_log import TrainingLog
+from geopointseg.model.allocator import return_freed_memory
 from geopointseg.model.architecture import Network
 from geopointseg.model.bundle import has_bfloat16
 from geopointseg.model.tensor_file import read_pickled_tensors
@@ -488,10 +489,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def release_cycles() -> None:
-    """Free the imagery and networks of a training that has ended.
+def release_memory() -> None:
+    """Free the imagery and networks of a training that has ended, and return their memory to the system.
 
     Lightning's trainer, its loops and the callbacks refer to each other. Without this, what they hold stays in memory until
     Python's next full collection, which may be many trainings later.
     """
     gc.collect()
+    return_freed_memory()

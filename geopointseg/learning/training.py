@@ -34,7 +34,7 @@ from geopointseg.learning.initial_network import build_initial_network, resolve_
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.network_training import LastGoodError, NetworkSession, TrainingOutcome
 from geopointseg.learning.preparation import Labels, Prepared, prepare, with_budget
-from geopointseg.learning.trainer import release_cycles
+from geopointseg.learning.trainer import release_memory
 from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
     describe_points,
@@ -145,6 +145,7 @@ def train(
                 started_s=started_s,
             )
             outcome = _train(job, resume=resume)
+            release_memory()
             _write(job, outcome)
         output_folder.publish()
     except LastGoodError as error:
@@ -204,9 +205,7 @@ def _train(job: TrainingJob, *, resume: bool) -> TrainingOutcome:
     if job.kind == "auto" and (reason := _why_no_network(job)):
         job.reporter.log(reason)
         return _fitted_alone(job, reason)
-    outcome = NetworkSession(job, resume=resume).run()
-    release_cycles()
-    return outcome
+    return NetworkSession(job, resume=resume).run()
 
 
 _REQUESTED = {

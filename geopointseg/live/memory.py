@@ -1,4 +1,4 @@
-"""Memory of the process of a live session: its size, and the return of freed memory to the system."""
+"""Memory of the process of a live session."""
 
 from __future__ import annotations
 
@@ -37,13 +37,6 @@ def share_arenas() -> None:
     if may_change_process() and platform.libc_ver()[0] == "glibc":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
-
-
-def return_freed_memory() -> None:
-    """Return freed memory to the system; only with glibc."""
-    if may_change_process() and platform.libc_ver()[0] == "glibc":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def hold_apart(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

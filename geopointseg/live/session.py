@@ -35,7 +35,6 @@ from geopointseg.live.memory import (
     LEAST_CACHE,
     MEMORY_BYTES,
     resident_bytes,
-    return_freed_memory,
 )
 from geopointseg.live.view_pyramid import LevelWindows, ViewPixels, place_view
 from geopointseg.live.window_features import (
@@ -47,6 +46,7 @@ from geopointseg.live.window_features import (
     sample_window,
 )
 from geopointseg.live.window_piece import paint_piece, place_piece
+from geopointseg.model.allocator import return_freed_memory
 from geopointseg.model.backbone import DEPTH
 from geopointseg.model.tree_table import usable_cores
 from geopointseg.raster.grid import Bounds

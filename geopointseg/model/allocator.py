@@ -1,4 +1,4 @@
-"""Settings of the memory allocator that keep freed memory in the process.
+"""Settings of the memory allocator that keep freed memory in the process while a map is computed, and its return afterwards.
 
 Networks allocate the same feature maps for every window. glibc returns large blocks to the system when they are freed, and
 the system clears each page when it is allocated again. This depends on the addresses of earlier blocks, so the time of the
@@ -43,3 +43,10 @@ def keep_freed_memory() -> bool:
             (mallopt(_TRIM_THRESHOLD, KEPT_BYTES), mallopt(_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK))
         )
     return False
+
+
+def return_freed_memory() -> None:
+    """Return freed memory to the system, for processes that go on after a map or a training; only with glibc."""
+    if may_change_process() and platform.libc_ver()[0] == "glibc":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)

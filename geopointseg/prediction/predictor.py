@@ -18,6 +18,7 @@ from geopointseg.assessment.map_origin import FOLDER_TAG, describe_folders
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError, OutputError
 from geopointseg.legend import Legend
+from geopointseg.model.allocator import return_freed_memory
 from geopointseg.model.bundle import Member, ModelBundle, NetworkMember, resolve_device
 from geopointseg.model.ensemble import combine_models
 from geopointseg.model.inference import Ensemble, WeightedModel
@@ -272,6 +273,7 @@ class PlannedPrediction:
             work = work.of_job({**self.identity, "the backend": job.backend})
             counts, computed = _compute(job, work, client, self.reporter)
             _write_outputs(job, work, self.outputs, self.reporter)
+        return_freed_memory()
         return _summary(job, self.outputs, counts, computed, time.monotonic() - self.started)
 
 
