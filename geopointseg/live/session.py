@@ -63,8 +63,10 @@ MOST_VALUES = 2**23
 """Largest number of probabilities that are held at once while a picture is painted."""
 WORKERS = min(usable_cores(), 4)
 """Threads that compute features and paint, each one window at a time."""
-KEPT_ROWS = 20_000
-"""Number of feature rows of points that are kept."""
+KEPT_ROWS = 1_000
+"""Number of feature rows from which on those of points that were removed are dropped, at each level."""
+KEPT_PLACES = 20_000
+"""Number of pixels of which it is kept whether there is an image."""
 
 Check = Callable[[float], object]
 """Called with the completed share of the work; may raise to stop it."""
@@ -172,7 +174,7 @@ class LiveSession:
         if known is None:
             self.scene.require_unchanged()
             known = bool(self.scene.mosaic.read(Window(col, row, 1, 1)).valid[0, 0])
-            if len(self._validity) >= KEPT_ROWS:
+            if len(self._validity) >= KEPT_PLACES:
                 self._validity.clear()
             self._validity[row, col] = known
         return known
@@ -445,12 +447,20 @@ class LiveSession:
         pixels = list(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
         new = [pixel for pixel in pixels if pixel not in kept]
         if len(kept) + len(new) > max(KEPT_ROWS, 2 * len(pixels)):
-            kept.clear()
-            self._moments.pop(level, None)
-            new = pixels
+            self._forget_removed(level, pixels)
         if new:
             self._sample_pixels(level, new, kept, check)
         return [kept[pixel] for pixel in pixels]
+
+    def _forget_removed(self, level: int, pixels: Sequence[tuple[int, int]]) -> None:
+        """Drop the features of pixels that are no longer labelled, and the moments of windows without a labelled pixel."""
+        kept, moments = self._rows[level], self._moments.get(level, {})
+        for pixel in kept.keys() - {*pixels}:
+            del kept[pixel]
+        row, col = (np.array(values, np.int64) >> level for values in zip(*pixels, strict=True))
+        owner = np.column_stack(self.windows(level).owners(row, col))
+        for place in moments.keys() - {(int(i), int(j)) for i, j in owner}:
+            del moments[place]
 
     def _sample_pixels(
         self,

@@ -312,12 +312,27 @@ def test_what_is_forgotten_and_computed_again_gives_the_same_head(
     session.points.replace_all(points(6, seed=4))
     before = session.fitted(0).head
     monkeypatch.setattr("geopointseg.live.session.KEPT_ROWS", 1)
-    session.points.replace_all(points(16, seed=5))  # more than twice as many: rows are cleared
+    session.points.replace_all(points(16, seed=5))  # more than twice as many: others are dropped
     session.fitted(0)
     session.points.replace_all(points(6, seed=4))
     after = session.fitted(0).head
     np.testing.assert_array_equal(after.weight, before.weight)
     np.testing.assert_array_equal(after.bias, before.bias)
+
+
+def test_features_of_removed_points_do_not_fill_the_memory(session, points, monkeypatch) -> None:
+    monkeypatch.setattr("geopointseg.live.session.KEPT_ROWS", 40)
+    kept = points()
+    before = session.fitted(0).head
+    for shift in range(1, 9):
+        moved = [{**point, "x": point["x"] + 2.0 * shift} for point in kept[:10]]
+        added = [session.points.add(point) for point in moved]
+        session.fitted(0)
+        for point in added:
+            session.points.remove(point)
+    assert len(session._rows[0]) <= max(40, 2 * (len(kept) + 10))
+    after = session.fitted(0).head
+    np.testing.assert_array_equal(after.weight, before.weight)
 
 
 @pytest.mark.parametrize("is_harmful", [True, False])
