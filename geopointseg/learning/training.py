@@ -145,7 +145,6 @@ def train(
                 started_s=started_s,
             )
             outcome = _train(job, resume=resume)
-            release_memory()
             _write(job, outcome)
         output_folder.publish()
     except LastGoodError as error:
@@ -272,7 +271,8 @@ def _keep_last_good(job: TrainingJob, error: LastGoodError) -> TrainingError:
 
 
 def _write(job: TrainingJob, outcome: TrainingOutcome) -> None:
-    """Write the files of a model, and its training points."""
+    """Free the memory of a training, and write the files of its model and its training points."""
+    release_memory()
     prepared = job.prepared
     learnt = points_trained_on(
         prepared.points, prepared.scenes, prepared.imagery, job.all_labels, prepared.legend
