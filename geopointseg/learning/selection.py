@@ -35,8 +35,9 @@ FROZEN_ENCODER_WEIGHTS = {"network": 4.0, "linear": 2.0, "forest": 1.0}
 """Relative weights of members where the network has a frozen pretrained encoder. On other scenes this mixture scores as high as the
 network alone (65.2 and 64.6 in mean F1 over three splits), and up to five points higher where the network is not the best."""
 COARSE_WEIGHTS = {"network": 1.0, "linear": 1.0, "forest": 2.0}
-"""Relative weights of members on imagery that a backbone trained on photographs does not suit. Over twelve draws and splits of Landsat and
-Sentinel-2 the mixture of forest and linear model scores 2.6 points above one weighted by skill, and on none of them below."""
+"""Relative weights of members on imagery that a backbone trained on photographs does not suit. On Landsat and Sentinel-2
+(twelve splits and numbers of points, means of up to three draws) the mixture of forest and linear model scores 2.6 points above one
+weighted by skill, and on none of them below; single draws vary by a point."""
 LARGE_GAIN = 0.3
 """Decrease of the log loss from which on a member with a known weight can be left out. Smaller ones were chance: on the held-out pixels of
 a scene they were clear, and on other scenes the mixture without the member scored up to six points lower."""

@@ -21,8 +21,7 @@ from geopointseg.model.allocation_budget import AllocationBudget
 from geopointseg.model.architecture import Network, build_network
 from geopointseg.model.embedding_heads import EMBEDDING_ARCHITECTURES, build_embedding_head
 from geopointseg.model.fused_convolution import fuse_convolutions
-from geopointseg.model.linear import LinearBody
-from geopointseg.model.pyramid import PyramidBody
+from geopointseg.model.plane_upsampling import PlaneNetwork
 from geopointseg.summary import described
 
 if TYPE_CHECKING:
@@ -209,11 +208,7 @@ class NetworkMember:
         batch = torch.from_numpy(self.normalization.apply(image, valid))
         whole = not any(side % self.stride for side in image.shape[-2:])
         with torch.inference_mode():
-            if (
-                whole
-                and self.device.type == "cpu"
-                and isinstance(network.body, (LinearBody, PyramidBody))
-            ):
+            if whole and self.device.type == "cpu" and isinstance(network.body, PlaneNetwork):
                 return network.body.probabilities(batch, *span).numpy()
             batch = batch.to(self.device, memory_format=torch.channels_last)
             logits = network(batch)[..., *span].float()

@@ -7,14 +7,48 @@ the rows. A band fits in the cache of the processor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 BAND_PX = 64
 """Rows of a band."""
+
+
+class PlaneNetwork(nn.Module):
+    """A network whose logits are sums of upsampled planes, so that the probabilities of a part need no logits at full resolution."""
+
+    def probabilities(self, image: Tensor, rows: slice, cols: slice) -> Tensor:
+        """Return the softmax of the logits for a part of an image, computed in less time.
+
+        Parameters
+        ----------
+        image
+            float32 ``(sample, band, row, col)``, normalized, on a CPU; sides are multiples of the stride.
+        rows, cols
+            The part.
+
+        Returns
+        -------
+        Tensor
+            float32 ``(sample, class, row, col)``, contiguous.
+        """
+        weight, bias = self._of_bands()
+        part, place = image[..., rows, cols], (rows.start or 0, cols.start or 0)
+        found = image.new_empty((len(image), len(weight), *part.shape[-2:]))
+        for planes, pixels, target in zip(self._planes(image), part, found, strict=True):
+            write_probabilities(target, pixels[: weight.shape[1]], (weight, bias), planes, place)
+        return found
+
+    def _of_bands(self) -> tuple[Tensor, Tensor]:
+        """Return the weights ``(class, band)`` of the first bands, which may be none, and the biases ``(class,)`` of the logits."""
+        raise NotImplementedError
+
+    def _planes(self, image: Tensor) -> Iterator[Mapping[int, Tensor]]:
+        """Yield the planes ``(class, row / stride, col / stride)`` of each sample by stride, contiguous."""
+        raise NotImplementedError
 
 
 def write_probabilities(

@@ -13,7 +13,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geopointseg.errors import ConfigError
-from geopointseg.model.backbone import Backbone
-from geopointseg.model.plane_upsampling import write_probabilities
+from geopointseg.model.backbone import LITE0, Backbone
+from geopointseg.model.plane_upsampling import PlaneNetwork
 from geopointseg.model.tolerant_norm import TolerantBatchNorm2d
 
 FINEST_STRIDE = 4
@@ -32,7 +32,7 @@ _PYRAMID, _HEAD, _GROUPS = 256, 128, 32
 _DROPOUT = 0.2
 
 
-class PyramidBody(nn.Module):
+class PyramidBody(PlaneNetwork):
     """A backbone and the decoder of semantic FPN.
 
     Parameters
@@ -52,7 +52,7 @@ class PyramidBody(nn.Module):
     Raises
     ------
     ConfigError
-        If the backbone has no stages of strides 4 and more.
+        If the strides of the backbone do not double from 4 on.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class PyramidBody(nn.Module):
         self,
         bands: int,
         classes: int,
-        encoder: str = "tf_efficientnet_lite0",
+        encoder: str = LITE0,
         depth: int = 5,
         norm: str = "group",
         upsampling: str = "nearest",
@@ -76,7 +76,7 @@ class PyramidBody(nn.Module):
         if len(strides) < 2 or strides != [FINEST_STRIDE * 2**k for k in range(len(strides))]:
             raise ConfigError(
                 f"The backbone '{encoder}' has stages of the strides {', '.join(map(str, self.encoder.strides))}. Expected strides that "
-                "double from 4 on; try 'tf_efficientnet_lite0', or another architecture."
+                f"double from 4 on; try '{LITE0}', or another architecture."
             )
         self.encoder.cut(self.used[-1] + 1)
         self.output_stride = strides[-1]
@@ -92,28 +92,14 @@ class PyramidBody(nn.Module):
         """Return logits ``(sample, class, row, col)`` of a normalized image whose sides are multiples of the stride."""
         return _enlarged(self._logits(image), FINEST_STRIDE)
 
-    def probabilities(self, image: Tensor, rows: slice, cols: slice) -> Tensor:
-        """Return the softmax of `forward` for a part of an image, computed in less time.
+    def _of_bands(self) -> tuple[Tensor, Tensor]:
+        """Return no weights: the bands themselves are no features of the classifier."""
+        bias = cast("Tensor", self.classifier.bias)
+        return bias.new_zeros(len(bias), 0), torch.zeros_like(bias)
 
-        Parameters
-        ----------
-        image
-            As in `forward`, on a CPU.
-        rows, cols
-            The part.
-
-        Returns
-        -------
-        Tensor
-            float32 ``(sample, class, row, col)``, contiguous.
-        """
-        logits, part = self._logits(image).contiguous(), image[..., rows, cols]
-        found = image.new_empty((len(image), logits.shape[1], *part.shape[-2:]))
-        no_bands = logits.new_zeros(logits.shape[1], 0), logits.new_zeros(logits.shape[1])
-        for own, pixels, target in zip(logits, part, found, strict=True):
-            place = rows.start or 0, cols.start or 0
-            write_probabilities(target, pixels[:0], no_bands, {FINEST_STRIDE: own}, place)
-        return found
+    def _planes(self, image: Tensor) -> Iterator[Mapping[int, Tensor]]:
+        for logits in self._logits(image).contiguous():
+            yield {FINEST_STRIDE: logits}
 
     def _logits(self, image: Tensor) -> Tensor:
         """Return logits ``(sample, class, row / 4, col / 4)``."""

@@ -370,7 +370,7 @@ def require_ending(path: Path, form: Literal["GeoTIFF", "HTML", "ONNX"]) -> None
     others = _OTHER_ENDINGS.union(*_ENDINGS.values()).difference(own)
     if ending in others:
         raise OutputError(
-            f"The output '{path}' ends in {path.suffix}, but it is written as {form}. Expected a name that ends in {own[0]}; choose such a name."
+            f"The output '{path}' ends in {path.suffix}, but it is written as {form}. Expected a name that ends in {own[0]}; rename the output."
         )
 
 
