@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from geopointseg.process import may_change_process
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt(3)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # names of mallopt(3)
 
 KEPT_BYTES = 256 << 20
 """Freed memory at the end of the heap that is kept, in bytes."""
@@ -40,7 +40,11 @@ def keep_freed_memory() -> bool:
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         return all(
-            (mallopt(_TRIM_THRESHOLD, KEPT_BYTES), mallopt(_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK))
+            (
+                mallopt(_TRIM_THRESHOLD, KEPT_BYTES),
+                mallopt(_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK),
+                mallopt(_ARENA_MAX, 1),
+            )
         )
     return False
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from geopointseg.errors import ConfigError, MissingDependencyError, ModelError, nearest_names
 from geopointseg.model.lite0 import Lite0
+from geopointseg.model.row_threads import for_each
 
 LITE0 = "tf_efficientnet_lite0"
 """timm's name of the default backbone."""
@@ -32,7 +34,7 @@ with the mean and the standard deviation of ImageNet. Those lower the mean F1 of
 five points."""
 INPUT_STD = 0.5
 """Red, green and blue are divided by it, for values from 0 to 1."""
-STRIP_PX = 256
+STRIP_PX = 192
 """Rows of the image, and half as many of the stage of stride 4, whose first stages are computed at once."""
 FIRST_HALO = 16
 """Rows of the image above and below a strip, for the stages of strides 2 and 4. They depend on 12 rows."""
@@ -121,7 +123,12 @@ class Backbone(nn.Module):
         self.conv_stem, self.bn1 = model.conv_stem, model.bn1
         self.blocks = nn.ModuleList(list(model.blocks)[: self.depth])
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(
+        self,
+        image: Tensor,
+        prepare: Callable[[Tensor], Tensor] = lambda part: part,
+        reduce: Callable[[int, Tensor], Tensor] = lambda _, stage: stage,
+    ) -> list[Tensor]:
         """Return float ``(sample, channel, row / stride, col / stride)`` for each stage.
 
         Parameters
@@ -129,39 +136,58 @@ class Backbone(nn.Module):
         image
             float ``(sample, band, row, col)``, commonly red, green and blue, with the normalization of the weights; sides are
             multiples of the largest stride.
+        prepare
+            Makes such an image of rows of another one, so that only a part of it is in memory.
+        reduce
+            Makes the values that are returned of the position of a stage and rows of it, in the same number of rows.
         """
         if not self.is_sequential:
-            return list(self.body(image))[: self.depth]
+            stages = list(self.body(prepare(image)))[: self.depth]
+            return [reduce(k, stage) for k, stage in enumerate(stages)]
         compiler: Any = torch.jit
         is_plain = self.training or torch.is_grad_enabled() or compiler.is_tracing()
         if self.name != LITE0 or is_plain:
-            return self._later_stages(self._first_stages(image))
-        stages = compute_by_rows(self._first_stages, image, STRIP_PX, FIRST_HALO)
-        if len(stages) < len(self.blocks):
-            stages += compute_by_rows(
-                lambda part: [self.blocks[2](part)], stages[-1], STRIP_PX // 2, THIRD_HALO
-            )
-        return self._later_stages(stages)
-
-    def _first_stages(self, image: Tensor) -> list[Tensor]:
-        """Return the stages of strides 2 and 4, which have the largest feature maps."""
-        return self._later_stages([], self.bn1(self.conv_stem(image)), 2)
-
-    def _later_stages(
-        self, stages: list[Tensor], features: Tensor | None = None, depth: int | None = None
-    ) -> list[Tensor]:
-        """Return stages with the following ones added, up to a depth."""
-        features = stages[-1] if features is None else features
-        for block in self.blocks[len(stages) : depth]:
+            features, first = self.bn1(self.conv_stem(_packed(prepare(image)))), 0
+            stages = []
+        else:
+            *stages, features = self._early_stages(image, prepare, reduce)
+            first = len(stages)
+        for k, block in enumerate(self.blocks[first:], first):
             features = block(features)
-            stages.append(features)
+            stages.append(reduce(k, features))
         return stages
+
+    def _early_stages(
+        self,
+        image: Tensor,
+        prepare: Callable[[Tensor], Tensor],
+        reduce: Callable[[int, Tensor], Tensor],
+    ) -> list[Tensor]:
+        """Return the reduced stages of strides 2, 4 and 8, whose feature maps are the largest, and the features of the last one."""
+        third = self.blocks[2] if len(self.blocks) > 2 else None
+
+        def compute_first(part: Tensor) -> list[Tensor]:
+            finest = self.blocks[0](self.bn1(self.conv_stem(_packed(prepare(part)))))
+            return [reduce(0, finest), self.blocks[1](finest)]
+
+        own, features = compute_by_rows(compute_first, image, STRIP_PX, FIRST_HALO)
+        stages = [own, reduce(1, features)]
+        if third is not None:
+            (features,) = compute_by_rows(
+                lambda part: [third(part)], features, STRIP_PX // 2, THIRD_HALO
+            )
+            stages.append(reduce(2, features))
+        return [*stages, features]
+
+
+def _packed(image: Tensor) -> Tensor:
+    return image.contiguous(memory_format=torch.channels_last)
 
 
 def compute_by_rows(
     run: Callable[[Tensor], list[Tensor]], image: Tensor, strip: int, halo: int
 ) -> list[Tensor]:
-    """Compute local functions of an image in strips of rows, so that less is in memory at once.
+    """Compute local functions of an image in strips of rows, in threads, so that less is in memory at once.
 
     Parameters
     ----------
@@ -183,16 +209,24 @@ def compute_by_rows(
     if height <= strip + 2 * halo:
         return run(image)
     found: list[Tensor] = []
-    for top in range(0, height, strip):
+    lock = Lock()
+
+    def compute(top: int) -> None:
         stop = min(top + strip, height)
         first, last = max(top - halo, 0), min(stop + halo, height)
-        for number, part in enumerate(run(image[:, :, first:last])):
+        parts = run(image[:, :, first:last])
+        with lock:
+            for part in parts[len(found) :]:
+                shape = (*part.shape[:2], part.shape[-2] * height // (last - first), part.shape[-1])
+                is_packed = part.is_contiguous(memory_format=torch.channels_last)
+                layout = torch.channels_last if is_packed else torch.contiguous_format
+                found.append(torch.empty(shape, dtype=part.dtype, memory_format=layout))
+        for whole, part in zip(found, parts, strict=True):
             stride = (last - first) // part.shape[-2]
-            if len(found) <= number:
-                shape = (*part.shape[:2], height // stride, part.shape[-1])
-                found.append(part.new_empty(shape).to(memory_format=torch.channels_last))
             rows = slice((top - first) // stride, (stop - first) // stride)
-            found[number][:, :, top // stride : stop // stride] = part[:, :, rows]
+            whole[:, :, top // stride : stop // stride] = part[:, :, rows]
+
+    for_each(compute, range(0, height, strip))
     return found
 
 

@@ -89,7 +89,7 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]
 
 
 def fuse_convolutions(module: nn.Module) -> nn.Module:
-    """Return a copy of a network for inference on a CPU, in which convolutions are fused.
+    """Return a copy of a network for inference on a CPU, in which convolutions are fused; other tensors are shared with it.
 
     Parameters
     ----------
@@ -107,7 +107,8 @@ def fuse_convolutions(module: nn.Module) -> nn.Module:
         return module
     try:
         with torch.inference_mode():
-            fused = copy.deepcopy(module)
+            shared = {id(t): t for t in (*module.parameters(), *module.buffers())}
+            fused = copy.deepcopy(module, shared)
             found = {name for parent in list(fused.modules()) for name in _fuse_children(parent)}
             return fused if found - {"none"} and _agrees(fused, module) else module
     except Exception:  # noqa: BLE001 - a network that cannot be copied or tried runs as it is

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from geopointseg.model.row_threads import for_each
+
 BAND_PX = 64
 """Rows of a band."""
 
@@ -76,7 +78,8 @@ def write_probabilities(
         First row and column of the part in the image.
     """
     (weight, bias), (height, width), (top, left) = head, pixels.shape[1:], place
-    for first in range(0, height, BAND_PX):
+
+    def write_band(first: int) -> None:
         rows = slice(first, min(first + BAND_PX, height))
         parts = [
             _interpolated(values, stride, (top + first, top + rows.stop), (left, left + width))
@@ -88,6 +91,8 @@ def write_probabilities(
             along_rows = torch.cat([own for own, _ in parts], dim=1).expand(len(weight), -1, -1)
             band.baddbmm_(along_rows, torch.cat([lines for _, lines in parts], dim=1))
         target[:, rows] = torch.softmax(band, dim=0)
+
+    for_each(write_band, range(0, height, BAND_PX))
 
 
 def _interpolated(

@@ -38,7 +38,7 @@ MIN_PIXELS_TO_PREPARE = 64 * 512**2
 WINDOW_PX = 512
 """Side of an inference window in pixels, for models that need at most a quarter of it as context."""
 WIDE_WINDOW_PX = 1664
-"""Side for models that need more context."""
+"""Side for models that need more context; windows of as many pixels may be longer than wide, see `fit_window`."""
 WIDE_OVERLAP_PX = 576
 """Largest overlap of these windows in pixels."""
 WINDOW_BYTES = 2**24

@@ -9,6 +9,7 @@ computed, nor on the process that computes them.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -128,8 +129,6 @@ def lay_axis(
     stride: int,
     windows_per_tile: int,
     rim: int = 0,
-    *,
-    fit: bool = False,
 ) -> Axis:
     """Cover an axis with evenly spaced windows that start at multiples of the stride.
 
@@ -147,8 +146,6 @@ def lay_axis(
         The largest number of windows in a tile; at least two where every other window overlaps.
     rim
         Number of pixels at an edge that have no weight where a neighbour overlaps; at most half the overlap counts.
-    fit
-        Whether windows are smaller where as many of them cover the axis with this overlap.
 
     Returns
     -------
@@ -163,8 +160,6 @@ def lay_axis(
     size = _round_up(min(size, length), stride)
     overlap = min(_round_up(overlap, stride), size // 2 // stride * stride)
     count = max(math.ceil((length - overlap) / (size - overlap)), 1)
-    if fit:
-        size = min(size, _round_up(math.ceil((length + (count - 1) * overlap) / count), stride))
     reach = _round_up(max(length - size, 0), stride)
     places = np.linspace(0, reach, count) // stride * stride
     origins, rim = tuple(places.astype(int).tolist()), min(rim, overlap // 2)
@@ -174,6 +169,58 @@ def lay_axis(
     step = max(windows_per_tile, smallest)
     groups = tuple((first, min(first + step, count)) for first in range(0, count, step))
     return Axis(length, size, origins, groups, rim)
+
+
+def fit_window(
+    shape: tuple[int, int], window_px: int, overlap_px: int, stride: int
+) -> tuple[int, int]:
+    """Choose height and width of the windows such that the fewest pixels are computed.
+
+    Long windows overlap along fewer sides where they cover the raster from edge to edge.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the raster.
+    window_px
+        Root of the largest number of pixels of a window.
+    overlap_px
+        Smallest overlap of neighbours, in pixels.
+    stride
+        Heights and widths are multiples of this, in pixels.
+
+    Returns
+    -------
+    tuple of int
+        Rows and columns. Both are at least twice the overlap where there are several windows along that axis.
+
+    Examples
+    --------
+    >>> fit_window((2048, 2048), 1664, 576, 32)
+    (1312, 2048)
+    >>> fit_window((9000, 9000), 1664, 576, 32)
+    (1632, 1632)
+    """
+    overlap_px = _round_up(overlap_px, stride)
+    largest = max(_round_up(window_px, stride), 2 * overlap_px)
+    rows, cols = (_even_sizes(length, largest, overlap_px, stride) for length in shape)
+    found = []
+    for (row_count, height), (col_count, width) in itertools.product(rows, cols):
+        if height * width <= largest**2:
+            computed = row_count * col_count * height * width
+            found.append((computed, abs(height - width), (height, width)))
+    return min(found)[2]
+
+
+def _even_sizes(length: int, largest: int, overlap: int, stride: int) -> list[tuple[int, int]]:
+    """Return numbers of windows along an axis, and the smallest size with which so many cover it, until one is small enough."""
+    sizes = [(1, _round_up(length, stride))]
+    while sizes[-1][1] > largest:
+        count = sizes[-1][0] + 1
+        sizes.append(
+            (count, _round_up(math.ceil((length + (count - 1) * overlap) / count), stride))
+        )
+    return sizes
 
 
 def _round_up(value: int, step: int) -> int:
@@ -293,7 +340,7 @@ def lay_lattice(
     sums_bytes
         Approximate memory limit of the sums of one tile, in bytes.
     fit
-        Whether windows are smaller where as many of them cover the raster.
+        Whether windows have the shape that `fit_window` chooses.
 
     Returns
     -------
@@ -301,11 +348,17 @@ def lay_lattice(
         Windows and tiles.
     """
     side = math.sqrt(sums_bytes / (4 * channels))
-    step = max(window_px - overlap_px, 1)
-    windows_per_tile = int((side - overlap_px) / step)
     rim = margin_px if blend == "hann" else 0
+    sizes = fit_window(shape, window_px, overlap_px, stride) if fit else (window_px, window_px)
     rows, cols = (
-        lay_axis(length, window_px, overlap_px, stride, windows_per_tile, rim, fit=fit)
-        for length in shape
+        lay_axis(
+            length,
+            size,
+            overlap_px,
+            stride,
+            int((side - overlap_px) / max(size - overlap_px, 1)),
+            rim,
+        )
+        for length, size in zip(shape, sizes, strict=True)
     )
     return Lattice(rows, cols, blend, margin_px)

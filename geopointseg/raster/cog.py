@@ -217,7 +217,7 @@ def compress_blocks(values: NDArray[Any], layout: Layout) -> list[bytes]:
     height, width = values.shape[1:]
     with MemoryFile() as memory:
         place = {"height": height, "width": width, "transform": layout.grid.transform}
-        with memory.open(**layout.profile, **place) as dataset:
+        with memory.open(**layout.profile, **place, num_threads="all_cpus") as dataset:
             dataset.write(values)
         return tiff.parse_blocks(bytes(memory.getbuffer()))
 

@@ -79,6 +79,24 @@ def test_strips_are_exact(backbone, monkeypatch):
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("depth", [2, 3, 6])
+def test_stages_can_be_reduced_in_strips(monkeypatch, depth):
+    backbone, image = build_backbone(depth=depth), noise(1, 3, 224, 96)
+    monkeypatch.setattr(backbone_module, "STRIP_PX", 32)
+    rows = []
+
+    def prepare(part):
+        rows.append(part.shape[2])
+        return 2 * part
+
+    with torch.inference_mode():
+        expected = [stage.mean(1) + k for k, stage in enumerate(backbone(2 * image))]
+        found = backbone(image, prepare, lambda k, stage: stage.mean(1, keepdim=True) + k)
+    assert max(rows) < 224
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one[:, 0], other, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "part", [np.s_[:, :], np.s_[32:128, 64:224], np.s_[5:77, 0:101], np.s_[100:160, 123:199]]
 )

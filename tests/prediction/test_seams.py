@@ -73,7 +73,7 @@ def test_the_linear_model_gives_the_same_probabilities_with_any_tiling(tmp_path)
     model = train(
         tmp_path / "small.tif", draw_points(small, 20), output=tmp_path / "m", model="linear", device="cpu"
     )  # fmt: skip
-    write_scene(make_landscape(160, 2400, seed=1), str(tmp_path / "wide.tif"))
+    write_scene(make_landscape(1184, 2400, seed=1), str(tmp_path / "wide.tif"))
     scene = Scene.open(tmp_path / "wide.tif")
     whole, valid = predict_array(model, scene, window_px=2400)
     tiled, _ = predict_array(model, scene)
