@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from geopointseg.errors import ConfigError, MissingDependencyError, ModelError, nearest_names
 from geopointseg.model.lite0 import Lite0
-from geopointseg.model.row_threads import for_each
+from geopointseg.model.row_threads import for_each, may_be_split
 
 LITE0 = "tf_efficientnet_lite0"
 """timm's name of the default backbone."""
@@ -144,9 +144,7 @@ class Backbone(nn.Module):
         if not self.is_sequential:
             stages = list(self.body(prepare(image)))[: self.depth]
             return [reduce(k, stage) for k, stage in enumerate(stages)]
-        compiler: Any = torch.jit
-        is_plain = self.training or torch.is_grad_enabled() or compiler.is_tracing()
-        if self.name != LITE0 or is_plain:
+        if self.name != LITE0 or not may_be_split(self, image):
             features, first = self.bn1(self.conv_stem(_packed(prepare(image)))), 0
             stages = []
         else:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import cast
 
 import torch
@@ -24,10 +23,14 @@ from torch.nn import functional
 from geopointseg.errors import ConfigError
 from geopointseg.model.backbone import LITE0, Backbone
 from geopointseg.model.plane_upsampling import PlaneNetwork
+from geopointseg.model.row_threads import for_each, may_be_split
 from geopointseg.model.tolerant_norm import TolerantBatchNorm2d
 
 FINEST_STRIDE = 4
 """Stride of the logits before the last upsampling, in pixels."""
+STRIP, HALO = 48, 2
+"""Rows of the finest level that are computed at once, and rows above and below them, on which the convolution and the
+interpolation depend; even."""
 _PYRAMID, _HEAD, _GROUPS = 256, 128, 32
 _DROPOUT = 0.2
 
@@ -104,16 +107,50 @@ class PyramidBody(PlaneNetwork):
     def _logits(self, image: Tensor) -> Tensor:
         """Return logits ``(sample, class, row / 4, col / 4)``."""
         image = image.contiguous(memory_format=torch.channels_last)
-        stages = self.encoder(image)
-        levels = [lateral(stages[k]) for k, lateral in zip(self.used, self.laterals, strict=True)]
-        for coarse, fine in pairwise(reversed(range(len(levels)))):
-            levels[fine] = levels[fine] + functional.interpolate(
-                levels[coarse], scale_factor=2.0, mode=self.upsampling
-            )
-        total, *others = (head(level) for head, level in zip(self.heads, levels, strict=True))
-        for other in others:
-            total = total + other
+        features = self.encoder(image)
+        stages = [features[k] for k in self.used]
+        levels = [self.laterals[-1](stages[-1])]
+        for stage, lateral in zip(stages[-2:0:-1], self.laterals[-2:0:-1], strict=True):
+            levels.insert(0, lateral(stage) + self._doubled(levels[0]))
+        is_split = may_be_split(self, image)
+        convolve, *rest = cast("nn.Sequential", self.heads[0])
+        if is_split:
+            finest = self._in_strips(convolve, stages[0], levels[0])
+        else:
+            finest = convolve(self.laterals[0](stages[0]) + self._doubled(levels[0]))
+        total: Tensor = nn.Sequential(*rest)(finest)
+        for head, level in zip(self.heads[1:], levels, strict=True):
+            total = total.add_(head(level)) if is_split else total + head(level)
         return cast("Tensor", self.classifier(self.dropout(total)))
+
+    def _doubled(self, level: Tensor) -> Tensor:
+        return functional.interpolate(level, scale_factor=2.0, mode=self.upsampling)
+
+    def _in_strips(self, convolve: nn.Module, stage: Tensor, coarser: Tensor) -> Tensor:
+        """Return the first convolution of the finest level, whose input is the largest feature map, computed in strips of rows.
+
+        Parameters
+        ----------
+        convolve
+            A convolution of 3 x 3 values.
+        stage
+            Features of the finest level, ``(sample, channel, row, col)``.
+        coarser
+            The next level, ``(sample, channel, row / 2, col / 2)``.
+        """
+        height = stage.shape[2]
+        shape = len(stage), _HEAD, *stage.shape[2:]
+        found = torch.empty(shape, dtype=stage.dtype, memory_format=torch.channels_last)
+
+        def compute(top: int) -> None:
+            stop = min(top + STRIP, height)
+            first, last = max(top - HALO, 0), min(stop + HALO, height)
+            level = self.laterals[0](stage[:, :, first:last])
+            level += self._doubled(coarser[:, :, first // 2 : last // 2])
+            found[:, :, top:stop] = convolve(level)[:, :, top - first : stop - first]
+
+        for_each(compute, range(0, height, STRIP))
+        return found
 
 
 def _used_stages(strides: Sequence[int], coarsest: int) -> list[int]:

@@ -10,9 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import torch
 from threadpoolctl import ThreadpoolController
+from torch import Tensor, nn
+
+
+def may_be_split(module: nn.Module, image: Tensor) -> bool:
+    """Return whether a network may be computed in parts: on a CPU, and not while it is trained or traced for another backend."""
+    compiler: Any = torch.jit
+    is_plain = module.training or torch.is_grad_enabled() or compiler.is_tracing()
+    return image.device.type == "cpu" and not is_plain
 
 
 def for_each[T](run: Callable[[T], object], items: Sequence[T]) -> None:

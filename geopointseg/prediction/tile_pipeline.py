@@ -28,6 +28,9 @@ from geopointseg.raster.cog import Layout
 GDAL_CACHE_BYTES = 64 * 2**20
 """Size of GDAL's block cache. Windows are read once, so GDAL's default, 5 % of the machine's memory, is not needed."""
 
+LARGE_BATCH_PX = 2**20
+"""Batches of more pixels are read while the one before is processed; of smaller ones, two more are read ahead."""
+
 _LARGEST_CACHE_BYTES = 160 * 2**20
 
 
@@ -188,13 +191,13 @@ class TileReader:
 
 
 def _stack(pending: list[tuple[tuple[int, int], WindowRow]]) -> WindowBatch:
-    return WindowBatch(
-        [window for window, _ in pending],
-        *(
-            np.stack([getattr(pixels, name) for _, pixels in pending])
-            for name in ("image", "valid", "needed")
-        ),
+    """Return a batch; a single window is not copied."""
+    windows, pixels = [window for window, _ in pending], [pixels for _, pixels in pending]
+    image, valid, needed = (
+        arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+        for arrays in zip(*((one.image, one.valid, one.needed) for one in pixels), strict=True)
     )
+    return WindowBatch(windows, image, valid, needed)
 
 
 class TileSums:
@@ -322,7 +325,9 @@ def compute_tiles(
             yield tile, None
 
     write = _TileWriter(plan, take)
-    with closing(read_ahead(read(), 2)) as items, WriteBehind(write, 2) as writer:
+    window_px = plan.lattice.rows.size * plan.lattice.cols.size * plan.batch_size
+    ahead = 0 if window_px > LARGE_BATCH_PX else 2
+    with closing(read_ahead(read(), ahead)) as items, WriteBehind(write, 2) as writer:
         for tile, batch in items:
             channels = None
             if batch is not None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from geopointseg.errors import ConfigError
+from geopointseg.model import pyramid
 from geopointseg.model.architecture import build_network
 from geopointseg.model.backbone import LITE0, pretrained_state
 from geopointseg.model.fused_convolution import fuse_convolutions
@@ -117,3 +118,22 @@ def test_reading_it_imports_neither_timm_nor_torchs_compiler() -> None:
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("upsampling", ["auto", "bilinear"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_strips_give_what_the_whole_gives(norm, upsampling, count, monkeypatch) -> None:
+    body = trained(norm=norm, upsampling=upsampling).body
+    image = torch.cat([noise(160, 96, smooth=8 + 4 * k) for k in range(count)])
+    expected = body(image).detach()
+    strips = []
+    monkeypatch.setattr(pyramid, "STRIP", 12)
+    convolve = body.heads[0][0]
+    convolve.register_forward_hook(lambda _, __, out: strips.append(out.shape[2]))
+    with torch.inference_mode():
+        found = body(image)
+    assert len(strips) == 4
+    assert max(strips) == 16
+    assert float(expected.std()) > 0.05
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
