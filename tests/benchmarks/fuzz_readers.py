@@ -212,6 +212,7 @@ def main() -> None:
             "-max_len=20000",
             "-rss_limit_mb=4000",
             "-timeout=30",
+            f"-artifact_prefix={FOLDER}/",
         ]
         atheris.Setup(arguments, lambda data, r=reader, a=allowed, n=name: check(n, r, a, data))
         atheris.Fuzz()
