@@ -100,6 +100,11 @@ class SamplingConfig:
         maximum=2048,
     )
     batch_size: int = setting(8, "Chips in one optimizer step.", minimum=2, maximum=1024)
+    wide_steps: Literal["auto", "none", "half"] = setting(
+        "auto",
+        "Steps whose chips have twice the side and are a quarter as many: none, or half of the steps, which 'auto' takes for the network on "
+        "the pretrained backbone.",
+    )
     class_balance: float = setting(
         0.5,
         "0 draws classes as often as they have points, 1 draws all classes equally often.",

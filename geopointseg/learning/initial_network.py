@@ -49,7 +49,7 @@ COARSE_M = 4.0
 
 
 def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter) -> Config:
-    """Replace 'auto' in the settings of the network.
+    """Replace 'auto' in the settings of the network, and of the chips that it learns from.
 
     Colour imagery with pixels below `COARSE_M` gets a decoder on the frozen backbone. Other imagery gets a small U-Net, and so
     does a training whose settings name weights or any part of the network, which the backbone's decoder would ignore.
@@ -84,7 +84,7 @@ def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter)
                 raise
             reporter.warn(f"{error} The network starts from random weights.")
         else:
-            return config.updated({"model": PRETRAINED})
+            return _with_steps(config.updated({"model": PRETRAINED}), "half")
     elif is_open and model.weights == "auto":
         reporter.log(
             "The network starts from random weights: pretrained weights serve imagery with colours, colour infrared or a single band, and "
@@ -96,7 +96,14 @@ def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter)
 def with_plain_network(config: Config) -> Config:
     """Replace 'auto' in the settings of the network by those of the network without pretrained weights."""
     plain = {name: value for name, value in PLAIN.items() if getattr(config.model, name) == "auto"}
-    return config.updated({"model": plain})
+    return _with_steps(config.updated({"model": plain}), "none")
+
+
+def _with_steps(config: Config, wide_steps: str) -> Config:
+    """Replace 'auto' in the setting of the steps with wide chips."""
+    if config.sampling.wide_steps != "auto":
+        return config
+    return config.updated({"sampling": {"wide_steps": wide_steps}})
 
 
 def suits_backbone(scenes: Sequence[Scene]) -> bool:

@@ -260,6 +260,7 @@ class NetworkSession:
             jitter=sampling.jitter,
             seed=job.seed,
             style=job.config.augmentation.style,
+            has_wide_steps=sampling.wide_steps == "half",
         )
         return TrainingChips(join_layers(patches, masks, soft), job.normalization, plan)
 

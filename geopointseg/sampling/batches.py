@@ -49,6 +49,8 @@ class ChipPlan:
         Decides everything.
     style
         Share of chips that take mean and standard deviation per band of a patch of another scene.
+    has_wide_steps
+        Whether every other step has chips of twice the side, a quarter as many.
     """
 
     size: int
@@ -58,6 +60,17 @@ class ChipPlan:
     jitter: float
     seed: int
     style: float = 0.0
+    has_wide_steps: bool = False
+
+    @property
+    def kinds(self) -> tuple[Self, ...]:
+        """The plans that steps follow in turn, each of chips of one size."""
+        one = replace(self, has_wide_steps=False)
+        if not self.has_wide_steps:
+            return (one,)
+        around_points = min(self.around_points, max(self.around_points // 4, 1))
+        batch = max(self.batch // 4, 1)
+        return one, replace(one, size=2 * self.size, batch=batch, around_points=around_points)
 
     def halved(self) -> Self:
         """Return the plan with half as many chips in a step, at least one around points where there were any."""
@@ -89,23 +102,8 @@ class StepSampler(Sampler[list[ChipIndex]]):
     def __init__(self, dataset: GeoDataset, plan: ChipPlan, first_step: int = 0) -> None:
         self.plan = plan
         self.first_step = first_step
-        self._parts: list[tuple[PointSampler | UnlabelledSampler, int]] = []
-        around, anywhere = plan.around_points, plan.batch - plan.around_points
-        if around:
-            points = PointSampler(
-                dataset,
-                size=plan.size,
-                length=around * ROUND_STEPS,
-                balance=plan.class_balance,
-                jitter=plan.jitter,
-                seed=2 * plan.seed,
-            )
-            self._parts.append((points, around))
-        if anywhere:
-            unlabelled = UnlabelledSampler(
-                dataset, size=plan.size, length=anywhere * ROUND_STEPS, seed=2 * plan.seed + 1
-            )
-            self._parts.append((unlabelled, anywhere))
+        steps = ROUND_STEPS // len(plan.kinds)
+        self._kinds = [_parts_of(dataset, kind, steps) for kind in plan.kinds]
         self._patches = [
             patch
             for layer in layers_of(dataset)
@@ -130,15 +128,15 @@ class StepSampler(Sampler[list[ChipIndex]]):
 
     def _round(self, number: int) -> Iterator[list[ChipIndex]]:
         """Yield the chips of the steps of one round."""
-        for sampler, _ in self._parts:
-            sampler.set_epoch(number)
-        draws = [iter(sampler) for sampler, _ in self._parts]
+        draws = []
+        for parts in self._kinds:
+            for sampler, _ in parts:
+                sampler.set_epoch(number)
+            draws.append([(iter(sampler), share) for sampler, share in parts])
         generator = np.random.default_rng([self.plan.seed, 23, number])
-        for _ in range(ROUND_STEPS):
+        for step in range(ROUND_STEPS):
             chips = [
-                chip
-                for draw, (_, share) in zip(draws, self._parts, strict=True)
-                for chip in islice(draw, share)
+                chip for draw, share in draws[step % len(draws)] for chip in islice(draw, share)
             ]
             yield [self._styled(chip, generator) for chip in chips] if self.plan.style else chips
 
@@ -150,6 +148,30 @@ class StepSampler(Sampler[list[ChipIndex]]):
             return chip
         other = others[int(generator.integers(len(others)))]
         return ChipIndex(*chip, chip.scene, chip.window, other.path)
+
+
+def _parts_of(
+    dataset: GeoDataset, plan: ChipPlan, steps: int
+) -> list[tuple[PointSampler | UnlabelledSampler, int]]:
+    """Return the samplers of chips of one size, and how many chips of a step each of them draws."""
+    parts: list[tuple[PointSampler | UnlabelledSampler, int]] = []
+    around, anywhere = plan.around_points, plan.batch - plan.around_points
+    if around:
+        points = PointSampler(
+            dataset,
+            size=plan.size,
+            length=around * steps,
+            balance=plan.class_balance,
+            jitter=plan.jitter,
+            seed=2 * plan.seed,
+        )
+        parts.append((points, around))
+    if anywhere:
+        unlabelled = UnlabelledSampler(
+            dataset, size=plan.size, length=anywhere * steps, seed=2 * plan.seed + 1
+        )
+        parts.append((unlabelled, anywhere))
+    return parts
 
 
 @described

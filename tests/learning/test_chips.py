@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_the_parts_are_torchgeos_and_the_ones_that_are_promised(chips) -> None:
     dataset, sampler = chips.dataset, StepSampler(chips.dataset, chips.plan)
     assert isinstance(dataset, IntersectionDataset)
     assert [type(layer) for layer in dataset.datasets] == [SceneDataset, SparseMaskDataset]
-    parts = [type(part) for part, _ in sampler._parts]
+    parts = [type(part) for part, _ in sampler._kinds[0]]
     assert parts == [PointSampler, UnlabelledSampler]
     assert all(issubclass(part, SpatialSampler) for part in parts)
 
@@ -242,3 +243,48 @@ def test_cut_is_a_padded_slice(row, col, size) -> None:
     padded = np.pad(array, 20, constant_values=-1)
     expected = padded[row + 20 : row + 20 + size, col + 20 : col + 20 + size]
     assert np.array_equal(cut(array, row, col, size, fill=-1), expected)
+
+
+def test_every_other_step_has_a_quarter_as_many_chips_of_twice_the_side() -> None:
+    patch, labels = make_patch(image_of(200)), labels_on(200, 90)
+    mixed = chips_of([patch], labels, batch=8, around_points=4, has_wide_steps=True)
+    found = steps(mixed, 6)
+    assert [tuple(batch.image.shape[:1] + batch.image.shape[2:]) for batch in found] == [
+        (8, 32, 32),
+        (2, 64, 64),
+    ] * 3
+    for batch in found[1::2]:
+        assert batch.mask is not None
+        assert (batch.mask[0] >= 0).any()
+    for batch, other in zip(found[3:], steps(mixed, 3, first=3), strict=True):
+        assert torch.equal(batch.image, other.image)
+
+
+@pytest.mark.parametrize(
+    ("batch", "around", "wide"), [(8, 4, (2, 1)), (8, 8, (2, 2)), (8, 0, (2, 0)), (2, 1, (1, 1))]
+)
+def test_wide_steps_have_chips_around_points_where_the_others_have_some(
+    batch, around, wide
+) -> None:
+    one = plan(batch=batch, around_points=around)
+    assert one.kinds == (one,)
+    small, large = replace(one, has_wide_steps=True).kinds
+    assert small == one
+    assert (large.size, large.batch, large.around_points) == (64, *wide)
+
+
+def test_wide_steps_draw_every_label_before_any_again() -> None:
+    patch = make_patch(image_of(200))
+    counts = np.zeros(200 * 200, dtype=int)
+    labels = labels_on(200, 128)
+    mixed = chips_of([patch], labels, batch=8, around_points=4, jitter=0.0, has_wide_steps=True, class_balance=0.0)  # fmt: skip
+    for chip in [
+        c for step in islice(StepSampler(mixed.dataset, mixed.plan), 64) for c in step[:4]
+    ]:
+        assert chip.window is not None
+        if chip.window.width == 32:
+            centre = int(chip.window.row_off + 16) * 200 + int(chip.window.col_off + 16)
+            counts[centre] += 1
+    drawn = counts[counts > 0]
+    assert drawn.sum() == 128
+    assert len(drawn) >= 100  # near the border, windows are moved, so centres coincide
