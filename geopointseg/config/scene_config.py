@@ -95,7 +95,7 @@ class SamplingConfig:
 
     chip_size: int = setting(
         0,
-        "Side of a training chip in pixels; 0 takes 96 on a CPU and 192 on a GPU.",
+        "Side of a training chip in pixels; 0 takes 96 on a CPU and with wide_steps, and 192 on a GPU.",
         minimum=0,
         maximum=2048,
     )
@@ -136,6 +136,11 @@ class SamplingConfig:
     workers: int = setting(
         0, "Processes that read chips; 0 reads in the training process.", minimum=0, maximum=64
     )
+
+    @property
+    def largest_chip(self) -> int:
+        """Side of the largest chips in pixels."""
+        return 2 * self.chip_size if self.wide_steps == "half" else self.chip_size
 
     def on_device(self, kind: str) -> SamplingConfig:
         """Return the settings with the chip size of a kind of device, ``cpu`` or ``cuda``, where none was set.

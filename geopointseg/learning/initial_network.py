@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from geopointseg.config import Config, ModelConfig
+from geopointseg.config import CHIP_SIZES, Config, ModelConfig
 from geopointseg.errors import MissingDependencyError, ModelError
 from geopointseg.learning.linear_head import find_colors, normalize_for_backbone
 from geopointseg.learning.training_imagery import TrainingImagery
@@ -48,7 +49,9 @@ COARSE_M = 4.0
 """From this pixel size on, in metres, features of photographs describe the imagery less well than filters and bands do."""
 
 
-def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter) -> Config:
+def resolve_network(
+    config: Config, scenes: Sequence[Scene], reporter: Reporter, *, has_own_chips: bool = True
+) -> Config:
     """Replace 'auto' in the settings of the network, and of the chips that it learns from.
 
     Colour imagery with pixels below `COARSE_M` gets a decoder on the frozen backbone. Other imagery gets a small U-Net, and so
@@ -62,11 +65,14 @@ def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter)
         Scenes, with the same bands.
     reporter
         Is warned if the weights of the backbone are not installed or damaged.
+    has_own_chips
+        Whether the size of the chips was requested. Otherwise it is that of a CPU on any device where half of the steps have
+        chips of twice the side.
 
     Returns
     -------
     Config
-        Settings without 'auto' in architecture, encoder and weights.
+        Settings without 'auto' in architecture, encoder, weights and steps.
 
     Raises
     ------
@@ -84,26 +90,29 @@ def resolve_network(config: Config, scenes: Sequence[Scene], reporter: Reporter)
                 raise
             reporter.warn(f"{error} The network starts from random weights.")
         else:
-            return _with_steps(config.updated({"model": PRETRAINED}), "half")
+            return _with_chips(config.updated({"model": PRETRAINED}), has_own_chips)
     elif is_open and model.weights == "auto":
         reporter.log(
             "The network starts from random weights: pretrained weights serve imagery with colours, colour infrared or a single band, and "
             f"pixels below {COARSE_M:g} m. `[model] weights = 'imagenet'` takes them all the same."
         )
-    return with_plain_network(config)
+    return _with_chips(with_plain_network(config), has_own_chips)
 
 
 def with_plain_network(config: Config) -> Config:
     """Replace 'auto' in the settings of the network by those of the network without pretrained weights."""
     plain = {name: value for name, value in PLAIN.items() if getattr(config.model, name) == "auto"}
-    return _with_steps(config.updated({"model": plain}), "none")
+    return config.updated({"model": plain})
 
 
-def _with_steps(config: Config, wide_steps: str) -> Config:
-    """Replace 'auto' in the setting of the steps with wide chips."""
-    if config.sampling.wide_steps != "auto":
-        return config
-    return config.updated({"sampling": {"wide_steps": wide_steps}})
+def _with_chips(config: Config, has_own_chips: bool) -> Config:  # noqa: FBT001 - private
+    """Replace 'auto' in the setting of the steps with wide chips, and choose the size of the others."""
+    sampling = config.sampling
+    if sampling.wide_steps == "auto":
+        sampling = replace(sampling, wide_steps="half" if _is_backbone(config) else "none")
+    if sampling.wide_steps == "half" and not has_own_chips:
+        sampling = replace(sampling, chip_size=CHIP_SIZES["cpu"])
+    return replace(config, sampling=sampling)
 
 
 def suits_backbone(scenes: Sequence[Scene]) -> bool:

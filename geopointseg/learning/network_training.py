@@ -375,7 +375,7 @@ class NetworkSession:
 
     def _network_member(self, weight: float) -> NetworkMember:
         network = self.learner.model.eval().cpu()
-        chip_size = self.job.config.sampling.chip_size
+        chip_size = self.job.config.sampling.largest_chip
         return NetworkMember(
             network=network,
             normalization=self.job.normalization,

@@ -117,7 +117,7 @@ def train(
             f"There is no model kind '{model}'. Expected auto, network, linear or forest, or knn on an embedding."
         )
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
-    target = resolve_device(device)
+    target, has_own_chips = resolve_device(device), config.sampling.chip_size > 0
     config = config.on_device(target.type)
     output_folder = OutputFolder(Path(output))
     output_folder.open(resume=resume)
@@ -128,7 +128,9 @@ def train(
             config, wants_network = _settings_for(prepared.scenes[0], config, model)
             network, normalization = None, prepared.imagery.normalization()
             if wants_network:
-                config = resolve_network(config, prepared.scenes, reporter)
+                config = resolve_network(
+                    config, prepared.scenes, reporter, has_own_chips=has_own_chips
+                )
                 network, normalization = build_initial_network(
                     prepared.imagery, prepared.scenes, config, seed, reporter
                 )

@@ -22,6 +22,7 @@ from geopointseg.errors import PointsError
 from geopointseg.labels.block_split import Fold, assign_blocks, require_out_of_reach
 from geopointseg.labels.points import Points
 from geopointseg.labels.sparse_mask import find_pixels
+from geopointseg.learning.initial_network import resolve_network
 from geopointseg.learning.training import train
 from geopointseg.learning.training_job import ModelKind
 from geopointseg.legend import Legend
@@ -121,7 +122,7 @@ def validate(
     reporter = reporter or Reporter()
     if buffer_m is not None:
         require_number("The buffer", buffer_m, unit="m", minimum=0)
-    config = (config or Config()).on_device(resolve_device(device).type)
+    config = config or Config()
     sources = as_list(scenes)
     warnings: list[str] = []
     opened = open_scenes(
@@ -272,7 +273,12 @@ def _for_scene(trials: _Trials, scene: Scene) -> tuple[_Trials, float]:
 
     No filters are applied to the vectors of an embedding, and most members look at single ones.
     """
-    reach = reach_of(trials.config, scene)
+    config = trials.config.on_device(resolve_device(trials.device).type)
+    if trials.model in ("auto", "network"):
+        has_own_chips = trials.config.sampling.chip_size > 0
+        silent = trials.reporter.silent(NullSink())
+        config = resolve_network(config, [scene], silent, has_own_chips=has_own_chips)
+    reach = reach_of(config, scene)
     if scene.embedding is None:
         return trials, reach
     plain = {name: features for name, features in PLAIN_FORESTS.items() if features == "pixel"}

@@ -87,9 +87,9 @@ def choose_block_size(
 def reach_of(config: Config, scene: Scene) -> float:
     """Return the reach of training around a point in metres, along the longer side of a pixel.
 
-    The receptive field of a network is taken for a chip, which it never exceeds.
+    The receptive field of a network is taken for the largest chip, which it never exceeds.
     """
-    chip = config.sampling.chip_size
+    chip = config.sampling.largest_chip
     return training_reach_m(chip, chip, max(scene.grid.pixel_sides_m))
 
 

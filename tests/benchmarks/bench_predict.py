@@ -570,7 +570,8 @@ def save_members(folder: Path, classes: int, *names: str) -> Path:
         network = build_network(bands=BANDS, classes=classes, **options[name]).eval()
         if name == "linear":
             network.encoder.load_state_dict(pretrained_state(LITE0), strict=False)
-        margin, kind = (MARGIN_PX, "linear") if name == "linear" else (48, "network")
+        margin = {"linear": MARGIN_PX, "pyramid": 96}.get(name, 48)
+        kind = "linear" if name == "linear" else "network"
         members.append(
             NetworkMember(network, norm, margin, 1 / len(names), options[name], torch.device("cpu"), kind)
         )  # fmt: skip

@@ -117,12 +117,30 @@ EYES = ("pyramid", "tu-tf_efficientnet_lite0", 5, "imagenet", True)
     ],
 )
 def test_colour_imagery_of_small_pixels_gets_the_frozen_backbone(settings, place, expected) -> None:
-    config = Config().updated({"model": settings})
-    model = resolve_network(config, [place], Reporter()).model
+    resolved = resolve_network(Config().updated({"model": settings}), [place], Reporter())
+    model = resolved.model
     found = (
         model.architecture, model.encoder, model.encoder_depth, model.weights, model.freeze_encoder,
     )  # fmt: skip
     assert found == expected
+    assert resolved.sampling.wide_steps == ("half" if expected == EYES else "none")
+
+
+@pytest.mark.parametrize("wanted", ["none", "half"])
+@pytest.mark.parametrize("names", [RGB, ("vv", "vh")])
+def test_steps_with_wide_chips_are_those_that_were_asked_for(wanted, names) -> None:
+    config = Config().updated({"sampling": {"wide_steps": wanted}})
+    assert resolve_network(config, [colored(*names)], Reporter()).sampling.wide_steps == wanted
+
+
+@pytest.mark.parametrize(
+    ("names", "has_own_chips", "side"),
+    [(RGB, False, 96), (RGB, True, 192), (("vv", "vh"), False, 192)],
+)
+def test_two_sizes_are_the_same_on_every_device(names, has_own_chips, side) -> None:
+    on_gpu = Config().on_device("cuda")
+    found = resolve_network(on_gpu, [colored(*names)], Reporter(), has_own_chips=has_own_chips)
+    assert found.sampling.chip_size == side
 
 
 def test_without_the_weights_a_training_says_so_and_goes_on(monkeypatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +20,15 @@ from geopointseg.landscape import draw_points, make_landscape, write_scene
 from geopointseg.learning.training import train
 from geopointseg.legend import Legend
 from geopointseg.prediction.predictor import predict_array
-from geopointseg.progress import Reporter
+from geopointseg.progress import NullSink, Reporter
+from geopointseg.raster.band import Band
 from geopointseg.raster.scene import Scene
-from geopointseg.validation.cross_validation import predict_points, validate
+from geopointseg.validation.cross_validation import (
+    _for_scene,
+    _Trials,
+    predict_points,
+    validate,
+)
 from geopointseg.validation.learning_curve import LearningCurve, summarize_curve, thin_points
 from geopointseg.validation.validation_result import MAJORITY, RECIPE, Validation
 
@@ -260,3 +267,14 @@ def test_advice_follows_the_curve() -> None:
     assert "too wide for a conclusion" in _curve(0.63, 0.1).advice()
     single = summarize_curve("forest", [1.0], [40], [np.array([0.6, 0.5, 0.7])], [np.zeros(5)])
     assert "too few points for a learning curve" in single.advice()
+
+
+@pytest.mark.parametrize(("model", "reach"), [("forest", 144), ("linear", 144), ("auto", 288)])
+def test_the_reach_is_that_of_the_largest_chips(model, reach, scene: Scene) -> None:
+    trials = _Trials([scene], Config(), model, 0, "cpu", Reporter(NullSink()))
+    fine = SimpleNamespace(
+        bands=(Band(1, "red"), Band(2, "green"), Band(3, "blue")),
+        embedding=None,
+        grid=SimpleNamespace(resolution_m=0.5, pixel_sides_m=(0.5, 0.5)),
+    )
+    assert _for_scene(trials, fine)[1] == reach / 2
