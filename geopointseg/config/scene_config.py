@@ -102,8 +102,8 @@ class SamplingConfig:
     batch_size: int = setting(8, "Chips in one optimizer step.", minimum=2, maximum=1024)
     wide_steps: Literal["auto", "none", "half"] = setting(
         "auto",
-        "Steps whose chips have twice the side and are a quarter as many: none, or half of the steps, which 'auto' takes for the network on "
-        "the pretrained backbone.",
+        "Steps whose chips have twice the side and are a quarter as many: none, or half of the steps where all imagery is as large as such a "
+        "chip. 'auto' takes half for the network on the pretrained backbone.",
     )
     class_balance: float = setting(
         0.5,

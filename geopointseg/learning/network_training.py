@@ -260,7 +260,8 @@ class NetworkSession:
             jitter=sampling.jitter,
             seed=job.seed,
             style=job.config.augmentation.style,
-            has_wide_steps=sampling.wide_steps == "half",
+            has_wide_steps=sampling.wide_steps == "half"
+            and min(min(patch.shape) for patch in patches) >= sampling.largest_chip,
         )
         return TrainingChips(join_layers(patches, masks, soft), job.normalization, plan)
 

@@ -129,9 +129,14 @@ def test_same_seed_same_model_bit_for_bit(place, tiny, tmp_path, model) -> None:
     assert prints[0] == prints[1]
 
 
-@pytest.mark.parametrize("stop", [3, 8])
-def test_resumed_training_equals_one_that_was_not_stopped(place, tiny, tmp_path, stop) -> None:
-    config = tiny.updated({"teaching": {"consistency_weight": 0.5, "consistency_start": 0.0}})
+@pytest.mark.parametrize(
+    ("stop", "wide_steps"), [(3, "none"), (8, "none"), (4, "half"), (5, "half")]
+)
+def test_resumed_training_equals_one_that_was_not_stopped(
+    place, tiny, tmp_path, stop, wide_steps
+) -> None:
+    changes = {"teaching": {"consistency_weight": 0.5, "consistency_start": 0.0}}
+    config = tiny.updated(changes | {"sampling": {"wide_steps": wide_steps}})
     common = {"config": config, "steps": 10, "model": "network", "device": "cpu"}
     train(place.path, place.points, output=tmp_path / "whole", **common)
     recorder = Recorder(cancel_at=stop)
@@ -187,6 +192,24 @@ def test_labels_everywhere_leave_nothing_to_learn_from_unlabelled_ground(
     assert "losses on unlabelled pixels (distillation, consistency) are not used" in recorder.said(
         "warning"
     )
+
+
+@pytest.mark.parametrize(("side", "sizes"), [(32, {32, 64}), (64, {64})])
+def test_wide_chips_are_drawn_where_the_imagery_is_as_large(
+    place, tiny, tmp_path, monkeypatch, side, sizes
+) -> None:
+    found, original = [], trainer.Learner.training_step
+
+    def record(self, batch, number):
+        found.append(batch.image.shape[-1])
+        return original(self, batch, number)
+
+    monkeypatch.setattr(trainer.Learner, "training_step", record)
+    config = tiny.updated({"sampling": {"wide_steps": "half", "chip_size": side}})
+    train(
+        place.path, place.points, output=tmp_path / "m", config=config, steps=4, model="network", device="cpu"
+    )  # fmt: skip
+    assert set(found) == sizes
 
 
 def test_no_chip_is_drawn_around_points_if_none_is_wanted(place, tiny, tmp_path) -> None:
