@@ -23,6 +23,7 @@ from geopointseg.learning.linear_head import fit_linear
 from geopointseg.learning.selection import (
     Choice,
     Probabilities,
+    Rule,
     choose,
     without_prevalence,
 )
@@ -111,7 +112,7 @@ def choose_fitted(
     found: Mapping[str, Probabilities],
     class_index: NDArray[np.int64],
     *,
-    prior: Mapping[str, float] | None = None,
+    prior: Rule | None = None,
 ) -> Choice:
     """Choose the weights of fitted members; a perceptron takes part only where no other member scores better.
 

@@ -49,8 +49,10 @@ from geopointseg.learning.selection import (
     Choice,
     Probabilities,
     Score,
+    apply_rule,
     choose,
     score,
+    weigh_equally,
 )
 from geopointseg.learning.teacher import predict_labelled, predict_patches, predicted_class_shares
 from geopointseg.learning.trainer import (
@@ -231,10 +233,10 @@ class NetworkSession:
         if labelled is job.prepared.training_labels:
             found = predict_each(job, self.fitted, job.prepared.held_out)
             even = without_class_shares(self.fitted, found)
-            choice = choose(even, job.prepared.held_out.class_index, prior=job.prior_weights)
+            choice = choose(even, job.prepared.held_out.class_index, prior=job.known_weights)
             self.teacher_weights = dict(choice.weights)
         if not self.teacher_weights.keys() & self.fitted.keys():
-            self.teacher_weights = dict.fromkeys(self.fitted, 1.0 / len(self.fitted))
+            self.teacher_weights = apply_rule(job.known_weights or weigh_equally, self.fitted)
         teachers = Ensemble.of(*weighted(self.fitted, self.teacher_weights))
         self.maps = predict_patches(teachers, job.prepared.imagery, job.reporter, "teachers")
         self.objective.expected = torch.from_numpy(predicted_class_shares(self.maps))
@@ -311,7 +313,7 @@ class NetworkSession:
             self.choice = choose(
                 without_class_shares(self.fitted, found, distilled=["network"]),
                 truth,
-                prior=job.prior_weights,
+                prior=job.known_weights,
             )
             if self.learner.step < settings.least_steps * settings.reveal_at:
                 self.choice = replace(
@@ -362,8 +364,7 @@ class NetworkSession:
             return {"network": 1.0}
         if self.learner.step < self.job.config.selection.least_steps:
             return self.teacher_weights
-        kinds = ["network", *self.fitted]
-        return dict.fromkeys(kinds, 1.0 / len(kinds))
+        return apply_rule(self.job.known_weights or weigh_equally, ["network", *self.fitted])
 
     def _reason(self) -> str:
         if self.choice is not None:
@@ -372,7 +373,14 @@ class NetworkSession:
             return "A network was requested."
         if "network" not in self._weights():
             return self._too_few_steps()
-        return "All members are kept with equal weights: too few labelled pixels could be held out to compare them."
+        which = (
+            "with the weights that are known from other scenes"
+            if self.job.known_weights
+            else "with equal weights"
+        )
+        return (
+            f"Members are kept {which}: too few labelled pixels could be held out to compare them."
+        )
 
     def _network_member(self, weight: float) -> NetworkMember:
         network = self.learner.model.eval().cpu()

@@ -34,6 +34,7 @@ from geopointseg.learning.initial_network import build_initial_network, resolve_
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.network_training import LastGoodError, NetworkSession, TrainingOutcome
 from geopointseg.learning.preparation import Labels, Prepared, prepare, with_budget
+from geopointseg.learning.selection import apply_rule, weigh_equally
 from geopointseg.learning.trainer import release_memory
 from geopointseg.learning.training_job import ModelKind, TrainingJob
 from geopointseg.learning.training_log import (
@@ -117,7 +118,7 @@ def train(
             f"There is no model kind '{model}'. Expected auto, network, linear or forest, or knn on an embedding."
         )
     config = with_budget(config or Config(), minutes=minutes, steps=steps, weights=weights)
-    target, has_own_chips = resolve_device(device), config.sampling.chip_size > 0
+    target, own_chips = resolve_device(device), config.sampling.chip_size > 0
     config = config.on_device(target.type)
     output_folder = OutputFolder(Path(output))
     output_folder.open(resume=resume)
@@ -128,9 +129,7 @@ def train(
             config, wants_network = _settings_for(prepared.scenes[0], config, model)
             network, normalization = None, prepared.imagery.normalization()
             if wants_network:
-                config = resolve_network(
-                    config, prepared.scenes, reporter, has_own_chips=has_own_chips
-                )
+                config = resolve_network(config, prepared.scenes, reporter, has_own_chips=own_chips)
                 network, normalization = build_initial_network(
                     prepared.imagery, prepared.scenes, config, seed, reporter
                 )
@@ -248,7 +247,7 @@ def _fitted_alone(job: TrainingJob, reason: str) -> TrainingOutcome:
         fitted = fit_members(job, job.prepared.training_labels)
         found = predict_each(job, fitted, held_out)
         choice = choose_fitted(
-            without_class_shares(fitted, found), held_out.class_index, prior=job.prior_weights
+            without_class_shares(fitted, found), held_out.class_index, prior=job.known_weights
         )
         weights = choice.weights
         if len(fitted) > 1:
@@ -261,7 +260,7 @@ def _fitted_alone(job: TrainingJob, reason: str) -> TrainingOutcome:
         temperature, facts["calibration"] = calibration.temperature, calibration.to_json()
     fitted = fit_members(job, job.all_labels)
     if not weights.keys() & fitted.keys():
-        weights = dict.fromkeys(fitted, 1.0 / len(fitted))
+        weights = apply_rule(job.known_weights or weigh_equally, fitted)
     return TrainingOutcome(tuple(weighted(fitted, weights)), temperature, facts)
 
 

@@ -16,7 +16,11 @@ from geopointseg.config import Config
 from geopointseg.learning.initial_network import suits_backbone
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.preparation import Prepared
-from geopointseg.learning.selection import COARSE_WEIGHTS, FROZEN_ENCODER_WEIGHTS
+from geopointseg.learning.selection import (
+    Rule,
+    weigh_on_coarse_imagery,
+    weigh_on_frozen_encoder,
+)
 from geopointseg.learning.teacher import fit_forest
 from geopointseg.model.architecture import Network
 from geopointseg.model.forest import Forest
@@ -74,18 +78,18 @@ class TrainingJob:
         return LabelledPixels.concatenate([self.prepared.training_labels, self.prepared.held_out])
 
     @property
-    def prior_weights(self) -> dict[str, float]:
-        """Relative weights of the members that are known from other scenes, see `choose`; empty where none are.
+    def known_weights(self) -> Rule | None:
+        """Relative weights of the members that are known from other scenes, see `choose`; None where none are.
 
         A frozen encoder sees no other bands than the colours. So weights for it are known only where there are no other bands.
         """
         scenes = self.prepared.scenes
         if scenes[0].embedding is not None:
-            return {}
+            return None
         if not suits_backbone(scenes):
-            return COARSE_WEIGHTS
+            return weigh_on_coarse_imagery
         is_known = self.config.model.freeze_encoder and len(scenes[0].bands) <= 3
-        return FROZEN_ENCODER_WEIGHTS if is_known else {}
+        return weigh_on_frozen_encoder if is_known else None
 
     @cached_property
     def has_unlabelled(self) -> bool:

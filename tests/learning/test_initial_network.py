@@ -15,6 +15,7 @@ from geopointseg.learning.initial_network import (
     network_options,
     resolve_network,
 )
+from geopointseg.learning.selection import weigh_on_coarse_imagery, weigh_on_frozen_encoder
 from geopointseg.learning.training import train
 from geopointseg.learning.training_job import TrainingJob
 from geopointseg.model.architecture import build_network
@@ -190,10 +191,10 @@ def test_the_frozen_encoder_sees_the_colours_and_no_other_band(names, seen) -> N
 @pytest.mark.parametrize(
     ("place", "frozen", "prior"),
     [
-        (colored(*RGB), True, {"network": 4.0, "linear": 2.0, "forest": 1.0}),
-        (colored(*RGB), False, {}),
-        (colored("nir", *RGB), True, {}),
-        (colored(*RGB, resolution_m=10.0), True, {"network": 1.0, "linear": 1.0, "forest": 2.0}),
+        (colored(*RGB), True, weigh_on_frozen_encoder),
+        (colored(*RGB), False, None),
+        (colored("nir", *RGB), True, None),
+        (colored(*RGB, resolution_m=10.0), True, weigh_on_coarse_imagery),
     ],
 )
 def test_weights_of_members_are_known_for_frozen_encoders_that_see_all_bands_and_for_coarse_imagery(
@@ -201,4 +202,4 @@ def test_weights_of_members_are_known_for_frozen_encoders_that_see_all_bands_and
 ) -> None:
     config = Config().updated({"model": {"freeze_encoder": frozen}})
     job = SimpleNamespace(config=config, prepared=SimpleNamespace(scenes=[place]))
-    assert TrainingJob.prior_weights.fget(job) == prior
+    assert TrainingJob.known_weights.fget(job) is prior

@@ -15,12 +15,14 @@ from geopointseg.labels.sparse_mask import rasterize_points
 from geopointseg.learning.budget import TrainingBudget
 from geopointseg.learning.network_training import most_steps
 from geopointseg.learning.selection import (
-    COARSE_WEIGHTS,
-    FROZEN_ENCODER_WEIGHTS,
     Choice,
+    apply_rule,
     choose,
     hold_out,
     score,
+    weigh_equally,
+    weigh_on_coarse_imagery,
+    weigh_on_frozen_encoder,
 )
 from geopointseg.learning.training_imagery import TrainingImagery, read_training_imagery
 from geopointseg.progress import Reporter
@@ -281,13 +283,15 @@ def test_known_weights_replace_those_by_skill() -> None:
     forest, linear, network = (probabilities(truth, 4, seed) for seed in (1, 2, 3))
     members = {"network": network, "forest": forest, "linear": linear}
     assert choose(members, truth).weights == pytest.approx(dict.fromkeys(members, 1 / 3))
-    choice = choose(members, truth, prior=FROZEN_ENCODER_WEIGHTS)
-    assert choice.weights == pytest.approx({"network": 4 / 7, "forest": 1 / 7, "linear": 2 / 7})
+    choice = choose(members, truth, prior=weigh_on_frozen_encoder)
+    assert choice.weights == pytest.approx({"network": 0.8, "linear": 0.2})
     assert choice.reason.startswith(
-        "Network, forest and linear are kept, weighted 0.57 to 0.14 to 0.29: on 180 held-out"
+        "Network and linear are kept, weighted 0.80 to 0.20: on 180 held-out"
     )
+    fitted = choose({"forest": forest, "linear": linear}, truth, prior=weigh_on_frozen_encoder)
+    assert fitted.weights == pytest.approx({"forest": 1 / 3, "linear": 2 / 3})
     without_network = {"forest": forest, "linear": probabilities(truth, 1, 2)}
-    choice = choose(without_network, truth, prior=COARSE_WEIGHTS)
+    choice = choose(without_network, truth, prior=weigh_on_coarse_imagery)
     assert choice.weights == pytest.approx({"forest": 2 / 3, "linear": 1 / 3})
     assert choose(without_network, truth).weights == {"forest": 1.0}
 
@@ -298,9 +302,33 @@ def test_with_known_weights_the_best_member_is_not_kept_alone_for_scoring_higher
     truth = np.tile(np.arange(3), 200)
     members = {"network": probabilities(truth, 30, 3), "linear": probabilities(truth, 6, 2)}
     assert choose(members, truth).weights == {"network": 1.0}
-    choice = choose(members, truth, prior=FROZEN_ENCODER_WEIGHTS)
-    assert choice.weights == pytest.approx({"network": 2 / 3, "linear": 1 / 3})
+    choice = choose(members, truth, prior=weigh_on_frozen_encoder)
+    assert choice.weights == pytest.approx({"network": 0.8, "linear": 0.2})
     assert "together they lose" in choice.reason
+
+
+def test_a_reserve_takes_part_where_it_is_better_by_much() -> None:
+    truth = np.tile(np.arange(3), 60)
+    poor = {"network": probabilities(truth, 0.3, 1), "linear": probabilities(truth, 0.3, 2)}
+    forest = probabilities(truth, 60, 3)
+    choice = choose({**poor, "forest": forest}, truth, prior=weigh_on_frozen_encoder)
+    assert choice.weights == {"forest": 1.0}
+    kept = choose({**poor, "forest": probabilities(truth, 0.4, 3)}, truth, prior=weigh_on_frozen_encoder)  # fmt: skip
+    assert kept.weights == pytest.approx({"network": 0.8, "linear": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("rule", "kinds", "expected"),
+    [
+        (weigh_on_frozen_encoder, ["linear", "forest"], {"linear": 2 / 3, "forest": 1 / 3}),
+        (weigh_on_frozen_encoder, ["network", "forest"], {"network": 1.0}),
+        (weigh_on_coarse_imagery, ["network", "linear", "forest"], {"network": 0.25, "linear": 0.25, "forest": 0.5}),
+        (weigh_equally, ["a", "b"], {"a": 0.5, "b": 0.5}),
+        (lambda _: {"a": 3.0}, ["a", "b"], {"a": 0.75, "b": 0.25}),
+    ],
+)  # fmt: skip
+def test_rules_give_weights_of_the_kinds_that_there_are(rule, kinds, expected) -> None:
+    assert apply_rule(rule, kinds) == pytest.approx(expected)
 
 
 def test_with_known_weights_a_member_that_lowers_the_score_by_much_is_left_out() -> None:
@@ -308,10 +336,12 @@ def test_with_known_weights_a_member_that_lowers_the_score_by_much_is_left_out()
     members = {"forest": probabilities(truth, 4, 1), "linear": probabilities(truth, 4, 2)}
     wrong = np.zeros((len(truth), 3), np.float32)
     wrong[:, 0] = 1.0
-    choice = choose({**members, "network": wrong}, truth, prior=FROZEN_ENCODER_WEIGHTS)
+    choice = choose({**members, "network": wrong}, truth, prior=weigh_on_frozen_encoder)
     assert choice.weights == pytest.approx({"forest": 1 / 3, "linear": 2 / 3})
-    alone = choose({"linear": members["linear"], "network": wrong}, truth, prior={"network": 9.0})
+    alone = choose(
+        {"linear": members["linear"], "network": wrong}, truth, prior=lambda _: {"network": 9.0}
+    )
     assert alone.weights == {"linear": 1.0}
-    assert choose({"network": wrong}, truth, prior=FROZEN_ENCODER_WEIGHTS).weights == {
+    assert choose({"network": wrong}, truth, prior=weigh_on_frozen_encoder).weights == {
         "network": 1.0
     }

@@ -548,19 +548,20 @@ def test_random_state_of_the_caller_is_left_alone(place, tiny, tmp_path) -> None
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_nothing_held_out_gives_all_members_equal_weights(place, tiny, tmp_path) -> None:
+def test_nothing_held_out_gives_the_weights_that_are_known(place, tiny, tmp_path) -> None:
     config = tiny.updated({"selection": {"held_out": 0.0}})
     every = train(
         place.path, place.points, output=tmp_path / "m", config=config, steps=4, device="cpu"
     )
-    expected = dict.fromkeys(("network", "forest", "linear"), pytest.approx(1 / 3))
-    assert {m.kind: m.weight for m in every.members} == expected
-    assert "equal weights" in every.metadata["reason"]
+    expected = {"network": 0.25, "forest": 0.5, "linear": 0.25}
+    assert {m.kind: m.weight for m in every.members} == pytest.approx(expected)
+    assert "known from other scenes" in every.metadata["reason"]
     hasty = config.updated({"selection": {"least_steps": 60}})
     fitted = train(
         place.path, place.points, output=tmp_path / "f", config=hasty, steps=4, device="cpu"
     )
-    assert {m.kind: m.weight for m in fitted.members} == {"forest": 0.5, "linear": 0.5}
+    expected = {"forest": 2 / 3, "linear": 1 / 3}
+    assert {m.kind: m.weight for m in fitted.members} == pytest.approx(expected)
     assert "was trained for 4 steps" in fitted.metadata["reason"]
 
 
