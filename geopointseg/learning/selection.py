@@ -262,12 +262,13 @@ def choose(
 
 @dataclass(frozen=True, eq=False)
 class _Mixture:
-    """Weights of members, their calibrated mixture ``(pixel, class)``, and its gain over the best member."""
+    """Weights of members, their calibrated mixture ``(pixel, class)``, its gain over the best member, and members in reserve."""
 
     weights: dict[str, float]
     together: Probabilities
     gain: float = 0.0
     error: float = 0.0
+    reserves: tuple[str, ...] = ()
 
 
 def _by_skill(
@@ -310,10 +311,10 @@ def _by_prior(
         if not any(gains.values()):
             break
         kinds.remove(max(gains, key=lambda k: gains[k]))
-    reserves = [tempered[kind] for kind in kinds if kind not in weights]
-    if any(_large_gain(mixture.together, own, class_index) for own in reserves):
+    reserves = tuple(kind for kind in kinds if kind not in weights)
+    if any(_large_gain(mixture.together, tempered[kind], class_index) for kind in reserves):
         return _by_skill(members, tempered, scores, class_index)
-    return mixture
+    return replace(mixture, reserves=reserves)
 
 
 def _large_gain(
@@ -382,7 +383,12 @@ def _reason(mixture: _Mixture, scores: Mapping[str, Score], count: int) -> str:
         shares = " to ".join(f"{w:.2f}" for w in mixture.weights.values())
         change = f"gain {gain:.3f} over" if gain >= 0 else f"lose {-gain:.3f} against"
         how = f"together they {change} the best of them, with a standard error of {error:.3f}"
-        return f"{named.capitalize()} are kept, weighted {shares}: {on}; {how}."
+        left = (
+            f" The {' and '.join(mixture.reserves)} adds nothing to them on other scenes."
+            if mixture.reserves
+            else ""
+        )
+        return f"{named.capitalize()} are kept, weighted {shares}: {on}; {how}.{left}"
     why = "no other member has half of its skill"
     if gain < 0:
         why = f"a mixture loses {-gain:.3f}, with a standard error of {error:.3f}"

@@ -585,8 +585,8 @@ def measure_frozen(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Compare the models on the frozen backbone with its bare forward and with the default of version 0.1.0."""
     scene = write_scene(folder / f"s_{args.size}.tif", args.size, args.size)
     kinds = {
-        "linear": ("linear",), "default": ("linear", "pyramid", "forest"), "earlier network": ("unet",),
-        "earlier default": ("unet", "forest"),
+        "linear": ("linear",), "default": ("linear", "pyramid"), "all members": ("linear", "pyramid", "forest"),
+        "earlier network": ("unet",), "earlier default": ("unet", "forest"),
     }  # fmt: skip
     models = {
         name: save_members(folder / f"frozen_{args.classes}_{'_'.join(members)}", args.classes, *members)
@@ -619,6 +619,7 @@ def measure_frozen(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         "linear_to_fused_backbone": ("linear", "fused backbone"),
         "linear_to_earlier": ("linear", "earlier network"),
         "default_to_earlier": ("default", "earlier default"),
+        "all_members_to_earlier": ("all members", "earlier default"),
     }
     return {
         **{k: round(best[a]["seconds"] / best[b]["seconds"], 3) for k, (a, b) in ratios.items()},

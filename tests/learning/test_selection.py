@@ -288,6 +288,7 @@ def test_known_weights_replace_those_by_skill() -> None:
     assert choice.reason.startswith(
         "Network and linear are kept, weighted 0.80 to 0.20: on 180 held-out"
     )
+    assert choice.reason.endswith(" The forest adds nothing to them on other scenes.")
     fitted = choose({"forest": forest, "linear": linear}, truth, prior=weigh_on_frozen_encoder)
     assert fitted.weights == pytest.approx({"forest": 1 / 3, "linear": 2 / 3})
     without_network = {"forest": forest, "linear": probabilities(truth, 1, 2)}
