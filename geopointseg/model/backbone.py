@@ -129,7 +129,7 @@ class Backbone(nn.Module):
         prepare: Callable[[Tensor], Tensor] = lambda part: part,
         reduce: Callable[[int, Tensor], Tensor] = lambda _, stage: stage,
     ) -> list[Tensor]:
-        """Return float ``(sample, channel, row / stride, col / stride)`` for each stage.
+        """Return the output of every stage.
 
         Parameters
         ----------
@@ -140,6 +140,11 @@ class Backbone(nn.Module):
             Makes such an image of rows of another one, so that only a part of it is in memory.
         reduce
             Makes the values that are returned of the position of a stage and rows of it, in the same number of rows.
+
+        Returns
+        -------
+        list of Tensor
+            Float ``(sample, channel, row / stride, col / stride)`` for each stage.
         """
         if not self.is_sequential:
             stages = list(self.body(prepare(image)))[: self.depth]
