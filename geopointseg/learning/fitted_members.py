@@ -23,7 +23,7 @@ from geopointseg.learning.linear_head import fit_linear
 from geopointseg.learning.selection import (
     Choice,
     Probabilities,
-    Rule,
+    WeightRule,
     choose,
     without_prevalence,
 )
@@ -112,7 +112,7 @@ def choose_fitted(
     found: Mapping[str, Probabilities],
     class_index: NDArray[np.int64],
     *,
-    prior: Rule | None = None,
+    prior: WeightRule | None = None,
 ) -> Choice:
     """Choose the weights of fitted members; a perceptron takes part only where no other member scores better.
 

@@ -31,7 +31,7 @@ RELATIVE_WEIGHTS = ((0.75, 1.0), (0.5, 1 / 3))
 CLEAR_ERRORS = 2.0
 """A difference of log losses is clear where it exceeds this many of its standard errors. From few points the held-out pixels are six to
 twelve, and members that differ less there are as good as each other on other scenes."""
-Rule = Callable[[Collection[str]], Mapping[str, float]]
+WeightRule = Callable[[Collection[str]], Mapping[str, float]]
 """Known relative weights, as a function of the kinds of members that there are. Kinds that it does not name weigh 1; a kind of
 weight 0 is a reserve, see `choose`."""
 
@@ -53,7 +53,7 @@ def weigh_on_frozen_encoder(kinds: Collection[str]) -> Mapping[str, float]:
     return {"linear": 2.0, "forest": 1.0}
 
 
-def weigh_on_coarse_imagery(kinds: Collection[str]) -> Mapping[str, float]:  # noqa: ARG001 - a `Rule`
+def weigh_on_coarse_imagery(kinds: Collection[str]) -> Mapping[str, float]:  # noqa: ARG001 - a `WeightRule`
     """Return the relative weights of members on imagery that a backbone trained on photographs does not suit.
 
     On Landsat and Sentinel-2 (twelve splits and numbers of points, means of up to three draws) the mixture of forest and linear
@@ -67,7 +67,7 @@ def weigh_equally(kinds: Collection[str]) -> Mapping[str, float]:
     return dict.fromkeys(kinds, 1.0)
 
 
-def apply_rule(rule: Rule, kinds: Collection[str]) -> dict[str, float]:
+def apply_rule(rule: WeightRule, kinds: Collection[str]) -> dict[str, float]:
     """Return the weights of members by a rule; they sum to one, and reserves are left out.
 
     Examples
@@ -209,7 +209,7 @@ def choose(
     members: Mapping[str, Probabilities],
     class_index: NDArray[np.int64],
     *,
-    prior: Rule | None = None,
+    prior: WeightRule | None = None,
 ) -> Choice:
     """Choose the weights of members by their probabilities at held-out pixels, or by what is known from other scenes.
 
@@ -295,7 +295,7 @@ def _by_prior(
     tempered: Mapping[str, Probabilities],
     scores: Mapping[str, Score],
     class_index: NDArray[np.int64],
-    prior: Rule,
+    prior: WeightRule,
 ) -> _Mixture:
     """Return the mixture of the members with known weights, without members that lower the score by much."""
     best = min(scores, key=lambda k: scores[k].loss)

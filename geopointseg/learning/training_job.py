@@ -17,7 +17,7 @@ from geopointseg.learning.initial_network import suits_backbone
 from geopointseg.learning.model_output import OutputFolder
 from geopointseg.learning.preparation import Prepared
 from geopointseg.learning.selection import (
-    Rule,
+    WeightRule,
     weigh_on_coarse_imagery,
     weigh_on_frozen_encoder,
 )
@@ -78,7 +78,7 @@ class TrainingJob:
         return LabelledPixels.concatenate([self.prepared.training_labels, self.prepared.held_out])
 
     @property
-    def known_weights(self) -> Rule | None:
+    def known_weights(self) -> WeightRule | None:
         """Relative weights of the members that are known from other scenes, see `choose`; None where none are.
 
         A frozen encoder sees no other bands than the colours. So weights for it are known only where there are no other bands.

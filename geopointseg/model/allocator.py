@@ -23,7 +23,10 @@ LARGEST_KEPT_BLOCK = 64 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Make glibc keep freed memory. With other C libraries, or if `may_change_process` is False, do nothing.
+    """Make glibc keep freed memory, in one heap for all threads. With other C libraries, or if `may_change_process` is False, do nothing.
+
+    Heaps of other threads are at most 64 MiB large, and larger blocks in them go back to the system. A process whose threads have
+    heaps already keeps these.
 
     Returns
     -------

@@ -149,7 +149,7 @@ class Backbone(nn.Module):
         if not self.is_sequential:
             stages = list(self.body(prepare(image)))[: self.depth]
             return [reduce(k, stage) for k, stage in enumerate(stages)]
-        if self.name != LITE0 or not may_be_split(self, image):
+        if self.name != LITE0 or len(self.blocks) < 2 or not may_be_split(self, image):
             features, first = self.bn1(self.conv_stem(_packed(prepare(image)))), 0
             stages = []
         else:

@@ -7,6 +7,7 @@ the rows. A band fits in the cache of the processor.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -19,7 +20,7 @@ BAND_PX = 64
 """Rows of a band."""
 
 
-class PlaneNetwork(nn.Module):
+class PlaneNetwork(nn.Module, ABC):
     """A network whose logits are sums of upsampled planes, so that the probabilities of a part need no logits at full resolution."""
 
     def probabilities(self, image: Tensor, rows: slice, cols: slice) -> Tensor:
@@ -44,13 +45,13 @@ class PlaneNetwork(nn.Module):
             write_probabilities(target, pixels[: weight.shape[1]], (weight, bias), planes, place)
         return found
 
+    @abstractmethod
     def _of_bands(self) -> tuple[Tensor, Tensor]:
         """Return the weights ``(class, band)`` of the first bands, which may be none, and the biases ``(class,)`` of the logits."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _planes(self, image: Tensor) -> Iterator[Mapping[int, Tensor]]:
         """Yield the planes ``(class, row / stride, col / stride)`` of each sample by stride, contiguous."""
-        raise NotImplementedError
 
 
 def write_probabilities(

@@ -217,9 +217,8 @@ def _even_sizes(length: int, largest: int, overlap: int, stride: int) -> list[tu
     sizes = [(1, _round_up(length, stride))]
     while sizes[-1][1] > largest:
         count = sizes[-1][0] + 1
-        sizes.append(
-            (count, _round_up(math.ceil((length + (count - 1) * overlap) / count), stride))
-        )
+        size = _round_up(math.ceil((length + (count - 1) * overlap) / count), stride)
+        sizes.append((count, max(size, 2 * overlap)))
     return sizes
 
 

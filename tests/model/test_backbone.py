@@ -161,3 +161,14 @@ def test_a_hub_that_is_not_reached_is_one_sentence(monkeypatch):
         ModelError, match=r"'resnet18' could not be downloaded \(no route to host\)"
     ):
         pretrained_state("resnet18")
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_few_stages_are_those_of_the_whole_backbone(depth) -> None:
+    image = torch.rand(1, 3, 480, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = build_backbone()(image)
+        few = build_backbone(depth=depth)(image)
+    assert len(few) == depth
+    for one, other in zip(few, whole, strict=False):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)

@@ -25,9 +25,12 @@ def test_long_windows_save_pixels(shape, saved):
     assert computed(shape[::-1], turned) == computed(shape, found)
 
 
+@pytest.mark.parametrize("window_px", [1664, 1152])
+@pytest.mark.parametrize("stride", [1, 32])
 @pytest.mark.parametrize("length", [1, 31, 1664, 1665, 1696, 1697, 2100, 5000])
-def test_windows_overlap_as_much_as_asked(length):
-    for size, side in zip(fit_window((length, 7000), 1664, 576, 32), (length, 7000), strict=True):
-        axis = lay_axis(side, size, 576, 32, 100, 288)
+def test_windows_overlap_as_much_as_asked(length, stride, window_px):
+    sizes = fit_window((length, 7000), window_px, 576, stride)
+    for size, side in zip(sizes, (length, 7000), strict=True):
+        axis = lay_axis(side, size, 576, stride, 100, 288)
         for before, after in zip(axis.origins, axis.origins[1:], strict=False):
             assert before + axis.size - after >= 576
