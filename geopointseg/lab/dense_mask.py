@@ -30,7 +30,12 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import LEGEND_TAG, parse_legend_tag
 from geopointseg.raster.class_style import read_sidecar_legend
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.raster_access import grid_of, open_unplaced, refuse_control_points
+from geopointseg.raster.raster_access import (
+    grid_of,
+    open_unplaced,
+    reading,
+    refuse_control_points,
+)
 from geopointseg.summary import described
 
 _RANGE_PX = 4_000_000
@@ -237,7 +242,8 @@ def _read_colors(
 
 def _picture(dataset: DatasetReader, window: Window) -> NDArray[np.uint8]:
     table = _color_table(dataset) if dataset.count == 1 else None
-    stored = dataset.read(list(range(1, min(dataset.count, 4) + 1)), window=window)
+    with reading(dataset.name, window):
+        stored = dataset.read(list(range(1, min(dataset.count, 4) + 1)), window=window)
     if table is not None:
         lookup = np.zeros((256, 4), dtype=np.uint8)
         for code, color in table.items():
@@ -256,8 +262,9 @@ def _read_codes(dataset: DatasetReader, path: str) -> NDArray[np.int32]:
     codes = np.empty(shape, dtype=np.int32)
     for rows in row_ranges(shape):
         window = Window(0, rows.start, shape[1], rows.stop - rows.start)
-        stored = dataset.read(1, window=window)
-        valid = dataset.read_masks(1, window=window) > 0
+        with reading(path, window):
+            stored = dataset.read(1, window=window)
+            valid = dataset.read_masks(1, window=window) > 0
         if stored.dtype.kind == "f":
             valid &= np.isfinite(stored)
             stored = np.where(valid, stored, 0)

@@ -32,6 +32,7 @@ from geopointseg.prediction.predictor import predict
 from geopointseg.progress import Reporter
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import Grid
+from geopointseg.raster.raster_access import reading
 from geopointseg.raster.scene import Scene
 
 
@@ -224,7 +225,9 @@ def _crop_scene(scene: Scene, window: Window, path: Path) -> Scene:
             "transform": scene.grid.window_transform(window),
         }  # fmt: skip
         with rasterio.open(path, "w", **profile) as target:
-            target.write(source.read(window=window))
+            with reading(scene.path, window):
+                values = source.read(window=window)
+            target.write(values)
             target.descriptions = source.descriptions
     return Scene.open(path)
 

@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 
 from geopointseg.raster.class_map import ClassMap
 from geopointseg.raster.grid import Grid
-from geopointseg.raster.raster_access import open_dataset
+from geopointseg.raster.raster_access import open_dataset, reading
 from geopointseg.raster.scene import Scene
 
 LONGEST_PX = 1000
@@ -46,7 +46,8 @@ def picture_scene(scene: Scene, longest: int = LONGEST_PX) -> Picture:
     )
     with open_dataset(scene.path) as dataset:
         how = {"out_shape": shape, "resampling": Resampling.average, "masked": True}
-        stored = [dataset.read(index, out_dtype="float64", **how) for index in indices]
+        with reading(scene.path):
+            stored = [dataset.read(index, out_dtype="float64", **how) for index in indices]
     values = np.stack([np.ma.filled(plane, np.nan) for plane in stored])
     valid = np.isfinite(values).all(axis=0) & shown.read_stored(scene.grid.window, shape)[1]
     picture = np.zeros((*shape, 4), dtype=np.uint8)
@@ -73,7 +74,7 @@ def picture_map(class_map: ClassMap, longest: int = LONGEST_PX) -> Picture:
         uint8 ``(row, col, 4)``, red, green, blue and opacity.
     """
     shape = reduced_shape(class_map.grid, longest)
-    with open_dataset(class_map.path) as dataset:
+    with open_dataset(class_map.path) as dataset, reading(class_map.path):
         codes = dataset.read(1, out_shape=shape, resampling=Resampling.nearest)
         valid = dataset.read_masks(1, out_shape=shape, resampling=Resampling.nearest) > 0
     picture = np.zeros((*shape, 4), dtype=np.uint8)

@@ -57,3 +57,33 @@ def test_modules_and_functions_are_short(modules: list[Module]) -> None:
 
 def test_no_modules_import_each_other(modules: list[Module]) -> None:
     assert measure_imports(modules)["import circles"] == []
+
+
+def test_where_pixels_are_read_an_error_names_the_file() -> None:
+    """Reads of a dataset stand within ``with reading(path)``, or in one of the functions that are called within it."""
+    within = {"read_planes", "read_valid", "_read_blocks"}
+    bare = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if not re.search("open_dataset|rasterio.open|DatasetReader", text):
+            continue
+        found = ast.parse(text)
+        named = {
+            id(node)
+            for block in ast.walk(found)
+            if (
+                isinstance(block, ast.With)
+                and any("reading(" in ast.unparse(i) for i in block.items)
+            )
+            or (isinstance(block, ast.FunctionDef) and block.name in within)
+            for node in ast.walk(block)
+        }
+        bare += [
+            f"{path.name}:{node.lineno}"
+            for node in ast.walk(found)
+            if isinstance(node, ast.Attribute)
+            and node.attr in {"read", "read_masks", "dataset_mask"}
+            and ast.unparse(node.value) in {"dataset", "source", "warped", "told", "virtual"}
+            and id(node) not in named
+        ]
+    assert bare == []
