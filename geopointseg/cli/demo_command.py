@@ -48,7 +48,7 @@ def demo_command(
     embeddings: bool,
     data_only: bool,
 ) -> None:
-    """Train, predict and assess in three minutes, and write the results and a figure to DIR."""
+    """Train, predict and assess in about two minutes, and write the results and a figure to DIR."""
     if (scene is None) != (points is None):
         raise click.UsageError("--scene and --points go together: a demo on your data needs both.")
     if embeddings and (scene is not None or data_only):

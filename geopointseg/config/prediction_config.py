@@ -16,13 +16,17 @@ class PredictionConfig:
 
     window_px: int = setting(
         0,
-        "Side of an inference window in pixels; 0 takes 512, or 1664 for models that need much context.",
+        "Side of an inference window in pixels; 0 takes 512, or for models with more than 128 pixels of "
+        "context at most 1664 x 1664 pixels in the best shape.",
         minimum=32,
         maximum=8192,
         automatic=0,
     )
     overlap_px: int = setting(
-        -1, "Overlap of neighbouring windows in pixels; -1 takes what the model needs.", minimum=-1
+        -1,
+        "Overlap of neighbouring windows in pixels; -1 takes twice the context of the model, at most a "
+        "quarter of the window (576 pixels in the largest default windows).",
+        minimum=-1,
     )
     batch_size: int = setting(
         0,

@@ -83,8 +83,8 @@ def _number(text: str) -> float:
 
 
 CHIP_SIZES = {"cpu": 96, "cuda": 192}
-"""Side of a training chip in pixels by kind of device. At equal numbers of steps, chips of twice the side gain about 6 points
-of mean F1, and take four times as long on a CPU."""
+"""Side of a training chip in pixels by kind of device, where all chips have one size. For a network from random weights, chips of
+twice the side gain about 6 points of mean F1 at equal numbers of steps, and take four times as long on a CPU."""
 SMALLEST_CHIP = 32
 
 
@@ -102,8 +102,8 @@ class SamplingConfig:
     batch_size: int = setting(8, "Chips in one optimizer step.", minimum=2, maximum=1024)
     wide_steps: Literal["auto", "none", "half"] = setting(
         "auto",
-        "Steps whose chips have twice the side and are a quarter as many: none, or half of the steps where all imagery is as large as such a "
-        "chip. 'auto' takes half for the network on the pretrained backbone.",
+        "Steps whose chips have twice the side and are a quarter as many: none, or half of the steps where all imagery in memory is as large "
+        "as such a chip. 'auto' takes half for the network on the pretrained backbone. Not used by 'pretrain'.",
     )
     class_balance: float = setting(
         0.5,
@@ -166,7 +166,7 @@ class AugmentationConfig:
     scale: float = setting(1.25, "Largest magnification.", minimum=1, maximum=4)
     scale_probability: float = setting(0.5, "Share of chips that are scaled.", minimum=0, maximum=1)
     gain: float = setting(
-        0.1, "Standard deviation of the gain per band; the mean is 1.", minimum=0, maximum=1
+        0.1, "Standard deviation of the logarithm of the gain per band.", minimum=0, maximum=1
     )
     offset: float = setting(
         0.15, "Standard deviation of the additive offset per band.", minimum=0, maximum=2

@@ -25,7 +25,10 @@ class ModelConfig:
         "Encoder of the network; 'tu-NAME' takes any timm encoder. 'auto' follows the architecture.",
     )
     encoder_depth: int = setting(
-        3, "Number of times the encoder halves the resolution.", minimum=3, maximum=5
+        3,
+        "Number of times the encoder halves the resolution; 5 with 'auto' and ImageNet weights.",
+        minimum=3,
+        maximum=5,
     )
     decoder_channels: tuple[int, ...] = setting(
         (64, 32, 16),
@@ -45,7 +48,8 @@ class ModelConfig:
     )
     norm: Literal["batch", "group"] = setting(
         "batch",
-        "Normalization layers of the network; 'group' does not depend on the other chips of the batch.",
+        "Normalization layers of the network; 'group' does not depend on the other chips of the batch; "
+        "'auto' with ImageNet weights uses it.",
     )
     upsampling: Literal["auto", "nearest", "bilinear", "transposed", "unpooling"] = setting(
         "auto",
@@ -86,7 +90,7 @@ class OptimizationConfig:
     most_passes: float = setting(
         80.0,
         "Maximum passes over the pixels in a time-limited training, after at least 2000 steps; more passes make the network "
-        "copy the errors of the forest. 0 sets no maximum.",
+        "learn the errors of the soft labels. 0 sets no maximum.",
         minimum=0,
     )
     encoder_learning_rate: float = setting(1e-3, "Peak learning rate of the encoder.", minimum=0)
@@ -115,14 +119,16 @@ class OptimizationConfig:
 @described
 @dataclass(frozen=True)
 class ForestConfig:
-    """The random forest on filter features: baseline, teacher and member of the ensemble."""
+    """The random forest on filter features: baseline, teacher and member of the ensemble (in reserve where imagery has only colours)."""
 
     features: Literal["pixel", "filters", "context"] = setting(
         "context",
         "Features of the forest: single pixels, filters at several scales, or context, which takes what scores best on "
         "held-out blocks, and smooths and balances it.",
     )
-    trees: int = setting(300, "Number of trees.", minimum=10, maximum=5000)
+    trees: int = setting(
+        300, "Number of trees; features 'context' take half as many.", minimum=10, maximum=5000
+    )
 
 
 @described
@@ -132,12 +138,12 @@ class TeachingConfig:
 
     distillation_weight: float = setting(
         4.0,
-        "Weight of the distillation loss on the forest's probabilities (Hinton et al. 2015).",
+        "Weight of the distillation loss on the probabilities of the fitted members (Hinton et al. 2015).",
         minimum=0,
     )
     sharpening: float = setting(
         1.0,
-        "Exponent of the forest's probabilities before distillation; above 1 makes them sharper.",
+        "Exponent of the soft labels before distillation; above 1 makes them sharper.",
         minimum=0.1,
         maximum=10,
     )
@@ -216,14 +222,14 @@ class TeachingConfig:
     )
     self_training: bool = setting(
         False,
-        "Distill the mean of forest and EMA network once the held-out points are used for training.",
+        "Distill the mean of the fitted members and the EMA network once the held-out points are used for training.",
     )
 
 
 @described
 @dataclass(frozen=True)
 class SelectionConfig:
-    """How held-out points decide between network and forest."""
+    """How labelled pixels are held out, and how they decide the weights of the members."""
 
     held_out: float = setting(
         0.2,

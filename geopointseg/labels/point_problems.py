@@ -34,7 +34,7 @@ FEW_POINTS = 20
 """A class with fewer usable points gives a warning."""
 
 FEW_IN_ALL = 100
-"""With fewer usable points in all, a random forest is the better model."""
+"""With fewer usable points in all, a network without a frozen encoder is not trained."""
 
 FIELD_KINDS = ("scene field", "weights")
 """Kinds of problems with the optional fields ``scene`` and ``weight``, which decide which points count."""
@@ -266,8 +266,8 @@ def _usable(row: ClassCheck) -> int:
 def _find_few_in_all(e: Evidence) -> Iterator[Finding]:
     if len(e.present) > 1 and e.usable_count < FEW_IN_ALL:
         message = (
-            f"There are {e.usable_count} usable points in all. A network needs about {FEW_IN_ALL} to exceed a random "
-            "forest; with fewer the forest is the right model."
+            f"There are {e.usable_count} usable points in all. With fewer than {FEW_IN_ALL}, a network is trained only on "
+            "imagery with colours and pixels below 4 m; other imagery gets forest and linear model. Add points to train one there."
         )
         yield "note", message, e.usable_count
 

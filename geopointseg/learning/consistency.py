@@ -155,7 +155,7 @@ def has_collapsed(histogram: Tensor, expected: Tensor, tolerance: float = 0.4) -
     histogram
         Share of each class among accepted pseudo-labels.
     expected
-        Share of each class in the forest's map, or among the points where there is no forest.
+        Share of each class in the teacher's map, or among the points where there is no teacher.
     tolerance
         Pseudo-labels have collapsed where their diversity is below this share of the expected one.
     """

@@ -56,7 +56,8 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
     Parameters
     ----------
     job
-        The training; its kind ``forest`` or ``linear`` fits one member, the others both.
+        The training; its kind ``forest`` or ``linear`` fits one member, ``auto`` and ``network`` fit both, and an
+        embedding gets up to four.
     labelled
         Training pixels.
 
@@ -65,6 +66,8 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
     MissingDependencyError, ModelError
         If only a linear model was requested and the weights of the backbone are not installed or damaged. Otherwise the
         forest is used alone, with a warning.
+    TrainingError
+        If nearest neighbours are requested on imagery.
     """
     if job.prepared.scenes[0].embedding is not None:
         return _fit_on_embedding(job, labelled)

@@ -55,7 +55,7 @@ def resolve_network(
     """Replace 'auto' in the settings of the network, and of the chips that it learns from.
 
     Colour imagery with pixels below `COARSE_M` gets a decoder on the frozen backbone. Other imagery gets a small U-Net, and so
-    does a training whose settings name weights or any part of the network, which the backbone's decoder would ignore.
+    does a training whose settings name weights other than ImageNet's, or any part of the network, which the backbone's decoder would ignore.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def resolve_network(
     Returns
     -------
     Config
-        Settings without 'auto' in architecture, encoder, weights and steps.
+        Settings without 'auto' in architecture, encoder, weights and wide steps.
 
     Raises
     ------
@@ -160,6 +160,8 @@ def build_initial_network(
     ------
     ConfigError
         If the settings name no possible network or no weights.
+    MissingDependencyError
+        If ImageNet weights are requested and not installed.
     ModelError
         If the weights do not fit the network.
     """

@@ -357,7 +357,7 @@ class NetworkSession:
         return [*members, *weighted(self.fitted, weights)]
 
     def _weights(self) -> Mapping[str, float]:
-        """Return the weight of each kind of member; equal weights where no pixels could be held out."""
+        """Return the weight of each kind of member; known weights, or equal ones, where no pixels could be held out."""
         if self.choice is not None:
             return self.choice.weights
         if self.job.kind == "network":

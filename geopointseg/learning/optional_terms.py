@@ -171,22 +171,22 @@ class Consistency:
         self.active_steps = int(state["taught_steps"])
 
 
-def contradicts(forest: Tensor, targets: Tensor, confident: float = CONFIDENT_TEACHER) -> Tensor:
-    """Return where a confident forest predicts another class than the averaged network.
+def contradicts(teacher: Tensor, targets: Tensor, confident: float = CONFIDENT_TEACHER) -> Tensor:
+    """Return where a confident teacher predicts another class than the averaged network.
 
     Parameters
     ----------
-    forest, targets
-        Probabilities of the forest and of the averaged network, ``(sample, class, row, col)``.
+    teacher, targets
+        Probabilities of the teacher and of the averaged network, ``(sample, class, row, col)``.
     confident
-        Least probability of the forest's class.
+        Least probability of the teacher's class.
 
     Returns
     -------
     Tensor
         bool ``(sample, row, col)``.
     """
-    confidence, label = forest.max(dim=1)
+    confidence, label = teacher.max(dim=1)
     return (confidence >= confident) & (label != targets.argmax(dim=1))
 
 

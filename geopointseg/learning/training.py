@@ -79,9 +79,10 @@ def train(
     config
         Settings; the defaults where None.
     seed
-        Seed of initial weights, chips and augmentation. The same seed and number of steps give the same model on a CPU.
+        Seed of initial weights, chips and augmentation. The same seed and number of steps give the same model on a
+        CPU, with the same versions, machine and number of threads.
     model
-        ``auto`` keeps network, linear model, forest or several of them, by their scores on held-out points; on an embedding,
+        ``auto`` keeps network, linear model, forest or several of them, by weights known from other scenes or by their scores on held-out points; on an embedding,
         linear model, nearest neighbours (``knn``) and forest. The other kinds train one.
     minutes, steps, weights
         Shorthands for settings of the same name.

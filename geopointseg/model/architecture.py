@@ -1,4 +1,4 @@
-"""Networks by name: the architectures and encoders of segmentation-models-pytorch, a small FCN, and the linear model.
+"""Networks by name: the architectures and encoders of segmentation-models-pytorch, a small FCN, the pyramid, and the linear model.
 
 `build_network` returns a `Network`, which accepts any number of bands and any image size. It pads the image by reflection to
 a multiple of the encoder's output stride, and crops the logits to the image. A batch of one image can be used for training

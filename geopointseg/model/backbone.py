@@ -195,7 +195,7 @@ def compute_by_rows(
     Parameters
     ----------
     run
-        Returns maps whose rows divide those of the image.
+        Returns maps; the rows of the image are a multiple of theirs.
     image
         ``(sample, channel, row, col)``.
     strip

@@ -72,13 +72,13 @@ class ModelBundle:
     resolution_m
         Side of a pixel of the training scenes, in metres.
     chip_size
-        Side of the training chips in pixels.
+        Side of the smaller training chips in pixels.
     receptive_field_px
-        Side of the square that the class of a pixel depends on, in pixels.
+        Side of the square of context that inference gives a pixel, in pixels.
     config
         The settings of the training.
     members
-        Networks and forest; their weights sum to one.
+        Networks, linear models and forests; their weights sum to one.
     temperature
         Probabilities are raised to the power of ``1 / temperature`` and normalized to a sum of one.
     metadata

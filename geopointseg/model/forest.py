@@ -1,5 +1,7 @@
 """The random forest on filter features: baseline, source of distillation targets, and member of the ensemble.
 
+Where imagery has only colours, it is in reserve.
+
 There are three kinds of forest. ``pixel`` uses the values of single pixels. ``filters`` adds the features of a `FilterBank`.
 ``context`` tunes three parameters, two of them by spatially blocked cross-validation on the training points:
 

@@ -57,7 +57,7 @@ class WeightedModel:
     Parameters
     ----------
     members
-        Networks and forest; their weights sum to one.
+        Networks, linear models and forests; their weights sum to one.
     temperature
         The mean of the members is raised to ``1 / temperature`` and normalized again.
     weight

@@ -81,7 +81,8 @@ def export_onnx(
     output
         File to write.
     window_px
-        Side of the windows in pixels; by default that of the prediction.
+        Side of the windows in pixels; by default ``[prediction] window_px``, or 512. `predict` maps models with a linear member in
+        larger windows.
 
     Returns
     -------

@@ -36,7 +36,8 @@ MIN_PIXELS_TO_PREPARE = 64 * 512**2
 """Below this number of pixels in windows, the preparation of an accelerated network takes longer than it saves."""
 
 WINDOW_PX = 512
-"""Side of an inference window in pixels, for models that need at most a quarter of it as context."""
+"""Side of an inference window in pixels, for models whose context is at most a quarter of it; the overlap is then at most
+128 pixels, and the part of the context beyond it is missing at the rims, where windows are blended."""
 WIDE_WINDOW_PX = 1664
 """Side for models that need more context; windows of as many pixels may be longer than wide, see `fit_window`."""
 WIDE_OVERLAP_PX = 576
@@ -438,7 +439,8 @@ def trusted_margin(margin_px: int, overlap_px: int) -> int:
     """Return the width of the rim of a window, in pixels, in which the neighbouring window is used.
 
     If the overlap is at least twice the context of the model, the rim is that context. The map is then equal to the one of
-    a single large window. Otherwise the rim is a quarter of the overlap.
+    a single large window, except for networks with group normalization, whose probabilities depend on the window. Otherwise
+    the rim is a quarter of the overlap.
     """
     return margin_px if 2 * margin_px <= overlap_px else overlap_px // 4
 

@@ -189,6 +189,8 @@ def encode_tile(values: NDArray[Any], layout: Layout) -> EncodedTile | None:
     ----------
     values
         ``(band, row, col)``, of the layout's data type.
+    layout
+        Data type, nodata, compression and overviews of the file.
 
     Returns
     -------

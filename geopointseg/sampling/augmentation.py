@@ -88,6 +88,8 @@ class Geometry:
 class Augmentation:
     """How strongly chips are varied; zero switches a kind of variation off.
 
+    The defaults are stronger than those of `train`, which ``build_augmentation(AugmentationConfig())`` gives.
+
     Parameters
     ----------
     symmetry

@@ -25,7 +25,8 @@ from geopointseg.sampling.sampler import PointSampler, UnlabelledSampler
 from geopointseg.summary import described
 
 ROUND_STEPS = 64
-"""Labels are drawn for this many steps at once, so that every label is drawn before any is drawn again."""
+"""Labels are drawn for this many steps at once, so that every label is drawn before any is drawn again, for each size of
+chips."""
 ENDLESS = 2**40
 """Number of steps of a sampler that a training stops when its time is used."""
 
@@ -40,7 +41,7 @@ class ChipPlan:
     size
         Side of a chip in pixels.
     batch
-        Chips in a step.
+        Chips in a step; a quarter of them in wide steps.
     around_points
         How many of these are drawn around labelled pixels; the others lie anywhere.
     class_balance, jitter

@@ -27,6 +27,11 @@ def class_shares(counts: ArrayLike, balance: float) -> NDArray[np.float64]:
     ndarray
         float64 ``(class,)`` that sums to 1.
 
+    Raises
+    ------
+    PointsError
+        If no class has a label.
+
     Examples
     --------
     >>> class_shares([90, 10, 0], balance=1)

@@ -167,7 +167,9 @@ def validate(
 def predict_points(
     model: ModelBundle, scenes: Sequence[Scene], points: Points, *, reporter: Reporter | None = None
 ) -> NDArray[np.float32]:
-    """Return the class probabilities of a model at points, equal to those of its map.
+    """Return the class probabilities of a model at points, computed with the context of its members.
+
+    A network with group normalization depends on its window, so that its values differ from those of the map.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def choose_block_size(
         if size < wanted:
             warnings.append(
                 f"Labels are correlated up to {wanted:.0f} m, but blocks of that size would be fewer than "
-                f"{_BLOCKS_PER_FOLD} per fold; blocks of {size:.0f} m are used, so scores may be a little too good."
+                f"{_BLOCKS_PER_FOLD} per fold; blocks of {size:.0f} m are used, so scores may be overestimated."
             )
     return size
 
@@ -122,7 +122,7 @@ def make_rounds(
         if wanted_m < reach_m:
             warnings.append(
                 f"Training chips reach {reach_m:.0f} m and the buffer is {wanted_m:g} m: some test points lie in training "
-                "chips, without their class, so scores may be a little too good."
+                "chips, without their class, so scores may be overestimated."
             )
         return list(iterate_folds(points, buffer_m=wanted_m, grid=scene.grid)), wanted_m
     buffer = 0.0
@@ -134,7 +134,7 @@ def make_rounds(
     if buffer < reach_m:
         warnings.append(
             f"Training chips reach {reach_m:.0f} m, but leaving out all training points so near to a test point would "
-            f"leave too few; a buffer of {buffer:.0f} m is used, so scores may be a little too good."
+            f"leave too few; a buffer of {buffer:.0f} m is used, so scores may be overestimated."
         )
     return rounds, buffer
 

@@ -45,8 +45,6 @@
 <translation>Alle Fragen sind beantwortet. Als Nächstes: „Trainieren“.</translation></message>
 <message><source>All test points have their class. Next: 'Assess'.</source>
 <translation>Alle Testpunkte haben ihre Klasse. Als Nächstes: „Bewerten“.</translation></message>
-<message><source>All three, weighted by their skill</source>
-<translation>Alle drei, nach ihrer Güte gewichtet</translation></message>
 <message><source>Allow points that trained the model</source>
 <translation>Auch Punkte zulassen, mit denen das Modell gelernt hat</translation></message>
 <message><source>Also map how unlike the training points each place is, and where it is too unlike for the model to be trusted.</source>
@@ -79,6 +77,8 @@
 <translation>Zufällig über die ganze Karte</translation></message>
 <message><source>At random within each class of the map</source>
 <translation>Zufällig innerhalb jeder Klasse der Karte</translation></message>
+<message><source>Automatic: several members, weighted</source>
+<translation>Automatisch: mehrere Mitglieder, gewichtet</translation></message>
 <message><source>Average over turned copies</source>
 <translation>Über gedrehte Kopien mitteln</translation></message>
 <message><source>Bands to use</source>
@@ -253,8 +253,6 @@
 <translation>Wald</translation></message>
 <message><source>Forest or not</source>
 <translation>Wald oder nicht</translation></message>
-<message><source>Gives a raster the look of another one, band by band.</source>
-<translation>Gibt einem Raster Kanal für Kanal das Aussehen eines anderen.</translation></message>
 <message><source>Go on with a run that was stopped, instead of starting anew.</source>
 <translation>Setzt einen abgebrochenen Lauf fort, statt neu zu beginnen.</translation></message>
 <message><source>Go on with a stopped pretraining</source>
@@ -397,10 +395,14 @@
 <translation>Histogramm angleichen</translation></message>
 <message><source>Matched raster</source>
 <translation>Angeglichenes Raster</translation></message>
+<message><source>Matches the histogram of a raster to another one, band by band.</source>
+<translation>Gleicht das Histogramm eines Rasters Kanal für Kanal dem eines anderen an.</translation></message>
 <message><source>Mean F1</source>
 <translation>Mittleres F1</translation></message>
 <message><source>Mean F1 of the forest on held-out points</source>
 <translation>Mittleres F1 des Random Forest auf zurückgehaltenen Punkten</translation></message>
+<message><source>Mean F1 of the linear model on held-out points</source>
+<translation>Mittleres F1 des linearen Modells auf zurückgehaltenen Punkten</translation></message>
 <message><source>Mean F1 of the network on held-out points</source>
 <translation>Mittleres F1 des Netzes auf zurückgehaltenen Punkten</translation></message>
 <message><source>Mean IoU</source>
@@ -521,8 +523,8 @@
 <translation>OpenVINO</translation></message>
 <message><source>Opening {name}…</source>
 <translation>{name} wird geöffnet…</translation></message>
-<message><source>Opens a small synthetic landscape and points of eight classes, to try every tool within a minute.</source>
-<translation>Öffnet eine kleine künstliche Landschaft und Punkte von acht Klassen, um jedes Werkzeug in einer Minute zu erproben.</translation></message>
+<message><source>Opens a small synthetic landscape and points of eight classes, to try every tool.</source>
+<translation>Öffnet eine kleine künstliche Landschaft und Punkte von acht Klassen, um jedes Werkzeug zu erproben.</translation></message>
 <message><source>Or make a new environment (about 1 GB is downloaded)</source>
 <translation>Oder eine neue Umgebung bauen (etwa 1 GB wird heruntergeladen)</translation></message>
 <message><source>Overall accuracy</source>
@@ -633,8 +635,6 @@
 <translation>Raster, das der Bericht zeigt</translation></message>
 <message><source>Raster to write.</source>
 <translation>Zu schreibendes Raster.</translation></message>
-<message><source>Raster whose look is taken; several together too.</source>
-<translation>Raster, dessen Aussehen übernommen wird; auch mehrere zusammen.</translation></message>
 <message><source>Raster whose values are changed, band by band; the file itself stays as it is.</source>
 <translation>Raster, dessen Werte Kanal für Kanal geändert werden; die Datei selbst bleibt, wie sie ist.</translation></message>
 <message><source>Raster with the true class codes.</source>
@@ -649,6 +649,8 @@
 <translation>Raster ohne Punkte</translation></message>
 <message><source>Redo</source>
 <translation>Wiederholen</translation></message>
+<message><source>Reference raster; several together too.</source>
+<translation>Referenzraster; auch mehrere zusammen.</translation></message>
 <message><source>Remove class</source>
 <translation>Klasse entfernen</translation></message>
 <message><source>Replace</source>
@@ -889,8 +891,8 @@
 <translation>Training</translation></message>
 <message><source>Train model</source>
 <translation>Modell trainieren</translation></message>
-<message><source>Train with the same points for the time that is set above; the model learns more than Live can.</source>
-<translation>Mit denselben Punkten so lange trainieren, wie oben eingestellt ist; das Modell lernt mehr, als Live kann.</translation></message>
+<message><source>Train with the same points for the time that is set above; a network is trained, too, where the time is more than one minute.</source>
+<translation>Mit denselben Punkten so lange trainieren, wie oben eingestellt ist; bei mehr als einer Minute wird auch ein Netz trainiert.</translation></message>
 <message><source>Training points</source>
 <translation>Trainingspunkte</translation></message>
 <message><source>Training steps instead of time</source>
@@ -939,8 +941,8 @@
 <translation>Was reihum zurückgehalten wird</translation></message>
 <message><source>What is here?</source>
 <translation>Was ist hier?</translation></message>
-<message><source>What is trained. The default trains all three and weights them by their skill on points that were held out.</source>
-<translation>Was trainiert wird. Sonst werden alle drei trainiert und nach ihrer Güte auf zurückgehaltenen Punkten gewichtet.</translation></message>
+<message><source>What is trained. The default trains network, linear model and forest, and weights them; on imagery with colours alone the forest is in reserve.</source>
+<translation>Was trainiert wird. Sonst werden Netz, lineares Modell und Forest trainiert und gewichtet; hat ein Bild nur Farben, bleibt der Forest in Reserve.</translation></message>
 <message><source>What the picture shows</source>
 <translation>Was das Bild zeigt</translation></message>
 <message><source>Where networks run.</source>
@@ -957,8 +959,8 @@
 <translation>Welche Klasse ist es? Klicken Sie sie hier an, oder drücken Sie ihre Taste.</translation></message>
 <message><source>Whole rasters</source>
 <translation>Ganze Raster</translation></message>
-<message><source>Why this kind of model was kept</source>
-<translation>Warum diese Art von Modell behalten wurde</translation></message>
+<message><source>Why these members were kept</source>
+<translation>Warum diese Mitglieder behalten wurden</translation></message>
 <message><source>Without a class: {count}.</source>
 <translation>Ohne Klasse: {count}.</translation></message>
 <message><source>Write the model of this picture to a folder</source>

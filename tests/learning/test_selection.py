@@ -288,7 +288,9 @@ def test_known_weights_replace_those_by_skill() -> None:
     assert choice.reason.startswith(
         "Network and linear are kept, weighted 0.80 to 0.20: on 180 held-out"
     )
-    assert choice.reason.endswith(" The forest adds nothing to them on other scenes.")
+    assert choice.reason.endswith(
+        "The forest is in reserve, because the mixture scores lower with it on other scenes."
+    )
     fitted = choose({"forest": forest, "linear": linear}, truth, prior=weigh_on_frozen_encoder)
     assert fitted.weights == pytest.approx({"forest": 1 / 3, "linear": 2 / 3})
     without_network = {"forest": forest, "linear": probabilities(truth, 1, 2)}
@@ -339,10 +341,12 @@ def test_with_known_weights_a_member_that_lowers_the_score_by_much_is_left_out()
     wrong[:, 0] = 1.0
     choice = choose({**members, "network": wrong}, truth, prior=weigh_on_frozen_encoder)
     assert choice.weights == pytest.approx({"forest": 1 / 3, "linear": 2 / 3})
+    assert choice.reason.endswith("Without the network the log loss is lower by more than 0.3.")
     alone = choose(
         {"linear": members["linear"], "network": wrong}, truth, prior=lambda _: {"network": 9.0}
     )
     assert alone.weights == {"linear": 1.0}
+    assert alone.reason.endswith("; without the network the log loss is lower by more than 0.3.")
     assert choose({"network": wrong}, truth, prior=weigh_on_frozen_encoder).weights == {
         "network": 1.0
     }

@@ -134,7 +134,7 @@ def test_strict_runs_where_the_ground_lies_apart(scene: Scene, points: Points) -
         scene.path, two, config=config, model="forest", folds=2, block_size_m=100, curve=False, strict=True
     )  # fmt: skip
     assert found.buffer_m == found.reach_m == 48
-    assert not any("too good" in warning for warning in found.warnings)
+    assert not any("overestimated" in warning for warning in found.warnings)
 
 
 def test_a_buffer_that_is_too_small_is_told(scene: Scene, points: Points) -> None:
