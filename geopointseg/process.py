@@ -9,6 +9,8 @@ process:
   folders that do not fit that rasterio (`use_own_geodata`).
 - `predict` asks glibc to keep freed memory (`geopointseg.model.allocator`), and limits GDAL's cache of blocks while it
   runs. OpenVINO, where it is used, gets a larger stack for signal handlers.
+- The ``geopointseg`` command also keeps GDAL from connecting to other machines until the user names an address
+  (`permit_connections`).
 - ONNX Runtime, where it is used, gets ``ORT_DISABLE_TELEMETRY=1`` unless the caller set that variable (`import_onnxruntime`).
 - `train` sets the random state of torch and restores it.
 
@@ -28,6 +30,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from geopointseg.source_policy import is_allowed
+
 SWITCH = "GEOPOINTSEG_PROCESS"
 
 _GEODATA = {"proj_data": ("PROJ_LIB", "PROJ_DATA"), "gdal_data": ("GDAL_DATA", "GDAL_DRIVER_PATH")}
@@ -39,6 +43,16 @@ _LIMITS = {
     "ORT_DISABLE_TELEMETRY": "1",  # see `import_onnxruntime`
 }
 """Limits of GDAL, and of ONNX Runtime. The default limits of memory grow with the machine and are fixed at its first use."""
+
+
+_CLOSED = "http://127.0.0.1:1"  # nothing listens there
+_OFFLINE = {
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/vsicurl/none",  # files of the network
+    "GDAL_HTTP_PROXY": _CLOSED,  # all other requests: services, and addresses in GeoJSON, GML and XML
+    "GDAL_HTTPS_PROXY": _CLOSED,
+}
+_of_caller: dict[str, str] = {}
+"""Values of these variables before `own_process`."""
 
 
 def may_change_process() -> bool:
@@ -71,18 +85,34 @@ def _point_to_own_geodata() -> None:
 
 @contextmanager
 def own_process() -> Iterator[None]:
-    """Set the environment of the command within the block: folders of PROJ and GDAL, and limits of GDAL."""
+    """Set the environment of the command within the block: folders of PROJ and GDAL, limits of GDAL, and no connections.
+
+    Which file formats make GDAL connect, by which of their fields, is not fully known and changes with its versions. So GDAL is
+    kept from it altogether, beside the search of documents for addresses (`geopointseg.source_policy`).
+    """
     before = dict(os.environ)
     use_own_geodata()
     for name, value in _LIMITS.items():
         os.environ.setdefault(name, value)
+    if not is_allowed("network"):
+        _of_caller.update({name: before[name] for name in _OFFLINE if name in before})
+        os.environ.update(_OFFLINE)
     try:
         yield
     finally:
-        changed = {*_LIMITS, *_foreign_variables()}
+        _of_caller.clear()
+        changed = {*_LIMITS, *_OFFLINE, *_foreign_variables()}
         for name in changed:
             os.environ.pop(name, None)
         os.environ.update({name: before[name] for name in changed if name in before})
+
+
+def permit_connections() -> None:
+    """Let GDAL connect in the rest of a command, because the user named an address."""
+    for name, value in _OFFLINE.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+            os.environ.update({name: _of_caller[name]} if name in _of_caller else {})
 
 
 def import_onnxruntime() -> ModuleType:

@@ -6,7 +6,9 @@ followed through all documents before GDAL opens them. Local sources are accepte
 refused, unless the environment variable ``GEOPOINTSEG_ALLOW_SOURCES`` names them. It is no setting, because files of settings
 and models may be from the same unknown source.
 
-An address that the user names is opened: only documents are restricted.
+An address that the user names is opened: only documents are restricted. The search for addresses gives the sentences; it is not
+complete, because many formats hold addresses. The ``geopointseg`` command therefore also keeps GDAL from connecting at all until
+the user names an address (`geopointseg.process.permit_connections`).
 """
 
 from __future__ import annotations
@@ -48,15 +50,23 @@ _SERVICES = re.compile(
 _STAC = b'"stac_'
 _LOCAL_ROOTS = re.compile(  # raster formats whose metadata are XML, and vector formats
     r"(Level-[12]\w*_(User_Product|Tile_ID|DataStrip_ID|Datastrip_ID)|Dimap_Document|product|level1Product|"
-    r"Product_Observational|XFDU|kml|gpx|osm|FeatureCollection|GeoRSS|rss|feed|\w*[Cc]ollection)"
+    r"Product_Observational|XFDU|schema|kml|gpx|osm|FeatureCollection|GeoRSS|rss|feed|\w*[Cc]ollection)"
 )
 _FUNCTIONS = ("PixelFunctionType", "PixelFunctionCode", "PixelFunctionLanguage", "ProcessingSteps")
 _FUNCTION_CLASSES = ("VRTDerivedRasterBand", "VRTProcessedDataset")
-_FILES = ("SourceFilename", "SourceDataset", "SrcDataSource")
+_STATEMENTS = ("SrcSQL", "Dialect")
+_OPTIONS = ("OOI", "OpenOption")
+_HARMLESS_OPTIONS = frozenset(("OVERVIEW_LEVEL", "NUM_THREADS", "ROOT_PATH", "ENCODING"))
+_FILES = ("SourceFilename", "SourceDataset", "SrcDataSource", "DEMPath")
+_LARGEST_KERNEL = 255
+"""Largest side of a kernel that filters a source, in pixels."""
+_MOST_SOURCES = 2_000_000
+"""Sources that a virtual raster may lead to, counted as often as they are named."""
 _PLAIN = frozenset((
     "SRS", "TargetSRS", "SourceSRS", "LayerSRS", "Description", "Category", "ColorInterp", "UnitType", "GCPList", "Histograms",
     "GDALRasterAttributeTable", "ColorTable",
 ))  # fmt: skip
+_FILES_OF_POSITIONS = re.compile("[XY]_DATASET", re.IGNORECASE)
 _FILE_KEYS = re.compile(r".*(FILE|FILENAME|DATASET|PATH|URL|SOURCE|DEM)(_\d+)?", re.IGNORECASE)
 _ARCHIVE = re.compile(r"/vsi(zip|tar|gzip)/(.+)", re.DOTALL)
 _SUB_DATASET = re.compile(
@@ -105,6 +115,18 @@ def require_local_name(origin: str, text: str) -> None:
     _Walk(origin).check_source(text, os.path.dirname(origin), 1)  # noqa: PTH120
 
 
+def names_address(path: str) -> bool:
+    """Whether a path that the user names is an address or a service, and not a file of this machine."""
+    if path.lstrip().startswith("<") or os.path.lexists(path):
+        return False
+    return _names_network(path) or _names_service(path)
+
+
+def names_sources(path: str) -> bool:
+    """Whether a raster is a virtual one, as a file or as a text."""
+    return path.lstrip().startswith("<") or b"<VRTDataset" in _read_header(path)
+
+
 def opening_drivers(path: str, known: Iterable[str]) -> list[str] | None:
     """Return the drivers that may open a path after `require_local_sources`; None for all.
 
@@ -119,12 +141,9 @@ def opening_drivers(path: str, known: Iterable[str]) -> list[str] | None:
         Names of all drivers.
     """
     is_text = path.lstrip().startswith("<")
-    is_service = (
-        _DRIVER_PREFIX.match(path) and not _SUB_DATASET.fullmatch(path) and "://" not in path[:12]
-    )
-    if is_text or path.startswith("vrt://") or is_service or is_allowed("network"):
+    if is_text or path.startswith("vrt://") or _names_service(path) or is_allowed("network"):
         return None
-    if os.path.isfile(path) and b"<VRTDataset" in _read_header(path):  # noqa: PTH113 - Path fails on long names
+    if names_sources(path):
         return ["VRT"]
     return sorted(set(known) - FOLLOWING_DRIVERS)
 
@@ -140,25 +159,46 @@ class _Walk:
     """
 
     origin: str
-    _seen: set[str] = field(default_factory=set)
+    _sources: dict[str, int] = field(default_factory=dict)
+    _followed: list[str] = field(default_factory=list)
+    _count: int = 0
 
     def check_file(self, name: str, depth: int = 0) -> None:
-        """Follow a local file and its sidecars."""
+        """Follow a local file and its sidecars, and count the sources that it leads to."""
         if is_device(name):
             self.refuse(f"reads the device or pipe '{name}'", "")
-        if name in self._seen or not os.path.isfile(name):  # noqa: PTH113 - Path fails on long names
-            return
-        self._seen.add(name)
+        name = os.path.abspath(name)  # noqa: PTH100 - Path fails on long names
+        if name in self._followed:
+            self.refuse(f"is, or leads to, a virtual raster that reads itself: '{name}'", "")
+        if name not in self._sources:
+            if not os.path.isfile(name):  # noqa: PTH113 - as above
+                return
+            before, self._count = self._count, 1
+            self._sources[name] = 1
+            self._follow(name, depth)
+            self._sources[name], self._count = self._count, before
+        self._count += self._sources[name]
+        if self._count > _MOST_SOURCES:
+            self.refuse(f"leads to more than {_MOST_SOURCES} sources", "")
+
+    def _follow(self, name: str, depth: int) -> None:
         if depth > DEEPEST_NESTING:
             self.refuse(f"nests virtual rasters deeper than {DEEPEST_NESTING}", "")
         header = _read_header(name)
         if any(root in header for root in _FOLLOWED):
+            self._followed.append(name)
             self.check_document(self._parse(Path(name)), os.path.dirname(name), depth)  # noqa: PTH120
+            self._followed.pop()
         elif _SERVICES.search(header) or (depth and _is_unknown_document(header)):
             self.refuse(f"names other files or services in '{name}'", "network")
         else:
+            documents, self._followed = (
+                self._followed,
+                [],
+            )  # a header may name the document that it comes from
             for word in set(_FILE_NAME.findall(header.decode("utf-8", "replace"))):
                 self.check_file(os.path.join(os.path.dirname(name), word), depth + 1)  # noqa: PTH118, PTH120
+            self._followed = documents
         for ending in (".ovr", ".msk"):
             self.check_file(name + ending, depth + 1)
         sidecar = name + ".aux.xml"
@@ -175,11 +215,17 @@ class _Walk:
                     self.check_document(self._parse_text(text), folder, depth + 1)
                 elif text and (is_file or _names_network(text)):
                     self.check_source(text, folder, depth + 1)
+            self._refuse_options(element)
 
     def check_source(self, text: str, folder: str, depth: int) -> None:
         """Follow the name of a source."""
         if text.startswith("vrt://"):
-            text = text.removeprefix("vrt://").partition("?")[0]
+            text, _, options = text.removeprefix("vrt://").partition("?")
+            if "oo=" in options.lower():
+                self.refuse(f"opens '{text}' with options", "functions")
+        if text.lstrip().startswith("<"):
+            self.check_document(self._parse_text(text), folder, depth)
+            return
         archive = _ARCHIVE.fullmatch(text)
         if _names_network(text) or (text.startswith("/vsi") and archive is None):
             self.refuse(f"reads '{text}'", "network")
@@ -203,6 +249,16 @@ class _Walk:
         if is_function and not is_allowed("functions"):
             self.refuse("computes its pixels by pixel functions", "functions")
 
+    def _refuse_options(self, element: ET.Element) -> None:
+        """Refuse statements of SQL, which can write files, and options by which drivers run them."""
+        tag, key = _tag(element), (element.get("key") or "").upper()
+        if tag in _STATEMENTS:
+            self.refuse("computes its values by SQL", "functions")
+        if tag in _OPTIONS and key not in _HARMLESS_OPTIONS:
+            self.refuse(f"opens a source with the option '{key}'", "functions")
+        if tag == "Size" and _whole_number(element.text) > _LARGEST_KERNEL:
+            self.refuse(f"filters a source by a kernel of more than {_LARGEST_KERNEL} pixels", "")
+
     def _parse(self, path: Path) -> ET.Element:
         try:
             text = read_document(path, LARGEST_DOCUMENT)
@@ -223,10 +279,15 @@ class _Walk:
         """Raise `InputFileError`, unless the environment gives a permission."""
         if permission and is_allowed(permission):
             return
-        hint = f", or set {VARIABLE}={permission} if you trust it" if permission else ""
+        if not permission:
+            raise InputFileError(
+                f"'{self.origin}' {what}. Expected a document that leads to ordinary files in few steps; correct it, or make a "
+                "GeoTIFF or a GeoPackage of it."
+            )
         raise InputFileError(
             f"'{self.origin}' {what}. Expected files of this machine without programs: a document from an unknown source "
-            f"could connect anywhere. Make a GeoTIFF or a GeoPackage of it{hint}."
+            "could connect anywhere or write files. Make a GeoTIFF or a GeoPackage of it, or set "
+            f"{VARIABLE}={permission} if you trust it."
         )
 
 
@@ -240,7 +301,8 @@ def _texts(root: ET.Element) -> Iterator[tuple[ET.Element, bool]]:
             continue
         if tag == "MDI" and not _FILE_KEYS.fullmatch(element.get("key", "")):
             continue
-        yield element, tag in _FILES
+        is_file = tag in _FILES or _FILES_OF_POSITIONS.fullmatch(element.get("key", "")) is not None
+        yield element, is_file
         stack += list(element)
 
 
@@ -249,8 +311,18 @@ def _is_plain_domain(domain: str) -> bool:
     return not domain or (domain.startswith("xml:") and domain != "xml:VRT")
 
 
+def _whole_number(text: str | None) -> int:
+    return int(text) if text and text.strip().isdecimal() else 0
+
+
 def _tag(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
+
+
+def _names_service(path: str) -> bool:
+    """Whether a path begins with the prefix of a driver that is no part of a local file."""
+    is_prefixed = _DRIVER_PREFIX.match(path) is not None and "://" not in path[:12]
+    return is_prefixed and _SUB_DATASET.fullmatch(path) is None
 
 
 def _names_network(text: str) -> bool:

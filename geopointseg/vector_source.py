@@ -4,6 +4,8 @@ SQLite, the format of GeoPackage, creates ``-wal`` and ``-shm`` files beside a f
 uses. Such a file is read from a temporary copy, which includes edits that were saved but not yet merged. The copy shows one
 state of the file, also while another program writes it (`hold_state`).
 
+GDAL writes a schema beside a GML file, which is therefore opened through a link in a temporary folder.
+
 pyogrio parses a path as a URL: ``!`` separates an archive from its member, ``;`` and line breaks are removed. A file
 with such a path is opened through links with plain names in a temporary folder.
 """
@@ -26,6 +28,7 @@ from urllib.parse import quote
 
 from geopointseg.errors import InputFileError, PointsError
 from geopointseg.input_file import require_input
+from geopointseg.process import permit_connections
 from geopointseg.source_policy import require_local_sources
 
 PLAIN_STEM = "linked"
@@ -38,6 +41,7 @@ _PAUSE_S = 0.02
 _MOST_COPIED_BYTES = 512_000_000
 _HELD: ContextVar[Mapping[Path, str]] = ContextVar("_HELD", default=MappingProxyType({}))
 """Copy of each file whose state is held, by its absolute path."""
+_GML_START = 8192
 _SQLITE = b"SQLite format 3"
 _MEMBERS = (".gpkg", ".shp", ".geojson", ".fgb", ".kml", ".gml", ".sqlite", ".tab")
 _ARCHIVES_OF_DRIVERS = (".shp.zip", ".gpkg.zip", ".gdb.zip")
@@ -62,6 +66,7 @@ def unchanged(path: str | os.PathLike[str]) -> Iterator[str]:
     """
     path = os.fspath(path)
     if is_remote(path):
+        permit_connections()
         yield path
         return
     file = Path(path)
@@ -183,7 +188,7 @@ def openable(path: str | os.PathLike[str]) -> Iterator[str]:
             return
         require_local_sources(local)
         absolute = Path(local).absolute()
-        if _is_plain(absolute):
+        if _is_plain(absolute) and not _is_gml(absolute):
             yield _look_inside(absolute, os.fspath(path))
             return
         with tempfile.TemporaryDirectory(prefix="geopointseg-") as folder:
@@ -257,6 +262,15 @@ def _archive(file: Path, path: str) -> zipfile.ZipFile:
             f"'{path}' cannot be opened as a zip archive ({error}). Expected a whole archive with a vector file in it; "
             "get it again, or unzip it."
         ) from error
+
+
+def _is_gml(file: Path) -> bool:
+    """Whether GDAL writes a schema (``.gfs``) beside a file when it reads it."""
+    if not os.path.isfile(file):  # noqa: PTH113 - as above
+        return False
+    with file.open("rb") as stream:
+        start = stream.read(_GML_START)
+    return b"/gml" in start or b"gml:" in start
 
 
 def _is_database(file: Path) -> bool:

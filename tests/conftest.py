@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,33 @@ def digest_cost() -> Iterator[dict[str, int]]:
     COST["n"] = 2
     yield full
     COST.update(full)
+
+
+@pytest.fixture(scope="session")
+def web():
+    """A web server on this machine; its `asked` holds the requests that it received."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    asked: list[str] = []
+    web = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    web.asked = asked
+    web.url = f"http://127.0.0.1:{web.server_port}/x.tif"
+    yield web
+    web.shutdown()
+    web.server_close()
+
+
+@pytest.fixture
+def server(web):
+    web.asked.clear()
+    return web

@@ -2,9 +2,7 @@
 
 import json
 import os
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -31,36 +29,6 @@ def local(tmp_path: Path) -> Path:
     with rasterio.open(path, "w", **PROFILE) as target:
         target.write(np.arange(SIDE * SIDE, dtype=np.uint8).reshape(1, SIDE, SIDE))
     return path
-
-
-@pytest.fixture(scope="module")
-def web():
-    """A web server on this machine; its `asked` holds the requests that it received."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_error(404)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_):
-            pass
-
-    asked: list[str] = []
-    web = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=web.serve_forever, daemon=True).start()
-    web.asked = asked
-    web.url = f"http://127.0.0.1:{web.server_port}/x.tif"
-    yield web
-    web.shutdown()
-    web.server_close()
-
-
-@pytest.fixture
-def server(web):
-    web.asked.clear()
-    return web
 
 
 def vrt(

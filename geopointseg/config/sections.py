@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from geopointseg.config.training_config import (
 from geopointseg.errors import ConfigError, nearest_names
 from geopointseg.input_file import read_toml
 from geopointseg.setting import check_values, format_toml, update_section
+from geopointseg.source_policy import require_local_name
 from geopointseg.summary import described, join_names
 
 
@@ -96,7 +98,10 @@ class Config:
             If a section, name or value is unknown or out of range; the message names the nearest ones.
         """
         expected = "sections like [loss] with lines like gamma = 1.0"
-        return cls().updated(read_toml(path, "settings file", expected))
+        config = cls().updated(read_toml(path, "settings file", expected))
+        for name in filter(None, (config.scene.companion, config.scene.reference)):
+            require_local_name(os.path.abspath(path), name)  # noqa: PTH100 - as for all origins
+        return config
 
     def updated(self, values: dict[str, Any]) -> Config:
         """Return a copy with some settings changed, checked like those of a file.

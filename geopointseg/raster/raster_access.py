@@ -30,14 +30,20 @@ from rasterio.windows import Window
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.input_file import require_input
 from geopointseg.markup import parse_xml
-from geopointseg.process import use_own_geodata
+from geopointseg.process import permit_connections, use_own_geodata
 from geopointseg.raster.grid import Grid, crs_name
 from geopointseg.raster.header_check import (
     require_mask_beside,
     require_plausible_size,
     require_usable_transform,
 )
-from geopointseg.source_policy import opening_drivers, require_local_name, require_local_sources
+from geopointseg.source_policy import (
+    names_address,
+    names_sources,
+    opening_drivers,
+    require_local_name,
+    require_local_sources,
+)
 
 _Stamp = tuple[int, int, int]
 
@@ -116,6 +122,8 @@ def open_dataset(path: str) -> DatasetReader:
         require_input(path, "raster")
         _require_utf8(path)
     require_local_sources(path)
+    if names_address(path):
+        permit_connections()
     try:
         with _raw_bands_of_text(path):
             drivers = opening_drivers(path, _known_drivers())
@@ -274,9 +282,13 @@ def reading(path: str, window: Window | None = None) -> Iterator[None]:
         yield
     except (RasterioError, OSError) as error:
         shown = "The virtual raster" if is_text(path) else f"'{path}'"
+        advice = (
+            "It is a virtual raster: check that the files that it names are there, are whole, and lead to no address."
+            if names_sources(path)
+            else "The file seems truncated or was changed while it was read; restore it and run again."
+        )
         raise InputFileError(
-            f"{shown} cannot be read{_place(window)} ({root_cause(error)}). The file seems truncated or was changed while "
-            "it was read; restore it and run again."
+            f"{shown} cannot be read{_place(window)} ({root_cause(error)}). {advice}"
         ) from error
 
 
