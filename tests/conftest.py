@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,31 +50,56 @@ def digest_cost() -> Iterator[dict[str, int]]:
     COST.update(full)
 
 
+WEB_SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        with open(sys.argv[1], "a") as log:
+            log.write(self.path + chr(10))
+        self.send_error(404)
+    do_HEAD = do_GET
+    def log_message(self, *_):
+        pass
+web = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(web.server_port, flush=True)
+web.serve_forever()
+"""
+
+
+@dataclass(frozen=True)
+class WebServer:
+    """A server in a process of its own, because GDAL may hold Python's lock while it waits for an answer."""
+
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Address of a raster that it does not have."""
+        return f"http://127.0.0.1:{self.port}/x.tif"
+
+    @property
+    def asked(self) -> list[str]:
+        """The paths that were requested."""
+        return self.log.read_text().split() if self.log.exists() else []
+
+    def forget(self) -> None:
+        """Forget the requests so far."""
+        self.log.unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
-def web():
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """A web server on this machine; its `asked` holds the requests that it received."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_error(404)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_):
-            pass
-
-    asked: list[str] = []
-    web = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=web.serve_forever, daemon=True).start()
-    web.asked = asked
-    web.url = f"http://127.0.0.1:{web.server_port}/x.tif"
-    yield web
-    web.shutdown()
-    web.server_close()
+    log = tmp_path_factory.mktemp("web") / "asked"
+    command = [sys.executable, "-c", WEB_SERVER, str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield WebServer(int(process.stdout.readline()), log)
+        process.kill()
 
 
 @pytest.fixture
-def server(web):
-    web.asked.clear()
+def server(web: WebServer) -> WebServer:
+    web.forget()
     return web

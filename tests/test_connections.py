@@ -132,7 +132,7 @@ def test_a_command_connects_to_an_address_of_the_user(place, server):
     own = server.url.replace("x.tif", "asked")  # GDAL remembers answers
     assert check(place / "points.gpkg", f"{own}.tif") == 1
     assert server.asked
-    server.asked.clear()
+    server.forget()
     assert check(f"{own}.geojson", place / "scene.tif") == 1
     assert server.asked
 

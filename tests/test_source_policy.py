@@ -143,7 +143,7 @@ def test_an_overview_elsewhere_is_refused(place, local, server):
 
 
 FUNCTIONS = {
-    "builtin": "<PixelFunctionType>sum</PixelFunctionType>",
+    "builtin": "<PixelFunctionType>real</PixelFunctionType>",
     "expression": '<PixelFunctionType>expression</PixelFunctionType><PixelFunctionArguments expression="B1"/>',
     "python": "<PixelFunctionType>m.f</PixelFunctionType><PixelFunctionLanguage>Python</PixelFunctionLanguage>",
     "code": "<PixelFunctionCode><![CDATA[import os]]></PixelFunctionCode>",

@@ -26,7 +26,7 @@ def _describe(command: ExampleCommand) -> dict[str, Any]:
     options = {
         max(p.opts, key=len): {
             "help": p.help or "",
-            "default": _plain(p.default),
+            "default": _default(p),
             "type": p.type.name,
             "choices": list(p.type.choices) if isinstance(p.type, click.Choice) else [],
             "multiple": p.multiple,
@@ -49,8 +49,11 @@ def _describe(command: ExampleCommand) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, type(None))) else None
+def _default(option: click.Option) -> Any:
+    """Return the default of an option as a plain value; what stands for none, also for a flag, differs between versions of click."""
+    if isinstance(option.default, (str, int, float)):
+        return option.default
+    return False if option.is_flag and not option.secondary_opts else None
 
 
 if __name__ == "__main__":
