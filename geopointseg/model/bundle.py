@@ -37,6 +37,8 @@ FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
 CARD_FILE = "README.md"
+WEIGHT_TOLERANCE = 0.01
+"""Largest difference from 1 of the sum of the weights of the members."""
 _DAMAGED = (
     ArithmeticError, AssertionError, AttributeError, ConfigError, LegendError, LookupError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
@@ -327,7 +329,12 @@ def _read_description(folder: Path) -> dict[str, Any]:
             "folder again or retrain."
         ) from error
     version = description.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if version is None:
+        raise ModelError(
+            f"The model folder '{folder}' is damaged: {DESCRIPTION_FILE} has no format_version. Expected the file as training wrote "
+            "it; copy the folder again or retrain."
+        )
+    if version > FORMAT_VERSION:
         raise ModelError(
             f"The model '{folder}' has format version {version}. This geopointseg reads versions up to "
             f"{FORMAT_VERSION}; update geopointseg."
@@ -375,6 +382,12 @@ def _assemble(
         prefix = _prefix([r["kind"] for r in description["members"]], position) + "."
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         members.append(read_member(row, own, len(bands), len(legend), normalization, device))
+    total = sum(member.weight for member in members)
+    if len(members) > 1 and abs(total - 1) > WEIGHT_TOLERANCE:
+        raise ModelError(
+            f"The weights of the {len(members)} members of the model sum to {total:.3g}. Expected 1; the model folder is damaged, "
+            "copy it again or train the model again."
+        )
     known = set(ModelBundle.__dataclass_fields__) | {"format", "format_version", "weights_sha256"}
     return ModelBundle(
         folder=folder,

@@ -97,9 +97,9 @@ def weigh_models(bundles: Sequence[ModelBundle]) -> tuple[float, ...]:
 
 
 def _skill(bundle: ModelBundle) -> float | None:
-    scores = bundle.metadata.get("scores") or {}
     kind = "together" if len(bundle.members) > 1 else bundle.members[0].kind
-    return float(np.log(len(bundle.legend))) - scores[kind]["loss"] if kind in scores else None
+    row = (bundle.metadata.get("scores") or {}).get(kind, {})
+    return float(np.log(len(bundle.legend))) - row["loss"] if "loss" in row else None
 
 
 def _require_one_legend(bundles: Sequence[ModelBundle]) -> None:

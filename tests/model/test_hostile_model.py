@@ -109,6 +109,10 @@ def set_at(*keys):
     return change
 
 
+RELIABILITY = {
+    "expected_calibration_error": 0.1, "edges": [0.0, 0.5, 1.0], "count": [0, 2], "confidence": [None, 0.8],
+    "accuracy": [None, 0.5], "low": [None, 0.1], "high": [None, 0.9],
+}  # fmt: skip
 CLAIMS = {
     "classes": set_at("legend", [{"code": k, "name": f"c{k}", "color": "#000000"} for k in range(70_000)]),
     "some-classes": set_at("legend", [{"code": k, "name": f"c{k}", "color": "#000000"} for k in range(1000)]),
@@ -146,6 +150,22 @@ CLAIMS = {
     "config-value": set_at("config", "sampling", "chip_size", HUGE),
     "code": set_at("legend", 0, "code", HUGE**40),
     "big-number": lambda d: d.update(resolution_m=10**400),
+    "fraction-code": set_at("legend", 0, "code", 1.5),
+    "fraction-radius": set_at("members", 2, "forest", "smoothing_radius_px", 0.5),
+    "fraction-version": set_at("format_version", 0.5),
+    "member-weights": set_at("members", 0, "weight", 0.0),
+    "three-ends": set_at("members", 0, "bands", [0, 1, 2]),
+    "scores": set_at("scores", -1),
+    "scores-text": set_at("scores", "network", "loss", "0.5"),
+    "scores-nan": set_at("scores", "network", "loss", float("nan")),
+    "scores-huge": set_at("scores", "network", "mean_f1", 10**400),
+    "calibration": set_at("calibration", {"before": {"count": -1}}),
+    "calibration-half": set_at("calibration", {"before": RELIABILITY}),
+    "calibration-bins": set_at("calibration", {"before": RELIABILITY | {"confidence": []}, "after": RELIABILITY}),
+    "calibration-count": set_at("calibration", {"before": RELIABILITY, "after": RELIABILITY | {"count": [-1, 2]}}),
+    "calibration-share": set_at("calibration", {"before": RELIABILITY, "after": RELIABILITY | {"low": [0.1, 7]}}),
+    "style": set_at("style", {"method": "invariant", "reference": {}}),
+    "companion": set_at("companion", {"product": "AlphaEarth"}),
     "deep": lambda d: d.update(notes=json.loads("[" * 150 + "]" * 150)),
 }  # fmt: skip
 
@@ -221,6 +241,37 @@ def test_arrays_of_the_forest_that_do_not_fit_are_refused(kind, folder):
     rewrite(folder, lambda _: None)
     with pytest.raises(ModelError, match="forest"):
         ModelBundle.load(folder)
+
+
+def test_a_calibration_with_empty_bins_is_read(folder):
+    known = {"before": RELIABILITY, "after": RELIABILITY | {"expected_calibration_error": None}}
+    rewrite(folder, set_at("calibration", known))
+    before, after = ModelProvenance.read(folder).reliability
+    assert before.count.tolist() == [0, 2]
+    assert np.isnan(before.confidence[0])
+    assert np.isnan(after.ece)
+
+
+def test_parts_of_the_description_are_named(folder):
+    rewrite(folder, set_at("scores", "network", "loss", "0.5"))
+    for read, error in ((ModelBundle.load, ModelError), (ModelProvenance.read, InputFileError)):
+        with pytest.raises(
+            error, match=r"'scores.network.loss' is the text '0.5', expected a finite number"
+        ):
+            read(folder)
+
+
+@pytest.mark.parametrize(
+    "rows", ["step,loss\n1,x\n2,3\n", "step,loss\n,1\n2,3\n", "loss\n1\n2\n", "\0"]
+)
+def test_a_damaged_log_of_the_training_is_named(rows, folder):
+    (folder / "training").mkdir()
+    (folder / "training" / "metrics.csv").write_text(rows)
+    if rows == "\0":
+        assert ModelProvenance.read(folder).curves == {}
+        return
+    with pytest.raises(InputFileError, match=r"training log .*metrics\.csv' is damaged"):
+        ModelProvenance.read(folder)
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])

@@ -6,12 +6,15 @@ import copy
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio
+from rasterio.windows import Window
 
 from geopointseg.bands.opening import open_scenes
 from geopointseg.bands.stac import read_stac_scenes
@@ -19,7 +22,7 @@ from geopointseg.errors import GeopointsegError
 from geopointseg.lab.color_palette import read_palette
 from geopointseg.lab.synthetic_embedding import make_embedding, write_quantized, write_zarr
 from geopointseg.model.bundle import ModelBundle
-from tests.robustness.attempt import CODE_WORDS
+from tests.robustness.attempt import ADVICE, CODE_WORDS, Outcome, run_here
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -121,3 +124,70 @@ def test_another_value_is_read_or_refused(
                 if not is_told:
                     raise AssertionError(f"{value!r:.40} at {place}: {error!r}") from error
     assert refused > len(VALUES)
+
+
+USED_VALUES = (None, -1, 1.5, "x", [], [None], {"a": 7}, 1e308, math.nan, 10**400)
+PYTHON_WORDS = re.compile(
+    r"could not convert|must be (real|str|int)|not subscriptable|object is not|takes .* argument|out of range|broadcast|inhomogeneous"
+)
+COMMANDS = {
+    "predict": ("{model}", "--raster", "{folder}/scene.tif", "-o", "{folder}/out.tif", "--device", "cpu"),
+    "assess": ("{folder}/map.tif", "--points", "{good}/points.gpkg", "--force", "--model", "{model}", "-o", "{folder}/out.html"),
+    "export": ("{model}", "-o", "{folder}/out.onnx"),
+    "suggest": ("{model}", "--raster", "{folder}/scene.tif", "--count", "2", "--min-distance-m", "5", "-o", "{folder}/out.gpkg"),
+}  # fmt: skip
+UNREAD = {"assess": {"legend", "normalization", "points", "scenes", "versions", "format", "style"}}
+"""Parts that a command checks as all others do, and does not use: one value of each is enough."""
+
+
+def _cut_scene(folder: Path, good: Path) -> None:
+    """Write 32 x 32 pixels of the scene."""
+    window = Window(0, 0, 32, 32)
+    with rasterio.open(good / "scene.tif") as scene:
+        profile = scene.profile | {"width": 32, "height": 32}
+        with rasterio.open(folder / "scene.tif", "w", **profile) as part:
+            part.write(scene.read(window=window))
+            part.descriptions = scene.descriptions
+
+
+def _full_model(folder: Path, good: Path) -> tuple[Path, Any]:
+    path, _, _ = _model(folder, good)
+    content = json.loads((good / "model" / "model.json").read_text())
+    content["config"] = {name: content["config"][name] for name in ("scene", "prediction")}
+    content["points"]["per_class"] = {"crop": 1}
+    return path, content
+
+
+def _is_in_words(outcome: Outcome) -> bool:
+    """Return whether a run succeeded, or ended in one sentence with advice and without words of Python."""
+    told = outcome.out + outcome.err
+    in_code = CODE_WORDS.search(told) or PYTHON_WORDS.search(told)
+    is_helpful = outcome.code == 0 or (outcome.code == 1 and ADVICE.search(outcome.sentence))
+    return bool(is_helpful and not in_code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_use_or_refuse_another_value_of_a_model(
+    command: str, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOPOINTSEG_CACHE", str(tmp_path / "cache"))
+    _cut_scene(tmp_path, good)
+    path, document = _full_model(tmp_path, good)
+    path.write_text(json.dumps(document))
+    names = {"model": path.parent, "folder": tmp_path, "good": good}
+    shutil.copy(good / "map.tif", tmp_path / "map.tif")
+    arguments = [command, *(part.format(**names) for part in COMMANDS[command])]
+    usual = run_here(arguments)
+    assert usual.code == (1 if command == "export" else 0)  # a forest has no network
+    failed = []
+    for place in filter(None, _places(document)):
+        few = place[0] in UNREAD.get(command, ())
+        for value in USED_VALUES[:1] if few else USED_VALUES:
+            path.write_text(json.dumps(_with(document, place, value)))
+            for old in tmp_path.glob("out*"):
+                old.unlink()
+            outcome = run_here(arguments)
+            if outcome != usual and not _is_in_words(outcome):
+                failed.append(f"{value!r:.40} at {place}: {outcome}")
+    assert not failed, "\n".join(failed)
