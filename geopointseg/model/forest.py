@@ -210,12 +210,17 @@ class Forest:
                 "copy the whole folder again."
             ) from missing
         trees = TreeTable.from_arrays(arrays, features)
-        is_finite = bool(np.isfinite(prevalence).all())
-        if extractor.count != features or len(prevalence) != trees.classes or not is_finite:
+        is_positive = bool(np.isfinite(prevalence).all() and (prevalence > 0).all())
+        if extractor.count != features or len(prevalence) != trees.classes:
             raise ModelError(
                 f"The forest has trees for {features} features of {trees.classes} classes, and arrays for "
                 f"{extractor.count} features and {len(prevalence)} classes. Expected equal numbers; "
                 "copy the whole folder again."
+            )
+        if not is_positive:
+            raise ModelError(
+                "The factors of the classes in the forest of the model are not all finite and above 0. Expected positive numbers; the "
+                "model folder is damaged, copy it again or train the model again."
             )
         notes = dict(description.get("decisions", {}))
         return cls(extractor, trees, radius, prevalence, notes=notes)

@@ -390,10 +390,11 @@ def read_member(
     Raises
     ------
     ModelError
-        If the kind is unknown or the tensors do not fit.
+        If the kind is unknown, or the tensors do not fit or hold numbers that are not finite.
     """
+    _require_finite(row, tensors)
     if "bands" in row:
-        first, stop = (int(v) for v in row["bands"])
+        first, stop = (int(v) for v in row["bands"]) if len(row["bands"]) == 2 else (0, 0)
         if not 0 <= first < stop <= bands:
             raise ModelError(
                 f"A member of the model gets the bands {first} to {stop} of {bands}. Expected some of these; copy the model "
@@ -436,6 +437,16 @@ def read_member(
         device=device,
         kind=str(row["kind"]),
     )
+
+
+def _require_finite(row: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Raise `ModelError` if a weight is NaN or infinite: the map would be nodata there, without a message."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
+            raise ModelError(
+                f"The weights of the {row['kind']} in the model folder are damaged: '{name}' holds values that are NaN or infinite. "
+                "Expected finite numbers; copy the whole folder again, or train the model again."
+            )
 
 
 def _build(options: Mapping[str, Any], bands: int, classes: int) -> Network:

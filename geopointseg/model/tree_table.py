@@ -25,6 +25,8 @@ _BIT_BLOCK = 1 << 13
 _BIT_NODES = 1 << 12
 LARGEST_MEAN_NODES = 256
 """Mean number of nodes per tree up to which `BitTrees` is used."""
+SHARE_TOLERANCE = 0.01
+"""Largest difference from 1 of the sum of the shares of a leaf, or of the weights of the trees, which are rounded to float32."""
 _TYPES = {
     "first": "int64", "left": "int32", "right": "int32", "feature": "int32", "threshold": "float64", "value": "float32",
     "weight": "float32",
@@ -273,6 +275,11 @@ class TreeTable:
                 "The arrays of the forest do not form trees. Expected children inside their tree and features "
                 f"below {self.features}; the file is damaged, copy the model folder again."
             )
+        if not (_are_shares(self.value[self.left == -1]) and _are_shares(self.weight[None])):
+            raise ModelError(
+                "The shares of the classes in the leaves of the forest, or the weights of its trees, are negative or do not sum to 1. "
+                "Expected shares; the model folder is damaged, copy it again or train the model again."
+            )
 
     def _has_types(self) -> bool:
         """Whether arrays have their data types and numbers of dimensions."""
@@ -310,6 +317,12 @@ class TreeTable:
             and np.isfinite(self.value).all()
             and np.isfinite(self.weight).all()
         )
+
+
+def _are_shares(rows: NDArray[np.float32]) -> bool:
+    """Whether numbers are at least 0 and sum to 1 along each row, with a tolerance for rounding errors."""
+    totals = rows.sum(axis=1, dtype=np.float64)
+    return bool((rows >= 0).all() and (np.abs(totals - 1) <= SHARE_TOLERANCE).all())
 
 
 def usable_cores() -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geopointseg.errors import ModelError
 from geopointseg.model.allocator import keep_freed_memory
 from geopointseg.model.inference import Ensemble, predict_patch
 from geopointseg.prediction.background_thread import WriteBehind, read_ahead
@@ -221,6 +222,7 @@ class TileSums:
     ) -> None:
         self._plan = plan
         self._tile = tile
+        self._classes = channels - plan.products.disagreement
         self._extent = plan.lattice.extent(tile)
         shape = channels, int(self._extent.height), int(self._extent.width)
         size = math.prod(shape)
@@ -239,14 +241,34 @@ class TileSums:
             The windows.
         channels
             Probabilities of the rows and columns that `Lattice.used` returns.
+
+        Raises
+        ------
+        ModelError
+            If a pixel with an image has no probabilities.
         """
         lattice = self._plan.lattice
         rows, cols = lattice.used(batch.windows)
         for (row, col), needed, values in zip(batch.windows, batch.needed, channels, strict=True):
+            self._require_probabilities(batch, needed[rows, cols], values)
             weights = lattice.weights(row, col)[rows, cols] * needed[rows, cols]
             top = lattice.rows.origins[row] + rows.start - int(self._extent.row_off)
             left = lattice.cols.origins[col] + cols.start - int(self._extent.col_off)
             add_window(self.values, values, weights, top, left)
+
+    def _require_probabilities(
+        self, batch: WindowBatch, needed: NDArray[np.bool_], values: NDArray[np.float32]
+    ) -> None:
+        total = values[: self._classes].sum(axis=0)
+        total[~needed] = 1
+        missing = int(np.count_nonzero(~((total > 0) & (total < np.inf))))  # also NaN
+        if missing:
+            pixels = np.abs(np.moveaxis(batch.image, 1, -1)[batch.valid])
+            raise ModelError(
+                f"The model returns no probabilities for {missing} pixels of a window, but NaN, infinity or zeros. The largest value of "
+                f"the imagery there is {pixels.max():.4g}. Expected imagery like that of the training: if this value is nodata, declare "
+                "it as nodata; else the model folder is damaged, copy it again or train the model again."
+            )
 
     def finish(self) -> Arrays:
         """Return the products of the tile's own part, and the sums on its seams (``top``, ``bottom``, ``left``, ``right``)."""

@@ -228,6 +228,13 @@ ARRAYS = {
     "means": ("forest.mean", lambda t: t[:1]),
     "textures": ("forest.textures", lambda t: t.repeat(1, 50)),
     "prevalence": ("forest.prevalence", lambda t: t.fill_(float("nan"))),
+    "zero-prevalence": ("forest.prevalence", lambda t: t.zero_()),
+    "zero-values": ("forest.value", lambda t: t.zero_()),
+    "negative-values": ("forest.value", lambda t: -t),
+    "huge-values": ("forest.value", lambda t: t.fill_(3e38)),
+    "zero-weights": ("forest.weight", lambda t: t.zero_()),
+    "negative-weights": ("forest.weight", lambda t: -t),
+    "thresholds": ("forest.threshold", lambda t: t.fill_(float("nan"))),
     "starts": ("forest.first", lambda t: t.flip(0)),
 }
 
@@ -240,6 +247,19 @@ def test_arrays_of_the_forest_that_do_not_fit_are_refused(kind, folder):
     save_file(tensors, folder / "model.safetensors")
     rewrite(folder, lambda _: None)
     with pytest.raises(ModelError, match="forest"):
+        ModelBundle.load(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["network.0.body.segmentation_head.0.bias", "knn.0.body.vectors"])
+def test_weights_that_are_not_finite_are_refused(name, value, folder):
+    tensors = {
+        key: tensor.clone() for key, tensor in load_file(folder / "model.safetensors").items()
+    }
+    tensors[name].view(-1)[-1] = value
+    save_file(tensors, folder / "model.safetensors")
+    rewrite(folder, lambda _: None)
+    with pytest.raises(ModelError, match=r"values that are NaN or infinite\. Expected finite"):
         ModelBundle.load(folder)
 
 

@@ -119,6 +119,15 @@ def site(tmp_path_factory) -> Site:
     return Site(scene, bundles, padded.image, padded.valid)
 
 
+@pytest.mark.parametrize("scores", [None, {}, {"forest": {}}, {"how": "held out", "forest": {"mean_f1": 0.5}}])  # fmt: skip
+def test_models_without_a_held_out_loss_have_equal_weights(tmp_path, scores) -> None:
+    told = ({"scores": {"forest": {"loss": 0.1}}}, {"scores": scores})
+    bundles = [
+        loose_bundle(tmp_path / str(k), BlurMember(), metadata=told[k]) for k in range(len(told))
+    ]
+    assert weigh_models(bundles) == (0.5, 0.5)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("augmentation", ["none", "flip"])
 def test_the_steps_come_in_their_order(site: Site, count: int, augmentation: str) -> None:

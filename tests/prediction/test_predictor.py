@@ -155,6 +155,44 @@ def test_infinities_are_refused(tmp_path, small_tiles):
     assert not (tmp_path / "map.tif").exists()
 
 
+class BrokenMember(BlurMember):
+    """Returns one value in place of all probabilities of pixels whose first band is above 1000, or of those without an image."""
+
+    def __init__(self, value, where):
+        super().__init__()
+        object.__setattr__(self, "change", (value, where))
+
+    def probabilities(self, image, valid):
+        found = super().probabilities(np.minimum(image, 1000), valid)
+        value, where = self.change
+        broken = ~valid if where == "invalid" else image[:, 0] > 1000
+        np.moveaxis(found, 1, -1)[broken] = value
+        return found
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0])
+def test_pixels_without_probabilities_are_an_error_and_no_nodata(tmp_path, small_tiles, value):
+    image = image_of((64, 64))
+    image[0, 40, 9] = 3e30
+    scene = write_scene(tmp_path / "s.tif", image)
+    bundle = loose_bundle(tmp_path / "m", BrokenMember(value, "valid"))
+    with pytest.raises(
+        ModelError,
+        match=r"no probabilities for 1 pixels of a window.*largest value .* 3e\+30\..*Expected .*nodata",
+    ):
+        predict(bundle, scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif", **SMALL)
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_probabilities_of_pixels_without_an_image_carry_no_information(tmp_path, small_tiles):
+    image, valid = image_of((64, 64)), np.ones((64, 64), bool)
+    valid[30:50, 10:40] = False
+    scene = write_scene(tmp_path / "s.tif", image, nodata=-9, valid=valid)
+    bundle = loose_bundle(tmp_path / "m", BrokenMember(np.nan, "invalid"))
+    predict(bundle, scene, tmp_path / "map.tif", **SMALL)
+    assert np.array_equal(ClassMap.open(tmp_path / "map.tif").read()[1], valid)
+
+
 def test_uncertainty_follows_from_the_probabilities(tmp_path, small_tiles):
     image = image_of((100, 90))
     members = [BlurMember(seed=1, weight=0.25), BlurMember(seed=2, weight=0.75)]
