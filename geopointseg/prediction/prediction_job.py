@@ -26,6 +26,7 @@ from geopointseg.prediction.tiling import SUMS_BYTES, Lattice, lay_lattice
 from geopointseg.progress import Reporter
 from geopointseg.radiometry.picture_style import PictureStyle
 from geopointseg.raster.class_map import ATTRIBUTION_TAG
+from geopointseg.raster.cog import TILE_PX
 from geopointseg.raster.companion_scene import CompanionScene
 from geopointseg.raster.decoding import Embedding
 from geopointseg.raster.scene import Scene
@@ -52,6 +53,15 @@ SMALLEST_WINDOW_PX = 64
 
 MANY_BANDS = 32
 """Above this number of bands, tiles are smaller even if their windows overlap."""
+
+MANY_CLASSES = 64
+"""Above this number of values per pixel, windows have fewer pixels, so that as many probabilities are in memory."""
+MANY_CLASSES_SUMS_BYTES = 4 * SUMS_BYTES
+"""Memory of the sums of a tile above this number of classes: tiles of few pixels consist of seams, which are stored twice or more."""
+MANY_CLASSES_BATCH = 4
+"""Largest number of windows in one forward pass above this number of classes."""
+LARGEST_PRODUCT_BYTES = 2**31
+"""Largest size of the probabilities of an output tile in bytes."""
 
 RESOLUTION_TOLERANCE = 1.25
 """Ratio of pixel sides beyond which a warning reports that the resolution differs from that of the training."""
@@ -152,7 +162,10 @@ class PredictionJob:
         )
         tags = {} if embedding is None else {ATTRIBUTION_TAG: embedding.attribution}
         layouts = products.layouts(mosaic.grid, tags, fingerprint=self.fingerprint, cog=self.cog)
+        require_bounded_tiles(products, mosaic.shape)
         batch_size = resolve_batch_size(settings, self.device)
+        if products.channels > MANY_CLASSES:
+            batch_size = min(batch_size, MANY_CLASSES_BATCH)
         return Plan(mosaic, self.aoi, lattice, products, layouts, batch_size, self.min_area_px)
 
     @property
@@ -330,7 +343,8 @@ def lay_windows(
 ) -> Lattice:
     """Cover a raster with windows, with the stride and the context of the models.
 
-    Where the models look at single pixels of many bands, windows and tiles are smaller, so that as many values are in memory.
+    Where the models look at single pixels of many bands, or have more than `MANY_CLASSES` classes, windows and tiles are smaller,
+    so that as many values are in memory. The overlap is then at most half a window.
 
     Parameters
     ----------
@@ -357,6 +371,11 @@ def lay_windows(
     if overlap == 0:
         while 4 * bands * window_px**2 > WINDOW_BYTES and window_px >= 2 * SMALLEST_WINDOW_PX:
             window_px //= 2
+    if channels > MANY_CLASSES:
+        usual = min(window_px, resolve_window(PredictionConfig(), ensemble.margin_px))
+        window_px = max(int(usual * math.sqrt(MANY_CLASSES / channels)), SMALLEST_WINDOW_PX)
+        overlap = min(overlap, window_px // 2)
+        sums_bytes = max(sums_bytes, MANY_CLASSES_SUMS_BYTES)
     if overlap == 0 or bands > MANY_BANDS:
         side = max(ROW_BYTES // (4 * bands * window_px), 1)
         sums_bytes = min(sums_bytes, 4 * channels * side**2)
@@ -371,6 +390,17 @@ def lay_windows(
         sums_bytes=sums_bytes,
         fit=is_default and window_px == WIDE_WINDOW_PX,
     )
+
+
+def require_bounded_tiles(products: Products, shape: tuple[int, int]) -> None:
+    """Raise `ConfigError` if the probabilities of one tile of the output exceed the memory that is meant for them."""
+    pixels = math.prod(min(side, TILE_PX) for side in shape)
+    needed = pixels * len(products.legend) * (1 if products.encoding == "uint8" else 4)
+    if products.probabilities and needed > LARGEST_PRODUCT_BYTES:
+        raise ConfigError(
+            f"The probabilities of {len(products.legend)} classes as {products.encoding} take {needed / 1e9:.1f} GB of memory. Expected at "
+            f"most {LARGEST_PRODUCT_BYTES / 1e9:.1f} GB; leave out `probabilities=`, or set `encoding='uint8'`."
+        )
 
 
 def resolve_window(settings: PredictionConfig, margin_px: int) -> int:
