@@ -6,7 +6,7 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geopointseg.errors import InputFileError, OutputError, PointsError
-from geopointseg.labels.geopackage import read_rows
+from geopointseg.labels.geopackage import (
+    measuring_query,
+    read_rows,
+    require_bounded_layer,
+    require_quick_views,
+    require_small_texts,
+)
 from geopointseg.name import NameTable
 from geopointseg.process import use_own_geodata
 from geopointseg.raster.publishing import (
@@ -56,6 +62,8 @@ class VectorLayer:
         Number of features.
     position
         Position of the layer among all layers of the file.
+    driver
+        Name of its format in GDAL.
     """
 
     path: str
@@ -64,6 +72,7 @@ class VectorLayer:
     fields: Mapping[str, FieldKind]
     count: int
     position: int = 0
+    driver: str = ""
 
     @classmethod
     def open(cls, path: str | Path, layer: str | None = None) -> VectorLayer:
@@ -72,7 +81,7 @@ class VectorLayer:
         Raises
         ------
         InputFileError
-            If the file is missing or no vector file.
+            If the file is missing or no vector file, or if the layer is a view of endless or very many rows.
         PointsError
             If the layer does not exist, or there are several and none is named.
         """
@@ -82,13 +91,17 @@ class VectorLayer:
         with _explained(path), openable(path) as source:
             layers = _spatial_layers(source, str(path))
             name = _choose_layer(str(path), list(layers), layer)
+            with suppress(
+                sqlite3.DatabaseError
+            ):  # no SQLite file, or a view with functions of GDAL
+                require_bounded_layer(path, name)
             info = pyogrio.read_info(source, layer=layers[name], force_feature_count=True)
         kinds: dict[str, FieldKind] = {
             str(field): _KIND_BY_OGR.get(kind, "other")
             for field, kind in zip(info["fields"], info["ogr_types"], strict=True)
         }
         crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
-        return cls(str(path), name, crs, kinds, int(info["features"]), layers[name])
+        return cls(str(path), name, crs, kinds, int(info["features"]), layers[name], info["driver"])
 
     def features(
         self, columns: Sequence[str], chunk_size: int | None = None, *, geometry: bool = True
@@ -112,8 +125,9 @@ class VectorLayer:
         Raises
         ------
         InputFileError
-            If text is not in the encoding that the file declares.
+            If text is not in the encoding that the file declares, or a view computes texts that exceed the memory.
         """
+        self._require_bounded(columns)
         try:
             if chunk_size is None:
                 yield self._read(columns, geometry=geometry)
@@ -124,6 +138,19 @@ class VectorLayer:
                 f"The text in '{self.path}' is not in the encoding that the file states ({error}). Expected UTF-8, or for a "
                 "shapefile the encoding in its .cpg file; correct that file, or save the layer as GeoPackage in QGIS."
             ) from error
+
+    def _require_bounded(self, columns: Sequence[str]) -> None:
+        """Raise `InputFileError` if a database computes endless values; GDAL is asked where Python cannot read it."""
+        import pyogrio.raw
+
+        if self.driver not in ("GPKG", "SQLite"):
+            return
+        try:
+            require_bounded_layer(self.path, self.name, columns)
+        except sqlite3.DatabaseError:  # in an archive, or a view with functions of GDAL
+            with _explained(self.path), openable(self.path) as source:
+                found = pyogrio.raw.read(source, sql=measuring_query(self.name, columns))
+            require_small_texts(self.path, *(int(column[0]) for column in found[3]))
 
     def _read(self, columns: Sequence[str], *, geometry: bool, **part: int) -> Features:
         import pyogrio.raw
@@ -338,6 +365,7 @@ def _spatial_layers(source: str, path: str) -> dict[str, int]:
     """Return the position among all layers of each layer with geometry, by name."""
     import pyogrio
 
+    require_quick_views(path)
     layers = pyogrio.list_layers(source)
     own = {PLAIN_STEM: Path(path).stem}  # formats of one layer name it after the file
     return {

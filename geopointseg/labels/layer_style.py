@@ -7,9 +7,10 @@ of symbol properties are read: ``<prop k= v=>`` up to QGIS 3.26, and ``<Option n
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,13 @@ from numpy.typing import NDArray
 
 from geopointseg.class_colors import default_colors
 from geopointseg.errors import InputFileError
-from geopointseg.labels.geopackage import read_rows
+from geopointseg.labels.geopackage import is_stored_table, read_rows
 from geopointseg.legend import Legend
 from geopointseg.markup import parse_xml, read_document
 from geopointseg.name import allowed_in_xml, clean_name
+
+_MOST_STYLES = 100
+"""Number of styles of a layer that are tried."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,15 @@ def find_style(path: str | Path, layer: str) -> Style | None:
     -------
     Style or None
         None where there is no style, or none that is categorized.
+
+    Raises
+    ------
+    InputFileError
+        If a style is larger than `geopointseg.markup.LARGEST_BYTES`.
     """
     sidecar = Path(path).with_suffix(".qml")
-    documents = [_read(sidecar)] if sidecar.is_file() else []
-    for document in documents + _stored_styles(path, layer):
+    beside = [_read(sidecar)] if sidecar.is_file() else []
+    for document in itertools.chain(beside, _stored_styles(path, layer)):
         style = parse_style(document)
         if style is not None:
             return style
@@ -189,15 +198,20 @@ CREATE TABLE layer_styles (
 """
 
 
-def _stored_styles(path: str | Path, layer: str) -> list[str]:
+def _stored_styles(path: str | Path, layer: str) -> Iterator[str]:
+    """Yield the styles of a layer, the default one first; none where ``layer_styles`` is missing or a view."""
     query = (
-        "SELECT styleQML FROM layer_styles WHERE f_table_name = ? "
-        "ORDER BY useAsDefault DESC, update_time DESC, id DESC"
+        "SELECT rowid FROM layer_styles WHERE f_table_name = ? "
+        "ORDER BY useAsDefault DESC, update_time DESC, id DESC LIMIT ?"
     )
     try:
-        return [row[0] for row in read_rows(path, query, (layer,)) if isinstance(row[0], str)]
+        is_stored = is_stored_table(path, "layer_styles")
+        numbers = read_rows(path, query, (layer, _MOST_STYLES)) if is_stored else []
+        for (number,) in numbers:
+            found = read_rows(path, "SELECT styleQML FROM layer_styles WHERE rowid = ?", (number,))
+            yield from (text for (text,) in found if isinstance(text, str))
     except sqlite3.DatabaseError:  # no GeoPackage, or no such table: the layer has no style
-        return []
+        return
 
 
 def _category_values(node: ET.Element) -> list[str]:

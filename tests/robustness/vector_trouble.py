@@ -159,9 +159,12 @@ _edited("crs_of_garbage", "wrong CRS", "UPDATE gpkg_spatial_ref_sys SET definiti
 # --- GeoPackages that do more than hold a layer ----------------------------------------------------------------
 
 _edited("trigger_on_everything", "triggers and views", "CREATE TRIGGER t1 AFTER INSERT ON gpkg_contents BEGIN DELETE FROM {t}; END; CREATE TRIGGER t2 AFTER UPDATE ON {t} BEGIN DELETE FROM {t}; END;", works=".", same=True)  # fmt: skip
-_edited("endless_view", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE VIEW {t} AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT r.* FROM real_{t} r, c;", works=r"points rasterize|(suggest|live)/points|assess/training")  # fmt: skip
+_edited("endless_view", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE VIEW {t} AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT r.* FROM real_{t} r, c;")  # fmt: skip
 _edited("view_of_nothing", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE TABLE m (a); CREATE VIEW {t} AS SELECT * FROM m; DROP TABLE m;")  # fmt: skip
 _edited("view_of_the_layer", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE VIEW {t} AS SELECT * FROM real_{t};", works=".", same=True)  # fmt: skip
+_edited("view_of_huge_texts", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE VIEW {t} AS SELECT fid, geom, hex(zeroblob(20000000)) AS class FROM real_{t};", roles=POINTS)  # fmt: skip
+_edited("endless_class", "triggers and views", "ALTER TABLE {t} RENAME TO real_{t}; CREATE VIEW {t} AS SELECT fid, geom, (WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c) AS class FROM real_{t};", roles=POINTS)  # fmt: skip
+_edited("endless_styles", "triggers and views", "DROP TABLE IF EXISTS layer_styles; CREATE VIEW layer_styles AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x AS id, '{t}' AS f_table_name, 'x' AS styleQML, 1 AS useAsDefault, 1 AS update_time FROM c;", works=".")  # fmt: skip
 _edited("style_of_garbage", "triggers and views", "DROP TABLE IF EXISTS layer_styles; CREATE TABLE layer_styles (a, f_table_name, styleQML, useAsDefault); INSERT INTO layer_styles VALUES (1, '{t}', x'00ff3c', 1);", works=".")  # fmt: skip
 
 
