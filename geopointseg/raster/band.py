@@ -32,6 +32,9 @@ _WAVELENGTH = re.compile(
     r"(\d+(?:\.\d+)?)\s*(nm|nanomet\w*|[uµμ]m|micromet\w*|microns?)\b", re.IGNORECASE
 )
 _NO_COLORS = {"", "gray", "grey", "undefined", "palette", "alpha"}
+LARGEST = float(np.finfo(np.float32).max)
+"""Largest number that is read."""
+
 _ALPHA_SAMPLE_PX = 256
 _ALPHA_IN_BETWEEN = 0.1
 
@@ -215,7 +218,7 @@ def select_bands(bands: Sequence[Band], indices: Sequence[int], shown: str) -> t
     Raises
     ------
     RasterError
-        If the file lacks one of them.
+        If the file lacks one of them, or one is refused by `require_real_numbers`.
     """
     known = {band.index: band for band in bands}
     missing = [index for index in indices if index not in known]
@@ -223,16 +226,60 @@ def select_bands(bands: Sequence[Band], indices: Sequence[int], shown: str) -> t
         raise RasterError(
             f"'{shown}' has no band {missing[0]}. It has the bands {', '.join(map(str, known))}; choose among these."
         )
-    return tuple(known[index] for index in indices)
+    chosen = tuple(known[index] for index in indices)
+    require_real_numbers(chosen, shown)
+    return chosen
 
 
 def require_real_numbers(bands: Sequence[Band], shown: str) -> None:
-    """Raise `RasterError` if a band of a file, which messages call ``shown``, holds complex numbers."""
+    """Raise `RasterError` if a band of a file, which messages call ``shown``, holds complex numbers or has no usable scale."""
     found = next((band.dtype for band in bands if band.dtype.startswith("complex")), None)
     if found is not None:
         raise RasterError(
             f"'{shown}' holds complex numbers ({found}). Expected real values; convert it to amplitude first."
         )
+    for band in bands:
+        if not _is_scale_usable(band):
+            raise RasterError(
+                f"Band {band.index} of '{shown}' has the scale {band.scale:g} and the offset {band.offset:g}, which turn its stored "
+                f"values ({band.dtype}) into equal or infinite ones. Expected finite numbers that keep them apart, and a scale "
+                "other than 0; correct both, for example with gdal_edit -scale 1 -offset 0."
+            )
+
+
+def _is_scale_usable(band: Band) -> bool:
+    """Whether the smallest and largest stored value of a band stay finite and different; of floats, -65535 and 65535."""
+    if (band.scale == 1.0 and band.offset == 0.0) or not band.dtype:
+        return True
+    is_integer = np.dtype(band.dtype).kind in "iu"
+    limits = np.iinfo(band.dtype) if is_integer else np.iinfo(np.uint16)
+    lowest = limits.min if is_integer else -limits.max
+    with np.errstate(all="ignore"):
+        ends = np.array([lowest, limits.max], np.float32) * np.float32(band.scale)
+        ends += np.float32(band.offset)
+    return bool(np.isfinite(ends).all() and ends[0] != ends[1])
+
+
+def exceed_floats(stored: NDArray[Any], bands: Sequence[Band]) -> NDArray[np.bool_]:
+    """Return which values are infinite, or too large for 32-bit floats as they are stored or after scale and offset.
+
+    Parameters
+    ----------
+    stored
+        Floats, ``(source_band, row, col)``.
+    bands
+        Those of the file, in the same order.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool of the same shape; False where NaN.
+    """
+    found = np.abs(stored) > LARGEST
+    for plane, values, band in zip(found, stored, bands, strict=True):
+        if abs(band.scale) > 1.0 or band.offset != 0.0:
+            plane |= np.abs(values.astype(np.float64) * band.scale + band.offset) > LARGEST
+    return found
 
 
 def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:

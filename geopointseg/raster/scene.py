@@ -24,9 +24,11 @@ from rasterio.windows import Window
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.raster.acquisition_date import find_date
 from geopointseg.raster.band import (
+    LARGEST,
     Band,
     common_dtype,
     describe_bands,
+    exceed_floats,
     require_real_numbers,
     select_bands,
 )
@@ -62,8 +64,6 @@ __all__ = [
 ]
 
 ScenePath = str | os.PathLike[str]
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Radiometry(Protocol):
@@ -191,7 +191,7 @@ class Scene:
         InputFileError
             If the file is missing or GDAL cannot read it.
         RasterError
-            If it has no CRS or no bands, holds complex numbers, or lacks a band that was asked for.
+            If it has no CRS or no bands, holds complex numbers, has a scale that is not usable, or lacks a band that was asked for.
         """
         path = os.fspath(path)
         if is_text(path):
@@ -430,7 +430,7 @@ class Scene:
             nan = np.isnan(stored).any(axis=0)
             undeclared = int((nan & valid).sum())
             valid = valid & ~nan
-            infinite = (np.abs(stored) > _LARGEST) & valid
+            infinite = exceed_floats(stored, self.source_bands) & valid
             if infinite.any():
                 self._refuse_infinity(stored, infinite, window)
         positions = self.stored_positions
@@ -474,7 +474,7 @@ class Scene:
         found = "an infinite value" if np.isinf(value) else f"the value {value:g}"
         raise RasterError(
             f"'{self._shown}' holds {found} (band {self.source_bands[band].index}, row {row}, column "
-            f"{col}). Expected finite numbers up to {_LARGEST:.1e}, or nodata; replace infinities with the nodata value, "
+            f"{col}). Expected finite numbers up to {LARGEST:.1e}, or nodata; replace infinities with the nodata value, "
             "for example with the QGIS raster calculator."
         )
 

@@ -266,6 +266,36 @@ def test_scale_and_offset_are_honoured(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("scale", "offset", "dtype"),
+    [
+        (0, 0, "uint16"), (np.nan, 0, "uint16"), (1e308, 0, "uint16"), (1e-320, 0, "uint16"), (1, np.inf, "uint16"),
+        (1, np.nan, "uint16"), (1e38, 0, "uint8"), (1e-4, 1e9, "uint16"), (0, 1, "float32"), (1e38, 0, "float64"),
+    ],
+)  # fmt: skip
+def test_a_scale_under_which_values_become_equal_or_infinite_is_refused(
+    tmp_path: Path, scale: float, offset: float, dtype: str
+):
+    path = write(tmp_path / "s.tif", np.array([[[0, 100], [200, 250]]] * 2, dtype))
+    with rasterio.open(path, "r+") as target:
+        target.scales, target.offsets = (1, scale), (0, offset)
+    words = r"Band 2 of '.*s\.tif' has the scale .* and the offset .*Expected finite numbers"
+    with pytest.raises(RasterError, match=words):
+        Scene.open(path)
+    only = Scene.open(path, [1])
+    assert only.read().valid.all()
+    with pytest.raises(RasterError, match=words):
+        only.select_bands([2])
+
+
+def test_a_value_that_its_scale_makes_infinite_is_refused(tmp_path: Path):
+    path = write(tmp_path / "s.tif", np.array([[[1, 2], [3, 1e30]]], np.float32))
+    with rasterio.open(path, "r+") as target:
+        target.scales = (1e20,)
+    with pytest.raises(RasterError, match=r"holds the value 1e\+30 \(band 1, row 1, column 1\)"):
+        Scene.open(path).read()
+
+
+@pytest.mark.parametrize(
     "dtype", ["uint8", "int8", "uint16", "int16", "int32", "uint32", "float32", "float64"]
 )
 def test_every_data_type(tmp_path: Path, dtype: str):
