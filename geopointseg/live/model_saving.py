@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from geopointseg.assessment.location_digest import encode_locations
 from geopointseg.assessment.training_points import keep_points
 from geopointseg.bands.band_names import band_specs
 from geopointseg.config import Config
-from geopointseg.errors import PointsError, RasterError
+from geopointseg.errors import OutputError, PointsError, RasterError
 from geopointseg.labels.points import Points
 from geopointseg.learning.training_log import describe_points, library_versions
 from geopointseg.legend import Legend
@@ -26,8 +27,14 @@ from geopointseg.model.bundle import ModelBundle, is_model_folder
 from geopointseg.model.filter_pyramid import FILTERS, FilterPyramid, JoinedBackbones
 from geopointseg.model.linear import ABSENT_LOGIT, LinearBody
 from geopointseg.model.member import NetworkMember
+from geopointseg.name import printable
 from geopointseg.raster.folder_publishing import require_free_folder, whole_folder
+from geopointseg.raster.publishing import require_room_for_folder
 from geopointseg.raster.scene import Scene
+
+_SHOWN = 100
+_LONGEST_PATH = 3800
+"""Bytes. File systems take 4095, and the files of the folder and their hidden names add to it."""
 
 
 def save_model(session: LiveSession, folder: Path, config: Config) -> ModelBundle:
@@ -54,7 +61,7 @@ def save_model(session: LiveSession, folder: Path, config: Config) -> ModelBundl
     OutputError
         If the folder cannot be written.
     """
-    require_free_folder(folder, is_model_folder)
+    require_model_folder(folder)
     fitted = session.fitted(0)
     if fitted.head is None:
         raise PointsError(
@@ -67,6 +74,27 @@ def save_model(session: LiveSession, folder: Path, config: Config) -> ModelBundl
         (partial / "training").mkdir(exist_ok=True)
         keep_points(points, partial / "training")
     return bundle
+
+
+def require_model_folder(folder: Path) -> None:
+    """Raise `OutputError` unless a model can be written to a folder, which the sender of a message chooses."""
+    try:
+        size = len(os.fsencode(folder.absolute()))
+    except UnicodeEncodeError as error:
+        shown = printable(str(folder)[:_SHOWN])
+        raise OutputError(
+            f"The output folder '{shown}' holds half of a letter in UTF-16, {printable(error.object[error.start])}. Expected letters "
+            "that a path can hold; choose another name."
+        ) from error
+    if size > _LONGEST_PATH:
+        raise OutputError(
+            f"The path of the output folder '{str(folder)[:_SHOWN]}...' has {size} bytes. Expected at most {_LONGEST_PATH}; choose "
+            "a shorter one."
+        )
+    for each in (folder, *folder.parents):
+        if not os.path.lexists(each):
+            require_room_for_folder(each)
+    require_free_folder(folder, is_model_folder)
 
 
 def _points(session: LiveSession, fitted: FittedLevel) -> Points:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ IDLE_S = 2.0
 PATIENCE_S = 1.0
 """A view is left unfinished for a newer one, but not for longer than this without any picture, in seconds."""
 _TICK_S = 0.25
+_SHOWN = 200
 _PROGRESS_AFTER_S = 0.5
 
 
@@ -188,21 +190,15 @@ class Worker:
                 self._answer(request, **estimate.to_json())
 
     def _save(self, request: Request) -> None:
-        from geopointseg.live.model_saving import save_model
+        from geopointseg.live.model_saving import require_model_folder, save_model
 
-        text = request.body.get("folder")
-        if not isinstance(text, str) or not text.strip() or "\0" in text:
-            raise ProtocolError("The request has no 'folder'. Expected the path of a model folder.")
-        if ".." in Path(text).parts or text.startswith(("/vsi", "\\\\")) or "://" in text:
-            raise ProtocolError(
-                f"The folder '{text[:200]}' is not one that a user chooses. Expected the path of a folder of this machine without "
-                "'..'; send the absolute path."
-            )
+        folder = _read_folder(request.body)
+        require_model_folder(folder)
         self.session.scene.require_unchanged()
         self.session.fitted(0, self._check(request))
-        bundle = save_model(self.session, Path(text), self.config)
+        bundle = save_model(self.session, folder, self.config)
         members = [member.kind for member in bundle.members]
-        self._answer(request, folder=text, members=members)
+        self._answer(request, folder=request.body["folder"], members=members)
 
     def _check(self, request: Request) -> Callable[[float], object]:
         """Return a function that long work calls: it sends progress, and raises if the request is out of date."""
@@ -251,8 +247,23 @@ def _explain(error: Exception) -> str:
             "Memory ran out. The points are kept; ask for a smaller view, or close other programs."
         )
     if isinstance(error, OSError):
-        return f"A file could not be written or read ({error}). The points are kept; free some space and ask again."
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some space" if is_full else "check the folder and its permissions"
+        return f"A file could not be written or read ({error.strerror or error}). The points are kept; {advice}, and ask again."
     return f"Something unexpected went wrong ({type(error).__name__}: {error}). The points are kept; report this message."
+
+
+def _read_folder(body: Mapping[str, Any]) -> Path:
+    """Return the model folder of a request, or raise `ProtocolError` where it names none of this machine."""
+    text = body.get("folder")
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ProtocolError("The request has no 'folder'. Expected the path of a model folder.")
+    if ".." in Path(text).parts or text.startswith(("/vsi", "\\\\")) or "://" in text:
+        raise ProtocolError(
+            f"The folder '{text[:_SHOWN]}' is not one that a user chooses. Expected the path of a folder of this machine without "
+            "'..'; send the absolute path."
+        )
+    return Path(text)
 
 
 def _read_list(body: Mapping[str, Any], key: str) -> Sequence[object]:

@@ -142,6 +142,11 @@ def test_questions_and_accuracy(client, places, bounds) -> None:
         ({"do": "save", "folder": "/data/a/../../etc/model"}, "without '..'"),
         ({"do": "save", "folder": "/vsimem/model"}, "is not one that a user chooses"),
         ({"do": "save", "folder": "file:///data/model"}, "is not one that a user chooses"),
+        ({"do": "save", "folder": "a\ud800"}, "holds half of a letter in UTF-16, \\ud800. Expected"),
+        ({"do": "save", "folder": "x" * 300}, "is 300 bytes long. Expected at most 255"),
+        ({"do": "save", "folder": f"{'x' * 300}/model"}, "is 300 bytes long. Expected at most 255"),
+        ({"do": "save", "folder": "x/" * 2500 + "model"}, "Expected at most 3800; choose"),
+        ({"do": "add", "class": "x" * 1001}, "Expected a text of 1 to 1000 letters."),
         ({"do": "sing"}, "There is no request 'sing'."),
     ],
 )  # fmt: skip
