@@ -19,11 +19,15 @@ from numpy.typing import ArrayLike, NDArray
 from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
 from geopointseg.markup import conforming
-from geopointseg.name import clean_name
+from geopointseg.name import clean_name, printable
 from geopointseg.summary import described, join_names
+
+LONGEST_CLASS_NAME = 1000
+"""Largest number of letters in the name of a class, which a model folder is also read with."""
 
 _MOST_CLASSES = 2**16
 _LARGEST_CODE = 2**32 - 1
+_SHOWN = 40
 _ROWS = [{"code": (float, str), "name": (str, float), "color": str}]
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -39,6 +43,11 @@ class LegendEntry:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", clean_name(self.name) or str(self.code))
+        if len(self.name) > LONGEST_CLASS_NAME:
+            raise LegendError(
+                f"The class name '{self.name[:_SHOWN]}...' has {len(self.name)} letters. Expected at most {LONGEST_CLASS_NAME}; "
+                "shorten it."
+            )
         if self.code < 0:
             raise LegendError(
                 f"Class '{self.name}' has the code {self.code}. Codes must not be negative, because maps store "
@@ -164,8 +173,11 @@ class Legend:
         return [{"code": e.code, "name": e.name, "color": e.color} for e in self.entries]
 
     def table_rows(self, *columns: Iterable[object]) -> list[list[object]]:
-        """Return code, name and colour of each class, followed by the values of columns in legend order."""
-        return [[e.code, e.name, e.color, *v] for e, *v in zip(self.entries, *columns, strict=True)]
+        """Return code, printable name and colour of each class, followed by the values of columns in legend order."""
+        return [
+            [e.code, printable(e.name), e.color, *v]
+            for e, *v in zip(self.entries, *columns, strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -1,5 +1,7 @@
 """The legend translates between codes, indices, names and colours, and refuses what is ambiguous."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 
 from geopointseg.class_colors import default_colors
 from geopointseg.errors import LegendError
-from geopointseg.legend import Legend, LegendEntry
+from geopointseg.legend import LONGEST_CLASS_NAME, Legend, LegendEntry
+from geopointseg.model_document import read_model_document
 
 unique_codes = st.lists(st.integers(0, 70_000), min_size=1, max_size=300, unique=True)
 
@@ -59,3 +62,19 @@ def test_default_colours_are_all_different():
     colors = default_colors(300)
     assert len(set(colors)) == len(colors)
     assert Legend.from_names(["a"]).rgb.tolist() == [[0x44, 0x77, 0xAA]]
+
+
+def test_a_name_may_be_as_long_as_a_model_folder_is_read_with(tmp_path):
+    longest = Legend.from_names(["a" * LONGEST_CLASS_NAME, "b"])
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"legend": longest.to_json()}))
+    assert Legend.from_json(read_model_document(path)["legend"]) == longest
+    with pytest.raises(
+        LegendError, match=r"name 'a{40}\.\.\.' has 1001 letters. Expected at most 1000; shorten it"
+    ):
+        Legend.from_names(["a" * (LONGEST_CLASS_NAME + 1)])
+
+
+def test_rows_of_tables_show_characters_that_turn_the_text_around():
+    legend = Legend.from_names(["\u202eyreve", "林"])
+    assert [row[1] for row in legend.table_rows()] == ["\\u202eyreve", "林"]

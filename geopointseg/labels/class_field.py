@@ -19,7 +19,7 @@ from geopointseg.class_colors import class_colors
 from geopointseg.errors import PointsError, nearest_names
 from geopointseg.labels.layer import VectorLayer
 from geopointseg.labels.layer_style import Style
-from geopointseg.legend import Legend, LegendEntry
+from geopointseg.legend import LONGEST_CLASS_NAME, Legend, LegendEntry
 from geopointseg.name import NameTable, clean_name, fold_name
 
 RESERVED_FIELDS = ("weight", "split", "scene")
@@ -71,6 +71,7 @@ def choose_class_field(layer: VectorLayer, wanted: str | None, style: Style | No
     for candidates in (named, styled, usable, only):
         if len(candidates) == 1:
             return candidates[0]
+    _require_attributes(layer)
     raise PointsError(
         f"No class field was named, and layer '{layer.name}' in '{layer.path}' has "
         f"{layer.describe_fields()}. Expected one that clearly holds the class; "
@@ -97,6 +98,15 @@ def find_field(layer: VectorLayer, wanted: str) -> str | None:
             "be any of them. Expected one; name it in its own spelling, or rename the others."
         )
     return None if position is None else fields[position]
+
+
+def _require_attributes(layer: VectorLayer) -> None:
+    """Raise `PointsError` if a shapefile has no fields, which the format does not allow."""
+    if layer.driver == "ESRI Shapefile" and not layer.fields:
+        raise PointsError(
+            f"'{layer.path}' has shapes without attributes: its file '{layer.name}.dbf' is missing. Expected that file beside it, "
+            "because it holds the class of each shape; copy all files of the shapefile."
+        )
 
 
 def _can_hold_classes(layer: VectorLayer, field: str) -> bool:
@@ -222,7 +232,7 @@ def build_coding(
     Raises
     ------
     PointsError
-        If there is no value, a value that the given legend lacks, or a code that maps cannot store.
+        If there is no value, one that is too long or that the given legend lacks, or a code that maps cannot store.
     """
     values = sorted(set(values))
     if not values:
@@ -230,6 +240,7 @@ def build_coding(
             f"The class field '{class_field}' is empty in every feature. Expected a class code or name for each "
             "point; fill it in, or choose another field with `class_field=`."
         )
+    _require_short(values, class_field)
     style = style if style and _is_about(style, class_field, values) else None
     is_text = not all(re.fullmatch(r"[+-]?\d+", value) for value in values)
     labels = _labels(style) | dict(names or {})
@@ -250,6 +261,7 @@ def build_coding(
 def _wanted_field(layer: VectorLayer, wanted: str) -> str:
     found = find_field(layer, wanted)
     if found is None:
+        _require_attributes(layer)
         raise PointsError(
             f"Layer '{layer.name}' in '{layer.path}' has no field '{wanted}'; it has {layer.describe_fields()}. "
             f"Expected the field that holds the class. {nearest_names(wanted, layer.fields)}"
@@ -260,6 +272,15 @@ def _wanted_field(layer: VectorLayer, wanted: str) -> str:
             f"Expected class codes or names; the layer has {layer.describe_fields()}."
         )
     return found
+
+
+def _require_short(values: Iterable[str], class_field: str) -> None:
+    longest = max(values, key=len)
+    if len(longest) > LONGEST_CLASS_NAME:
+        raise PointsError(
+            f"The class field '{class_field}' holds a text of {len(longest)} letters, '{longest[:40]}...'. Expected names of at "
+            f"most {LONGEST_CLASS_NAME} letters; shorten it, or choose another field with `class_field=`."
+        )
 
 
 def _is_about(style: Style, class_field: str, values: list[str]) -> bool:

@@ -23,6 +23,7 @@ from geopointseg.labels.point_evidence import ClassCheck, Evidence, gather_evide
 from geopointseg.labels.point_problems import Problem, find_problems
 from geopointseg.labels.point_spread import Spread
 from geopointseg.labels.points import Points, write_points
+from geopointseg.name import printable
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import crs_name
 from geopointseg.raster.scene import Scene, ScenePath
@@ -97,7 +98,7 @@ class PointsCheck:
         ]  # fmt: skip
         rows = [
             [
-                str(row.code), row.name, str(row.points), str(row.usable), str(row.outside), str(row.nodata),
+                str(row.code), printable(row.name), str(row.points), str(row.usable), str(row.outside), str(row.nodata),
                 str(row.conflicts), str(row.duplicates), _number(row.spread.nearest_m), _number(row.spread.ratio),
             ]
             for row in self.classes

@@ -6,6 +6,7 @@ on reading; see `point_fields` and `class_field`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +24,7 @@ from geopointseg.labels.placement import (
 from geopointseg.labels.point_evidence import ClassCheck, Evidence
 from geopointseg.labels.points import Points
 from geopointseg.legend import Legend
-from geopointseg.name import fold_name
+from geopointseg.name import fold_name, printable
 from geopointseg.raster.class_map import class_dtype
 from geopointseg.raster.datum import datum_of
 from geopointseg.raster.grid import crs_name, crs_title
@@ -39,6 +40,7 @@ FEW_IN_ALL = 100
 FIELD_KINDS = ("scene field", "weights")
 """Kinds of problems with the optional fields ``scene`` and ``weight``, which decide which points count."""
 
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?")
 _LARGEST_IMBALANCE = 20
 _MOST_CLASSES = 12
 _MOST_VALUES = 4
@@ -76,7 +78,7 @@ class Problem:
 def find_problems(evidence: Evidence) -> tuple[Problem, ...]:
     """Apply all rules; return the problems, errors first."""
     found = [
-        Problem(severity, kind, message, count)
+        Problem(severity, kind, printable(message), count)
         for kind, rule in _RULES
         for severity, message, count in rule(evidence)
     ]
@@ -292,11 +294,20 @@ def _find_large_codes(e: Evidence) -> Iterator[Finding]:
 
 
 def _find_similar_names(e: Evidence) -> Iterator[Finding]:
-    alike: dict[str, list[str]] = {}
+    alike: dict[str | float, list[str]] = {}
     for name in e.points.legend.names:
-        alike.setdefault(fold_name(name).replace(" ", ""), []).append(name)
-    for names in alike.values():
-        if len(names) > 1:
+        folded = fold_name(name).replace(" ", "")
+        alike.setdefault(
+            float(folded.replace(",", ".")) if _NUMBER.fullmatch(folded) else folded, []
+        ).append(name)
+    for key, names in alike.items():
+        if len(names) > 1 and isinstance(key, float):
+            message = (
+                f"The classes {' and '.join(map(repr, names))} are one number in several spellings, and count as several classes. "
+                "Expected one spelling for one class; correct the points if they mean the same."
+            )
+            yield "warning", message, 0
+        elif len(names) > 1:
             message = (
                 f"The classes {' and '.join(map(repr, names))} differ only in capitals, spaces or the encoding of their letters. Expected one "
                 "spelling for one class; correct the points if they mean the same."

@@ -8,7 +8,7 @@ from typing import Any
 
 from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
-from geopointseg.legend import Legend, LegendEntry
+from geopointseg.legend import LONGEST_CLASS_NAME, Legend, LegendEntry
 from geopointseg.name import clean_name
 
 MOST_CLASSES = 254
@@ -21,9 +21,9 @@ def read_name(value: object) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         name = clean_name(text).strip() if isinstance(text, str) else ""
-    if not name or len(name) > 200:
+    if not name or len(name) > LONGEST_CLASS_NAME:
         raise LegendError(
-            f"The class {show_value(value)} is no name. Expected a text of 1 to 200 characters."
+            f"The class {show_value(value)} is no name. Expected a text of 1 to {LONGEST_CLASS_NAME} letters."
         )
     return name
 

@@ -196,3 +196,20 @@ def test_scenes_are_found_in_either_encoding() -> None:
 def test_scenes_are_found_without_folder_and_ending(said, scene, belongs) -> None:
     points = Points.from_arrays([1], [1], [0], Legend.from_names("a"), 32633, scene=[said])
     assert points.belong_to(scene).tolist() == [belongs]
+
+
+def test_classes_with_longer_names_than_models_have_are_refused(write_layer) -> None:
+    path = write_layer("a.gpkg", shapely.points([1, 2], [1, 2]), cover=["1" * 4500, "b"])
+    words = r"'cover' holds a text of 4500 letters, '1{40}\.\.\.'. Expected names of at most 1000 letters"
+    with pytest.raises(PointsError, match=words):
+        read_points(path)
+
+
+@pytest.mark.parametrize("wanted", [None, "cover"])
+def test_a_shapefile_without_its_attributes_is_named(write_layer, wanted) -> None:
+    path = write_layer("a.shp", shapely.points([1, 2], [1, 2]), cover=["a", "b"])
+    path.with_suffix(".dbf").unlink()
+    with pytest.raises(
+        PointsError, match=r"its file 'a\.dbf' is missing. Expected that file beside"
+    ):
+        read_points(path, class_field=wanted)

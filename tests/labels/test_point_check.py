@@ -379,3 +379,20 @@ def test_scenes_that_are_numbers_or_dates_are_read_as_text(write_layer):
             "a.gpkg", shapely.points([1, 2, 3], [1, 2, 3]), c=[1, 2, 3], scene=values
         )
         assert read_points(path, class_field="c").scene.tolist() == said
+
+
+def test_classes_that_are_one_number_are_told_all_together(scene):
+    names = ["1", "01", "+1", "1.0", "\uff11", "1,5", "2"]
+    points = replace(good_points(scene), legend=Legend.from_names(names))
+    [problem] = [p for p in check_points(points, scene).problems if p.kind == "similar names"]
+    assert problem.message.startswith(
+        "The classes '1' and '01' and '+1' and '1.0' and '\uff11' are one number in several spellings"
+    )
+
+
+def test_class_names_are_printed_without_characters_that_turn_the_text_around(scene):
+    legend = Legend.from_names(["\u202eyreve", "forest", "\x9b31mtown"])
+    found = check_points(replace(good_points(scene, 12), legend=legend), scene)
+    assert str(found).count("\\u202eyreve") == 2
+    assert all(line.isprintable() for line in str(found).splitlines())
+    assert found.to_json()["classes"][0]["name"] == "\u202eyreve"

@@ -48,7 +48,7 @@ def test_identifiers_are_new_and_may_be_the_clients() -> None:
         ({"x": True}, "'x' is True. Expected a finite number."),
         ({"y": float("inf")}, "'y' is inf. Expected a finite number."),
         ({"y": 10**400}, "Expected a finite number."),
-        ({"class": ""}, "The class '' is no name. Expected a text of 1 to 200 characters."),
+        ({"class": ""}, "The class '' is no name. Expected a text of 1 to 1000 letters."),
         ({"class": ["a"]}, "The class ['a'] is no name."),
         ({"class": "x" * 201}, "is no name."),
         ({"point": 1.5}, "The identifier 1.5 is no number or text."),
