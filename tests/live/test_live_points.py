@@ -50,7 +50,7 @@ def test_identifiers_are_new_and_may_be_the_clients() -> None:
         ({"y": 10**400}, "Expected a finite number."),
         ({"class": ""}, "The class '' is no name. Expected a text of 1 to 1000 letters."),
         ({"class": ["a"]}, "The class ['a'] is no name."),
-        ({"class": "x" * 201}, "is no name."),
+        ({"class": "x" * 1001}, "is no name."),
         ({"point": 1.5}, "The identifier 1.5 is no number or text."),
         ({"crs": "EPSG:999999"}, "The CRS 'EPSG:999999' is unknown. Expected a text like 'EPSG:4326' or WKT."),
         ({"crs": 5}, "'crs' is 5. Expected a text like 'EPSG:4326' or WKT."),
