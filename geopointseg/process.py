@@ -24,6 +24,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -43,6 +44,9 @@ _LIMITS = {
     "ORT_DISABLE_TELEMETRY": "1",  # see `import_onnxruntime`
 }
 """Limits of GDAL, and of ONNX Runtime. The default limits of memory grow with the machine and are fixed at its first use."""
+
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+"""Where torch keeps what it compiles. It makes the folder on import, and nothing is compiled here: one that exists is named."""
 
 
 _CLOSED = "http://127.0.0.1:1"  # nothing listens there
@@ -94,6 +98,7 @@ def own_process() -> Iterator[None]:
     use_own_geodata()
     for name, value in _LIMITS.items():
         os.environ.setdefault(name, value)
+    os.environ.setdefault(_COMPILED, tempfile.gettempdir())
     if not is_allowed("network"):
         _of_caller.update({name: before[name] for name in _OFFLINE if name in before})
         os.environ.update(_OFFLINE)
@@ -101,7 +106,7 @@ def own_process() -> Iterator[None]:
         yield
     finally:
         _of_caller.clear()
-        changed = {*_LIMITS, *_OFFLINE, *_foreign_variables()}
+        changed = {*_LIMITS, *_OFFLINE, _COMPILED, *_foreign_variables()}
         for name in changed:
             os.environ.pop(name, None)
         os.environ.update({name: before[name] for name in changed if name in before})

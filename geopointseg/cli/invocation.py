@@ -115,7 +115,7 @@ def _cell(value: Any) -> str:
         return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)
+    return printable(str(value))
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
