@@ -136,7 +136,18 @@ COMMANDS = {
     "export": ("{model}", "-o", "{folder}/out.onnx"),
     "suggest": ("{model}", "--raster", "{folder}/scene.tif", "--count", "2", "--min-distance-m", "5", "-o", "{folder}/out.gpkg"),
 }  # fmt: skip
-UNREAD = {"assess": {"legend", "normalization", "points", "scenes", "versions", "format", "style"}}
+UNREAD = {
+    "assess": {
+        "config",
+        "legend",
+        "normalization",
+        "points",
+        "scenes",
+        "versions",
+        "format",
+        "style",
+    }
+}
 """Parts that a command checks as all others do, and does not use: one value of each is enough."""
 
 
