@@ -104,6 +104,23 @@ def network_bundle(
     return bundle.save(folder)
 
 
+def backbone_bundle(folder, architecture, bands=4, classes=3):
+    """A saved bundle of a network on the backbone with random weights: ``linear`` or ``pyramid``."""
+    import torch
+
+    torch.manual_seed(0)
+    encoder, depth = "tf_efficientnet_lite0", 6 if architecture == "linear" else 5
+    network = build_network(
+        architecture, encoder, bands=bands, classes=classes, encoder_depth=depth
+    ).eval()
+    norm = Normalization(np.zeros(bands), np.ones(bands))
+    kept = {"architecture": architecture, "encoder": encoder, "encoder_depth": depth}
+    member = NetworkMember(network, norm, 8, 1.0, kept, torch.device("cpu"))
+    names = tuple(f"band_{k + 1}" for k in range(bands))
+    bundle = ModelBundle(folder, legend_of(classes), names, norm, 10.0, 64, 16, Config(), (member,))
+    return bundle.save(folder)
+
+
 def image_of(shape, bands=2, seed=0):
     """Smooth fields with hard edges."""
     generator = np.random.default_rng(seed)

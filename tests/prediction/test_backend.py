@@ -36,6 +36,7 @@ from tests.prediction.conftest import (
     SMALL,
     BlurMember,
     Listener,
+    backbone_bundle,
     image_of,
     loose_bundle,
     network_bundle,
@@ -68,6 +69,21 @@ def test_backends_agree_with_the_network(tmp_path, name, options):
         np.testing.assert_allclose(found, expected[:count], atol=tolerance)
     wide = member.probabilities(image[:, :, :32], valid[:, :32])
     assert wide.shape == (2, 3, 32, 64)
+
+
+@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("architecture", ["linear", "pyramid"])
+def test_backends_agree_with_networks_on_the_backbone(tmp_path, name, architecture):
+    """Batches of one and two windows that are larger than a strip of rows."""
+    if name != "torch":
+        pytest.importorskip(name)
+    bundle = backbone_bundle(tmp_path / "m", architecture)
+    image, valid = windows(side=256, bands=4)
+    expected = bundle.members[0].probabilities(image, valid)
+    member = accelerate(bundle, name).members[0]
+    for count in (2, 1):
+        found = member.probabilities(image[:count], valid[:count])
+        np.testing.assert_allclose(found, expected[:count], atol=PARITY)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])

@@ -10,7 +10,13 @@ import pytest
 from geopointseg.errors import MissingDependencyError, ModelError
 from geopointseg.prediction import export
 from geopointseg.prediction.export import export_onnx
-from tests.prediction.conftest import BlurMember, image_of, loose_bundle, network_bundle
+from tests.prediction.conftest import (
+    BlurMember,
+    backbone_bundle,
+    image_of,
+    loose_bundle,
+    network_bundle,
+)
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -38,6 +44,12 @@ def test_deepness_gets_the_models_probabilities(tmp_path):
     assert said["largest_difference"] < 1e-3
     assert session.get_inputs()[0].shape[1:] == [2, 64, 64]
     assert session.get_outputs()[0].shape[1:] == [3, 64, 64]
+
+
+@pytest.mark.parametrize("architecture", ["linear", "pyramid"])
+def test_networks_on_the_backbone_are_written(tmp_path, architecture):
+    said = export_onnx(backbone_bundle(tmp_path / "m", architecture), tmp_path / "m.onnx", window_px=256)  # fmt: skip
+    assert said["largest_difference"] < 1e-3
 
 
 def test_metadata(tmp_path):
