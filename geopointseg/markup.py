@@ -242,16 +242,13 @@ def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
 
 def _is_deep(value: Any) -> bool:
     layer, depth = [value], 0
-    while layer:
-        layer = [
-            child
-            for item in layer
-            if isinstance(item, (dict, list))
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
+    while layer := [item for item in layer if isinstance(item, (dict, list))]:
         depth += 1
-        if depth > DEEPEST and layer:
+        if depth > DEEPEST:
             return True
+        layer = [
+            child for item in layer for child in (item.values() if isinstance(item, dict) else item)
+        ]
     return False
 
 

@@ -106,8 +106,8 @@ _SHAPES: dict[str, Any] = {
     "weights_sha256": str,
 }  # fmt: skip
 """Types of the parts; see `conforming`. The sections of the settings are checked where they are read."""
-_WITH_NULLS = ("config", "style", "metadata", "calibration")
-"""Parts in which null is a value: the number of an empty bin, a statistic of no pixels."""
+_WITH_NULLS = ("config", "style", "metadata", "calibration", "scenes")
+"""Parts in which null is a value: the number of an empty bin, a statistic of no pixels, bounds of a scene without a place on the earth."""
 _NULLABLE = ("embedding", "companion", "style")
 """Parts that training writes as null where a model has none."""
 _REQUIRED = {
@@ -150,8 +150,8 @@ def read_model_document(path: Path) -> dict[str, Any]:
     content = {key: value for key, value in content.items() if value is not None}
     _check_lists(content)
     for key, shape in _SHAPES.items():
-        if key in _WITH_NULLS:
-            conforming(_without_nulls(content.get(key, {})), shape, key)
+        if key in content and key in _WITH_NULLS:
+            conforming(_without_nulls(content[key]), shape, key)
         elif key in content:
             content[key] = _conforming_any(content[key], shape, key)
     _require_keys(content)

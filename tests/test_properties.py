@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from geopointseg.assessment.confusion import ConfusionMatrix
@@ -76,6 +76,8 @@ def test_a_legend_survives_json_and_qml(rows):
 
 @FEW
 @given(st.integers(1, 3 * DEEPEST))
+@example(DEEPEST)
+@example(DEEPEST + 1)
 def test_depth_is_limited_equally(depth):
     documents = (
         (parse_json, "[" * depth + "]" * depth),

@@ -399,7 +399,7 @@ def require_bounded_tiles(products: Products, shape: tuple[int, int]) -> None:
     if products.probabilities and needed > LARGEST_PRODUCT_BYTES:
         raise ConfigError(
             f"The probabilities of {len(products.legend)} classes as {products.encoding} take {needed / 1e9:.1f} GB of memory. Expected at "
-            f"most {LARGEST_PRODUCT_BYTES / 1e9:.1f} GB; leave out `probabilities=`, or set `[prediction] encoding = 'uint8'`."
+            f"most {LARGEST_PRODUCT_BYTES / 1e9:.1f} GB; leave out `probabilities=`, or store them in 8 bits."
         )
 
 
