@@ -139,7 +139,17 @@ def measuring_query(layer: str, columns: Sequence[str]) -> str:
 
 
 def require_small_texts(path: str | Path, count: int, size: float) -> None:
-    """Raise `InputFileError` if a layer of ``count`` features computes texts of too many bytes, see `MOST_TEXT_BYTES`."""
+    """Raise `InputFileError` if a layer computes texts of too many bytes, see `MOST_TEXT_BYTES`.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    count
+        Number of features.
+    size
+        Bytes of all texts.
+    """
     if size > max(MOST_TEXT_BYTES, count * _USUAL_TEXT_BYTES):
         raise _refuse(path, f"the values of a layer have {size:,.0f} bytes")
 

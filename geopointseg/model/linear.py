@@ -84,7 +84,8 @@ class LinearBody(PlaneNetwork):
 
     def _project(self, image: Tensor) -> Tensor:
         """Return red, green and blue; a convolution with so few channels takes 20 times as long as this product."""
-        return (self.projection @ image.flatten(2)).unflatten(2, image.shape[2:])
+        colors: Tensor = self.projection @ image.flatten(2)
+        return colors.unflatten(2, image.shape[2:])
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(sample, class, row, col)`` of a normalized image whose sides are multiples of the stride."""
