@@ -1,7 +1,8 @@
 """Environment variables and limits of the process that GDAL, PROJ and the C library read.
 
 Importing geopointseg changes nothing. The ``geopointseg`` command sets the environment of its own process
-(`own_process`) and restores it at its end. Functions that are called from Python change this state of the caller's
+(`own_process`) and restores it at its end. Until the user names an address, GDAL may not connect to other machines
+(`permit_connections`). Functions that are called from Python change this state of the caller's
 process:
 
 - The first call that opens a raster or makes points drops ``PROJ_LIB``, ``PROJ_DATA``, ``GDAL_DATA`` and
@@ -9,8 +10,6 @@ process:
   folders that do not fit that rasterio (`use_own_geodata`).
 - `predict` asks glibc to keep freed memory (`geopointseg.model.allocator`), and limits GDAL's cache of blocks while it
   runs. OpenVINO, where it is used, gets a larger stack for signal handlers.
-- The ``geopointseg`` command also keeps GDAL from connecting to other machines until the user names an address
-  (`permit_connections`).
 - ONNX Runtime, where it is used, gets ``ORT_DISABLE_TELEMETRY=1`` unless the caller set that variable (`import_onnxruntime`).
 - `train` sets the random state of torch and restores it.
 

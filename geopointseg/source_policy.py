@@ -192,10 +192,8 @@ class _Walk:
         elif _SERVICES.search(header) or (depth and _is_unknown_document(header)):
             self.refuse(f"names other files or services in '{name}'", "network")
         else:
-            documents, self._followed = (
-                self._followed,
-                [],
-            )  # a header may name the document that it comes from
+            # a header may name the document that it comes from
+            documents, self._followed = self._followed, []
             for word in set(_FILE_NAME.findall(header.decode("utf-8", "replace"))):
                 self.check_file(os.path.join(os.path.dirname(name), word), depth + 1)  # noqa: PTH118, PTH120
             self._followed = documents

@@ -29,7 +29,7 @@ from urllib.parse import quote
 from geopointseg.errors import InputFileError, PointsError
 from geopointseg.input_file import require_input
 from geopointseg.process import permit_connections
-from geopointseg.source_policy import require_local_sources
+from geopointseg.source_policy import names_address, require_local_sources
 
 PLAIN_STEM = "linked"
 """Name without suffix of a link to a file whose own name pyogrio would misread."""
@@ -66,7 +66,8 @@ def unchanged(path: str | os.PathLike[str]) -> Iterator[str]:
     """
     path = os.fspath(path)
     if is_remote(path):
-        permit_connections()
+        if names_address(path):
+            permit_connections()
         yield path
         return
     file = Path(path)

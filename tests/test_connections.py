@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import zipfile
 from pathlib import Path
 
 import geopandas
@@ -17,6 +18,7 @@ from rasterio.transform import from_origin
 from geopointseg.cli import main
 from geopointseg.config import Config
 from geopointseg.errors import InputFileError
+from geopointseg.labels.points import read_points
 from geopointseg.process import own_process, permit_connections
 from geopointseg.raster.scene import Scene
 
@@ -151,6 +153,19 @@ def test_connections_are_permitted_within_a_command_and_the_environment_is_resto
     monkeypatch.setenv("GEOPOINTSEG_ALLOW_SOURCES", "network")
     with own_process():
         assert os.environ["GDAL_HTTP_PROXY"] == "http://proxy:1"
+
+
+@pytest.mark.parametrize("kind", ["points", "raster"])
+def test_a_local_archive_permits_no_connections(kind, place):
+    with zipfile.ZipFile(place / "a.zip", "w") as archive:
+        archive.write(place / "points.gpkg", "points.gpkg")
+        archive.write(place / "scene.tif", "scene.tif")
+    with own_process():
+        if kind == "points":
+            read_points(f"/vsizip/{place}/a.zip/points.gpkg")
+        else:
+            Scene.open(f"/vsizip/{place}/a.zip/scene.tif")
+        assert "CPL_VSIL_CURL_ALLOWED_FILENAME" in os.environ
 
 
 PRELUDE = "<OpenOptions><OOI key=\"PRELUDE_STATEMENTS\">VACUUM INTO '{target}'</OOI></OpenOptions>"

@@ -85,9 +85,7 @@ class LinearBody(PlaneNetwork):
     def _project(self, image: Tensor) -> Tensor:
         """Return red, green and blue; a convolution with so few channels takes 20 times as long as this product."""
         colors: Tensor = self.projection @ image.flatten(2)
-        return colors.view(
-            -1, 3, *image.shape[2:]
-        )  # the batch may be another than that of a tracing
+        return colors.view(-1, 3, *image.shape[2:])  # -1: the batch differs from that of a tracing
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(sample, class, row, col)`` of a normalized image whose sides are multiples of the stride."""
