@@ -25,7 +25,9 @@ from geopointseg.summary import described, join_names
 LONGEST_CLASS_NAME = 1000
 """Largest number of letters in the name of a class, which a model folder is also read with."""
 
-_MOST_CLASSES = 2**16
+MOST_CLASSES = 1024
+"""Largest number of classes. A map keeps the probabilities of all classes where tiles meet, so more of them take tens of
+kilobytes of disk per pixel."""
 _LARGEST_CODE = 2**32 - 1
 _SHOWN = 40
 _ROWS = [{"code": (float, str), "name": (str, float), "color": str}]
@@ -95,9 +97,9 @@ class Legend:
         return ["code", "class", "colour"], rows
 
     def __post_init__(self) -> None:
-        if len(self.entries) > _MOST_CLASSES:
+        if len(self.entries) > MOST_CLASSES:
             raise LegendError(
-                f"The legend has {len(self.entries)} classes. Expected at most {_MOST_CLASSES}; use a field of classes, and not of "
+                f"The legend has {len(self.entries)} classes. Expected at most {MOST_CLASSES}; use a field of classes, and not of "
                 "identifiers."
             )
         for what, values in (("code", self.codes.tolist()), ("name", self.names)):
@@ -155,7 +157,7 @@ class Legend:
         try:
             plain = conforming(rows, _ROWS)
             return cls(
-                tuple(LegendEntry(int(r["code"]), str(r["name"]), r["color"]) for r in plain)
+                tuple(LegendEntry(_whole(r["code"]), str(r["name"]), r["color"]) for r in plain)
             )
         except KeyError as error:
             raise LegendError(
@@ -243,3 +245,10 @@ class Legend:
 
     def _known(self) -> str:
         return ", ".join(f"{e.code} {e.name}" for e in self.entries)
+
+
+def _whole(code: float | str) -> int:
+    """Return a code of a document as a whole number."""
+    if isinstance(code, float) and not code.is_integer():
+        raise ValueError(f"the code {code} is no whole number")
+    return int(code)

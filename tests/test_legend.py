@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from geopointseg.class_colors import default_colors
 from geopointseg.errors import LegendError
-from geopointseg.legend import LONGEST_CLASS_NAME, Legend, LegendEntry
+from geopointseg.legend import LONGEST_CLASS_NAME, MOST_CLASSES, Legend, LegendEntry
 from geopointseg.model_document import read_model_document
 
 unique_codes = st.lists(st.integers(0, 70_000), min_size=1, max_size=300, unique=True)
@@ -78,3 +78,19 @@ def test_a_name_may_be_as_long_as_a_model_folder_is_read_with(tmp_path):
 def test_rows_of_tables_show_characters_that_turn_the_text_around():
     legend = Legend.from_names(["\u202eyreve", "林"])
     assert [row[1] for row in legend.table_rows()] == ["\\u202eyreve", "林"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(1.5, "the code 1.5 is no whole number"), ("1.5", "1.5"), ("x", "x")]
+)
+def test_a_code_of_a_document_is_a_whole_number(code, said):
+    rows = [{"code": code, "name": "water", "color": "#0000ff"}]
+    with pytest.raises(LegendError, match=rf"A legend row is damaged \(.*{said}.*\)"):
+        Legend.from_json(rows)
+    assert Legend.from_json([{**rows[0], "code": 2.0}]).codes.tolist() == [2]
+
+
+def test_more_classes_than_a_model_can_have_are_refused():
+    Legend.from_names([f"class {k}" for k in range(MOST_CLASSES)])
+    with pytest.raises(LegendError, match="has 1025 classes. Expected at most 1024; use a field"):
+        Legend.from_names([f"class {k}" for k in range(MOST_CLASSES + 1)])
