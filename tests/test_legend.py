@@ -92,5 +92,5 @@ def test_a_code_of_a_document_is_a_whole_number(code, said):
 
 def test_more_classes_than_a_model_can_have_are_refused():
     Legend.from_names([f"class {k}" for k in range(MOST_CLASSES)])
-    with pytest.raises(LegendError, match="has 1025 classes. Expected at most 1024; use a field"):
+    with pytest.raises(LegendError, match=r"has 1025 classes\. Expected at most 1024; use a field"):
         Legend.from_names([f"class {k}" for k in range(MOST_CLASSES + 1)])
