@@ -341,7 +341,7 @@ def predict_at(
 ) -> Image:
     """Return the class probabilities of single pixels, without the pixels between them.
 
-    Pixels are grouped by square cells. Each cell is read with its context, and cells of equal size are processed together.
+    Pixels are grouped by square cells. Each cell is read with its context, and several cells are processed together.
     The side of the cells is chosen so that the number of computed pixels is smallest: small cells for scattered pixels,
     large cells for clusters.
 
@@ -382,22 +382,27 @@ def predict_at(
 def _groups(
     row: Indices, col: Indices, shape: tuple[int, int], context: int, stride: int
 ) -> Iterator[list[tuple[Window, Indices]]]:
-    """Yield groups of windows of equal size with the positions of their pixels; a group is processed at once."""
+    """Yield groups of windows with the positions of their pixels; a group is processed at once.
+
+    All windows have one size, and those at the border of the source have more context on their other sides: a GPU needs a second for
+    the first batch of each size.
+    """
     if not len(row):
         return
-    by_size: dict[tuple[int, int], list[tuple[Window, Indices]]] = {}
     side = _cell_side(row, col, shape, context, stride)
+    reach = -(-context // stride) * stride
+    limits = [-(-length // stride) * stride for length in shape]
+    height, width = (min(side + 2 * reach, limit) for limit in limits)
     _, cell_of = np.unique(_cells(row, col, side), axis=0, return_inverse=True)
     order = np.argsort(cell_of.reshape(-1), kind="stable")
+    windows = []
     for pixels in np.split(order, np.cumsum(np.bincount(cell_of.reshape(-1)))[:-1]):
-        top, left = int(row[pixels[0]]) // side * side, int(col[pixels[0]]) // side * side
-        cell = Window(left, top, min(side, shape[1] - left), min(side, shape[0] - top))
-        window, _ = surround(cell, shape, context, stride)
-        by_size.setdefault((window.height, window.width), []).append((window, pixels))
-    for (height, width), windows in by_size.items():
-        step = max(BATCH_PX // (height * width), 1)
-        for first in range(0, len(windows), step):
-            yield windows[first : first + step]
+        top, left = (int(place[pixels[0]]) // side * side - reach for place in (row, col))
+        top, left = max(min(top, limits[0] - height), 0), max(min(left, limits[1] - width), 0)
+        windows.append((Window(left, top, width, height), pixels))
+    step = max(BATCH_PX // (height * width), 1)
+    for first in range(0, len(windows), step):
+        yield windows[first : first + step]
 
 
 def _cell_side(

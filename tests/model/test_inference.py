@@ -206,6 +206,13 @@ def test_scattered_pixels_cost_little_and_are_told(site: Site) -> None:
     assert sum(np.prod(shape[::2]) * shape[3] for shape in member.calls) < 1000
 
 
+def test_pixels_at_the_border_cost_no_window_of_another_size(site: Site) -> None:
+    member = BlurMember()
+    row, col = np.array([0, 0, 70, 149, 149, 70]), np.array([0, 169, 0, 80, 169, 80])
+    predict_at(Ensemble.of(member), site.scene.with_bands(site.scene.bands[:2]), row, col)
+    assert len({shape[2:] for shape in member.calls}) == 1
+
+
 def test_training_sees_what_the_map_sees(site: Site) -> None:
     """Teachers and held-out pixels go through the same door, on pixels in memory."""
     ensemble = combine_models(site.bundles)
