@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from geopointseg.config import Config
+from geopointseg.sampling.patch import Patch
+
+LEAST_STEPS = 2000
+"""Smallest limit on the number of steps of a training by time."""
+FROZEN_SHARE = 0.3
+"""Share of these steps, and of the passes over the pixels, after which a decoder on a frozen encoder is trained."""
 
 
 @dataclass
@@ -121,3 +129,32 @@ class TrainingBudget:
 
     def _used(self, step: int) -> float:
         return float(step) if self.steps else self.elapsed_s
+
+
+def most_steps(config: Config, patches: Sequence[Patch]) -> int:
+    """Return the largest number of steps of a training by time; 0 for no limit, as without distillation.
+
+    A network trained on noisy labels fits the correct ones first and the wrong ones later (Liu et al. 2020). The soft
+    labels of the teachers are noisy in this sense. With 5000 steps instead of 1800, mean F1 of a network without pretrained weights
+    changed by +0.6 percentage points on one test area of four, did not change on two, and changed by -7 on the fourth, where the
+    network had learnt the errors of the forest.
+
+    Parameters
+    ----------
+    config
+        All settings, without 'auto' in those of the network.
+    patches
+        Imagery in memory.
+
+    References
+    ----------
+    S. Liu et al., Early-learning regularization prevents memorization of noisy labels, NeurIPS 2020,
+    doi:10.48550/arXiv.2007.00151.
+    """
+    passes = config.optimization.most_passes
+    if config.teaching.distillation_weight == 0 or not passes:
+        return 0
+    pixels = sum(int(patch.valid.sum()) for patch in patches)
+    a_step = config.sampling.batch_size * config.sampling.chip_size**2
+    share = FROZEN_SHARE if config.model.freeze_encoder else 1.0
+    return round(share * max(LEAST_STEPS, passes * pixels / a_step))

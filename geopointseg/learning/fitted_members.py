@@ -6,7 +6,7 @@ soft labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -50,7 +50,7 @@ Fitted = dict[str, ForestMember | NetworkMember | BandedMember]
 """Members by kind, each of weight 1."""
 
 
-def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
+def fit_members(job: TrainingJob, labelled: LabelledPixels, wanted: Collection[str] = ()) -> Fitted:
     """Fit the members of the requested kind of model.
 
     Parameters
@@ -60,6 +60,8 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
         embedding gets up to four.
     labelled
         Training pixels.
+    wanted
+        Kinds of members of imagery; others are not fitted. Empty for all.
 
     Raises
     ------
@@ -79,9 +81,9 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels) -> Fitted:
             f"Nearest neighbours were requested, and '{job.prepared.scenes[0].name}' is imagery. Expected an embedding, whose vectors "
             "can be compared; use another `model=`."
         )
-    if job.kind != "linear":
+    if job.kind != "linear" and (not wanted or "forest" in wanted):
         fitted["forest"] = ForestMember(job.fit_forest(labelled), 1.0)
-    if job.kind != "forest":
+    if job.kind != "forest" and (not wanted or "linear" in wanted):
         try:
             job.reporter.progress("linear", 0.0)
             fitted["linear"] = fit_linear(

@@ -193,7 +193,7 @@ def _settings_for(scene: Scene, config: Config, model: ModelKind) -> tuple[Confi
     return config, model in ("auto", "network")
 
 
-FITTED_MINUTES = 1.0
+FITTED_MINUTES = 0.5
 """Trainings of at most this many minutes train no network: it would get too few steps to score above the fitted members."""
 
 

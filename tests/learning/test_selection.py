@@ -12,8 +12,7 @@ from sklearn.metrics import f1_score, log_loss
 
 from geopointseg.config import Config, SamplingConfig
 from geopointseg.labels.sparse_mask import rasterize_points
-from geopointseg.learning.budget import TrainingBudget
-from geopointseg.learning.network_training import most_steps
+from geopointseg.learning.budget import TrainingBudget, most_steps
 from geopointseg.learning.selection import (
     Choice,
     apply_rule,
@@ -248,11 +247,15 @@ def test_most_steps_grow_with_the_ground(place) -> None:
     imagery = read_training_imagery(
         [Scene.open(place.path)], [rasterize_points(place.points, Scene.open(place.path).grid)], classes=3, sampling=small.sampling, seed=0, reporter=Reporter()
     )  # fmt: skip
-    assert most_steps(small, imagery) == 2000
+    patches = imagery.patches
+    assert most_steps(small, patches) == 2000
     often = small.updated({"optimization": {"most_passes": 1e6}})
-    pixels = sum(int(patch.valid.sum()) for patch in imagery.patches)
-    assert most_steps(often, imagery) == round(1e6 * pixels / (8 * 96**2))
-    assert most_steps(small.updated({"optimization": {"most_passes": 0}}), imagery) == 0
+    pixels = sum(int(patch.valid.sum()) for patch in patches)
+    assert most_steps(often, patches) == round(1e6 * pixels / (8 * 96**2))
+    assert most_steps(small.updated({"optimization": {"most_passes": 0}}), patches) == 0
+    frozen = {"model": {"freeze_encoder": True}}
+    assert most_steps(small.updated(frozen), patches) == 600
+    assert most_steps(often.updated(frozen), patches) == round(3e5 * pixels / (8 * 96**2))
 
 
 def test_a_budget_begins_once() -> None:
