@@ -193,8 +193,9 @@ def _settings_for(scene: Scene, config: Config, model: ModelKind) -> tuple[Confi
     return config, model in ("auto", "network")
 
 
-FITTED_MINUTES = 0.5
-"""Trainings of at most this many minutes train no network: it would get too few steps to score above the fitted members."""
+FITTED_MINUTES = {"frozen": 0.5, "trained": 1.0}
+"""Trainings of at most this many minutes train no network, by what is done with its encoder: it would get too few steps to score
+above the fitted members."""
 
 
 def _train(job: TrainingJob, *, resume: bool) -> TrainingOutcome:
@@ -231,7 +232,8 @@ def _why_no_network(job: TrainingJob) -> str:
             "frozen scores below forest and linear model. Collect more points, or request a network as the kind of model."
         )
     optimization = job.config.optimization
-    if not optimization.steps and optimization.minutes <= FITTED_MINUTES:
+    least = FITTED_MINUTES["frozen" if job.config.model.freeze_encoder else "trained"]
+    if not optimization.steps and optimization.minutes <= least:
         return (
             f"No network is trained: in {optimization.minutes:g} minutes it does not score above forest and linear model. "
             "Raise the time limit to train one."

@@ -142,7 +142,7 @@ def test_constant_imagery_has_no_features_and_the_forest_is_used_alone(tmp_path)
     sink = SimpleNamespace(
         emit=lambda event: told.append(getattr(event, "message", "")), close=lambda: None
     )
-    model = train(path, _points(), output=tmp_path / "auto", minutes=1, reporter=Reporter(sink))
+    model = train(path, _points(), output=tmp_path / "auto", minutes=0.5, reporter=Reporter(sink))
     assert [member.kind for member in model.members] == ["forest"]
     assert any(
         line.startswith(sentence) and line.endswith("The forest is used alone.") for line in told

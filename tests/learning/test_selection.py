@@ -253,9 +253,6 @@ def test_most_steps_grow_with_the_ground(place) -> None:
     pixels = sum(int(patch.valid.sum()) for patch in patches)
     assert most_steps(often, patches) == round(1e6 * pixels / (8 * 96**2))
     assert most_steps(small.updated({"optimization": {"most_passes": 0}}), patches) == 0
-    frozen = {"model": {"freeze_encoder": True}}
-    assert most_steps(small.updated(frozen), patches) == 600
-    assert most_steps(often.updated(frozen), patches) == round(3e5 * pixels / (8 * 96**2))
 
 
 def test_a_budget_begins_once() -> None:

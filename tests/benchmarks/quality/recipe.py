@@ -27,7 +27,7 @@ class Recipe:
     longer
         Factor on the training time.
     is_fitted
-        Whether only members that need no training loop are wanted, as with ``--minutes 1``.
+        Whether only members that need no training loop are wanted, as with ``--minutes 0.5``.
     """
 
     model: Literal["auto", "network", "linear", "forest"]

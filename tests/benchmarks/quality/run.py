@@ -203,7 +203,7 @@ def draw_of(run: Run, arguments: argparse.Namespace) -> int:
 def budget(recipe: Recipe, config: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the time or the steps that a recipe gets."""
     if recipe.is_fitted:
-        return {"minutes": 1.0}
+        return {"minutes": 0.5}
     if arguments.steps is not None:
         return {"steps": round(arguments.steps * recipe.longer)}
     minutes = arguments.minutes or config.optimization.minutes

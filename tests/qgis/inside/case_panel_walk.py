@@ -55,7 +55,7 @@ class WholeRoadTest(PanelTestCase):
         self.assertTrue(layer.isModified(), "nothing has to be saved before a run")
         clicked = contents(layer)
         self.assertIn("Next: 'Train'.", self.run_step("check"))
-        self.panel.form.minutes.setValue(1)
+        self.panel.form.minutes.setValue(0.5)
         self.assertIn("Next: 'Map'.", self.run_step("train"))
         self.assertTrue((self.folder / "model of Points" / "model.json").is_file())
         self.assertIn("Next: 'Assess'", self.run_step("map"))
