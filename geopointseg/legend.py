@@ -19,15 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
 from geopointseg.markup import conforming
+from geopointseg.model_document import MOST_CLASSES
 from geopointseg.name import clean_name, printable
 from geopointseg.summary import described, join_names
 
 LONGEST_CLASS_NAME = 1000
 """Largest number of letters in the name of a class, which a model folder is also read with."""
 
-MOST_CLASSES = 1024
-"""Largest number of classes. A map keeps the probabilities of all classes where tiles meet, so more of them take tens of
-kilobytes of disk per pixel."""
 _LARGEST_CODE = 2**32 - 1
 _SHOWN = 40
 _ROWS = [{"code": (float, str), "name": (str, float), "color": str}]

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from geopointseg.legend import MOST_CLASSES
 from geopointseg.markup import conforming, read_json
 
+MOST_CLASSES = 1024
+"""Largest number of classes of a legend. A map keeps the probabilities of all classes where tiles meet, so more of them take tens of
+kilobytes of disk per pixel."""
 MOST_BANDS = 4096
 """A network is tried with an image of 64 x 128 pixels when it is built, so more bands or classes take gigabytes."""
 MOST_MEMBERS = 64

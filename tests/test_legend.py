@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from geopointseg.class_colors import default_colors
 from geopointseg.errors import LegendError
-from geopointseg.legend import LONGEST_CLASS_NAME, MOST_CLASSES, Legend, LegendEntry
-from geopointseg.model_document import read_model_document
+from geopointseg.legend import LONGEST_CLASS_NAME, Legend, LegendEntry
+from geopointseg.model_document import MOST_CLASSES, read_model_document
 
 unique_codes = st.lists(st.integers(0, 70_000), min_size=1, max_size=300, unique=True)
 

@@ -63,6 +63,11 @@ def fit_members(job: TrainingJob, labelled: LabelledPixels, wanted: Collection[s
     wanted
         Kinds of members of imagery; others are not fitted. Empty for all.
 
+    Returns
+    -------
+    dict
+        Members by kind, each of weight 1.
+
     Raises
     ------
     MissingDependencyError, ModelError
