@@ -384,8 +384,8 @@ def _groups(
 ) -> Iterator[list[tuple[Window, Indices]]]:
     """Yield groups of windows with the positions of their pixels; a group is processed at once.
 
-    All windows have one size, and those at the border of the source have more context on their other sides: a GPU needs a second for
-    the first batch of each size.
+    All windows have one size, and those at the border of the source have more context on their other sides: a GPU took about a
+    second to prepare convolutions for each new size.
     """
     if not len(row):
         return

@@ -31,7 +31,7 @@ from geopointseg.errors import (
 )
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.sparse_mask import UNLABELLED, SparseMask, rasterize_points
-from geopointseg.learning import network_training, trainer, training
+from geopointseg.learning import network_training, trainer
 from geopointseg.learning.objective import Objective
 from geopointseg.learning.training import train
 from geopointseg.learning.training_imagery import TrainingImagery
@@ -79,13 +79,10 @@ def test_a_short_training_keeps_the_soft_labels_of_its_first_phase(
 
     monkeypatch.setattr(network_training, "predict_patches", counted)
     monkeypatch.setattr(network_training, "MOST_FITTING", most)
-    monkeypatch.setitem(training.FITTED_MINUTES, "trained", 0.0)
-    settings = {"selection": {"forest_below": 0, "least_steps": 0}}
-    bundle = train(
-        place.path, place.points, output=tmp_path / "m", config=tiny.updated(settings), minutes=0.06, device="cpu",
+    train(
+        place.path, place.points, output=tmp_path / "m", config=tiny, model="network", minutes=0.06, device="cpu",
     )  # fmt: skip
     assert len(maps) == fits
-    assert sum(member.weight for member in bundle.members) == pytest.approx(1.0)
 
 
 def test_auto_writes_a_whole_model_folder(place, tiny, tmp_path) -> None:
