@@ -44,6 +44,8 @@ _LIMITS = {
 }
 """Limits of GDAL, and of ONNX Runtime. The default limits of memory grow with the machine and are fixed at its first use."""
 
+_ROOM_BYTES = 16 * 2**20
+"""Least part of a limited address space that must be free before GDAL opens a file."""
 _COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 """Where torch keeps what it compiles. It makes the folder on import, and nothing is compiled here: one that exists is named."""
 
@@ -117,6 +119,28 @@ def permit_connections() -> None:
         if os.environ.get(name) == value:
             del os.environ[name]
             os.environ.update({name: _of_caller[name]} if name in _of_caller else {})
+
+
+def require_room() -> None:
+    """Refuse work that needs memory where a limit of the address space leaves hardly any (Linux).
+
+    GDAL ends the process where its memory runs out while it opens a file, so there would be no message.
+
+    Raises
+    ------
+    MemoryError
+        If less than 16 MiB are left.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    if limit - pages * resource.getpagesize() < _ROOM_BYTES:
+        raise MemoryError("the limit of the address space (ulimit -v) is reached")
 
 
 def import_onnxruntime() -> ModuleType:

@@ -28,7 +28,7 @@ from urllib.parse import quote
 
 from geopointseg.errors import InputFileError, PointsError
 from geopointseg.input_file import require_input
-from geopointseg.process import permit_connections
+from geopointseg.process import permit_connections, require_room
 from geopointseg.source_policy import names_address, require_local_sources
 
 PLAIN_STEM = "linked"
@@ -182,7 +182,10 @@ def openable(path: str | os.PathLike[str]) -> Iterator[str]:
         If the file is missing, or leads to a network source; see `geopointseg.source_policy`.
     PointsError
         If an archive holds several vector files in different folders.
+    MemoryError
+        If a limit of the address space is reached.
     """
+    require_room()
     with unchanged(path) as local:
         if is_remote(local):
             yield local

@@ -30,7 +30,7 @@ from rasterio.windows import Window
 from geopointseg.errors import InputFileError, RasterError
 from geopointseg.input_file import require_input
 from geopointseg.markup import parse_xml
-from geopointseg.process import permit_connections, use_own_geodata
+from geopointseg.process import permit_connections, require_room, use_own_geodata
 from geopointseg.raster.grid import Grid, crs_name
 from geopointseg.raster.header_check import (
     require_mask_beside,
@@ -116,8 +116,11 @@ def open_dataset(path: str) -> DatasetReader:
     InputFileError
         If the file is missing, GDAL cannot open it, its header states more than it can hold, or it leads to a network source
         or pixel function; see `geopointseg.source_policy`.
+    MemoryError
+        If a limit of the address space is reached.
     """
     use_own_geodata()
+    require_room()
     if _names_a_file(path) or os.path.lexists(path):
         require_input(path, "raster")
         _require_utf8(path)

@@ -86,6 +86,24 @@ def test_files_that_may_not_grow(good: Path, out: Path, command: str) -> None:
     assert [file for file in out.iterdir() if not file.name.endswith(".partial")] == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the address space is limited on Linux only")
+def test_an_address_space_that_is_full(good: Path) -> None:
+    code = """
+import pathlib, resource, sys
+from geopointseg.raster.raster_access import open_dataset
+open_dataset(sys.argv[1]).close()
+pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**21, -1))
+try:
+    open_dataset(sys.argv[1])
+except MemoryError as error:
+    print(error)
+"""
+    command = [sys.executable, "-P", "-c", code, good / "scene.tif"]
+    done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
+    assert "address space" in done.stdout
+
+
 @pytest.mark.skipif(find_spec("onnxruntime") is None, reason="ONNX Runtime is not installed")
 def test_onnxruntime_sends_and_leaves_nothing(tmp_path: Path) -> None:
     hidden = {"CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY"}  # each silences it
