@@ -49,7 +49,7 @@ class TrainingBudget:
     most_steps: int = 0
     spent_s: float = 0.0
     clock: Callable[[], float] = time.monotonic
-    _anchor: tuple[float, float] = (0.0, 0.0)
+    _anchor: tuple[float, float, float] = (0.0, 0.0, 0.0)
     _slope: float = 0.0
     _started_s: float = field(init=False)
     _planned_s: float = field(init=False)
@@ -82,8 +82,8 @@ class TrainingBudget:
 
     def progress(self, step: int) -> float:
         """Return the used share of the budget, 0..1, after a number of steps."""
-        used, reached = self._anchor
-        planned = reached + (self._used(step) - used) * self._slope
+        used, reached = self._anchor[not self.steps], self._anchor[2]
+        planned = round(reached + (self._used(step) - used) * self._slope, 12)
         is_capped = self.most_steps and not self.steps
         return min(max(planned, step / self.most_steps if is_capped else 0.0), 1.0)
 
@@ -105,22 +105,23 @@ class TrainingBudget:
         if before >= reached:
             return
         self._slope = reached / max(used, 1e-9)
-        self._anchor = (used, reached)
+        self._anchor = (step, self.elapsed_s, reached)
 
     def state(self) -> dict[str, float]:
         """Return the state for a checkpoint."""
         return {
             "spent_s": self.elapsed_s,
-            "used": self._anchor[0],
-            "reached": self._anchor[1],
+            "used_steps": self._anchor[0],
+            "used_s": self._anchor[1],
+            "reached": self._anchor[2],
             "slope": self._slope * (self.steps or self.seconds),
             "share": self.seconds / max(self._planned_s, 1e-9),
         }
 
     def load_state(self, state: dict[str, float]) -> None:
-        """Restore what `state` returned; a longer budget scales the remaining part."""
+        """Restore what `state` returned; a longer budget scales the remaining part, also from minutes to steps and back."""
         self.spent_s, self._started_s = state["spent_s"], self.clock()
-        self._anchor = (state["used"], state["reached"])
+        self._anchor = (state["used_steps"], state["used_s"], state["reached"])
         self._has_begun = True
         self.seconds = self._planned_s * state["share"]
         self._slope = state["slope"] / (self.steps or self.seconds)

@@ -249,7 +249,8 @@ class NetworkSession:
     def _fit_kept(self) -> None:
         """Fit the members that have a weight to all labelled pixels."""
         job, prepared = self.job, self.job.prepared
-        if job.kind == "auto" and len(prepared.held_out) and not prepared.marked:
+        is_seen = self.fitted and (prepared.marked or not len(prepared.held_out))
+        if job.kind == "auto" and not is_seen:
             self.fitted = fit_members(job, job.all_labels, self._weights())
 
     def _is_short(self) -> bool:
@@ -325,22 +326,22 @@ class NetworkSession:
             named = {kind: score(probabilities, truth) for kind, probabilities in found.items()}
             self.choice = Choice({"network": 1.0}, named, "A network was requested.")
         else:
-            self.choice = choose(
-                without_class_shares(self.fitted, found, distilled=["network"]),
-                truth,
-                prior=job.known_weights,
-            )
-            if self.learner.step < settings.least_steps * settings.reveal_at:
-                self.choice = replace(
-                    self.choice, weights=dict(self.teacher_weights), reason=self._too_few_steps()
-                )
+            is_trained = self.learner.step >= settings.least_steps * settings.reveal_at
+            if not is_trained:
+                del found["network"]
+            even = without_class_shares(self.fitted, found, distilled=["network"])
+            self.choice = choose(even, truth, prior=job.known_weights)
+            if not is_trained:
+                self.choice = replace(self.choice, reason=self._too_few_steps())
         self._calibrate(found, truth)
         job.reporter.log(self.choice.reason)
 
     def _too_few_steps(self) -> str:
+        settings = self.job.config
+        within = "" if settings.optimization.steps else " within the time limit"
         return (
-            f"No network is kept: within the time limit it was trained for {self.learner.step} steps on this machine. Expected "
-            f"at least {self.job.config.selection.least_steps}; raise the time limit."
+            f"No network is kept: it was trained for {self.learner.step} steps{within}. Expected at least "
+            f"{settings.selection.least_steps}; train it longer."
         )
 
     def _calibrate(self, found: Mapping[str, Probabilities], truth: NDArray[np.int64]) -> None:

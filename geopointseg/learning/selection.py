@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from geopointseg.labels.block_split import deal_blocks
 from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.inference import apply_temperature
+from geopointseg.sampling.ground_position import ground_positions
 from geopointseg.sampling.patch import LabelledPixels
 
 Probabilities = NDArray[np.float32]
@@ -141,7 +142,7 @@ def hold_out(
 ) -> NDArray[np.bool_]:
     """Select labelled pixels to hold out, by spatial blocks.
 
-    The largest blocks are used that leave at least two pixels of every class for training, and hold out at least one pixel of
+    Where scenes overlap, a block is held out of all of them. The largest blocks are used that leave at least two pixels of every class for training, and hold out at least one pixel of
     every class with four or more. Where no block size does, classes whose pixels all lie in one block are not held out. Where
     that does not help, no pixel is held out.
 
@@ -166,8 +167,9 @@ def hold_out(
         return none
     counts = labelled.counts(imagery.classes)
     shares = np.array([1.0 - share, share])
+    ground = ground_positions(imagery.patches, labelled)
     for blocks_needed, across in product((1, 2), BLOCKS_ACROSS):
-        block = _blocks(imagery, labelled, across)
+        block = _blocks(ground, across)
         table = np.zeros((block.max() + 1, imagery.classes), dtype=np.int64)
         np.add.at(table, (block, labelled.class_index), 1)
         wanted = (counts >= LEAST_TO_HOLD_OUT) & ((table > 0).sum(axis=0) >= blocks_needed)
@@ -181,13 +183,12 @@ def hold_out(
     return none
 
 
-def _blocks(imagery: TrainingImagery, labelled: LabelledPixels, across: int) -> NDArray[np.int64]:
-    origin = np.array([(p.scene, p.row, p.col) for p in imagery.patches], dtype=np.int64)
-    scene, top, left = origin[labelled.patch].T
-    row, col = labelled.row + top, labelled.col + left
+def _blocks(ground: NDArray[np.int64], across: int) -> NDArray[np.int64]:
+    """Return the number of the block of each pixel by its position on the ground; see `ground_positions`."""
+    site, row, col = ground.T
     extent = max(int(np.ptp(row)), int(np.ptp(col)), 1) + 1
     side = max(-(-extent // across), 1)
-    cells = np.column_stack([scene, (row - row.min()) // side, (col - col.min()) // side])
+    cells = np.column_stack([site, (row - row.min()) // side, (col - col.min()) // side])
     return np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 

@@ -18,6 +18,7 @@ from geopointseg.model.forest import Forest
 from geopointseg.model.inference import Ensemble, predict_at, predict_window
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import block_windows
+from geopointseg.sampling.ground_position import ground_positions
 from geopointseg.sampling.patch import LabelledPixels
 
 BLOCK_PX = 512
@@ -40,12 +41,20 @@ def fit_forest(
     seed
         Decides the trees.
     """
+    labelled = labelled.select(np.argsort(labelled.patch, kind="stable"))
     pixels = []
     for position in range(len(imagery.patches)):
         own = labelled.select(labelled.patch == position)
         pixels.append((own.row, own.col, own.class_index, own.weight))
     images = [(patch.image, patch.valid) for patch in imagery.patches]
-    return Forest.fit(images, pixels, classes=imagery.classes, config=config, seed=seed)
+    return Forest.fit(
+        images,
+        pixels,
+        classes=imagery.classes,
+        config=config,
+        seed=seed,
+        ground=ground_positions(imagery.patches, labelled),
+    )
 
 
 def predict_patches(

@@ -390,13 +390,13 @@ class _StepCallback(L.Callback):
         progress = learner.budget.progress(learner.step)
         self._log_losses(learner, progress)
         self._warn_of_collapse(learner)
+        stop = self._check is not None and self._check(progress)
         self._checkpoint(learner)
         if self._loop.reporter.is_cancelled:
             self._loop.save()
         self._loop.reporter.progress(
             "train", progress, f"step {learner.step}, loss {sum(learner.losses.values()):.3f}"
         )
-        stop = self._check is not None and self._check(progress)
         trainer.should_stop = stop or progress >= self._until
 
     def _log_losses(self, learner: Learner, progress: float) -> None:

@@ -203,8 +203,8 @@ def points_trained_on(
 ) -> Points:
     """Return the points that a model was trained on, so that an assessment can detect and exclude them.
 
-    Points that were only used to select members, that lie outside of the imagery, or whose pixel got another class are left
-    out.
+    Points that were only used to select members or that lie outside of the imagery are left out. A point whose pixel was learnt
+    as another class, that of most points on it, is kept: the pixel was seen.
 
     Parameters
     ----------

@@ -64,7 +64,12 @@ class LiveClient:
         self._number = 0
         for target in (self._read, self._read_errors):
             threading.Thread(target=target, daemon=True).start()
-        self.start = self._next()
+        try:
+            self.start = self._next()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -111,7 +111,7 @@ class FeatureCache:
 
 
 class _Spill:
-    """Slots of equal size in an unnamed file, reused from the least recently written."""
+    """Slots of the size of the largest window in an unnamed file, reused from the least recently written."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the object
@@ -123,9 +123,13 @@ class _Spill:
         if key in self.places:
             self.places.move_to_end(key)
             return
-        self._slot_bytes = self._slot_bytes or features.nbytes
+        if (
+            features.nbytes > self._slot_bytes
+        ):  # the first windows may be small: at a border, or without image
+            self._slot_bytes = features.nbytes
+            self.places.clear()
         room = self._limit // max(self._slot_bytes, 1)
-        if features.nbytes > self._slot_bytes or room < 1:
+        if room < 1:
             return
         slot = len(self.places)
         if slot >= room:

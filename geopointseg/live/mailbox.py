@@ -16,6 +16,8 @@ from geopointseg.live.message import Refusal, Request, write_line
 
 LONGEST_QUEUE = 1000
 """Largest number of requests, or of unread answers, before reading of requests pauses."""
+INTERRUPTIBLE = frozenset({"view", "next", "accuracy", "save"})
+"""Requests that can be cancelled while they are executed. The others are quick, and change something at once."""
 NEWER_VIEW = (
     "A newer view was asked for. Expected only the newest view to be painted; this one is left out."
 )
@@ -38,7 +40,7 @@ class Inbox:
     is_closed: bool = False
     _queue: deque[Request | Refusal] = field(default_factory=deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
-    _current: Request | None = None
+    _current: Request | Refusal | None = None
     _cancelled: bool = False
 
     def put(self, item: Request | Refusal) -> None:
@@ -63,12 +65,13 @@ class Inbox:
             if not self._queue:
                 return None
             item = self._queue.popleft()
-            self._current, self._cancelled = item if isinstance(item, Request) else None, False
+            may_end_early = isinstance(item, Request) and item.verb in INTERRUPTIBLE
+            self._current, self._cancelled = item if may_end_early else None, False
             self._changed.notify_all()
             return item
 
     def cancel(self, identifier: object) -> bool:
-        """Cancel a request that waits or is executed; return whether there is one."""
+        """Cancel a request that waits or can still be interrupted; return whether there is one."""
         with self._changed:
             if self._current is not None and self._current.identifier == identifier:
                 self._cancelled = True
@@ -83,7 +86,7 @@ class Inbox:
         return bool(found)
 
     def finish(self) -> None:
-        """Tell that the current request was answered."""
+        """Tell that the current request was answered, or can no longer be cancelled."""
         with self._changed:
             self._current = None
 

@@ -178,7 +178,7 @@ def _assemble_bundle(
         bands=band_specs(session.scene.mosaic.scenes[0]),
         normalization=session.scene.normalization,
         resolution_m=session.scene.grid.resolution_m,
-        chip_size=config.sampling.chip_size,
+        chip_size=config.on_device("cpu").sampling.chip_size,
         receptive_field_px=2 * MARGIN_PX + 1,
         config=config,
         members=(member,),

@@ -457,6 +457,9 @@ class LiveSession:
         kept, moments = self._rows[level], self._moments.get(level, {})
         for pixel in kept.keys() - {*pixels}:
             del kept[pixel]
+        if not pixels:
+            moments.clear()
+            return
         row, col = (np.array(values, np.int64) >> level for values in zip(*pixels, strict=True))
         owner = np.column_stack(self.windows(level).owners(row, col))
         for place in moments.keys() - {(int(i), int(j)) for i, j in owner}:

@@ -195,7 +195,10 @@ class Worker:
         folder = _read_folder(request.body)
         require_model_folder(folder)
         self.session.scene.require_unchanged()
-        self.session.fitted(0, self._check(request))
+        check = self._check(request)
+        self.session.fitted(0, check)
+        self.inbox.finish()  # what is being written is no longer cancelled
+        check(1.0)
         bundle = save_model(self.session, folder, self.config)
         members = [member.kind for member in bundle.members]
         self._answer(request, folder=request.body["folder"], members=members)
@@ -236,8 +239,10 @@ class Worker:
                     check(0.0)
                     if estimate is not None:
                         self.outbox.answer(None, event="accuracy", **estimate.to_json())
-            except GeopointsegError:
-                pass  # too few points, or a raster is missing: the next view says so
+            except _Abandoned:
+                raise
+            except Exception:  # noqa: BLE001, S110 - too few points, a full disk: the next view says so
+                pass  # nosec B110
             self._estimated = version
 
 

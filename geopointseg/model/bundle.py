@@ -397,14 +397,14 @@ def _assemble(
         resolution_m=float(description["resolution_m"]),
         chip_size=int(description["chip_size"]),
         receptive_field_px=int(description["receptive_field_px"]),
-        config=_known_settings(description["config"]),
+        config=known_settings(description["config"]),
         members=tuple(members),
         temperature=float(description["temperature"]),
         metadata={k: v for k, v in description.items() if k not in known},
     )
 
 
-def _known_settings(stored: Mapping[str, Mapping[str, Any]]) -> Config:
+def known_settings(stored: Mapping[str, Mapping[str, Any]]) -> Config:
     """Read stored settings, without those that this version does not have."""
     defaults = Config().to_dict()
     kept = {

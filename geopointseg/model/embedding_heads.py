@@ -135,7 +135,8 @@ class NearestNeighbours(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logarithms of probabilities ``(sample, class, row, col)`` of vectors ``(sample, band, row, col)``."""
-        rows = max(_SIMILARITIES_AT_ONCE // (self.vectors.shape[1] * image.shape[-1]), 1)
+        in_row = len(image) * image.shape[-1] * self.vectors.shape[1]
+        rows = max(_SIMILARITIES_AT_ONCE // in_row, 1)
         parts = [
             self._of_rows(image[:, :, top : top + rows]) for top in range(0, image.shape[2], rows)
         ]

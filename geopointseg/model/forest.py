@@ -84,6 +84,7 @@ class Forest:
         classes: int,
         config: ForestConfig | None = None,
         seed: int = 0,
+        ground: NDArray[np.int64] | None = None,
     ) -> Self:
         """Fit a forest to labelled pixels.
 
@@ -100,6 +101,9 @@ class Forest:
             Kind of features and number of trees.
         seed
             Seed of the random numbers.
+        ground
+            Site, row and column on the ground of the labelled pixels of all images in their order, int64 ``(pixel, 3)``. Pixels that
+            lie beside each other on a site are held out together. None takes each image for a site of its own.
 
         Returns
         -------
@@ -129,6 +133,7 @@ class Forest:
             trees=config.trees // 2 if in_context else config.trees,
             seed=seed,
             dense=in_context,
+            ground=ground,
         )
         if not in_context:
             trees, out_of_bag = fitter.fit_trees(extractor.count)

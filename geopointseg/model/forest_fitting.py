@@ -128,6 +128,8 @@ class ForestFitter:
         Class index and weight of each labelled pixel, int64 and float64 ``(pixel,)``.
     position
         Image, row and column of each labelled pixel, int64 ``(pixel, 3)``.
+    ground
+        Site, row and column on the ground of each labelled pixel, int64 ``(pixel, 3)``.
     cells
         Cells with features of all their pixels.
     step
@@ -145,6 +147,7 @@ class ForestFitter:
     class_index: NDArray[np.int64]
     weight: NDArray[np.float64]
     position: NDArray[np.int64]
+    ground: NDArray[np.int64]
     cells: tuple[GridCell, ...]
     step: int
     classes: int
@@ -162,6 +165,7 @@ class ForestFitter:
         trees: int,
         seed: int,
         dense: bool,
+        ground: NDArray[np.int64] | None = None,
     ) -> Self:
         """Compute the features of labelled pixels and, with ``dense``, of cells around them and elsewhere.
 
@@ -181,6 +185,8 @@ class ForestFitter:
             Seed of the random numbers.
         dense
             Whether to compute cells, which tuning and class factors need.
+        ground
+            As in `Forest.fit`.
 
         Returns
         -------
@@ -217,6 +223,7 @@ class ForestFitter:
             class_index=np.concatenate([p.class_index for p in labelled]).astype(np.int64),
             weight=np.concatenate([p.weight for p in labelled]).astype(np.float64),
             position=position,
+            ground=position if ground is None else ground,
             cells=tuple(cells),
             step=step,
             classes=classes,
@@ -252,11 +259,13 @@ class ForestFitter:
         """Choose the share of filters and the radius by the class-balanced log loss in a spatial cross-validation.
 
         The log loss uses the probability of each held-out pixel. So its variance on few points is lower than that of an
-        accuracy. With too few pixels for a cross-validation, both kinds of trees get equal weights.
+        accuracy. With too few pixels or places for a cross-validation, both kinds of trees get equal weights.
         """
         if len(self.samples) < _FEW_PIXELS:
             return TunedParameters(0.5, 0, {}, {})
         folds = self._folds()
+        if len(np.unique(folds)) < 2:
+            return TunedParameters(0.5, 0, {}, {})
         trials = [self._fit_without(folds == fold) for fold in range(FOLDS)]
         by_share = {s: self._losses(p) for s, p in self._mix_points(folds, trials).items()}
         share = self._choose(by_share, default=0.0, errors=1.0)
@@ -319,17 +328,16 @@ class ForestFitter:
         """Assign spatial clusters of labelled pixels to folds."""
         from sklearn.cluster import KMeans
 
-        fold = np.zeros(len(self.position), np.int64)
-        generator = np.random.default_rng([self.seed, 5])
-        for image in np.unique(self.position[:, 0]):
-            own = self.position[:, 0] == image
+        fold = np.zeros(len(self.ground), np.int64)
+        generator, first = np.random.default_rng([self.seed, 5]), 0
+        for site in np.unique(self.ground[:, 0]):
+            own = self.ground[:, 0] == site
             clusters = min(3 * FOLDS, int(own.sum()))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model = KMeans(clusters, n_init=2, random_state=self.seed).fit(
-                    self.position[own, 1:]
-                )
-            fold[own] = (generator.permutation(clusters) % FOLDS)[model.labels_]
+                model = KMeans(clusters, n_init=2, random_state=self.seed).fit(self.ground[own, 1:])
+            fold[own] = ((first + generator.permutation(clusters)) % FOLDS)[model.labels_]
+            first += clusters
         return fold
 
     def _fit_without(self, held: Mask) -> tuple[TreeTable, TreeTable]:

@@ -67,9 +67,10 @@ def find_weights(name: str, encoder: str) -> InitialWeights | None:
     if name.lower() in {"none", ""}:
         return None
     path = Path(name)
-    if path.is_dir():
+    is_default = name == "imagenet"  # also beside a folder of that name, which is "./imagenet"
+    if path.is_dir() and not is_default:
         return _from_folder(path)
-    if path.suffix.lower() in _SUFFIXES or path.is_file():
+    if path.suffix.lower() in _SUFFIXES or (path.is_file() and not is_default):
         return InitialWeights(name, _read_file(path), "encoder")
     if encoder in OWN_ARCHITECTURES:
         others = [n for n in architecture_names() if n not in OWN_ARCHITECTURES]

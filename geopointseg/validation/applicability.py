@@ -244,6 +244,11 @@ def _fit_area(
             "two; name the scenes that the model was trained on with `training_scenes=`."
         )
     used = points.select(owner)
+    if len(np.unique(used.class_index)) < 2:
+        raise PointsError(
+            f"All {len(used)} training points on the training scenes have one class. Expected two classes: features are weighted by "
+            "how well they separate the classes."
+        )
     forest = RandomForestClassifier(100, random_state=seed, class_weight="balanced")
     forest.fit(values, used.class_index)
     importance = np.sqrt(forest.feature_importances_ * values.shape[1])

@@ -125,11 +125,12 @@ def make_rounds(
                 "chips, without their class, so scores may be overestimated."
             )
         return list(iterate_folds(points, buffer_m=wanted_m, grid=scene.grid)), wanted_m
-    buffer = 0.0
+    in_fold = np.array([name.startswith(_FOLD) for name in points.split.tolist()])
+    used, buffer = points.select(in_fold), 0.0
     for share in (1.0, 0.5, 0.25, 0.125, 0.0):
         buffer = share * reach_m
         rounds = list(iterate_folds(points, buffer_m=buffer, grid=scene.grid))
-        if all(_is_enough(fold, points) for fold in rounds):
+        if all(_is_enough(fold, used) for fold in rounds):
             break
     if buffer < reach_m:
         warnings.append(

@@ -11,6 +11,7 @@ from geopointseg.assessment.training_points import read_kept_points
 from geopointseg.config import Config
 from geopointseg.errors import ConfigError
 from geopointseg.labels.points import Points, read_points
+from geopointseg.model.bundle import known_settings
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import require_transformation
 from geopointseg.raster.raster_access import open_dataset
@@ -169,7 +170,7 @@ def _settings(model: AnyPath | None) -> Config:
     """Return the settings that a model was trained with, or the defaults."""
     if model is None:
         return Config()
-    return Config().updated(ModelProvenance.read(Path(model)).description.get("config", {}))
+    return known_settings(ModelProvenance.read(Path(model)).description.get("config", {}))
 
 
 def _learning_curve(inputs: ReportInputs, config: Config, seed: int, reporter: Reporter) -> Section:

@@ -33,6 +33,8 @@ from geopointseg.raster.publishing import (
 from geopointseg.summary import described, join_names
 
 _WINDOW_PX = 512
+_SAMPLED_PX = 1_000_000
+"""Approximate largest number of pixels whose median is told."""
 _SIMILARITIES_AT_ONCE = 2**23
 _MOST_POINTS = 5000
 
@@ -180,6 +182,7 @@ def _write(
         "predictor": 3, "bigtiff": "if_safer", "dtype": "float32", "nodata": float("nan"), "interleave": "band",
     }  # fmt: skip
     embedding = mosaic.scenes[0].embedding
+    thin = max(97, grid.height * grid.width // _SAMPLED_PX)
     samples: list[NDArray[np.float32]] = [np.empty((len(names), 0), np.float32)]
     with ExitStack() as stack:
         partial = stack.enter_context(whole_file(path))
@@ -191,7 +194,7 @@ def _write(
             for window in _windows(grid.shape):
                 chip = mosaic.read(window)
                 found = compute_similarity(chip.image, vectors, class_index, len(names))
-                samples.append(found[:, chip.valid][:, ::97])
+                samples.append(found[:, chip.valid][:, ::thin])
                 found[:, ~chip.valid] = np.nan
                 file.write(found, window=window)
                 advance(int(window.height * window.width))

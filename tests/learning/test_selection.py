@@ -255,6 +255,26 @@ def test_most_steps_grow_with_the_ground(place) -> None:
     assert most_steps(small.updated({"optimization": {"most_passes": 0}}), patches) == 0
 
 
+@pytest.mark.parametrize("steps", [49, 98, 103, 850, 2750])
+def test_a_budget_in_steps_ends_after_them(steps) -> None:
+    budget = TrainingBudget(steps=steps)
+    assert budget.progress(steps - 1) < 1.0
+    assert budget.progress(steps) == 1.0
+
+
+def test_a_budget_changes_between_steps_and_minutes() -> None:
+    now = [0.0]
+    first = TrainingBudget(seconds=1000, clock=lambda: now[0])
+    now[0] = 100.0
+    first.skip_to(0.6, 300)
+    resumed = TrainingBudget(steps=1000, clock=lambda: now[0])
+    resumed.load_state(first.state())
+    assert resumed.progress(300) == pytest.approx(0.6)
+    again = TrainingBudget(seconds=1000, clock=lambda: now[0])
+    again.load_state(resumed.state())
+    assert again.progress(300) == pytest.approx(0.6)
+
+
 def test_a_budget_begins_once() -> None:
     now = [50.0]
     budget = TrainingBudget(seconds=100, clock=lambda: now[0])

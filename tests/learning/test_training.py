@@ -682,3 +682,15 @@ def test_nothing_of_a_training_stays_in_memory(place, tiny, tmp_path) -> None:
     finally:
         gc.enable()
     assert not left
+
+
+def test_a_training_without_a_network_is_resumed_with_marked_points(place, tiny, tmp_path) -> None:
+    split = ["validation" if k % 3 == 0 else "" for k in range(len(place.points))]
+    points = place.points.with_split(split)
+    config = tiny.updated({"selection": {"least_steps": 1000, "reveal_at": 0.5}})
+    options = {"output": tmp_path / "m", "config": config, "device": "cpu"}
+    first = train(place.path, points, steps=4, **options)
+    assert "network" not in {member.kind for member in first.members}
+    assert "time limit" not in first.metadata["reason"]
+    again = train(place.path, points, steps=6, resume=True, **options)
+    assert [member.kind for member in again.members] == [member.kind for member in first.members]

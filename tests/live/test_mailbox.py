@@ -46,6 +46,13 @@ def test_a_request_that_waits_or_runs_can_be_cancelled() -> None:
     assert not inbox.cancel("a")
 
 
+def test_a_request_that_changes_something_at_once_cannot_be_cancelled() -> None:
+    inbox = Inbox(lambda *_: None)
+    inbox.put(Request("a", "add", {}))
+    inbox.get(0)
+    assert (inbox.cancel("a"), inbox.is_cancelled) == (False, False)
+
+
 def test_unread_pictures_are_replaced_and_answers_are_not() -> None:
     sent, gate = [], threading.Event()
 

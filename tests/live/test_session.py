@@ -24,6 +24,7 @@ from geopointseg.live.live_fit import (
 from geopointseg.live.live_points import LabelledCells
 from geopointseg.live.model_saving import save_model
 from geopointseg.live.question import NEAREST_PX, Questions
+from geopointseg.live.session import KEPT_ROWS
 from geopointseg.live.window_features import FeatureLayout
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.prediction.predictor import predict
@@ -349,3 +350,11 @@ def test_pretrained_features_are_left_out_where_they_do_harm(is_harmful) -> None
     chosen = choose_features(sets, features, cells)
     assert chosen.all() != is_harmful
     np.testing.assert_array_equal(chosen, sets.filters if is_harmful else sets.everything)
+
+
+def test_all_of_many_points_can_be_removed(session) -> None:
+    pixels = [(k // 64, k % 64) for k in range(KEPT_ROWS + 100)]
+    kept = dict.fromkeys(pixels)
+    session._rows[0] = kept
+    session._forget_removed(0, [])
+    assert kept == {}

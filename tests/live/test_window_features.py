@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from geopointseg.live.feature_cache import FeatureCache
 from geopointseg.live.window_features import (
     FeatureLayout,
     Head,
@@ -70,3 +71,21 @@ def test_moments_are_those_of_valid_pixels_of_the_lattice() -> None:
     np.testing.assert_allclose(squares[:2], (planes**2).sum(axis=1), rtol=1e-6)
     nothing = measure_window(replace(features, valid=np.zeros_like(valid)), LAYOUT)
     np.testing.assert_array_equal(nothing, np.zeros((3, LAYOUT.count)))
+
+
+def test_windows_without_image_do_not_keep_others_from_the_disk(tmp_path) -> None:
+    nothing = np.zeros((0, 0, 0), np.float16)
+    valid = np.ones((64, 64), bool)
+    full = WindowFeatures(
+        np.ones((3, 64, 64), np.float16), (np.ones((8, 32, 32), np.float16),), valid
+    )
+    cache, made = FeatureCache(1, tmp_path), []
+
+    def make(number: int) -> WindowFeatures:
+        made.append(number)
+        return WindowFeatures(nothing, (nothing,), ~valid) if number == 0 else full
+
+    for number in (*range(6), *range(1, 6)):
+        found = cache.get((0, 0, number), lambda number=number: make(number))
+        assert found.valid.all() == (number > 0)
+    assert made == [*range(6)]

@@ -315,3 +315,13 @@ def test_pretrained_folder_brings_everything_but_the_head(tmp_path) -> None:
     same = {k: torch.equal(v, source.state_dict()[k]) for k, v in network.state_dict().items()}
     assert all(equal for k, equal in same.items() if "head" not in k)
     assert not same["body.segmentation_head.0.weight"]
+
+
+def test_a_folder_beside_does_not_take_the_place_of_imagenet(tmp_path, monkeypatch) -> None:
+    (tmp_path / "imagenet").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = find_weights("imagenet", "tu-tf_efficientnet_lite0")
+    assert found is not None
+    assert len(found.tensors) > 100
+    with pytest.raises(ModelError, match="holds no weights"):
+        find_weights("./imagenet", "tu-tf_efficientnet_lite0")

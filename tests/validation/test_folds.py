@@ -19,7 +19,7 @@ from geopointseg.legend import Legend
 from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
 from geopointseg.validation import cross_validation as validation
-from geopointseg.validation.folds import divide_by_scene
+from geopointseg.validation.folds import divide_by_scene, make_rounds
 
 LEGEND = Legend.from_names(["dark", "bright"])
 SMALL = Config().updated({"forest": {"trees": 10, "features": "pixel"}})
@@ -136,3 +136,14 @@ def test_a_scene_in_another_light_shows_in_the_score(places: list[Path], tmp_pat
     by_block = validation.validate(scenes, points, block_size_m=200, folds=3, **common)
     by_scene = validation.validate(scenes, points, block_size_m=200, by="scene", **common)
     assert by_block.recipe.mean_f1[0] > by_scene.recipe.mean_f1[0] + 0.1
+
+
+def test_points_on_no_scene_do_not_change_the_buffer(places: list[Path]) -> None:
+    scenes = [Scene.open(path) for path in (places[0], places[2])]
+    found = []
+    for lefts in ((500_000, 300_000), (500_000, 300_000, 900_000, 950_000)):
+        warnings: list[str] = []
+        divided = divide_by_scene(points_on(*lefts), scenes, 100.0)
+        _, buffer = make_rounds(divided, scenes[0], 144.0, None, warnings)
+        found.append((buffer, warnings))
+    assert found == [(144.0, [])] * 2
