@@ -17,14 +17,20 @@ from geopointseg.assessment.assessment_result import (
     ClassArea,
     Sampling,
     percent,
+    require_sampling,
 )
-from geopointseg.assessment.class_matching import MatchedLegend, match_legends, used_classes
+from geopointseg.assessment.class_matching import (
+    MatchedLegend,
+    have_other_codes,
+    match_legends,
+    used_classes,
+)
 from geopointseg.assessment.confusion import ConfusionMatrix
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate, estimate_accuracy
 from geopointseg.assessment.map_inventory import Inventory, read_on_grid, take_inventory
 from geopointseg.assessment.reference_kind import is_raster_reference
 from geopointseg.assessment.training_points import TrainingCheck, check_training_points
-from geopointseg.errors import PointsError, RasterError
+from geopointseg.errors import ConfigError, PointsError, RasterError
 from geopointseg.labels.points import Points, read_points
 from geopointseg.labels.sparse_mask import find_pixels, locate_pixels
 from geopointseg.legend import Legend
@@ -101,7 +107,8 @@ def assess(
     InputFileError
         If ``model`` is not a model folder.
     ConfigError
-        If the confidence is not between 0 and 1.
+        If the confidence is not between 0 and 1, there is no such sampling, strata are given for a simple sample, or a design is given
+        for a reference raster.
 
     References
     ----------
@@ -110,12 +117,18 @@ def assess(
     Stehman, S. V. (2014). https://doi.org/10.1080/01431161.2014.930207
     """
     require_number("The confidence", confidence, above=0, below=1)
+    require_sampling(sampling, has_strata=strata is not None)
     reporter = reporter or Reporter()
     described = _open(class_map)
     if isinstance(reference, ClassMap) or (
         not isinstance(reference, Points)
         and is_raster_reference(reference, class_field=class_field, layer=layer)
     ):
+        if strata is not None or sampling != "unknown":
+            raise ConfigError(
+                "A sampling design was given for a reference raster, of which all pixels are compared. Expected a design only with test "
+                "points; leave out the sampling and the strata."
+            )
         assessed = _assess_raster(described, _open(reference), reporter)
     else:
         points = reference
@@ -190,6 +203,12 @@ def _assess_points(
         points.is_shape.any(),
         "Lines and polygons count once for each pixel they cover. Neighbouring pixels are correlated, so the intervals "
         "are too narrow.",
+    )
+    dropped = points.describe_dropped()
+    warnings.add_if(
+        dropped,
+        f"Features of the test points were left out on reading: {dropped}. Where they are part of a sample, its other points no longer "
+        "represent the map, and intervals and areas may be wrong; label all of them.",
     )
     areas = _padded(inventory.area_m2, len(matched.legend))
     estimates = _estimate(class_map, confusion, found, areas, options, warnings)
@@ -370,9 +389,9 @@ def _count_by_stratum(
 
 
 def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter) -> Assessment:
-    by_name = not any(e.name == str(e.code) for e in reference.legend.entries) and not set(
-        reference.legend.codes.tolist()
-    ) & set(class_map.legend.codes.tolist())
+    is_named = not any(e.name == str(e.code) for e in reference.legend.entries)
+    have_codes = set(reference.legend.codes.tolist()) & set(class_map.legend.codes.tolist())
+    by_name = is_named and (not have_codes or have_other_codes(class_map.legend, reference.legend))
     matched = match_legends(class_map.legend, reference.legend, by_name=by_name)
     require_transformation(reference.grid.crs, class_map.grid.crs)
     pixels, area_m2, unlabelled_m2 = _compare_rasters(class_map, reference, matched, reporter)
@@ -391,7 +410,10 @@ def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter)
         f"The reference covers {100 * cover:.3g} % of the map. The sampling of these pixels is unknown, so neither "
         "intervals nor estimated areas are given.",
     )
-    unmapped = ", ".join(matched.only_in_reference)
+    occurring = {
+        e.name for e, n in zip(matched.legend.entries, pixels.sum(axis=0), strict=True) if n
+    }
+    unmapped = ", ".join(name for name in matched.only_in_reference if name in occurring)
     warnings.add_if(
         unmapped, f"The reference has classes that the map lacks ({unmapped}); they count as wrong."
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from geopointseg.assessment.confusion import AXES, SCORES, ConfusionMatrix
 from geopointseg.assessment.estimation import AccuracyEstimates, Estimate
+from geopointseg.errors import ConfigError, nearest_names
 from geopointseg.json_values import to_json_values
 from geopointseg.legend import Legend
 from geopointseg.raster.pixel_area import AreaNote
@@ -20,6 +21,7 @@ from geopointseg.summary import described, join_names
 
 Sampling = Literal["unknown", "simple", "stratified", "raster"]
 """Sampling design of the reference; ``raster`` is a reference raster instead of points."""
+_DESIGNS = ("unknown", "simple", "stratified")
 
 SAMPLING_NOTES: Mapping[Sampling, str] = {
     "unknown": (
@@ -301,3 +303,14 @@ def percent(share: float) -> str:
 def _adjusted_sentence(overall: Estimate, confidence: float) -> str:
     span = f"{round(100 * confidence)} % interval {percent(overall.low)} to {percent(overall.high)}"
     return f"Weighted by area, {percent(overall.value)} of the map's area is correct ({span})."
+
+
+def require_sampling(sampling: str, *, has_strata: bool) -> None:
+    """Raise `ConfigError` unless test points can have a sampling design, with strata or without."""
+    if sampling not in _DESIGNS:
+        raise ConfigError(f"There is no sampling '{sampling}'. {nearest_names(sampling, _DESIGNS)}")
+    if sampling == "simple" and has_strata:
+        raise ConfigError(
+            "Strata were given for a simple random sample, which has none. Expected sampling 'stratified' with strata; "
+            "leave out one of the two."
+        )

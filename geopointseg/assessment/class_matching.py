@@ -73,8 +73,7 @@ def match_legends(map_legend: Legend, reference: Legend, *, by_name: bool) -> Ma
             found.append(names.find(entry.name))
             continue
         index = codes.get(entry.code)
-        if index is not None:
-            _refuse_swapped_names(entry, map_legend, index, names)
+        _refuse_other_code(entry, map_legend, index, names)
         found.append(index)
     if reference.entries and all(index is None for index in found):
         _refuse_unmatched(map_legend, reference, by_name=by_name)
@@ -86,16 +85,40 @@ def used_classes(legend: Legend, class_index: NDArray[np.int64]) -> NDArray[np.i
     return np.flatnonzero(np.bincount(class_index, minlength=len(legend)) > 0)
 
 
-def _refuse_swapped_names(
-    theirs: LegendEntry, map_legend: Legend, index: int, names: NameTable
+def have_other_codes(map_legend: Legend, reference: Legend) -> bool:
+    """Return whether a class of the reference is on the map by its name, and has another code there."""
+    names = NameTable(map_legend.names)
+    codes = {code: index for index, code in enumerate(map_legend.codes.tolist())}
+    return any(
+        _code_on_map(e, map_legend, codes.get(e.code), names) is not None for e in reference.entries
+    )
+
+
+def _code_on_map(
+    theirs: LegendEntry, map_legend: Legend, index: int | None, names: NameTable
+) -> int | None:
+    """Return the code of a class on the map, found by its name, where it differs from that in the reference."""
+    place = names.find(theirs.name) if theirs.name != str(theirs.code) else None
+    if place in (None, index):
+        return None
+    ours = map_legend.entries[place if index is None else index]
+    return None if ours.name == str(ours.code) else map_legend.entries[place].code
+
+
+def _refuse_other_code(
+    theirs: LegendEntry, map_legend: Legend, index: int | None, names: NameTable
 ) -> None:
-    ours = map_legend.entries[index]
-    named = theirs.name != str(theirs.code) and ours.name != str(ours.code)
-    if named and names.find(theirs.name) not in (None, index):
-        raise LegendError(
-            f"The class code {ours.code} is '{theirs.name}' in the reference and '{ours.name}' on the map. "
-            "Expected one meaning for each code; use class names for the test points, or the codes of the map."
-        )
+    other = _code_on_map(theirs, map_legend, index, names)
+    if other is None:
+        return
+    if index is None:
+        said = f"The class '{theirs.name}' has the code {theirs.code} in the reference and {other} on the map."
+    else:
+        ours = map_legend.entries[index].name
+        said = f"The class code {theirs.code} is '{theirs.name}' in the reference and '{ours}' on the map."
+    raise LegendError(
+        f"{said} Expected one meaning for each code; use class names for the test points, or the codes of the map."
+    )
 
 
 def _refuse_unmatched(map_legend: Legend, reference: Legend, *, by_name: bool) -> None:

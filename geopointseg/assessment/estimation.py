@@ -145,7 +145,7 @@ def estimate_accuracy(
     cells, sizes, collapsed = _collapse(cells, sizes)
     weights = sizes / sizes.sum()
     classes = cells.shape[1]
-    z = round(NormalDist().inv_cdf(0.5 + confidence / 2), 2)  # 1.96, as in the references
+    z = round(NormalDist().inv_cdf(0.5 + confidence / 2), 3)  # 1.96, as in the references
     every = np.ones((classes, classes), dtype=bool)
     diagonal = np.eye(classes, dtype=bool)
 
@@ -251,7 +251,8 @@ def _ratio_estimate(
     if size == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan)
     value = float(weights @ y) / size
-    spread = y * (1 - y) + value**2 * x * (1 - x) - 2 * value * (y - x * y)
+    # the variance of part - value * whole; this form is exactly 0 where no cell differs from its stratum
+    spread = ((1 - value) ** 2 * y + value**2 * (x - y) - (y - value * x) ** 2).clip(0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(weights > 0, weights**2 * spread / (count - 1), 0.0)
     error = math.sqrt(max(float(terms.sum()), 0.0)) / size

@@ -93,6 +93,12 @@ def assess_command(
     With -o, write a report as HTML; --raster, --model and the options after them add sections to it.
     """
     if design is not None:
+        given = [name for name, value in options.items() if value and value != "unknown"]
+        if points is not None or given:
+            name = "points" if points is not None else given[0].replace("_", "-")
+            raise click.UsageError(
+                f"--design only draws points, without --{name}; assess with it afterwards."
+            )
         _design_sample(run, map_path, design, output)
         return
     if points is None:
@@ -242,17 +248,34 @@ def validate_command(
     metavar="POINTS",
     help="Existing points; by default those that the model was trained on.",
 )
+@layer_options
 @common_options
 def suggest_command(
-    run: Invocation, models: tuple[str, ...], rasters: tuple[str, ...], output: str, **options: Any
+    run: Invocation,
+    models: tuple[str, ...],
+    rasters: tuple[str, ...],
+    output: str,
+    points: str | None,
+    class_field: str | None,
+    layer: str | None,
+    **options: Any,
 ) -> None:
     """Suggest the places where new points improve the model most."""
+    from geopointseg.labels.points import read_points
     from geopointseg.validation.suggestion import suggest as suggest_points
 
+    if points is None and (class_field or layer):
+        raise click.UsageError(
+            "--class-field and --layer describe points; name their file with --points."
+        )
+    is_described = points is not None and (class_field or layer)
     suggested = suggest_points(
         list(models),
         list(rasters),
         output=output,
+        points=read_points(str(points), class_field=class_field, layer=layer)
+        if is_described
+        else points,
         seed=run.seed,
         device=run.device,
         reporter=run.reporter,

@@ -51,6 +51,10 @@ def demo_command(
     """Train, predict and assess in about two minutes, and write the results and a figure to DIR."""
     if (scene is None) != (points is None):
         raise click.UsageError("--scene and --points go together: a demo on your data needs both.")
+    if class_field is not None and points is None:
+        raise click.UsageError(
+            "--class-field describes points of your own; name them with --points."
+        )
     if embeddings and (scene is not None or data_only):
         raise click.UsageError(
             "--embeddings goes with neither --scene nor --data-only; leave one out."

@@ -277,7 +277,14 @@ def _share_budget(
 def _warn_of_shortage(
     samples: list[_MaskSample], budget: PointBudget, placement: Placement, reporter: Reporter
 ) -> None:
+    if budget.per_instance is not None:
+        return
     if not budget.is_shared or placement == "uniform":
+        found, wanted = sum(len(s.codes) for s in samples), _wanted(samples, budget)
+        if found < wanted:
+            reporter.warn(
+                f"{found} points could be drawn, and {wanted} were wanted: the masks have no more pixels, or none far enough apart."
+            )
         return
     codes = np.concatenate([s.codes for s in samples])
     short = []
@@ -290,6 +297,13 @@ def _warn_of_shortage(
             f"Fewer points than the {budget.per_class} wanted could be drawn of {', '.join(short)}: the masks have no "
             "more pixels of them, or none far enough apart."
         )
+
+
+def _wanted(samples: list[_MaskSample], budget: PointBudget) -> int:
+    """Return the number of points that a budget asks for, of all classes together."""
+    if budget.is_shared:
+        return (budget.per_class or 0) * len(_common_legend(samples))
+    return sum(int(_quota(s.pixels, budget, "uniform").sum()) for s in samples)
 
 
 def _common_legend(samples: list[_MaskSample]) -> Legend:

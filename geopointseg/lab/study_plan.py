@@ -320,8 +320,13 @@ _SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "baseline_levels": ("a section [baseline_levels]", lambda v: isinstance(v, dict)),
     "baselines": ('a list of names, like ["majority"]', lambda v: _is_list_of(str, v)),
     "seeds": (
-        f"at least one whole number of 0 to {_LARGEST_SEED} in a list, like [0, 1, 2]",
-        lambda v: bool(v) and _is_list_of(int, v) and 0 <= min(v) <= max(v) <= _LARGEST_SEED,
+        f"at least one whole number of 0 to {_LARGEST_SEED} in a list, each once, like [0, 1, 2]",
+        lambda v: (
+            bool(v)
+            and _is_list_of(int, v)
+            and 0 <= min(v) <= max(v) <= _LARGEST_SEED
+            and len(set(v)) == len(v)
+        ),
     ),
 }
 """What stands under each key of a study, for messages, and whether a value is that."""
@@ -383,8 +388,12 @@ def _parse_factor(row: dict[str, Any]) -> Factor:
         raise ConfigError(
             f"The factor '{name}' has the levels {levels!r}. Expected a list like [10, 50]."
         )
-    for level in levels:
+    for position, level in enumerate(levels):
         _check_level(name, level)
+        if level in levels[:position]:
+            raise ConfigError(
+                f"The factor '{name}' has the level {level!r} twice. Expected each level once."
+            )
     return Factor(name, tuple(levels))
 
 

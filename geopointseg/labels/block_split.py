@@ -129,7 +129,24 @@ def split_points(
         held_out = names != "train"
         near = within_reach(points, ~held_out, held_out, buffer_m)
         divided = points.with_split(np.where(near, "buffer", names))
+        _require_training_points(points.select(names == "train"), near[names == "train"], reporter)
     return divided
+
+
+def _require_training_points(training: Points, near: NDArray[np.bool_], reporter: Reporter) -> None:
+    """Refuse a buffer that leaves no training points, and warn of classes of which it leaves none."""
+    left = training.select(~near)
+    if not len(left):
+        raise PointsError(
+            f"All {len(training)} training points lie in the buffer around the other points. Expected some outside of it; choose a smaller "
+            "buffer, or larger blocks."
+        )
+    lost = np.flatnonzero((left.counts() == 0) & (training.counts() > 0))
+    if len(lost):
+        names = ", ".join(training.legend.names[k] for k in lost)
+        reporter.warn(
+            f"No training points of {names} are left outside of the buffer around the other points. A smaller buffer would keep some."
+        )
 
 
 def assign_blocks(points: Points, block_size_m: float) -> NDArray[np.int64]:

@@ -108,7 +108,8 @@ def choose_features(sets: FeatureSets, features: Features, cells: LabelledCells)
 
     Pretrained features lower the accuracy on some imagery. Ridge regressions on both sets are compared on blocks of ground that
     are held out, which has a closed form. Pretrained features are left out where the loss without them is lower by more
-    than its standard error.
+    than ``sqrt(sum(s[b]**2 / n[b]))`` of the gains s[b] and pixels n[b] of the blocks b. That is less than the standard error of
+    the gain: without any difference, they are left out in about two of five cases.
 
     Parameters
     ----------

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from geopointseg.class_colors import class_colors
 from geopointseg.errors import LegendError
@@ -13,6 +12,8 @@ from geopointseg.name import clean_name
 
 MOST_CLASSES = 254
 """Pictures have 8 bits, and 255 means unknown."""
+LARGEST_CODE = 65_535
+"""Class maps have 16 bits at most."""
 
 
 def read_name(value: object) -> str:
@@ -40,7 +41,7 @@ def append_class(legend: Legend, name: str) -> Legend:
         raise LegendError(
             f"The legend has {MOST_CLASSES} classes. Expected no more; use the name of one of them."
         )
-    code = max((e.code for e in legend.entries), default=0) + 1
+    code = _free_code({e.code for e in legend.entries})
     color = class_colors([*legend.names, name])[-1]
     return Legend((*legend.entries, LegendEntry(code, name, color)))
 
@@ -76,29 +77,39 @@ def read_legend(rows: Sequence[object], before: Legend) -> tuple[Legend, dict[st
     known = {e.name: e for e in before.entries}
     table = [(row, read_name(row.get("name"))) for row in rows if isinstance(row, Mapping)]
     colors = class_colors([name for _, name in table])
-    given = {row.get("code") for row, _ in table}
+    given = [row.get("code") for row, _ in table]
     entries, renamed, used = [], {}, {e.code for e in before.entries} | _whole(given)
     for (row, name), default in zip(table, colors, strict=True):
         was = read_name(row["was"]) if row.get("was") is not None else name
         old = known.get(was)
+        if row.get("was") is not None and was in renamed:
+            raise LegendError(
+                f"Two rows of the legend are the former class '{was}'. Expected one; give the other a name without 'was'."
+            )
         if was != name:
             renamed[was] = name
         code = row.get("code") if row.get("code") is not None else (old.code if old else None)
         if code is None:
-            code = max(used, default=0) + 1
+            code = _free_code(used)
             used.add(code)
         entries.append(_entry(code, name, row.get("color") or (old.color if old else default)))
     return Legend(tuple(entries)), renamed
 
 
-def _whole(values: set[Any]) -> set[int]:
+def _free_code(used: Collection[int]) -> int:
+    """Return the number after the largest code, or the smallest free one where a class map has no room for it."""
+    following = max(used, default=0) + 1
+    return following if following <= LARGEST_CODE else min({*range(1, LARGEST_CODE)} - {*used})
+
+
+def _whole(values: Iterable[object]) -> set[int]:
     return {v for v in values if isinstance(v, int) and not isinstance(v, bool)}
 
 
 def _entry(code: object, name: str, color: object) -> LegendEntry:
-    if isinstance(code, bool) or not isinstance(code, int) or code > 65_535:
+    if isinstance(code, bool) or not isinstance(code, int) or code > LARGEST_CODE:
         raise LegendError(
-            f"The code of class '{name}' is {show_value(code)}. Expected a whole number from 0 to 65535."
+            f"The code of class '{name}' is {show_value(code)}. Expected a whole number from 0 to {LARGEST_CODE}."
         )
     if not isinstance(color, str):
         raise LegendError(

@@ -278,7 +278,9 @@ class LivePoints:
         return ({self._points[k].name for k in there} & known) - {point.name}
 
     def _find(self, identifier: object) -> LivePoint:
-        found = self._points.get(identifier) if isinstance(identifier, (int, str)) else None
+        found = None
+        if isinstance(identifier, (int, str)) and not isinstance(identifier, bool):
+            found = self._points.get(identifier)
         if found is None:
             raise PointsError(
                 f"There is no point {show_value(identifier)}. Expected the identifier of a point of the session."
@@ -289,7 +291,8 @@ class LivePoints:
         if wanted is None:
             while self._next in self._points:
                 self._next += 1
-            return self._next
+            self._next += 1  # not used again when the point is removed: a client may still name it
+            return self._next - 1
         if isinstance(wanted, bool) or not isinstance(wanted, (int, str)) or len(str(wanted)) > 200:
             raise PointsError(
                 f"The identifier {show_value(wanted)} is no number or text. Expected an integer or a text of up to 200 characters."

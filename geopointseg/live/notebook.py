@@ -7,6 +7,7 @@ notebook, ``%matplotlib widget`` (package ipympl, extra ``notebook``) makes the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopointseg.config import Config
-from geopointseg.errors import GeopointsegError
+from geopointseg.errors import GeopointsegError, LegendError
 from geopointseg.live.live_points import Identifier
 from geopointseg.live.model_saving import save_model
 from geopointseg.live.serving import open_session
@@ -23,6 +24,7 @@ from geopointseg.live.session import LiveSession
 from geopointseg.live.view_pyramid import place_view
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.raster.grid import Bounds
+from geopointseg.setting import as_list
 
 if TYPE_CHECKING:
     from matplotlib.backend_bases import Event, KeyEvent, MouseEvent
@@ -55,12 +57,20 @@ class LiveFigure:
     """
 
     def __init__(
-        self, rasters: str | Sequence[str], classes: Sequence[str], config: Config | None = None
+        self,
+        rasters: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        classes: str | Sequence[str],
+        config: Config | None = None,
     ) -> None:
         from matplotlib import pyplot as plt
 
         self.config = config or Config()
-        names = [rasters] if isinstance(rasters, str) else list(rasters)
+        names = [os.fspath(raster) for raster in as_list(rasters)]
+        classes = as_list(classes)
+        if not classes:
+            raise LegendError(
+                "The figure has no classes. Expected at least one name, for the clicks."
+            )
         self.session: LiveSession = open_session(names, self.config, classes=classes)[0]
         self.chosen = classes[0]
         self._history: list[Identifier] = []

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from geopointseg.live.mailbox import Inbox, Outbox
 from geopointseg.live.message import LONGEST_LINE, Refusal, Request, read_line, refuse_long
 
+_NOTHING_TO_CANCEL = "'cancel' is not the identifier of a request. Expected {'do': 'cancel', 'cancel': ID}; requests without an id cannot be cancelled."
 _CHUNK = 1 << 16
 _TICK_S = 0.25
 
@@ -32,8 +33,11 @@ def read_requests(descriptor: int, inbox: Inbox, outbox: Outbox) -> None:
         outbox.wait_for_room(lambda: inbox.is_closed)
         item = line if isinstance(line, Refusal) else read_line(line)
         if isinstance(item, Request) and item.verb == "cancel":
-            found = inbox.cancel(item.body.get("cancel"))
-            outbox.answer(item.identifier, ok=True, cancelled=found)
+            wanted = item.body.get("cancel")
+            if isinstance(wanted, (int, float, str)) and not isinstance(wanted, bool):
+                outbox.answer(item.identifier, ok=True, cancelled=inbox.cancel(wanted))
+            else:
+                outbox.answer(item.identifier, ok=False, error=_NOTHING_TO_CANCEL)
         elif item is not None:
             inbox.put(item)
     inbox.close()

@@ -20,6 +20,8 @@ MARGIN_PX = 128
 """Context of live models on every side of a pixel, in pixels; small windows answer a click sooner. Models keep it when saved."""
 MOST_PIXELS = 2**24
 """Largest number of pixels of a view."""
+_FARTHEST = 1e12
+"""Larger than any coordinate of a body, in the units of a CRS."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +236,10 @@ def read_bounds(value: object) -> Bounds:
     if len(numbers) != 4 or not all(good):
         raise RasterError(
             f"'bounds' is {str(value)[:60]}. Expected [xmin, ymin, xmax, ymax] in the CRS of the first raster."
+        )
+    if any(abs(v) > _FARTHEST for v in numbers):
+        raise RasterError(
+            f"'bounds' is {str(value)[:60]}. Expected coordinates in the CRS of the first raster, which are smaller."
         )
     west, south, east, north = (float(v) for v in numbers)
     return west, south, east, north

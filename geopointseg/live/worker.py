@@ -210,7 +210,8 @@ class Worker:
         def check(share: float) -> None:
             nonlocal sent
             now = time.monotonic()
-            if self.reporter.is_cancelled or self.inbox.is_cancelled or self.inbox.holds("quit"):
+            is_leaving = request.verb != "save" and self.inbox.holds("quit")
+            if self.reporter.is_cancelled or self.inbox.is_cancelled or is_leaving:
                 raise _Abandoned(CANCELLED)
             is_old = request.verb == "view" and self.inbox.holds("view")
             if is_old and (now - self._picture_at < PATIENCE_S or now - started > 2 * PATIENCE_S):

@@ -328,6 +328,39 @@ def test_raster_without_legend_is_matched_by_code(
     assert assess(path, _points(truth, 100)).overall_accuracy == 1.0
 
 
+@pytest.mark.parametrize(
+    "names", [["bare", "field", "water", "forest"], ["water", "field", "ghost", "forest"]]
+)
+def test_a_raster_with_other_codes_is_matched_by_name(
+    map_path: Path, truth: np.ndarray, tmp_path: Path, names: list[str]
+) -> None:
+    legend = Legend.from_names(names, codes=[0, 1, 4, 20])
+    lookup = [names.index(e.name) for e in LEGEND.entries]
+    path = write_class_map(tmp_path / "reference.tif", np.array(lookup)[truth], GRID, legend)
+    assessed = assess(map_path, path)
+    expected = ConfusionMatrix.from_labels(_wrong(truth, 0.3), truth, LEGEND)
+    np.testing.assert_array_equal(assessed.confusion.counts[:3, :3], expected.counts)
+    assert not [line for line in assessed.warnings if "lacks" in line]
+
+
+def test_designs_that_make_no_sense_are_refused(
+    map_path: Path, truth: np.ndarray, tmp_path: Path
+) -> None:
+    points = _points(truth, 100)
+    with pytest.raises(ConfigError, match="There is no sampling 'random'"):
+        assess(map_path, points, sampling="random")
+    with pytest.raises(ConfigError, match="Strata were given for a simple random sample"):
+        assess(map_path, points, sampling="simple", strata=map_path)
+    for options in ({"sampling": "stratified"}, {"strata": tmp_path / "none.tif"}):
+        with pytest.raises(ConfigError, match="given for a reference raster"):
+            assess(map_path, map_path, **options)
+
+
+def test_points_without_a_class_are_told(map_path: Path, truth: np.ndarray, tmp_path: Path) -> None:
+    points = dataclasses.replace(_points(truth, 100), dropped={"without class": 30})
+    assert any("30 without class" in line for line in assess(map_path, points).warnings)
+
+
 def test_rasters_apart_are_refused(map_path: Path, truth: np.ndarray, tmp_path: Path) -> None:
     far = Grid(GRID.crs, Affine.translation(1e5, 0) @ GRID.transform, 60, 80)
     reference = write_class_map(tmp_path / "far.tif", truth, far, LEGEND)

@@ -88,3 +88,12 @@ def test_accents_match_in_either_encoding() -> None:
     on_map = Legend.from_names(["for\u00eat", "Straße", "\u0130\u00e7"])
     reference = Legend.from_names(["fore\u0302t", "STRASSE", "i\u00e7"])
     np.testing.assert_array_equal(match_legends(on_map, reference, by_name=True).lookup, [0, 1, 2])
+
+
+def test_a_class_with_another_code_is_refused_also_where_that_code_is_free() -> None:
+    on_map = Legend.from_names(["water", "forest"], codes=[1, 2])
+    reference = Legend.from_names(["bare", "forest"], codes=[1, 4])
+    with pytest.raises(
+        LegendError, match="'forest' has the code 4 in the reference and 2 on the map"
+    ):
+        match_legends(on_map, reference, by_name=False)

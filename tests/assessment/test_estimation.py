@@ -129,6 +129,23 @@ def test_all_right_does_not_claim_certainty() -> None:
     assert (estimates.users[0].low, estimates.users[0].high) == (low, high)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_points_that_are_all_right_do_not_claim_certainty(count) -> None:
+    counts = np.zeros((4, 4), int)
+    counts[0, :2], counts[1, 1], counts[2, 2] = (8, 1), count, count
+    user = estimate_accuracy(counts, [100, 10, 10, 10]).users[1]
+    assert (user.value, user.standard_error) == (1.0, 0.0)
+    assert (user.low, user.high) == wilson_interval(1.0, count, 1.96)
+
+
+def test_other_levels_have_their_own_quantile() -> None:
+    narrow, wide = (
+        estimate_accuracy([[40, 10], [10, 40]], [1, 1], level).overall for level in (0.9, 0.95)
+    )
+    assert (narrow.high - narrow.value) / narrow.standard_error == pytest.approx(1.645)
+    assert (wide.high - wide.value) / wide.standard_error == pytest.approx(1.96)
+
+
 def test_class_only_in_the_reference_has_area_but_no_users_accuracy() -> None:
     estimates = estimate_accuracy([[40, 2, 8], [5, 45, 0], [0, 0, 0]], [900, 100, 0])
     assert estimates.area_share[2].value == pytest.approx(0.9 * 8 / 50)

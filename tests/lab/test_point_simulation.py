@@ -139,6 +139,14 @@ class TestBudget:
             simulate_points(patches(), per_class=5000)
 
     @pytest.mark.parametrize(
+        "options", [{"per_image": 500}, {"fraction": 0.9}, {"per_class": 500, "each_image": True}]
+    )
+    @pytest.mark.parametrize("placement", ["stratified", "uniform"])
+    def test_shortage_by_distance_is_warned_about(self, options, placement):
+        with pytest.warns(UserWarning, match=r"\d+ points could be drawn, and \d+ were wanted"):
+            simulate_points(patches(), placement=placement, min_distance_m=200, **options)
+
+    @pytest.mark.parametrize(
         "budget", [{}, {"per_class": 1, "fraction": 0.1}, {"per_class": 0}, {"fraction": -1.0}]
     )
     def test_exactly_one_budget(self, budget):

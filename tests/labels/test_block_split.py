@@ -201,6 +201,10 @@ class TestHoldOut:
         shares = {name: (split == name).mean() for name in ("train", "validation", "test")}
         assert shares == pytest.approx({"train": 0.5, "validation": 0.2, "test": 0.3}, abs=0.02)
 
+    def test_a_buffer_over_everything_is_refused(self):
+        with pytest.raises(PointsError, match="training points lie in the buffer"):
+            split_points(random_points(100), block_size_m=500, test_fraction=0.3, buffer_m=1e5)
+
     def test_buffer_takes_training_points_only(self):
         points = random_points(400)
         plain = split_points(points, block_size_m=500, test_fraction=0.3)

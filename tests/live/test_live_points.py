@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from geopointseg.errors import GeopointsegError
+from geopointseg.errors import GeopointsegError, LegendError, RasterError
+from geopointseg.legend import Legend
+from geopointseg.live.live_legend import append_class, read_legend
 from geopointseg.live.live_points import LivePoints
+from geopointseg.live.view_pyramid import read_bounds
 from geopointseg.raster.grid import Grid
 
 GRID = Grid(CRS.from_epsg(32633), Affine(10, 0, 500_000, 0, -10, 5_700_000), 50, 80)
@@ -175,3 +178,29 @@ def test_cells_do_not_depend_on_the_order(clicks, random) -> None:
     assert cells(clicks)[:2] == tuple(
         map(list, np.array(sorted(k for k, v in classes.items() if len(v) == 1)).reshape(-1, 2).T)
     )
+
+
+def test_codes_fit_into_a_class_map() -> None:
+    full = Legend.from_names(["a"], codes=[65_535])
+    grown = append_class(append_class(full, "b"), "c")
+    assert grown.codes.tolist() == [65_535, 1, 2]
+    legend, _ = read_legend([{"name": "a", "code": 65_535}, {"name": "b"}], full)
+    assert legend.codes.tolist() == [65_535, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([{"name": "a", "code": [1]}], "The code of class 'a' is"),
+        ([{"name": "b", "was": "a"}, {"name": "c", "was": "a"}], "the former class 'a'"),
+    ],
+)
+def test_legends_that_cannot_be_are_refused(rows, sentence) -> None:
+    with pytest.raises(LegendError, match=sentence):
+        read_legend(rows, Legend.from_names(["a"]))
+
+
+@pytest.mark.parametrize("value", [1e300, 10**400, -1e20])
+def test_bounds_beyond_any_body_are_refused(value) -> None:
+    with pytest.raises(RasterError, match="'bounds' is"):
+        read_bounds([0, 0, value, 1])
