@@ -298,6 +298,18 @@ def test_points_of_a_file_are_read_and_the_file_is_not_changed(mosaic, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p.gpkg"]
 
 
+def test_a_save_before_quit_is_finished_and_a_cancel_needs_a_request(mosaic, tmp_path) -> None:
+    with LiveClient(["--raster", str(mosaic.path), "--classes", "forest,water"]) as client:
+        west, _, _, north = client.start["bounds"]
+        for k, name in enumerate(("forest", "water", "forest", "water")):
+            client.ask("add", x=west + 5 + 4 * k, y=north - 5 - k, **{"class": name})
+        assert "Expected {'do': 'cancel'" in client.ask("cancel")["error"]
+        saving = client.send("save", folder=str(tmp_path / "model"))
+        client.send("quit")
+        assert list(client.answers(saving))[-1]["ok"]
+    assert ModelBundle.load(tmp_path / "model").legend.names == ["forest", "water"]
+
+
 def test_a_session_that_cannot_start_says_so(tmp_path) -> None:
     with pytest.raises(GeopointsegError, match=r"The raster '.*none.tif' does not exist\."):
         LiveClient(["--raster", str(tmp_path / "none.tif")])
