@@ -14,12 +14,11 @@ doi:10.1080/01431160600589179. Huete (1988), SAVI, doi:10.1016/0034-4257(88)9010
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import NoReturn
-
-import numpy as np
-from rasterio.windows import Window
 
 from geopointseg.bands.sensor import numbered_bands
 from geopointseg.errors import ConfigError, RasterError, nearest_names
@@ -200,82 +199,6 @@ def common_name(band: Band) -> str:
     return ""
 
 
-def drop_empty_bands(scene: Scene, *, reporter: Reporter | None = None) -> Scene:
-    """Return a scene without the bands that are nodata everywhere, with a warning.
-
-    One such band would make every pixel nodata. A band with an image is usually found in its first block, so only
-    empty bands are read in full.
-
-    Raises
-    ------
-    RasterError
-        If all bands are empty.
-    """
-    reporter = reporter or Reporter()
-    empty = _find_empty(scene)
-    if not empty:
-        return scene
-    kept = [b for b in scene.bands if not empty.intersection(s.index for s in b.sources)]
-    lost = [b.label for b in scene.bands if b not in kept]
-    if not kept:
-        raise RasterError(
-            f"'{scene.name}' holds no image: all its bands ({', '.join(lost)}) are nodata everywhere. Expected "
-            "values in some; check the nodata value that the file declares."
-        )
-    listed = ", ".join(lost)
-    reporter.warn(
-        f"'{scene.name}': {f'band {lost[0]} holds' if len(lost) == 1 else f'bands {listed} hold'} nodata only and "
-        f"{'is' if len(lost) == 1 else 'are'} left out."
-    )
-    return scene.with_bands(kept)
-
-
-def require_filled_bands(scene: Scene) -> None:
-    """Raise `RasterError` if a band that was asked for is nodata everywhere."""
-    empty = _find_empty(scene)
-    lost = [b.label for b in scene.bands if empty.intersection(s.index for s in b.sources)]
-    if lost:
-        raise RasterError(
-            f"'{scene.name}' holds nodata only in {'band' if len(lost) == 1 else 'bands'} {', '.join(lost)}, which "
-            "the model or the settings ask for. Expected values; use a raster that has them, or leave the band out."
-        )
-
-
-def _find_empty(scene: Scene) -> set[int]:
-    """Return the positions in the file of bands without any value."""
-    sources = scene.source_bands
-    whole = np.dtype(scene.dtype).kind in "iu"
-    unseen = {band.index for band in sources if not whole or band.may_lack_pixels}
-    if not unseen:
-        return unseen
-    for window in _centre_first(scene):
-        remaining = [band for band in sources if band.index in unseen]
-        if _holds_image(scene, remaining, window):
-            return set()
-        unseen = {b.index for b in remaining if not _holds_image(scene, [b], window)}
-        if not unseen:
-            break
-    return unseen
-
-
-def _holds_image(scene: Scene, bands: Sequence[Band], window: Window) -> bool:
-    """Whether a pixel of a window has a value in all of some bands."""
-    stored, valid = scene.with_bands(bands).read_stored(window)
-    if stored.dtype.kind == "f":
-        valid &= ~np.isnan(stored).any(axis=0)
-    return bool(valid.any())
-
-
-def _centre_first(scene: Scene) -> Iterator[Window]:
-    """Yield a small window in the middle, where imagery is likely, and then all of the scene."""
-    blocks = list(scene.windows(1 << 16))
-    yield blocks[len(blocks) // 2]
-    windows = list(scene.windows(1 << 22))
-    middle = len(windows) // 2
-    yield from windows[middle:]
-    yield from windows[:middle]
-
-
 def _named_by_order(scene: Scene, wanted: Sequence[str], reporter: Reporter) -> Scene:
     """Give the bands of a scene the wanted names where only their order identifies them."""
     nameless = not any(
@@ -318,10 +241,14 @@ def _with_stored_indices(scene: Scene, wanted: Sequence[str]) -> list[str]:
 def _choose_by_color(scene: Scene, wanted: Sequence[str]) -> dict[str, Band]:
     """Return the bands of the wanted colours, by wanted name; none where the file does not declare these colours.
 
-    Colours that only one side declares are ignored. Colours that contradict each other are an error.
+    Names that mean the wanted colours count as them. Other colours that only one side declares are ignored; colours that contradict
+    each other are an error.
     """
     found = {name: _COLORED.fullmatch(name) for name in wanted if name not in scene.band_names}
     asked = {name: (match[1], match[2].lower()) for name, match in found.items() if match}
+    by_name = _named_in_color(scene, wanted, asked)
+    if by_name:
+        return by_name
     colors = declared_colors(scene)
     told = {color: band for band, color in zip(scene.bands, colors, strict=True) if color}
     if any(color not in told for _, color in asked.values()):
@@ -337,12 +264,50 @@ def _choose_by_color(scene: Scene, wanted: Sequence[str]) -> dict[str, Band]:
     return {name: told[color] for name, (_, color) in asked.items()}
 
 
+def _named_in_color(
+    scene: Scene, wanted: Sequence[str], asked: dict[str, tuple[str, str]]
+) -> dict[str, Band]:
+    """Return the bands whose names mean the wanted colours, by wanted name; none where only the order can tell.
+
+    Parameters
+    ----------
+    scene
+        The scene; some of its bands may have names.
+    wanted
+        All wanted names.
+    asked
+        Number and colour of those with a colour, such as ``band_1:red``.
+    """
+    found = {}
+    for name, (_, color) in asked.items():
+        with suppress(RasterError):  # two bands of that name
+            band = _find(scene, color)
+            if band is not None and _is_named(band):
+                found[name] = band
+    colors = {color for _, color in asked.values()}
+    taken = {band.index for band in found.values()}
+    rest = [_number(name) for name in wanted if name not in asked and is_placeholder(name)]
+    if len(found) == len(asked) and not taken.intersection(rest):
+        return found
+    for number, color in asked.values():
+        here = next((b for b in scene.bands if b.index == _number(number) and _is_named(b)), None)
+        if here is not None and common_name(here) in colors - {color}:
+            _refuse_colors(scene, wanted)
+    return {}
+
+
 def _refuse_colors(scene: Scene, wanted: Sequence[str]) -> NoReturn:
     raise RasterError(
         f"The colours of the bands of '{scene.name}' ({', '.join(colored_names(scene)[:12])}) are not those wanted "
-        f"({', '.join(wanted[:12])}), and the bands have no names. Expected the same colours, in any order; correct the "
-        "colours that the file declares (gdal_edit -colorinterp_1 red ...), or name its bands."
+        f"({', '.join(wanted[:12])}). Expected the same colours, in any order; correct the "
+        "colours that the file declares (gdal_edit -colorinterp_1 red ...), or the names of its bands."
     )
+
+
+def color_of(name: str) -> str:
+    """Return the colour of a band that a model knows by number and colour, as ``band_1:red``; else an empty text."""
+    found = _COLORED.fullmatch(name)
+    return found[2].lower() if found else ""
 
 
 def _without_color(scene: Scene, name: str) -> str:
@@ -360,7 +325,13 @@ def _number(placeholder: str) -> int:
 
 
 def _choose(scene: Scene, name: str) -> Band:
-    """Return the band of a scene, or the computed one, that a wanted name means."""
+    """Return the band of a scene, or the computed one, that a wanted name means.
+
+    A band of just that name comes first: names may be digits, or look like formulas.
+    """
+    exact = [band for band in scene.bands if band.name.strip() == name]
+    if len(exact) == 1:
+        return exact[0]
     label, equals, formula = name.partition("=")
     if equals:
         return _compute(scene, label.strip().lower(), formula)
@@ -472,8 +443,8 @@ def is_placeholder(name: str) -> bool:
 
 
 def band_key(name: str) -> str:
-    """Return a name as names are compared: in lower case, with underscores for all other characters."""
-    return re.sub(r"[^0-9a-z.]+", "_", name.lower()).strip("_")
+    """Return a name as names are compared: in lower case, with underscores for all but letters and digits of any script."""
+    return re.sub(r"[^\w.]+", "_", unicodedata.normalize("NFC", name).lower()).strip("_")
 
 
 def _listed(scene: Scene) -> str:

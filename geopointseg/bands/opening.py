@@ -18,8 +18,6 @@ from rasterio.errors import NotGeoreferencedWarning
 from geopointseg.bands.band_names import (
     colored_names,
     declared_colors,
-    drop_empty_bands,
-    require_filled_bands,
     resolve_bands,
 )
 from geopointseg.bands.container import (
@@ -29,6 +27,7 @@ from geopointseg.bands.container import (
     refuse_container,
 )
 from geopointseg.bands.embedding_sorting import separate_embeddings
+from geopointseg.bands.empty_bands import drop_empty_bands, require_filled_bands
 from geopointseg.bands.file_role import PICTURE_ENDINGS, RASTER_ENDINGS
 from geopointseg.bands.file_sorting import LeftOut, SourceFile
 from geopointseg.bands.footprint import Footprints

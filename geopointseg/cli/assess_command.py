@@ -62,7 +62,7 @@ from geopointseg.cli.setting_options import settings_options
 )
 @click.option(
     "--model", default=None, metavar="MODEL_DIR",
-    help="Model of the map: its training points are excluded from the test, and the report describes it.",
+    help="Model of the map: test points that are its training points are refused, and the report describes it.",
 )  # fmt: skip
 @click.option(
     "--training", default=None, metavar="POINTS",

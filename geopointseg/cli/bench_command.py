@@ -31,7 +31,8 @@ _SCRIPTS = {"predict": "bench_predict.py", "sample": "bench_sampling.py", "point
 def bench_command(run: Invocation, what: str, arguments: tuple[str, ...]) -> None:
     """Measure prediction, sampling or rasterizing relative to other software, or a live session.
 
-    Further ARGUMENTS are passed to the benchmark; --help after them lists its options. 'live' takes none.
+    Further ARGUMENTS are passed to the benchmark; 'bench predict -- --help' lists those of 'predict'. 'points' takes the number of points and
+    the side of the raster in pixels, 'live' takes none.
     """
     if what == "live":
         _run_live(run, arguments)

@@ -165,4 +165,10 @@ def export_command(run: Invocation, model: str, output: str) -> None:
     from geopointseg.prediction.export import export_onnx
 
     summary = export_onnx(model, output)
-    run.finish(summary, f"Wrote {output}.")
+    said = [f"Wrote {output}."]
+    if summary["left_out"]:
+        kinds = ", ".join(summary["left_out"])
+        said.append(
+            f"Left out, because ONNX files hold networks only: {kinds}. Maps of the file differ from those of 'predict'."
+        )
+    run.finish(summary, *said)

@@ -7,6 +7,7 @@ model folder, which appears when it is complete.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from geopointseg.assessment.training_points import keep_points
 from geopointseg.bands.band_names import band_specs
 from geopointseg.config import Config
 from geopointseg.errors import Cancelled, ConfigError, TrainingError
-from geopointseg.labels.points import Points
+from geopointseg.labels.points import Points, read_points
 from geopointseg.learning.embedding_members import settings_for_embedding
 from geopointseg.learning.fitted_members import (
     choose_fitted,
@@ -52,7 +53,7 @@ from geopointseg.setting import as_list
 
 def train(
     scenes: Scene | ScenePath | Sequence[Scene | ScenePath],
-    points: Labels,
+    points: Labels | str | os.PathLike[str],
     *,
     output: str | Path,
     config: Config | None = None,
@@ -73,7 +74,7 @@ def train(
     scenes
         One or several rasters with the same bands.
     points
-        Labelled points; or one sparse mask for each scene, which may label every pixel.
+        Labelled points, or a file of points; or one sparse mask for each scene, which may label every pixel.
     output
         The model folder; it appears when the training is done.
     config
@@ -125,6 +126,8 @@ def train(
     output_folder.open(resume=resume)
     started_s = time.monotonic()
     try:
+        if isinstance(points, (str, os.PathLike)):
+            points = read_points(os.fspath(points))
         with torch.random.fork_rng():
             prepared = _prepare(scenes, points, unlabelled, config, seed, reporter, model)
             config, wants_network = _settings_for(prepared.scenes[0], config, model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
 
@@ -19,6 +19,10 @@ from geopointseg.progress import Reporter
 from geopointseg.raster.scene import Scene
 from geopointseg.sampling.patch import LabelledPixels, Patch, locate_labels, read_patches
 from geopointseg.sampling.window_choice import Place, choose_windows
+
+EXTREME_RANGES = 1e6
+"""Distance from the median, in ranges from the 5 to the 95 % quantile, beyond which values are no measurements."""
+_SAMPLED_PX = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +117,48 @@ def read_training_imagery(
         chip_size=sampling.chip_size,
         seed=seed,
     )
-    patches = read_patches(scenes, windows, reporter)
+    patches = _without_extremes(read_patches(scenes, windows, reporter), scenes, reporter)
     labelled = locate_labels(patches, masks)
     _warn_of_unused(windows, masks, reporter)
     return TrainingImagery(tuple(patches), labelled, classes, scenes[0].grid.resolution_m)
+
+
+def _without_extremes(
+    patches: Sequence[Patch], scenes: Sequence[Scene], reporter: Reporter
+) -> list[Patch]:
+    """Return patches without the pixels whose values are so far from all others that they must be an undeclared nodata value.
+
+    A few such pixels would make all others equal in the normalization.
+    """
+    if not patches:
+        return []
+    step = max(int(np.sqrt(sum(p.valid.size for p in patches) / _SAMPLED_PX)), 1)
+    sample = np.concatenate(
+        [p.image[:, ::step, ::step][:, p.valid[::step, ::step]] for p in patches], axis=1
+    )
+    if not sample.shape[1]:
+        return list(patches)
+    low, middle, high = np.percentile(sample.astype(np.float64), (5, 50, 95), axis=1)
+    reach = EXTREME_RANGES * np.maximum(high - low, 1e-6 * np.maximum(np.abs(low), np.abs(high)))
+    kept, found, told = [], 0, 0.0
+    for patch in patches:
+        least, most = patch.image.min(axis=(1, 2)), patch.image.max(axis=(1, 2))
+        if ((most - middle <= reach) & (middle - least <= reach)).all() or not reach.all():
+            kept.append(patch)
+            continue
+        far = np.abs(patch.image - middle[:, None, None]) > reach[:, None, None]
+        extreme = far.any(axis=0) & patch.valid
+        if extreme.any():
+            found, told = found + int(extreme.sum()), float(patch.image[far & extreme][0])
+            image = np.where(extreme, np.float32(0.0), patch.image)
+            patch = replace(patch, image=image, valid=patch.valid & ~extreme)
+        kept.append(patch)
+    if found:
+        reporter.warn(
+            f"{found} pixels of '{scenes[0].name}' have values such as {told:.6g}, more than {EXTREME_RANGES:g} times the range of "
+            "all others. They are not used; declare them as nodata (`[scene] nodata`, or gdal_edit -a_nodata), or a map gives them a class."
+        )
+    return kept
 
 
 def _warn_of_unused(

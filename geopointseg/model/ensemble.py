@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from geopointseg.bands.band_names import color_of
 from geopointseg.errors import ModelError
 from geopointseg.model.bundle import ModelBundle
 from geopointseg.model.inference import Ensemble, WeightedModel
@@ -45,10 +46,10 @@ def combine_models(
     _require_one_legend(bundles)
     bands = union_bands(bundles)
     models = tuple(
-        WeightedModel(
-            bundle.members, bundle.temperature, weight, tuple(map(bands.index, bundle.bands))
+        WeightedModel(bundle.members, bundle.temperature, weight, tuple(map(bands.index, own)))
+        for bundle, own, weight in zip(
+            bundles, _named_alike(bundles), weigh_models(bundles), strict=True
         )
-        for bundle, weight in zip(bundles, weigh_models(bundles), strict=True)
     )
     several = sum(len(bundle.members) for bundle in bundles) > 1
     return Ensemble(models, augmentation, disagreement and several)
@@ -56,7 +57,16 @@ def combine_models(
 
 def union_bands(bundles: Sequence[ModelBundle]) -> list[str]:
     """Return the bands of all models, each once, those of the first model first."""
-    return list(dict.fromkeys(band for bundle in bundles for band in bundle.bands))
+    return list(dict.fromkeys(band for bands in _named_alike(bundles) for band in bands))
+
+
+def _named_alike(bundles: Sequence[ModelBundle]) -> list[list[str]]:
+    """Return the bands of each model; one that is known by its colour has the name that another model knows it by."""
+    names = {band for bundle in bundles for band in bundle.bands}
+    return [
+        [color if (color := color_of(band)) in names else band for band in bundle.bands]
+        for bundle in bundles
+    ]
 
 
 def weigh_models(bundles: Sequence[ModelBundle]) -> tuple[float, ...]:

@@ -145,7 +145,7 @@ def _sieve(plan: Plan, codes: NDArray[Any]) -> NDArray[Any]:
     from rasterio.features import sieve
 
     valid = codes != nodata_code(plan.products.legend)
-    merged = sieve(codes, plan.min_area_px, mask=valid)
+    merged = sieve(codes, min(plan.min_area_px, codes.size), mask=valid)
     return np.where(valid, merged, codes)
 
 

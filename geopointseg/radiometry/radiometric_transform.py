@@ -193,9 +193,14 @@ def _fit_band(
     bytes_: bool,
 ) -> Curve:
     for band, whose in ((source, "the scene"), (reference, "the reference")):
-        if band.is_empty or band.is_constant:
+        if band.is_empty or band.is_constant or band.values.size < 2:
+            few = (
+                "has a single value"
+                if band.is_constant
+                else "varies by less than a thousandth of its values"
+            )
             reporter.warn(
-                f"Band '{band.name}' of {whose} {'is empty' if band.is_empty else 'has a single value'}, so it "
+                f"Band '{band.name}' of {whose} {'is empty' if band.is_empty else few}, so it "
                 "cannot be matched; its values are kept."
             )
             return IDENTITY

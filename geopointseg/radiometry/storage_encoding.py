@@ -78,6 +78,8 @@ def choose_encoding(
     pattern = references[0] if references else scene
     first = pattern.bands[0]
     alike = all((b.scale, b.offset) == (first.scale, first.offset) for b in pattern.bands)
+    if references and not alike:
+        return choose_encoding(scene, transform, ())
     low = min(curve.target[0] for curve in transform.curves)
     high = max(curve.target[-1] for curve in transform.curves)
     dtype, scale, offset = pattern.dtype, first.scale, first.offset

@@ -141,6 +141,11 @@ class Band:
         if self.decoding is not None and self.decoding.changes_values:
             return self.decoding.apply(stored, scale_of_pixel)
         with np.errstate(over="ignore", invalid="ignore"):
+            if stored.dtype.itemsize > 2 and (self.scale, self.offset) != (1.0, 0.0):
+                exact = stored.astype(
+                    np.float64
+                )  # large numbers with an offset, whose difference is small
+                return np.asarray(exact * self.scale + self.offset, np.float32)
             values = stored.astype(np.float32)
             if self.scale != 1.0:
                 values *= np.float32(self.scale)
@@ -275,7 +280,11 @@ def exceed_floats(stored: NDArray[Any], bands: Sequence[Band]) -> NDArray[np.boo
     numpy.ndarray
         bool of the same shape; False where NaN.
     """
-    found = np.abs(stored) > LARGEST
+    found = (
+        np.isinf(stored) | (np.abs(stored.astype(np.float32)) > LARGEST)
+        if stored.dtype == np.float16
+        else np.abs(stored) > LARGEST
+    )
     for plane, values, band in zip(found, stored, bands, strict=True):
         if abs(band.scale) > 1.0 or band.offset != 0.0:
             plane |= np.abs(values.astype(np.float64) * band.scale + band.offset) > LARGEST

@@ -140,12 +140,12 @@ def _vectors_of(
     points: Points, mosaic: Mosaic
 ) -> tuple[list[str], NDArray[np.float32], NDArray[np.int64]]:
     """Return the classes of points on valid pixels, their unit vectors ``(point, dimension)`` and class positions."""
-    if len(points) > _MOST_POINTS:
-        raise PointsError(
-            f"{len(points)} points were given. Expected at most {_MOST_POINTS}, because every pixel is compared with all; choose "
-            "typical ones."
-        )
     place, owner = locate_pixels(points.to_crs(mosaic.grid.crs), mosaic.grid)
+    if len(place) > _MOST_POINTS:
+        raise PointsError(
+            f"The points, lines and polygons lie on {len(place)} pixels. Expected at most {_MOST_POINTS}, because every pixel is compared "
+            "with all; choose typical ones."
+        )
     row, col = np.divmod(place, mosaic.grid.width)
     chips = [mosaic.read(Window(int(c), int(r), 1, 1)) for r, c in zip(row, col, strict=True)]
     valid = np.array([chip.valid[0, 0] for chip in chips], dtype=bool)

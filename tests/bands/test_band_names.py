@@ -17,10 +17,10 @@ from rasterio.enums import ColorInterp
 from geopointseg.bands.band_names import (
     band_specs,
     common_name,
-    drop_empty_bands,
     require_distinct_bands,
     resolve_bands,
 )
+from geopointseg.bands.empty_bands import drop_empty_bands
 from geopointseg.errors import ConfigError, RasterError
 from geopointseg.progress import Event, Reporter
 from geopointseg.raster.expression import Expression
@@ -150,11 +150,15 @@ def test_nameless_bands_are_found_again_by_their_colour(tmp_path: Path):
 @pytest.mark.parametrize(
     "specs", [("band_1", "band_2", "band_3"), ("band_1:red", "band_2:green", "band_3:blue")]
 )
-def test_colours_told_by_one_side_only_change_nothing(tmp_path: Path, specs: tuple[str, ...]):
+def test_colours_told_by_one_side_only_need_names_on_the_other(
+    tmp_path: Path, specs: tuple[str, ...]
+):
     same = colored(tmp_path / "rgb.tif", "rgb")
     plain, named = write(tmp_path / "u.tif", 3), write(tmp_path / "n.tif", ("blue", "green", "red"))
-    for scene in (same, plain, named):
+    for scene in (same, plain):
         assert values_of(resolve_bands(scene, specs)) == [10, 20, 30]
+    by_name = [30, 20, 10] if ":" in specs[0] else [10, 20, 30]
+    assert values_of(resolve_bands(named, specs)) == by_name
     assert band_specs(plain) == ("band_1", "band_2", "band_3")
 
 
@@ -346,3 +350,21 @@ def test_all_bands_nodata_is_refused(tmp_path: Path):
 def test_two_hundred_bands_by_number(tmp_path: Path):
     scene = resolve_bands(write(tmp_path / "h.tif", 200), ["150", "3"])
     assert values_of(scene) == [1500, 30]
+
+
+@pytest.mark.parametrize(
+    "names", [("3", "2", "1"), ("红", "绿", "蓝"), ("b=1", "b=2", "b=3"), ("b+1", "b-1", "b*1")]
+)
+def test_names_of_any_kind_find_their_own_bands_again(tmp_path: Path, names) -> None:
+    scene = write(tmp_path / "s.tif", names)
+    assert values_of(resolve_bands(scene, band_specs(scene))) == [10, 20, 30]
+
+
+def test_colours_of_a_model_are_found_by_the_names_of_a_scene(tmp_path: Path) -> None:
+    wanted = ("band_1:red", "band_2:green", "band_3:blue")
+    scene = write(tmp_path / "3.tif", ("blue", "green", "red"))
+    assert values_of(resolve_bands(scene, wanted)) == [30, 20, 10]
+    four = write(tmp_path / "4.tif", ("blue", "green", "red", "nir"))
+    assert values_of(resolve_bands(four, (*wanted, "band_4"))) == [30, 20, 10, 40]
+    with pytest.raises(RasterError, match="are not those wanted"):
+        resolve_bands(write(tmp_path / "mixed.tif", ("blue", "green", "swir22")), wanted)

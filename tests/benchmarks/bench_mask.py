@@ -180,4 +180,6 @@ def main(count: int = 1_000_000, side: int = 20_000) -> None:
 
 
 if __name__ == "__main__":
+    if not all(argument.isdigit() for argument in sys.argv[1:]):
+        sys.exit(__doc__)
     main(*(int(argument) for argument in sys.argv[1:]))

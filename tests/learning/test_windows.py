@@ -10,7 +10,7 @@ from affine import Affine
 
 from geopointseg.config import SamplingConfig
 from geopointseg.labels.sparse_mask import SparseMask
-from geopointseg.learning.training_imagery import read_training_imagery
+from geopointseg.learning.training_imagery import _without_extremes, read_training_imagery
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import Grid
 from geopointseg.raster.scene import Scene
@@ -120,3 +120,16 @@ def test_no_window_is_kept_twice() -> None:
     mask = mask_of([0, 6, 390], [3, 3, 390], [0, 1, 2], place.grid)
     windows = choose_windows([place], [[mask]], room=3 * 16**2 * 4 // 3, chip_size=CHIP, seed=0)
     assert len(set(windows)) == len(windows) >= 2
+
+
+def test_undeclared_nodata_is_not_learnt_from() -> None:
+    image = np.random.default_rng(0).normal(100, 20, (2, 64, 64)).astype(np.float32)
+    image[:, :4, :4] = -3.4028235e38
+    patch = Patch(0, 0, 0, image, np.ones((64, 64), bool), grid_of(64, 64))
+    scenes = [SimpleNamespace(name="s.tif")]
+    with pytest.warns(UserWarning, match="16 pixels of 's.tif' have values such as -3.4028"):
+        (kept,) = _without_extremes([patch], scenes, Reporter())
+    assert (~kept.valid).sum() == 16
+    assert np.abs(kept.image).max() < 1000
+    (same,) = _without_extremes([kept], scenes, Reporter())
+    assert same is kept

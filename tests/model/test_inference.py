@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -354,3 +355,11 @@ def test_nothing_else_runs_members() -> None:
         if re.search(r"\.probabilities\((?!\))", path.read_text(encoding="utf-8"))
     }
     assert calls <= inside
+
+
+def test_models_that_know_bands_by_colour_and_by_name_go_together() -> None:
+    colored, named = (
+        SimpleNamespace(bands=bands) for bands in (("band_1:red", "band_2:nir"), ("nir", "red"))
+    )
+    assert union_bands([colored, named]) == ["red", "nir"]
+    assert union_bands([colored]) == ["band_1:red", "band_2:nir"]
