@@ -136,10 +136,16 @@ class Legend:
         Raises
         ------
         LegendError
-            If a code is negative, a colour malformed, or a code or name occurs twice.
+            If a code is negative or no whole number, a colour malformed, a code or name occurs twice, or the numbers of names, codes
+            and colours differ.
         """
         codes = range(1, len(names) + 1) if codes is None else codes
         colors = class_colors([str(name) for name in names]) if colors is None else colors
+        if not len(codes) == len(names) == len(colors) or any(int(c) != c for c in codes):
+            raise LegendError(
+                f"{len(names)} names, the codes {list(codes)} and {len(colors)} colours were given. Expected a whole number and a colour for "
+                "each name."
+            )
         rows = zip(codes, names, colors, strict=True)
         return cls(tuple(LegendEntry(int(c), str(n), str(k).lower()) for c, n, k in rows))
 

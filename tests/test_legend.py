@@ -94,3 +94,11 @@ def test_more_classes_than_a_model_can_have_are_refused():
     Legend.from_names([f"class {k}" for k in range(MOST_CLASSES)])
     with pytest.raises(LegendError, match=r"has 1025 classes\. Expected at most 1024; use a field"):
         Legend.from_names([f"class {k}" for k in range(MOST_CLASSES + 1)])
+
+
+@pytest.mark.parametrize(
+    "options", [{"codes": [1, 2]}, {"codes": [1.5]}, {"colors": ["#000000", "#ffffff"]}]
+)
+def test_names_codes_and_colours_belong_together(options) -> None:
+    with pytest.raises(LegendError, match="Expected a whole number and a colour for each name"):
+        Legend.from_names(["a"], **options)

@@ -233,6 +233,10 @@ def _assess_points(
 
 def _test_points(points: Points) -> Points:
     """Return the points marked ``test``, where any are; otherwise those without another mark."""
+    if not len(points):
+        raise PointsError(
+            "There are no test points. Expected at least one; add points to the layer."
+        )
     marked = points.split == "test"
     kept = marked if marked.any() else ~np.isin(points.split, ("train", "validation", "buffer"))
     if not kept.any():

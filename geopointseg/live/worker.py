@@ -269,7 +269,7 @@ def _read_folder(body: Mapping[str, Any]) -> Path:
             f"The folder '{text[:_SHOWN]}' is not one that a user chooses. Expected the path of a folder of this machine without "
             "'..'; send the absolute path."
         )
-    return Path(text)
+    return Path(text).expanduser() if text.startswith("~") else Path(text)
 
 
 def _read_list(body: Mapping[str, Any], key: str) -> Sequence[object]:
