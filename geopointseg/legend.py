@@ -141,10 +141,10 @@ class Legend:
         """
         codes = range(1, len(names) + 1) if codes is None else codes
         colors = class_colors([str(name) for name in names]) if colors is None else colors
-        if not len(codes) == len(names) == len(colors) or any(int(c) != c for c in codes):
+        codes, names = [_code(code) for code in codes], list(names)
+        if not len(codes) == len(names) == len(colors):
             raise LegendError(
-                f"{len(names)} names, the codes {list(codes)} and {len(colors)} colours were given. Expected a whole number and a colour for "
-                "each name."
+                f"{len(names)} names, {len(codes)} codes and {len(colors)} colours were given. Expected a code and a colour for each name."
             )
         rows = zip(codes, names, colors, strict=True)
         return cls(tuple(LegendEntry(int(c), str(n), str(k).lower()) for c, n, k in rows))
@@ -256,3 +256,17 @@ def _whole(code: float | str) -> int:
     if isinstance(code, float) and not code.is_integer():
         raise ValueError(f"the code {code} is no whole number")
     return int(code)
+
+
+def _code(value: Any) -> int:
+    """Return a class code, or raise `LegendError` where it is no whole number."""
+    try:
+        code = int(value)
+        is_whole = isinstance(value, str) or code == value
+    except (TypeError, ValueError, OverflowError):
+        is_whole = False
+    if not is_whole:
+        raise LegendError(
+            f"The class code {value!r} is no whole number. Expected one of 0 or more."
+        )
+    return code

@@ -138,7 +138,10 @@ def require_room() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:  # no /proc
+        return
     if limit - pages * resource.getpagesize() < _ROOM_BYTES:
         raise MemoryError("the limit of the address space (ulimit -v) is reached")
 

@@ -96,9 +96,14 @@ def test_more_classes_than_a_model_can_have_are_refused():
         Legend.from_names([f"class {k}" for k in range(MOST_CLASSES + 1)])
 
 
-@pytest.mark.parametrize(
-    "options", [{"codes": [1, 2]}, {"codes": [1.5]}, {"colors": ["#000000", "#ffffff"]}]
-)
+@pytest.mark.parametrize("options", [{"codes": [1, 2]}, {"colors": ["#000000", "#ffffff"]}])
 def test_names_codes_and_colours_belong_together(options) -> None:
-    with pytest.raises(LegendError, match="Expected a whole number and a colour for each name"):
+    with pytest.raises(LegendError, match="Expected a code and a colour for each name"):
         Legend.from_names(["a"], **options)
+
+
+@pytest.mark.parametrize("code", [1.5, "x", None, float("nan")])
+def test_codes_are_whole_numbers(code) -> None:
+    with pytest.raises(LegendError, match="is no whole number"):
+        Legend.from_names(["a"], codes=[code])
+    assert Legend.from_names(["a", "b"], codes=iter(["3", 4.0])).codes.tolist() == [3, 4]

@@ -21,7 +21,7 @@ from geopointseg.assessment.assessment_result import (
 )
 from geopointseg.assessment.class_matching import (
     MatchedLegend,
-    have_other_codes,
+    agree_by_name,
     match_legends,
     used_classes,
 )
@@ -393,9 +393,9 @@ def _count_by_stratum(
 
 
 def _assess_raster(class_map: ClassMap, reference: ClassMap, reporter: Reporter) -> Assessment:
-    is_named = not any(e.name == str(e.code) for e in reference.legend.entries)
     have_codes = set(reference.legend.codes.tolist()) & set(class_map.legend.codes.tolist())
-    by_name = is_named and (not have_codes or have_other_codes(class_map.legend, reference.legend))
+    is_named = not any(e.name == str(e.code) for e in reference.legend.entries)
+    by_name = is_named and (not have_codes or agree_by_name(class_map.legend, reference.legend))
     matched = match_legends(class_map.legend, reference.legend, by_name=by_name)
     require_transformation(reference.grid.crs, class_map.grid.crs)
     pixels, area_m2, unlabelled_m2 = _compare_rasters(class_map, reference, matched, reporter)

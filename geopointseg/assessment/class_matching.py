@@ -85,13 +85,12 @@ def used_classes(legend: Legend, class_index: NDArray[np.int64]) -> NDArray[np.i
     return np.flatnonzero(np.bincount(class_index, minlength=len(legend)) > 0)
 
 
-def have_other_codes(map_legend: Legend, reference: Legend) -> bool:
-    """Return whether a class of the reference is on the map by its name, and has another code there."""
-    names = NameTable(map_legend.names)
-    codes = {code: index for index, code in enumerate(map_legend.codes.tolist())}
-    return any(
-        _code_on_map(e, map_legend, codes.get(e.code), names) is not None for e in reference.entries
-    )
+def agree_by_name(map_legend: Legend, reference: Legend) -> bool:
+    """Return whether more classes of a reference are on the map by their name than by their code."""
+    names, codes = NameTable(map_legend.names), set(map_legend.codes.tolist())
+    named = [e for e in reference.entries if e.name != str(e.code)]
+    by_name = sum(names.find(e.name) is not None for e in named)
+    return by_name > sum(e.code in codes for e in reference.entries)
 
 
 def _code_on_map(

@@ -444,7 +444,7 @@ def is_placeholder(name: str) -> bool:
 
 def band_key(name: str) -> str:
     """Return a name as names are compared: in lower case, with underscores for all but letters and digits of any script."""
-    return re.sub(r"[^\w.]+", "_", unicodedata.normalize("NFC", name).lower()).strip("_")
+    return re.sub(r"[^\w.]+", "_", unicodedata.normalize("NFKC", name).lower()).strip("_")
 
 
 def _listed(scene: Scene) -> str:

@@ -21,7 +21,8 @@ from geopointseg.sampling.patch import LabelledPixels, Patch, locate_labels, rea
 from geopointseg.sampling.window_choice import Place, choose_windows
 
 EXTREME_RANGES = 1e6
-"""Distance from the median, in ranges from the 5 to the 95 % quantile, beyond which values are no measurements."""
+"""Distance from the median beyond which values are no measurements, in spreads: the range from the 5 to the 95 % quantile, or the
+larger size of these quantiles."""
 _SAMPLED_PX = 200_000
 
 
@@ -139,25 +140,29 @@ def _without_extremes(
     if not sample.shape[1]:
         return list(patches)
     low, middle, high = np.percentile(sample.astype(np.float64), (5, 50, 95), axis=1)
-    reach = EXTREME_RANGES * np.maximum(high - low, 1e-6 * np.maximum(np.abs(low), np.abs(high)))
-    kept, found, told = [], 0, 0.0
+    spread = np.maximum(high - low, np.maximum(np.abs(low), np.abs(high)))
+    reach = np.where(
+        spread > 0, EXTREME_RANGES * spread, np.inf
+    )  # a band that is mostly 0 has none
+    kept: list[Patch] = []
     for patch in patches:
-        least, most = patch.image.min(axis=(1, 2)), patch.image.max(axis=(1, 2))
-        if ((most - middle <= reach) & (middle - least <= reach)).all() or not reach.all():
-            kept.append(patch)
-            continue
-        far = np.abs(patch.image - middle[:, None, None]) > reach[:, None, None]
-        extreme = far.any(axis=0) & patch.valid
+        extreme = np.zeros(patch.shape, bool)
+        for plane, centre, limit in zip(patch.image, middle, reach, strict=True):
+            if plane.max() - centre > limit or centre - plane.min() > limit:
+                extreme |= np.abs(plane - centre) > limit
+        extreme &= patch.valid
         if extreme.any():
-            found, told = found + int(extreme.sum()), float(patch.image[far & extreme][0])
+            told = patch.image[:, extreme][:, 0]
+            told = told[np.argmax(np.abs(told - middle) / reach)]
+            reporter.warn(
+                f"{int(extreme.sum())} pixels of '{scenes[patch.scene].name}' have values such as {told:.6g}, more than {EXTREME_RANGES:g} times as "
+                "far from the others as these reach. They are not used; declare them as nodata (`[scene] nodata`, or gdal_edit -a_nodata), or a "
+                "map gives them a class."
+            )
             image = np.where(extreme, np.float32(0.0), patch.image)
-            patch = replace(patch, image=image, valid=patch.valid & ~extreme)
-        kept.append(patch)
-    if found:
-        reporter.warn(
-            f"{found} pixels of '{scenes[0].name}' have values such as {told:.6g}, more than {EXTREME_RANGES:g} times the range of "
-            "all others. They are not used; declare them as nodata (`[scene] nodata`, or gdal_edit -a_nodata), or a map gives them a class."
-        )
+            kept.append(replace(patch, image=image, valid=patch.valid & ~extreme))
+        else:
+            kept.append(patch)
     return kept
 
 

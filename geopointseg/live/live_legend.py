@@ -78,14 +78,16 @@ def read_legend(rows: Sequence[object], before: Legend) -> tuple[Legend, dict[st
     table = [(row, read_name(row.get("name"))) for row in rows if isinstance(row, Mapping)]
     colors = class_colors([name for _, name in table])
     given = [row.get("code") for row, _ in table]
+    taken: set[str] = set()
     entries, renamed, used = [], {}, {e.code for e in before.entries} | _whole(given)
     for (row, name), default in zip(table, colors, strict=True):
         was = read_name(row["was"]) if row.get("was") is not None else name
         old = known.get(was)
-        if row.get("was") is not None and was in renamed:
+        if old is not None and was in taken:
             raise LegendError(
                 f"Two rows of the legend are the former class '{was}'. Expected one; give the other a name without 'was'."
             )
+        taken.add(was)
         if was != name:
             renamed[was] = name
         code = row.get("code") if row.get("code") is not None else (old.code if old else None)

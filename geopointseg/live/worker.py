@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -269,7 +270,7 @@ def _read_folder(body: Mapping[str, Any]) -> Path:
             f"The folder '{text[:_SHOWN]}' is not one that a user chooses. Expected the path of a folder of this machine without "
             "'..'; send the absolute path."
         )
-    return Path(text).expanduser() if text.startswith("~") else Path(text)
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - leaves names of unknown users as they are
 
 
 def _read_list(body: Mapping[str, Any], key: str) -> Sequence[object]:

@@ -62,11 +62,14 @@ def union_bands(bundles: Sequence[ModelBundle]) -> list[str]:
 
 def _named_alike(bundles: Sequence[ModelBundle]) -> list[list[str]]:
     """Return the bands of each model; one that is known by its colour has the name that another model knows it by."""
-    names = {band for bundle in bundles for band in bundle.bands}
-    return [
-        [color if (color := color_of(band)) in names else band for band in bundle.bands]
-        for bundle in bundles
-    ]
+    named = []
+    for bundle in bundles:
+        others = {band for other in bundles if other is not bundle for band in other.bands}
+        names = others - {*bundle.bands}
+        named.append(
+            [color if (color := color_of(band)) in names else band for band in bundle.bands]
+        )
+    return named
 
 
 def weigh_models(bundles: Sequence[ModelBundle]) -> tuple[float, ...]:

@@ -141,11 +141,12 @@ class Band:
         if self.decoding is not None and self.decoding.changes_values:
             return self.decoding.apply(stored, scale_of_pixel)
         with np.errstate(over="ignore", invalid="ignore"):
-            if stored.dtype.itemsize > 2 and (self.scale, self.offset) != (1.0, 0.0):
-                exact = stored.astype(
-                    np.float64
-                )  # large numbers with an offset, whose difference is small
-                return np.asarray(exact * self.scale + self.offset, np.float32)
+            if stored.dtype.itemsize > 2 and self.offset != 0.0:
+                # large numbers with a large offset: their small difference would be lost in 32 bits
+                exact = stored.astype(np.float64)
+                exact *= self.scale
+                exact += self.offset
+                return exact.astype(np.float32)
             values = stored.astype(np.float32)
             if self.scale != 1.0:
                 values *= np.float32(self.scale)

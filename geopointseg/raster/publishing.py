@@ -451,9 +451,7 @@ def _tells_of_full_disk(error: Exception, folder: Path) -> bool:
     """Whether an error of any library while an output is written is due to a full disk."""
     if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
         return True
-    if re.search(
-        r"No space left|(disk|database or disk) is full|Failed to commit transaction", str(error)
-    ):
+    if re.search(r"No space left|disk is full", str(error)):
         return True
     try:
         return shutil.disk_usage(folder).free < _LEAST_FREE_BYTES

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geopointseg.errors import RasterError
 from geopointseg.raster.coordinates import transform_coordinates
 from geopointseg.raster.grid import Grid
 from geopointseg.sampling.patch import LabelledPixels, Patch
+
+Extent = tuple[Grid, tuple[int, int]]
 
 
 def ground_positions(patches: Sequence[Patch], labelled: LabelledPixels) -> NDArray[np.int64]:
@@ -35,16 +38,15 @@ def ground_positions(patches: Sequence[Patch], labelled: LabelledPixels) -> NDAr
     """
     if not patches:
         return np.zeros((len(labelled), 3), np.int64)
-    extents = _extents(patches)
-    site_of = _sites(extents)
+    extents, site_of = find_sites(patches)
     origin = np.array([(site_of[p.scene], p.row, p.col) for p in patches], np.int64)
     found = origin[labelled.patch]
     found[:, 1:] += np.column_stack([labelled.row, labelled.col])
     for position, patch in enumerate(patches):
         site = site_of[patch.scene]
-        own = np.flatnonzero(labelled.patch == position)
-        if site == patch.scene or not len(own):
+        if site == patch.scene:
             continue
+        own = np.flatnonzero(labelled.patch == position)
         grid = patch.grid
         first, (top, left) = extents[site]
         world = grid.pixel_to_world(labelled.row[own] + 0.5, labelled.col[own] + 0.5)
@@ -55,11 +57,38 @@ def ground_positions(patches: Sequence[Patch], labelled: LabelledPixels) -> NDAr
     return found
 
 
-def _extents(patches: Sequence[Patch]) -> dict[int, tuple[Grid, tuple[int, int]]]:
+def find_sites(patches: Sequence[Patch]) -> tuple[dict[int, Extent], dict[int, int]]:
+    """Return the extent of each scene, and the first scene of its site."""
+    extents = _extents(patches)
+    scenes = [*extents]
+    crs: dict[CRS, Grid] = {}
+    for grid, _ in extents.values():
+        crs.setdefault(grid.crs, grid)
+    site_of = {scene: scene for scene in scenes}
+    for reference in crs.values():
+        boxes = np.array([_box_in(grid, reference) for grid, _ in extents.values()])
+        for place, scene in enumerate(scenes[:-1]):
+            if extents[scene][0].crs != reference.crs:
+                continue
+            west, south, east, north = boxes.T
+            own = boxes[place]
+            near = (west < own[2]) & (own[0] < east) & (south < own[3]) & (own[1] < north)
+            for other in np.flatnonzero(near):
+                ends = {site_of[scene], site_of[scenes[other]]}
+                if len(ends) == 2:
+                    site_of = {
+                        s: min(ends) if site in ends else site for s, site in site_of.items()
+                    }
+    return extents, site_of
+
+
+def _extents(patches: Sequence[Patch]) -> dict[int, Extent]:
     """Return the grid around the patches of each scene, and its first row and column in the scene."""
+    of_scene: dict[int, list[Patch]] = {}
+    for patch in patches:
+        of_scene.setdefault(patch.scene, []).append(patch)
     extents = {}
-    for scene in dict.fromkeys(patch.scene for patch in patches):
-        own = [patch for patch in patches if patch.scene == scene]
+    for scene, own in of_scene.items():
         top, left = min(p.row for p in own), min(p.col for p in own)
         bottom = max(p.row + p.shape[0] for p in own)
         right = max(p.col + p.shape[1] for p in own)
@@ -68,20 +97,11 @@ def _extents(patches: Sequence[Patch]) -> dict[int, tuple[Grid, tuple[int, int]]
     return extents
 
 
-def _sites(extents: dict[int, tuple[Grid, tuple[int, int]]]) -> dict[int, int]:
-    """Return the first scene of the site of each scene."""
-    site_of = {scene: scene for scene in extents}
-    for scene, other in combinations(extents, 2):
-        ends = site_of[scene], site_of[other]
-        if ends[0] != ends[1] and _overlap(extents[scene][0], extents[other][0]):
-            site_of = {s: min(ends) if site in ends else site for s, site in site_of.items()}
-    return site_of
-
-
-def _overlap(one: Grid, other: Grid) -> bool:
+def _box_in(grid: Grid, reference: Grid) -> tuple[float, float, float, float]:
+    """Return the bounds of a grid in the CRS of another one, nearest to it where x goes around; NaN where there are none."""
     try:
-        west, south, east, north = other.shifted_towards(one).bounds_in(one.crs)
+        west, south, east, north = grid.bounds_in(reference.crs)
     except RasterError:
-        return False  # not on one body or site
-    own = one.bounds
-    return west < own[2] and own[0] < east and south < own[3] and own[1] < north
+        return math.nan, math.nan, math.nan, math.nan  # not on one body or site
+    shift = float(reference.nearest_x((west + east) / 2)) - (west + east) / 2
+    return west + shift, south, east + shift, north

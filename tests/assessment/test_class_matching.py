@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geopointseg.assessment.class_matching import match_legends
+from geopointseg.assessment.class_matching import agree_by_name, match_legends
 from geopointseg.errors import LegendError
 from geopointseg.legend import Legend
 
@@ -97,3 +97,11 @@ def test_a_class_with_another_code_is_refused_also_where_that_code_is_free() -> 
         LegendError, match="'forest' has the code 4 in the reference and 2 on the map"
     ):
         match_legends(on_map, reference, by_name=False)
+
+
+def test_the_way_in_which_more_classes_agree_counts() -> None:
+    german = Legend.from_names(["Wald", "Wasser", "Acker", "Gras"], codes=[1, 2, 3, 4])
+    english = Legend.from_names(["forest", "water", "arable", "Gras"], codes=[1, 2, 3, 7])
+    assert not agree_by_name(german, english)
+    assert agree_by_name(german, Legend.from_names(["Acker", "Gras", "Moor"], codes=[7, 8, 1]))
+    assert not agree_by_name(german, Legend.from_names(["1", "2"], codes=[1, 2]))

@@ -133,3 +133,25 @@ def test_undeclared_nodata_is_not_learnt_from() -> None:
     assert np.abs(kept.image).max() < 1000
     (same,) = _without_extremes([kept], scenes, Reporter())
     assert same is kept
+
+
+def kept_of(image: np.ndarray, scene: int = 0) -> np.ndarray:
+    """Return which pixels of an image are learnt from."""
+    patch = Patch(scene, 0, 0, image.astype(np.float32), np.ones((64, 64), bool), grid_of(64, 64))
+    scenes = [SimpleNamespace(name="a.tif"), SimpleNamespace(name="b.tif")]
+    return _without_extremes([patch], scenes, Reporter())[0].valid
+
+
+@pytest.mark.parametrize("common", [-0.1, 1.0, 58.3, 0.0])
+def test_rare_values_of_imagery_with_one_common_value_are_learnt_from(common) -> None:
+    image = np.full((2, 64, 64), common)
+    image[:, :2] = np.random.default_rng(0).uniform(0, 9000, (2, 2, 64))
+    assert kept_of(image).all()
+
+
+def test_a_band_that_is_mostly_zero_does_not_hide_values_of_another() -> None:
+    image = np.zeros((2, 64, 64))
+    image[1] = np.random.default_rng(0).normal(100, 20, (64, 64))
+    image[1, 5, 5] = -3.4028235e38
+    with pytest.warns(UserWarning, match="1 pixels of 'b.tif'"):
+        assert (~kept_of(image, scene=1)).sum() == 1

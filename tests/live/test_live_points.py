@@ -193,6 +193,8 @@ def test_codes_fit_into_a_class_map() -> None:
     [
         ([{"name": "a", "code": [1]}], "The code of class 'a' is"),
         ([{"name": "b", "was": "a"}, {"name": "c", "was": "a"}], "the former class 'a'"),
+        ([{"name": "a"}, {"name": "b", "was": "a", "code": 2}], "the former class 'a'"),
+        ([{"name": "b", "was": "a", "code": 2}, {"name": "a"}], "the former class 'a'"),
     ],
 )
 def test_legends_that_cannot_be_are_refused(rows, sentence) -> None:
@@ -204,3 +206,10 @@ def test_legends_that_cannot_be_are_refused(rows, sentence) -> None:
 def test_bounds_beyond_any_body_are_refused(value) -> None:
     with pytest.raises(RasterError, match="'bounds' is"):
         read_bounds([0, 0, value, 1])
+
+
+def test_classes_can_swap_their_names() -> None:
+    before = Legend.from_names(["a", "b"])
+    legend, renamed = read_legend([{"name": "b", "was": "a"}, {"name": "a", "was": "b"}], before)
+    assert (legend.names, legend.codes.tolist()) == (["b", "a"], [1, 2])
+    assert renamed == {"a": "b", "b": "a"}
