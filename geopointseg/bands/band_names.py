@@ -98,7 +98,7 @@ def resolve_bands(
     scene
         Any scene; a band chosen before is chosen from.
     wanted
-        For each band a name, a common name, a number in the file (``"3"``), a wavelength (``"665nm"``), an index
+        For each band a name, a common name, a number in the file (``"3"``, unless a band has it for its name), a wavelength (``"665nm"``), an index
         (``"ndvi"``), a formula (``"ratio = nir / red"``), or a number and a colour (``"band_3:blue"``): the band of
         that colour where a file without names declares colours, else that number. Empty takes the scene as it is.
     reporter
