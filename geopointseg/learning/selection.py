@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from geopointseg.labels.block_split import deal_blocks
 from geopointseg.learning.training_imagery import TrainingImagery
 from geopointseg.model.inference import apply_temperature
-from geopointseg.sampling.ground_position import ground_positions
 from geopointseg.sampling.patch import LabelledPixels
+from geopointseg.sampling.site_position import site_positions
 
 Probabilities = NDArray[np.float32]
 
@@ -167,9 +167,9 @@ def hold_out(
         return none
     counts = labelled.counts(imagery.classes)
     shares = np.array([1.0 - share, share])
-    ground = ground_positions(imagery.patches, labelled)
+    places = site_positions(imagery.patches, labelled)
     for blocks_needed, across in product((1, 2), BLOCKS_ACROSS):
-        block = _blocks(ground, across)
+        block = _blocks(places, across)
         table = np.zeros((block.max() + 1, imagery.classes), dtype=np.int64)
         np.add.at(table, (block, labelled.class_index), 1)
         wanted = (counts >= LEAST_TO_HOLD_OUT) & ((table > 0).sum(axis=0) >= blocks_needed)
@@ -183,9 +183,9 @@ def hold_out(
     return none
 
 
-def _blocks(ground: NDArray[np.int64], across: int) -> NDArray[np.int64]:
-    """Return the number of the block of each pixel by its position on the ground; see `ground_positions`."""
-    site, row, col = ground.T
+def _blocks(places: NDArray[np.int64], across: int) -> NDArray[np.int64]:
+    """Return the number of the block of each pixel by its position on the ground; see `site_positions`."""
+    site, row, col = places.T
     extent = max(int(np.ptp(row)), int(np.ptp(col)), 1) + 1
     side = max(-(-extent // across), 1)
     cells = np.column_stack([site, (row - row.min()) // side, (col - col.min()) // side])

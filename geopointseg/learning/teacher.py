@@ -18,8 +18,8 @@ from geopointseg.model.forest import Forest
 from geopointseg.model.inference import Ensemble, predict_at, predict_window
 from geopointseg.progress import Reporter
 from geopointseg.raster.grid import block_windows
-from geopointseg.sampling.ground_position import ground_positions
 from geopointseg.sampling.patch import LabelledPixels
+from geopointseg.sampling.site_position import site_positions
 
 BLOCK_PX = 512
 """Side of the blocks in which large patches are predicted."""
@@ -53,7 +53,7 @@ def fit_forest(
         classes=imagery.classes,
         config=config,
         seed=seed,
-        ground=ground_positions(imagery.patches, labelled),
+        places=site_positions(imagery.patches, labelled),
     )
 
 

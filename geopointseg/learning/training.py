@@ -126,8 +126,6 @@ def train(
     output_folder.open(resume=resume)
     started_s = time.monotonic()
     try:
-        if isinstance(points, (str, os.PathLike)):
-            points = read_points(os.fspath(points))
         with torch.random.fork_rng():
             prepared = _prepare(scenes, points, unlabelled, config, seed, reporter, model)
             config, wants_network = _settings_for(prepared.scenes[0], config, model)
@@ -164,15 +162,16 @@ def train(
 
 def _prepare(
     scenes: Scene | ScenePath | Sequence[Scene | ScenePath],
-    points: Labels,
+    points: Labels | str | os.PathLike[str],
     unlabelled: Sequence[Scene | ScenePath],
     config: Config,
     seed: int,
     reporter: Reporter,
     model: ModelKind,
 ) -> Prepared:
+    labels = read_points(os.fspath(points)) if isinstance(points, (str, os.PathLike)) else points
     return prepare(
-        as_list(scenes), points, as_list(unlabelled), config, seed, reporter, network=model == "network"
+        as_list(scenes), labels, as_list(unlabelled), config, seed, reporter, network=model == "network"
     )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ class Forest:
         classes: int,
         config: ForestConfig | None = None,
         seed: int = 0,
-        ground: NDArray[np.int64] | None = None,
+        places: NDArray[np.int64] | None = None,
     ) -> Self:
         """Fit a forest to labelled pixels.
 
@@ -101,7 +101,7 @@ class Forest:
             Kind of features and number of trees.
         seed
             Seed of the random numbers.
-        ground
+        places
             Site, row and column on the ground of the labelled pixels of all images in their order, int64 ``(pixel, 3)``. Pixels that
             lie beside each other on a site are held out together. None takes each image for a site of its own.
 
@@ -133,7 +133,7 @@ class Forest:
             trees=config.trees // 2 if in_context else config.trees,
             seed=seed,
             dense=in_context,
-            ground=ground,
+            places=places,
         )
         if not in_context:
             trees, out_of_bag = fitter.fit_trees(extractor.count)

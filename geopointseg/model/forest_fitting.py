@@ -128,7 +128,7 @@ class ForestFitter:
         Class index and weight of each labelled pixel, int64 and float64 ``(pixel,)``.
     position
         Image, row and column of each labelled pixel, int64 ``(pixel, 3)``.
-    ground
+    places
         Site, row and column on the ground of each labelled pixel, int64 ``(pixel, 3)``.
     cells
         Cells with features of all their pixels.
@@ -147,7 +147,7 @@ class ForestFitter:
     class_index: NDArray[np.int64]
     weight: NDArray[np.float64]
     position: NDArray[np.int64]
-    ground: NDArray[np.int64]
+    places: NDArray[np.int64]
     cells: tuple[GridCell, ...]
     step: int
     classes: int
@@ -165,7 +165,7 @@ class ForestFitter:
         trees: int,
         seed: int,
         dense: bool,
-        ground: NDArray[np.int64] | None = None,
+        places: NDArray[np.int64] | None = None,
     ) -> Self:
         """Compute the features of labelled pixels and, with ``dense``, of cells around them and elsewhere.
 
@@ -185,7 +185,7 @@ class ForestFitter:
             Seed of the random numbers.
         dense
             Whether to compute cells, which tuning and class factors need.
-        ground
+        places
             As in `Forest.fit`.
 
         Returns
@@ -223,7 +223,7 @@ class ForestFitter:
             class_index=np.concatenate([p.class_index for p in labelled]).astype(np.int64),
             weight=np.concatenate([p.weight for p in labelled]).astype(np.float64),
             position=position,
-            ground=position if ground is None else ground,
+            places=position if places is None else places,
             cells=tuple(cells),
             step=step,
             classes=classes,
@@ -328,14 +328,14 @@ class ForestFitter:
         """Assign spatial clusters of labelled pixels to folds."""
         from sklearn.cluster import KMeans
 
-        fold = np.zeros(len(self.ground), np.int64)
+        fold = np.zeros(len(self.places), np.int64)
         generator, first = np.random.default_rng([self.seed, 5]), 0
-        for site in np.unique(self.ground[:, 0]):
-            own = self.ground[:, 0] == site
+        for site in np.unique(self.places[:, 0]):
+            own = self.places[:, 0] == site
             clusters = min(3 * FOLDS, int(own.sum()))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model = KMeans(clusters, n_init=2, random_state=self.seed).fit(self.ground[own, 1:])
+                model = KMeans(clusters, n_init=2, random_state=self.seed).fit(self.places[own, 1:])
             fold[own] = ((first + generator.permutation(clusters)) % FOLDS)[model.labels_]
             first += clusters
         return fold

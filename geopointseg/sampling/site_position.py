@@ -18,7 +18,7 @@ from geopointseg.sampling.patch import LabelledPixels, Patch
 Extent = tuple[Grid, tuple[int, int]]
 
 
-def ground_positions(patches: Sequence[Patch], labelled: LabelledPixels) -> NDArray[np.int64]:
+def site_positions(patches: Sequence[Patch], labelled: LabelledPixels) -> NDArray[np.int64]:
     """Return where labelled pixels lie on the ground.
 
     Scenes that overlap, as dates of one place do, are one site with the pixel grid of its first scene. So the pixels of one

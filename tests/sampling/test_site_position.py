@@ -14,8 +14,8 @@ from geopointseg.model.filter_bank import FilterBank
 from geopointseg.model.filter_features import FeatureExtractor
 from geopointseg.model.forest_fitting import FOLDS, ForestFitter, TrainingPixels
 from geopointseg.raster.grid import Grid
-from geopointseg.sampling.ground_position import ground_positions
 from geopointseg.sampling.patch import LabelledPixels, Patch
+from geopointseg.sampling.site_position import site_positions
 
 SIDE = 400
 GRID = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 5e5, 0, -0.5, 5.7e6), SIDE, SIDE)
@@ -35,7 +35,7 @@ def make_pixels(patch: list[int], row: list[int], col: list[int]) -> LabelledPix
 def test_scenes_elsewhere_keep_their_own_pixels() -> None:
     away = replace(GRID, transform=Affine.translation(1000, 0) @ GRID.transform)
     patches = [make_patch(0, GRID), make_patch(1, away), make_patch(1, away, row=500)]
-    found = ground_positions(patches, make_pixels([0, 1, 2], [3, 4, 5], [6, 7, 8]))
+    found = site_positions(patches, make_pixels([0, 1, 2], [3, 4, 5], [6, 7, 8]))
     assert found.tolist() == [[0, 3, 6], [1, 4, 7], [1, 505, 8]]
 
 
@@ -44,7 +44,7 @@ def test_a_place_has_one_position_on_all_dates() -> None:
     coarser = replace(GRID, transform=GRID.transform @ Affine.scale(2))
     geographic = Grid(CRS.from_epsg(4326), Affine(1e-5, 0, 15.0, 0, -6e-6, 51.4509), SIDE, SIDE)
     patches = [make_patch(k, g) for k, g in enumerate((GRID, shifted, coarser, geographic))]
-    found = ground_positions(
+    found = site_positions(
         patches, make_pixels([0, 1, 2, 3], [100, 80, 50, 60], [100, 130, 50, 90])
     )
     assert found[:, 0].tolist() == [0, 0, 0, 0]
@@ -59,7 +59,7 @@ def test_a_place_has_one_position_on_all_dates() -> None:
 
 def test_other_sites_and_bodies_are_no_error() -> None:
     local = replace(GRID, crs=CRS.from_wkt('LOCAL_CS["quarry",UNIT["metre",1]]'))
-    found = ground_positions(
+    found = site_positions(
         [make_patch(0, GRID), make_patch(1, local)], make_pixels([0, 1], [1, 1], [1, 1])
     )
     assert found[:, 0].tolist() == [0, 1]
@@ -78,7 +78,7 @@ def test_a_place_is_held_out_on_all_dates() -> None:
         assert (first == second).all()
 
 
-def fit_on(ground: np.ndarray | None) -> ForestFitter:
+def fit_on(places: np.ndarray | None) -> ForestFitter:
     """Return a fitter of 20 pixels of noise, each in an image of its own."""
     generator, weight = np.random.default_rng(0), np.ones(1, np.float32)
     images = [
@@ -90,7 +90,7 @@ def fit_on(ground: np.ndarray | None) -> ForestFitter:
     ]
     extractor = FeatureExtractor.fit(images, FilterBank())
     return ForestFitter.of(
-        images, pixels, extractor, classes=2, trees=20, seed=0, dense=True, ground=ground
+        images, pixels, extractor, classes=2, trees=20, seed=0, dense=True, places=places
     )
 
 
