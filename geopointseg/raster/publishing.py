@@ -454,7 +454,11 @@ def _tells_of_full_disk(error: Exception, folder: Path) -> bool:
     if re.search(r"No space left|disk is full", str(error)):
         return True
     try:
-        return shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
+        is_commit = "Failed to commit transaction" in str(
+            error
+        )  # all that GDAL says of a GeoPackage
+        least = _LITTLE_FREE_BYTES if is_commit else _LEAST_FREE_BYTES
+        return shutil.disk_usage(folder).free < least
     except OSError:
         return False
 
